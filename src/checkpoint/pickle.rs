@@ -1,0 +1,463 @@
+//! The table of a `pytorch_model.bin`: a zip of raw storages and a pickle that says where each tensor lies in them.
+//!
+//! The pickle machine here runs nothing. It knows the few opcodes that `torch.save` writes, builds tensors' places from
+//! the few globals a state dict needs, and refuses every other global. Values live in one flat arena and are named by
+//! index, so that neither sharing nor nesting in a hostile file can cost more memory than the file has opcodes.
+
+use std::collections::HashMap;
+use std::io::BufReader;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use safetensors::Dtype;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::weights::{Stored, WeightFile};
+
+type Outcome<T> = std::result::Result<T, String>;
+
+/// The longest pickle that is believed; a state dict's is well under a megabyte.
+const MAX_PICKLE: u64 = 64 << 20;
+
+/// The table of the tensors in `file`.
+pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Stored>> {
+    let entries = entries(file)?;
+    let Some(name) = entries.keys().find(|n| *n == "data.pkl" || n.ends_with("/data.pkl")) else {
+        return Err("is a zip without data.pkl: not a PyTorch checkpoint".to_owned());
+    };
+    let Entry { start, size } = entries[name];
+    if size > MAX_PICKLE {
+        return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
+    }
+    let mut pickle = vec![0; size as usize];
+    file.file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
+    let storages = name.strip_suffix(".pkl").unwrap_or(name); // `archive/data.pkl` stands beside `archive/data/0`
+    let machine = Machine::run(&pickle)?;
+    let place = |tensor| machine.locate(tensor, file, |key| entries.get(&format!("{storages}/{key}")).copied());
+    machine.state_dict()?.map(|(name, tensor)| Ok((name, place(tensor)?))).collect()
+}
+
+/// Where an entry's bytes lie in the file.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u64,
+    size: u64,
+}
+
+/// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
+fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
+    let reader = file.file.try_clone().map_err(|e| e.to_string())?;
+    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| {
+        format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)")
+    })?;
+    let torn = |e: zip::result::ZipError| format!("is torn: {e}");
+    let mut entries = HashMap::new();
+    for index in 0..zip.len() {
+        let entry = zip.by_index_raw(index).map_err(torn)?;
+        if let (CompressionMethod::Stored, Some(start)) = (entry.compression(), entry.data_start()) {
+            let place = Entry { start, size: entry.size() };
+            entries.insert(entry.name().map_err(torn)?.into_owned(), place);
+        }
+    }
+    Ok(entries)
+}
+
+type Id = u32;
+
+/// A value on the machine's stack.
+#[derive(Debug, Clone)]
+enum Value {
+    Nothing,
+    Int(i64),
+    Text(String),
+    Tuple(Vec<Id>),
+    List,
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage { key: String, dtype: Dtype, length: u64 },
+    Tensor(Tensor),
+}
+
+/// The only globals a state dict may name.
+#[derive(Debug, Clone, Copy)]
+enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(Dtype),
+}
+
+/// A view of a storage, in values.
+#[derive(Debug, Clone)]
+struct Tensor {
+    storage: Id,
+    offset: u64,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+fn global(module: &str, name: &str) -> Outcome<Global> {
+    Ok(match (module, name) {
+        ("collections", "OrderedDict") => Global::OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
+        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
+        ("torch", "HalfStorage") => Global::Storage(Dtype::F16),
+        ("torch", "BFloat16Storage") => Global::Storage(Dtype::BF16),
+        ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
+        ("torch", "LongStorage") => Global::Storage(Dtype::I64),
+        ("torch", "IntStorage") => Global::Storage(Dtype::I32),
+        ("torch", "ByteStorage") => Global::Storage(Dtype::U8),
+        ("torch", "BoolStorage") => Global::Storage(Dtype::BOOL),
+        _ => return Err(format!("its pickle asks for `{module}.{name}`, which no table of weights needs; refused")),
+    })
+}
+
+#[derive(Default)]
+struct Machine {
+    arena: Vec<Value>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+/// The bytes still to run.
+struct Code<'a>(&'a [u8]);
+
+impl<'a> Code<'a> {
+    fn bytes(&mut self, n: usize) -> Outcome<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(n).ok_or("its pickle ends early")?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn number(&mut self, bytes: usize) -> Outcome<u64> {
+        Ok(self.bytes(bytes)?.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
+    }
+
+    fn line(&mut self) -> Outcome<&'a str> {
+        let end = self.0.iter().position(|&b| b == b'\n').ok_or("its pickle ends early")?;
+        let line = self.bytes(end + 1)?;
+        std::str::from_utf8(&line[..end]).map_err(|_| "its pickle names a global that is not text".to_owned())
+    }
+
+    fn text(&mut self, length: u64) -> Outcome<String> {
+        let bytes = self.bytes(usize::try_from(length).unwrap_or(usize::MAX))?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| "its pickle holds text that is not UTF-8".to_owned())
+    }
+}
+
+impl Machine {
+    /// Runs a pickle to its STOP.
+    fn run(pickle: &[u8]) -> Outcome<Self> {
+        let mut machine = Self::default();
+        let mut code = Code(pickle);
+        while machine.step(&mut code)? {}
+        Ok(machine)
+    }
+
+    /// One opcode; false at STOP. Names in comments are those of Python's pickletools.
+    fn step(&mut self, code: &mut Code) -> Outcome<bool> {
+        match code.number(1)? as u8 {
+            0x80 => drop(code.number(1)?),                   // PROTO
+            b'.' => return Ok(false),                        // STOP
+            b'(' => self.marks.push(self.stack.len()),       // MARK
+            b'N' | 0x88 | 0x89 => self.push(Value::Nothing), // NONE, NEWTRUE, NEWFALSE
+            b'J' => {
+                let n = code.number(4)? as u32 as i32; // BININT
+                self.push(Value::Int(n.into()));
+            }
+            b'K' => self.push_int(code.number(1)?), // BININT1
+            b'M' => self.push_int(code.number(2)?), // BININT2
+            0x8a => {
+                // LONG1, two's complement of any length
+                let length = code.number(1)? as usize;
+                let (bytes, shift) = (code.bytes(length)?, 64 - 8 * length.min(8));
+                let n = bytes.iter().take(8).rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
+                self.push(Value::Int(if length == 0 { 0 } else { ((n << shift) as i64) >> shift }));
+            }
+            b'G' => {
+                code.bytes(8)?; // BINFLOAT
+                self.push(Value::Nothing);
+            }
+            b'X' => {
+                let length = code.number(4)?; // BINUNICODE
+                let text = code.text(length)?;
+                self.push(Value::Text(text));
+            }
+            0x8c => {
+                let length = code.number(1)?; // SHORT_BINUNICODE
+                let text = code.text(length)?;
+                self.push(Value::Text(text));
+            }
+            b'c' => {
+                let global = global(code.line()?, code.line()?)?; // GLOBAL
+                self.push(Value::Global(global));
+            }
+            b')' => self.push(Value::Tuple(Vec::new())), // EMPTY_TUPLE
+            0x85 => self.tuple(1)?,                      // TUPLE1
+            0x86 => self.tuple(2)?,                      // TUPLE2
+            0x87 => self.tuple(3)?,                      // TUPLE3
+            b't' => {
+                let items = self.pop_to_mark()?; // TUPLE
+                self.push(Value::Tuple(items));
+            }
+            b']' => self.push(Value::List), // EMPTY_LIST; lists carry nothing a table needs
+            b'a' => drop(self.pop()?),      // APPEND
+            b'e' => drop(self.pop_to_mark()?), // APPENDS
+            b'}' => self.push(Value::Dict(Vec::new())), // EMPTY_DICT
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?); // SETITEM
+                self.set_items(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?; // SETITEMS
+                self.set_items(&items)?;
+            }
+            b'q' => {
+                let slot = code.number(1)? as u32; // BINPUT
+                self.memo.insert(slot, self.top()?);
+            }
+            b'r' => {
+                let slot = code.number(4)? as u32; // LONG_BINPUT
+                self.memo.insert(slot, self.top()?);
+            }
+            0x94 => {
+                let slot = self.memo.len() as u32; // MEMOIZE
+                self.memo.insert(slot, self.top()?);
+            }
+            b'h' => {
+                let slot = code.number(1)? as u32; // BINGET
+                self.recall(slot)?;
+            }
+            b'j' => {
+                let slot = code.number(4)? as u32; // LONG_BINGET
+                self.recall(slot)?;
+            }
+            b'Q' => self.persistent_id()?, // BINPERSID
+            b'R' => self.reduce()?,        // REDUCE
+            b'b' => drop(self.pop()?),     // BUILD: attributes of a dict, not needed
+            0x95 => drop(code.bytes(8)?),  // FRAME
+            op => return Err(format!("its pickle has opcode {op:#04x}, which no table of weights needs")),
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, value: Value) {
+        self.stack.push(self.arena.len() as Id);
+        self.arena.push(value);
+    }
+
+    fn push_int(&mut self, n: u64) {
+        self.push(Value::Int(n as i64));
+    }
+
+    fn top(&self) -> Outcome<Id> {
+        self.stack.last().copied().ok_or_else(|| "its pickle takes from an empty stack".to_owned())
+    }
+
+    fn pop(&mut self) -> Outcome<Id> {
+        let id = self.top()?;
+        self.stack.pop();
+        Ok(id)
+    }
+
+    fn pop_to_mark(&mut self) -> Outcome<Vec<Id>> {
+        match self.marks.pop() {
+            Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
+            _ => Err("its pickle has no mark where one is needed".to_owned()),
+        }
+    }
+
+    fn tuple(&mut self, n: usize) -> Outcome<()> {
+        let start = self.stack.len().checked_sub(n).ok_or("its pickle takes from an empty stack")?;
+        let items = self.stack.split_off(start);
+        self.push(Value::Tuple(items));
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u32) -> Outcome<()> {
+        let id = self.memo.get(&slot).ok_or("its pickle recalls what it never stored")?;
+        self.stack.push(*id);
+        Ok(())
+    }
+
+    fn set_items(&mut self, items: &[Id]) -> Outcome<()> {
+        let top = self.top()? as usize;
+        let Value::Dict(dict) = &mut self.arena[top] else {
+            return Err("its pickle sets items of what is no dict".to_owned());
+        };
+        dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+        Ok(())
+    }
+
+    fn value(&self, id: Id) -> &Value {
+        &self.arena[id as usize]
+    }
+
+    fn items(&self, id: Id) -> Outcome<&[Id]> {
+        match self.value(id) {
+            Value::Tuple(items) => Ok(items),
+            _ => Err("its pickle has another value where a tuple is needed".to_owned()),
+        }
+    }
+
+    fn size(&self, id: Id) -> Outcome<u64> {
+        match self.value(id) {
+            Value::Int(n) if *n >= 0 => Ok(*n as u64),
+            _ => Err("its pickle has another value where a size is needed".to_owned()),
+        }
+    }
+
+    fn sizes(&self, id: Id) -> Outcome<Vec<usize>> {
+        self.items(id)?.iter().map(|&n| Ok(self.size(n)? as usize)).collect()
+    }
+
+    /// `('storage', StorageClass, key, device, length)` -> a storage.
+    fn persistent_id(&mut self) -> Outcome<()> {
+        let id = self.pop()?;
+        let unknown = || "its pickle refers to something that is no storage".to_owned();
+        let [_, class, key, _, length] = *self.items(id)? else { return Err(unknown()) };
+        let (Value::Global(Global::Storage(dtype)), Value::Text(key)) = (self.value(class), self.value(key)) else {
+            return Err(unknown());
+        };
+        let storage = Value::Storage { key: key.clone(), dtype: *dtype, length: self.size(length)? };
+        self.push(storage);
+        Ok(())
+    }
+
+    /// A call of one of the known globals; nothing is called.
+    fn reduce(&mut self) -> Outcome<()> {
+        let (args, callable) = (self.pop()?, self.pop()?);
+        let arity = || "its pickle rebuilds a tensor from the wrong arguments".to_owned();
+        let result = match self.value(callable) {
+            Value::Global(Global::OrderedDict) => Value::Dict(Vec::new()),
+            Value::Global(Global::RebuildTensor) => {
+                let [storage, offset, shape, strides, ..] = *self.items(args)? else { return Err(arity()) };
+                let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
+                Value::Tensor(Tensor { storage, offset: self.size(offset)?, shape, strides })
+            }
+            Value::Global(Global::RebuildParameter) => {
+                let [tensor, ..] = *self.items(args)? else { return Err(arity()) };
+                self.value(tensor).clone()
+            }
+            _ => return Err("its pickle calls what cannot be called".to_owned()),
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    /// The tensors of the dict on top of the stack.
+    fn state_dict(&self) -> Outcome<impl Iterator<Item = (String, &Tensor)>> {
+        let Value::Dict(dict) = self.value(self.top()?) else {
+            return Err("its pickle holds no dict of weights".to_owned());
+        };
+        Ok(dict.iter().filter_map(|&(name, tensor)| match (self.value(name), self.value(tensor)) {
+            (Value::Text(name), Value::Tensor(tensor)) => Some((name.clone(), tensor)),
+            _ => None,
+        }))
+    }
+
+    /// A tensor's place in the file.
+    fn locate(
+        &self,
+        tensor: &Tensor,
+        file: &Arc<WeightFile>,
+        storage: impl Fn(&str) -> Option<Entry>,
+    ) -> Outcome<Stored> {
+        let Value::Storage { key, dtype, length } = self.value(tensor.storage) else {
+            return Err("its pickle rebuilds a tensor from what is no storage".to_owned());
+        };
+        let torn = || format!("is torn: storage {key} does not hold its tensor");
+        if tensor.shape.len() != tensor.strides.len() {
+            return Err("its pickle gives a tensor more dimensions than strides".to_owned());
+        }
+        let span = span(&tensor.shape, &tensor.strides).ok_or_else(torn)?;
+        let width = dtype.bitsize() as u64 / 8;
+        let Entry { start, size } = storage(key).ok_or_else(torn)?;
+        let end = tensor.offset.checked_add(span as u64).filter(|end| end <= length).ok_or_else(torn)?;
+        if end.checked_mul(width).is_none_or(|bytes| bytes > size) {
+            return Err(torn());
+        }
+        Ok(Stored {
+            file: Arc::clone(file),
+            dtype: *dtype,
+            shape: tensor.shape.clone(),
+            strides: (!row_major(&tensor.shape, &tensor.strides)).then(|| tensor.strides.clone()),
+            offset: start + tensor.offset * width,
+            span,
+        })
+    }
+}
+
+/// True if values that are neighbours along the last dimension are neighbours in memory, and so on outwards.
+fn row_major(shape: &[usize], strides: &[usize]) -> bool {
+    let mut step = 1;
+    shape.iter().zip(strides).rev().all(|(&n, &stride)| {
+        let fits = n <= 1 || stride == step;
+        step *= n;
+        fits
+    })
+}
+
+/// Values from a view's first to its last, or none where that overflows.
+fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1usize, |n, m| n.checked_mul(*m))?;
+    let last = shape.iter().zip(strides).try_fold(0usize, |at, (n, s)| at.checked_add((n - 1).checked_mul(*s)?))?;
+    last.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_globals_are_refused() {
+        let error = Machine::run(b"\x80\x02cos\nsystem\n(X\x02\x00\x00\x00lstR.").err().unwrap();
+        assert!(error.contains("os.system") && error.contains("refused"), "{error}");
+    }
+
+    #[test]
+    fn sharing_costs_no_memory() {
+        // A tuple of two references to the tuple before it, sixty deep: 2^60 leaves if it were copied.
+        let mut pickle = b"\x80\x02K\x01q\x00".to_vec();
+        for _ in 0..60 {
+            pickle.extend(b"h\x00h\x00\x86q\x00");
+        }
+        pickle.push(b'.');
+        assert!(Machine::run(&pickle).is_ok_and(|m| m.arena.len() < 100));
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        for pickle in
+            [&b"X\xff\xff\xff\xffab"[..], b"R", b"t", b"h\x05", b"s", b"Q", b"\x86", b"", b"K\x01Q", b"(K\x01"]
+        {
+            assert!(Machine::run(pickle).is_err(), "{pickle:?}");
+        }
+    }
+
+    #[test]
+    fn long_integers_keep_their_sign() {
+        let top = |pickle: &[u8]| match Machine::run(pickle).unwrap().arena.pop() {
+            Some(Value::Int(n)) => n,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(top(b"\x8a\x01\xff."), -1);
+        assert_eq!(top(b"\x8a\x02\x00\x01."), 256);
+        assert_eq!(top(b"\x8a\x00."), 0);
+        assert_eq!(top(b"\x8a\x0a\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00."), 1);
+    }
+
+    #[test]
+    fn spans_are_checked() {
+        assert_eq!(span(&[2, 3], &[3, 1]), Some(6));
+        assert_eq!(span(&[3, 2], &[1, 3]), Some(6));
+        assert_eq!(span(&[0, 9], &[usize::MAX, 1]), Some(0));
+        assert_eq!(span(&[usize::MAX, 2], &[0, 0]), None);
+        assert_eq!(span(&[2], &[usize::MAX]), None);
+    }
+}

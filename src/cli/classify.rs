@@ -1,0 +1,95 @@
+//! `zsic classify`: labels once, then image after image.
+
+use anyhow::{Result, anyhow};
+use zsic::{
+    Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
+};
+
+use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
+use super::output::{Format, Place, Prediction, Writer};
+use super::progress::{Progress, note, warn};
+use super::stream::Stream;
+use super::{Outcome, interrupt, labels, model, settings};
+
+/// Prompts from which on encoding them shows a bar.
+const MANY_PROMPTS: usize = 100;
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept it from starting, or made it stop early.
+pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
+    let labels = labels::gather(&args.labels)?;
+    let threads = settings::threads(&args.machine);
+    let compute = settings::compute(&args.machine, threads)?;
+    interrupt::install()?;
+    let checkpoint = model::open(&args.machine.model)?;
+    let batch = usize::from(args.machine.batch_size);
+    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+    note(common, format!("{} on {}, {threads} threads", checkpoint.dir().display(), compute.name()));
+
+    let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
+    let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+    match args.output.activation {
+        ActivationArg::Auto => {}
+        ActivationArg::Softmax => classifier = classifier.with_activation(Activation::Softmax),
+        ActivationArg::Sigmoid => classifier = classifier.with_activation(Activation::Sigmoid),
+    }
+
+    let output = &args.output;
+    let names = classifier.labels().names();
+    let place = Place::new(output.output.as_deref(), common);
+    let on_terminal = place.is_terminal();
+    let format = Format::resolve(output.format, &place);
+    let mut writer = Writer::new(format, place, output.logits, names);
+    let encode = |pixels: &[Pixels]| Ok(classifier.classify(pixels)?);
+    let outcome = images.run(common, on_terminal, batch, encode, |image, scores| {
+        writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
+    })?;
+    writer.finish()?;
+    Ok(outcome)
+}
+
+/// Encodes the labels. The text tower is gone when this returns.
+fn encode(
+    labels: &[Label],
+    args: &LabelArgs,
+    checkpoint: &Checkpoint,
+    compute: &Compute,
+    common: &Common,
+) -> Result<Labels> {
+    note(common, format!("prompt of the first label: {}", labels[0].prompts[0]));
+    let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+    let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
+    let progress = many.then(|| Progress::prompts(common));
+    let encoded = Labels::encode(&text, labels, |done, total| {
+        if let Some(progress) = &progress {
+            progress.set(done, total);
+        }
+    });
+    let encoded = encoded.map_err(|e| too_long(labels, e))?;
+    for &(a, b) in encoded.alike() {
+        let names = encoded.names();
+        warn(common, format!("the model reads the labels `{}` and `{}` alike", names[a], names[b]));
+    }
+    Ok(encoded)
+}
+
+/// Says which label's prompt is too long, and what to do.
+fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
+    let Error::PromptTooLong { prompt, tokens, limit } = &e else { return e.into() };
+    let label = labels.iter().find(|l| l.prompts.contains(prompt)).map_or("", |l| l.name.as_str());
+    let shown: String = label.chars().take(60).collect();
+    let dots = if shown.len() < label.len() { "…" } else { "" };
+    anyhow!(
+        "the label `{shown}{dots}` makes a prompt of {tokens} tokens and the model reads at most {limit}; \
+         shorten it, or pass --truncate"
+    )
+}
+
+/// What the record of `scores` shows.
+fn predictions<'a>(output: &Output, names: &'a [String], scores: &Scores) -> Vec<Prediction<'a>> {
+    let ranked = scores.top(output.top_k.unwrap_or(usize::MAX)).into_iter().filter(|r| r.score >= output.min_score);
+    let logit = |logit| output.logits.then_some(logit);
+    ranked.map(|r| Prediction { label: &names[r.label], score: r.score, logit: logit(r.logit) }).collect()
+}

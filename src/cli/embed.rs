@@ -1,0 +1,157 @@
+//! `zsic embed`: unit embeddings of images or texts.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use safetensors::tensor::{Dtype, TensorView};
+use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
+
+use super::args::{Common, Embed};
+use super::fatal::usage;
+use super::output::{Place, Sink, image_embedding, text_embedding};
+use super::progress::{Progress, warn};
+use super::stream::Stream;
+use super::{Outcome, interrupt, model, settings};
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept it from starting, or made it stop early.
+pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
+    let texts = texts(args)?;
+    let threads = settings::threads(&args.machine);
+    let compute = settings::compute(&args.machine, threads)?;
+    interrupt::install()?;
+    let checkpoint = model::open(&args.machine.model)?;
+    match texts {
+        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute),
+        None => embed_images(args, common, &checkpoint, &compute, threads),
+    }
+}
+
+/// The texts asked for, if it is texts.
+fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
+    let texts = match &args.texts_file {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+            let text = String::from_utf8(text).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))?;
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        }
+        None if args.text.is_empty() => return Ok(None),
+        None => args.text.clone(),
+    };
+    if texts.is_empty() { Err(usage("no text to embed")) } else { Ok(Some(texts)) }
+}
+
+fn embed_texts(
+    args: &Embed,
+    common: &Common,
+    texts: &[String],
+    checkpoint: &Checkpoint,
+    compute: &Compute,
+) -> Result<Outcome> {
+    let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+    let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>();
+    let progress = Progress::prompts(common);
+    let embeddings = encoder.embed_tokens(&tokens?, |done| progress.set(done, texts.len()))?;
+    drop(progress);
+    let mut writer = Writer::open(Place::new(args.output.as_deref(), common), encoder.dim());
+    for (text, row) in texts.iter().zip(embeddings.rows()) {
+        if row.iter().any(|x| !x.is_finite()) {
+            return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
+        }
+        match &mut writer {
+            Writer::Lines(sink) => sink.write((text_embedding(text, row)? + "\n").as_bytes())?,
+            Writer::Tensor(tensor) => tensor.push(text, row),
+        }
+    }
+    writer.finish()?;
+    Ok(Outcome::Complete)
+}
+
+fn embed_images(
+    args: &Embed,
+    common: &Common,
+    checkpoint: &Checkpoint,
+    compute: &Compute,
+    threads: usize,
+) -> Result<Outcome> {
+    let batch = usize::from(args.machine.batch_size);
+    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+    let encoder = ImageEncoder::load(checkpoint, compute)?;
+    let place = Place::new(args.output.as_deref(), common);
+    let on_terminal = place.is_terminal();
+    let mut writer = Writer::open(place, encoder.dim());
+    let encode = |pixels: &[Pixels]| {
+        let embeddings = encoder.embed(pixels)?;
+        Ok(embeddings.rows().map(|row| finite(row.to_vec())).collect())
+    };
+    let outcome = images.run(common, on_terminal, batch, encode, |image, row| match (&mut writer, &row) {
+        (Writer::Lines(sink), _) => {
+            let line = image_embedding(image.as_str(), row.as_deref())? + "\n";
+            sink.write(line.as_bytes())
+        }
+        (Writer::Tensor(tensor), Ok(row)) => {
+            tensor.push(image.as_str(), row);
+            Ok(())
+        }
+        (Writer::Tensor(_), Err(e)) => {
+            warn(common, format!("left out: {e}"));
+            Ok(())
+        }
+    })?;
+    writer.finish()?;
+    Ok(outcome)
+}
+
+fn finite(row: Vec<f32>) -> Result<Vec<f32>, ImageError> {
+    if row.iter().all(|x| x.is_finite()) { Ok(row) } else { Err(ImageError::not_finite()) }
+}
+
+/// Lines as they come, or one tensor at the end.
+enum Writer {
+    Lines(Sink),
+    Tensor(Box<Tensor>),
+}
+
+impl Writer {
+    fn open(place: Place, dim: usize) -> Self {
+        let is_tensor = place.ending() == Some("safetensors");
+        let sink = Sink::new(place);
+        match is_tensor {
+            true => Self::Tensor(Box::new(Tensor { sink, rows: Vec::new(), names: Vec::new(), dim })),
+            false => Self::Lines(sink),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Lines(sink) => sink.finish(),
+            Self::Tensor(tensor) => tensor.finish(),
+        }
+    }
+}
+
+/// A safetensors file in the making: `embeddings` [N, D], and the names as JSON in the metadata.
+struct Tensor {
+    sink: Sink,
+    rows: Vec<u8>,
+    names: Vec<String>,
+    dim: usize,
+}
+
+impl Tensor {
+    fn push(&mut self, name: &str, row: &[f32]) {
+        self.names.push(name.to_owned());
+        self.rows.extend(row.iter().flat_map(|x| x.to_le_bytes()));
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let names = serde_json::to_string(&self.names)?;
+        let view = TensorView::new(Dtype::F32, vec![self.names.len(), self.dim], &self.rows)?;
+        let metadata = HashMap::from([("names".to_owned(), names)]);
+        self.sink.write(&safetensors::serialize([("embeddings", view)], Some(metadata))?)?;
+        self.sink.finish()
+    }
+}

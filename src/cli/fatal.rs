@@ -1,0 +1,73 @@
+//! How a run ends: errors on stderr in one line, and the exit status.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+
+use super::Outcome;
+use super::args::Common;
+
+/// Some image failed.
+const SOME_FAILED: u8 = 1;
+/// Wrong usage; clap exits with the same.
+const USAGE: u8 = 2;
+/// Could not start, or had to stop early.
+const STOPPED: u8 = 3;
+
+/// An error in what the user typed.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A usage error with its line.
+pub fn usage(message: impl Into<String>) -> Error {
+    Error::new(Usage(message.into()))
+}
+
+/// Keeps panics off the terminal: each is caught where it can happen and told as an error. `RUST_BACKTRACE` shows them.
+pub fn hide_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+}
+
+/// Runs the command and says how it ended.
+pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCode {
+    let result = catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+        Err(anyhow::anyhow!("zsic failed inside, which is a bug in it (RUST_BACKTRACE=1 shows where): {text}"))
+    });
+    match result {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(SOME_FAILED),
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS, // the reader has all it wants
+        Err(e) => {
+            tell(&e, common.verbose > 0);
+            ExitCode::from(if e.is::<Usage>() { USAGE } else { STOPPED })
+        }
+    }
+}
+
+fn tell(e: &Error, causes: bool) {
+    let mut line = format!("error: {e}");
+    for cause in e.chain().skip(1).filter(|_| causes) {
+        line += &format!(": {cause}");
+    }
+    anstream::eprintln!("{}", line.replace('\n', " "));
+}
+
+fn is_closed_pipe(e: &Error) -> bool {
+    let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    e.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}

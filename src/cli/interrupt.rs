@@ -1,0 +1,41 @@
+//! Ctrl-C and SIGTERM: stop at once, but never inside a line.
+
+use std::process::exit;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Held while a record is being written.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// How long a signal waits for a record that is being written; a reader that has stopped reading would hold it for ever.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Holds signals off while a record is written.
+pub fn hold() -> MutexGuard<'static, ()> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the process on SIGINT (status 130) and SIGTERM (status 143).
+///
+/// # Errors
+/// If the system refuses the handler.
+pub fn install() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let deadline = Instant::now() + PATIENCE;
+            let mut held = WRITING.try_lock();
+            while held.is_err() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+                held = WRITING.try_lock();
+            }
+            exit(128 + signal);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The command's side: flags, commands, output, progress. What images and models are is the library's.
+
+pub mod args;
+mod classify;
+mod embed;
+pub mod fatal;
+mod interrupt;
+mod labels;
+mod model;
+mod output;
+mod progress;
+mod settings;
+mod shell;
+mod stream;
+
+use anyhow::Result;
+use args::{Cli, Command};
+
+/// Whether every image was scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of them.
+    Complete,
+    /// Some image failed, and the output says which.
+    SomeFailed,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What kept it from starting, or made it stop early; see [`fatal`] for the exit status.
+pub fn run(cli: &Cli) -> Result<Outcome> {
+    match &cli.command {
+        Command::Classify(args) => classify::run(args, &cli.common),
+        Command::Embed(args) => embed::run(args, &cli.common),
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man => shell::man(),
+    }
+}

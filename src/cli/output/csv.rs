@@ -1,0 +1,64 @@
+//! CSV: `image,label,score,error`, one row a label; a failed image is one row with `error` set.
+
+use anyhow::Result;
+use csv::WriterBuilder;
+
+use super::Outcome;
+
+/// The first line.
+pub fn header(logits: bool) -> Result<String> {
+    rows([if logits {
+        vec!["image", "label", "score", "logit", "error"]
+    } else {
+        vec!["image", "label", "score", "error"]
+    }])
+}
+
+/// One image's rows.
+pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
+    let row = |label: &str, score: String, logit: Option<f32>, error: &str| {
+        let mut row = vec![image.to_owned(), label.to_owned(), score];
+        if logits {
+            row.push(logit.map(|l| l.to_string()).unwrap_or_default());
+        }
+        row.push(error.to_owned());
+        row
+    };
+    match outcome {
+        Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, p.score.to_string(), p.logit, ""))),
+        Err(e) => rows([row("", String::new(), None, &e.message)]),
+    }
+}
+
+fn rows<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -> Result<String> {
+    let mut writer = WriterBuilder::new().flexible(false).from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row)?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Prediction;
+    use super::*;
+    use zsic::ImageError;
+    use zsic::source::ErrorKind;
+
+    #[test]
+    fn rows_are_quoted_where_they_must_be() {
+        let outcome = Ok(vec![Prediction { label: "red, white", score: 0.25, logit: Some(-1.5) }]);
+        assert_eq!(
+            header(false).unwrap() + &record("a.jpg", &outcome, false).unwrap(),
+            "image,label,score,error\na.jpg,\"red, white\",0.25,\n"
+        );
+        assert_eq!(record("a.jpg", &outcome, true).unwrap(), "a.jpg,\"red, white\",0.25,-1.5,\n");
+    }
+
+    #[test]
+    fn a_failure_is_one_row() {
+        let error = ImageError::new(ErrorKind::Decode, "b.jpg: torn");
+        assert_eq!(record("b.jpg", &Err(&error), false).unwrap(), "b.jpg,,,b.jpg: torn\n");
+        assert_eq!(record("b.jpg", &Err(&error), true).unwrap(), "b.jpg,,,,b.jpg: torn\n");
+    }
+}

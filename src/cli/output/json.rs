@@ -1,0 +1,131 @@
+//! JSON records. Scores are f32 in the shortest form that reads back the same; `pipeline` widens them to doubles, as
+//! Python prints them.
+
+use anyhow::Result;
+use serde::Serialize;
+use zsic::ImageError;
+
+use super::{Outcome, Prediction};
+
+#[derive(Serialize)]
+struct Record<'a> {
+    image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<Vec<Row<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<&'a [f32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
+    label: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    kind: &'static str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a ImageError> for Failure<'a> {
+    fn from(e: &'a ImageError) -> Self {
+        Self { kind: e.kind.name(), message: &e.message }
+    }
+}
+
+/// `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
+pub fn record<'a>(image: &'a str, outcome: &Outcome<'a>) -> Result<String> {
+    let row = |p: &Prediction<'a>| Row { score: p.score, logit: p.logit, label: p.label };
+    let (predictions, error) = match outcome {
+        Ok(predictions) => (Some(predictions.iter().map(row).collect()), None),
+        Err(e) => (None, Some(Failure::from(*e))),
+    };
+    Ok(serde_json::to_string(&Record { image, predictions, embedding: None, error })?)
+}
+
+/// `{"image": .., "embedding": [..]}` or the record of a failure.
+pub fn image_embedding(image: &str, outcome: std::result::Result<&[f32], &ImageError>) -> Result<String> {
+    let (embedding, error) = match outcome {
+        Ok(row) => (Some(row), None),
+        Err(e) => (None, Some(Failure::from(e))),
+    };
+    Ok(serde_json::to_string(&Record { image, predictions: None, embedding, error })?)
+}
+
+/// `{"text": .., "embedding": [..]}`.
+pub fn text_embedding(text: &str, embedding: &[f32]) -> Result<String> {
+    #[derive(Serialize)]
+    struct Record<'a> {
+        text: &'a str,
+        embedding: &'a [f32],
+    }
+    Ok(serde_json::to_string(&Record { text, embedding })?)
+}
+
+/// One image's list, as the Python pipeline returns it.
+pub fn pipeline(predictions: &[Prediction]) -> Result<String> {
+    let rows = predictions.iter().map(|p| {
+        let logit = p.logit.map(|l| format!(",\"logit\":{}", python_float(l.into()))).unwrap_or_default();
+        let (score, label) = (python_float(p.score.into()), serde_json::to_string(p.label)?);
+        Ok(format!("{{\"score\":{score}{logit},\"label\":{label}}}"))
+    });
+    Ok(format!("[{}]", rows.collect::<Result<Vec<_>>>()?.join(",")))
+}
+
+/// Python's `repr` of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
+fn python_float(x: f64) -> String {
+    if x != 0.0 && !(1e-4..1e16).contains(&x.abs()) {
+        let text = format!("{x:e}"); // 7.39e-5
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    format!("{x:?}") // keeps the .0 of whole numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zsic::source::ErrorKind;
+
+    fn two() -> Vec<Prediction<'static>> {
+        let prediction = |score, label| Prediction { label, score, logit: None };
+        vec![prediction(0.99966705, "owl"), prediction(0.00019939917, "sea \"gull\"")]
+    }
+
+    #[test]
+    fn scores_are_in_their_shortest_form() {
+        let expected = r#"{"image":"owl.jpg","predictions":[{"score":0.99966705,"label":"owl"},"#.to_owned()
+            + r#"{"score":0.00019939917,"label":"sea \"gull\""}]}"#;
+        assert_eq!(record("owl.jpg", &Ok(two())).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_failure_is_a_record() {
+        let error = ImageError::new(ErrorKind::Decode, "the JPEG data ends early").named("torn.jpg");
+        let expected =
+            r#"{"image":"torn.jpg","error":{"kind":"decode","message":"torn.jpg: the JPEG data ends early"}}"#;
+        assert_eq!(record("torn.jpg", &Err(&error)).unwrap(), expected);
+    }
+
+    #[test]
+    fn floats_as_python_prints_them() {
+        for (x, text) in [
+            (7.392_891_711_788_252e-5, "7.392891711788252e-05"),
+            (0.9996670484542847, "0.9996670484542847"),
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (1e-4, "0.0001"),
+            (1e16, "1e+16"),
+            (-24.570_1, "-24.5701"),
+            (1e-300, "1e-300"),
+        ] {
+            assert_eq!(python_float(x), text);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the machine's flags mean: threads and device.
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result};
+use zsic::{Compute, Precision};
+
+use super::args::{Machine, PrecisionArg};
+
+/// The threads to use: as asked, else what affinity and cgroup quota leave this process.
+pub fn threads(machine: &Machine) -> usize {
+    machine.threads.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
+}
+
+/// Opens the device with `threads` threads. To be called once, before any other thread is started.
+///
+/// # Errors
+/// If this build or machine lacks the device or precision.
+pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
+    // candle asks the environment, and by itself would count the host's cores.
+    for variable in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        #[allow(unsafe_code)]
+        // SAFETY: no other thread runs yet.
+        unsafe {
+            std::env::set_var(variable, threads.to_string());
+        }
+    }
+    let precision = match machine.precision {
+        PrecisionArg::Auto => Precision::Auto,
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::Bf16 => Precision::Bf16,
+        PrecisionArg::F16 => Precision::F16,
+    };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start threads")?;
+    Ok(Compute::open(&machine.device, precision)?)
+}

@@ -1,0 +1,50 @@
+//! Classify images against any labels, with no training.
+//!
+//! `zsic` computes what the `zero-shot-image-classification` pipeline of transformers computes with
+//! a CLIP checkpoint, from the files of that checkpoint to sorted scores:
+//!
+//! ```no_run
+//! use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Label, Labels, Template, TextEncoder, source};
+//!
+//! # fn main() -> zsic::Result<()> {
+//! let checkpoint = Checkpoint::open("clip-vit-base-patch32")?;
+//! let compute = Compute::default();
+//! let labels: Vec<Label> =
+//!     ["fox", "bear", "owl"].iter().map(|name| Label::new(*name, &[Template::default()])).collect();
+//! let labels = Labels::encode(&TextEncoder::load(&checkpoint, &compute)?, &labels, |_, _| {})?;
+//! let classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+//! let image = source::decode(&std::fs::read("owl.jpg").unwrap(), source::MAX_PIXELS)?;
+//! for scores in classifier.classify(&[classifier.preprocess(&image)?])? {
+//!     for best in scores?.top(3) {
+//!         println!("{:.4} {}", best.score, classifier.labels().names()[best.label]);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each step takes what the step before it returned: bytes, [`source::decode`], RGB, preprocess,
+//! [`Pixels`], encode, [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no
+//! environment variable.
+
+pub mod checkpoint;
+pub mod classifier;
+pub mod device;
+pub mod embeddings;
+pub mod error;
+pub mod model;
+pub mod preprocess;
+pub mod score;
+pub mod source;
+pub mod text;
+
+pub use checkpoint::Checkpoint;
+pub use classifier::{Classifier, Labels};
+pub use device::{Compute, Precision};
+pub use embeddings::Embeddings;
+pub use error::{Error, Result};
+pub use model::{ImageEncoder, TextEncoder};
+pub use preprocess::{Pixels, Preprocessor};
+pub use score::{Activation, Scores};
+pub use source::ImageError;
+pub use text::{Label, Template};

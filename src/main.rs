@@ -1,0 +1,13 @@
+//! The `zsic` command: parse, run, exit status. Everything else is in `cli/` (the command's side) and the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::fatal::hide_panics();
+    let args = cli::args::Cli::parse();
+    cli::fatal::run(&args.common, || cli::run(&args))
+}

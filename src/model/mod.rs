@@ -1,0 +1,174 @@
+//! The loaded model: an image encoder and a text encoder, each loaded apart. The only place, with
+//! [`crate::classifier`], where tokens, pixels and weights meet.
+
+pub mod clip;
+pub mod config;
+pub mod encoder;
+
+use image::RgbImage;
+
+use crate::preprocess::{Normalizer, Preprocessor};
+use crate::text::ClipTokenizer;
+use crate::{Activation, Checkpoint, Compute, Embeddings, Error, Pixels, Result};
+use clip::{TextTower, VisionTower};
+
+/// Prompts of one length encoded together.
+const PROMPTS_IN_A_BATCH: usize = 32;
+
+/// Images -> unit embeddings.
+#[derive(Debug)]
+pub struct ImageEncoder {
+    tower: VisionTower,
+    preprocessor: Preprocessor,
+    normalizer: Normalizer,
+    logit_scale: f64,
+}
+
+impl ImageEncoder {
+    /// Loads the image tower.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the weight that is missing or misshapen; [`Error::PixelSize`] if the
+    /// preprocessor's output cannot fit the tower.
+    pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
+        let tower = VisionTower::load(checkpoint, compute)?;
+        let preprocessor = checkpoint.preprocessor().clone();
+        if let Some(got) = preprocessor.output_size()
+            && got != (tower.image_size(), tower.image_size())
+        {
+            return Err(pixel_size(got, tower.image_size()));
+        }
+        let normalizer = preprocessor.normalizer();
+        let logit_scale = checkpoint.weights().root().values("logit_scale", &[])?[0];
+        Ok(Self { tower, preprocessor, normalizer, logit_scale: f64::from(logit_scale).exp() })
+    }
+
+    /// Values in an embedding.
+    pub fn dim(&self) -> usize {
+        self.tower.dim()
+    }
+
+    /// How this family turns logits into scores.
+    pub fn activation(&self) -> Activation {
+        Activation::Softmax
+    }
+
+    /// RGB -> the pixels that the tower takes.
+    ///
+    /// # Errors
+    /// Never for an image with pixels; see [`Preprocessor::run`].
+    pub fn preprocess(&self, image: &RgbImage) -> Result<Pixels> {
+        self.preprocessor.run(image)
+    }
+
+    /// Encodes pixels as unit vectors [B, D]. The bits of a row do not depend on the other rows.
+    ///
+    /// # Errors
+    /// [`Error::PixelSize`] for pixels of another size than the tower's, [`Error::Tensor`] when the device fails.
+    pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
+        let side = self.tower.image_size();
+        if let Some(other) = pixels.iter().find(|p| (p.width(), p.height()) != (side, side)) {
+            return Err(pixel_size((other.width(), other.height()), side));
+        }
+        let mut embeddings = Embeddings::new(self.dim());
+        if pixels.is_empty() {
+            return Ok(embeddings);
+        }
+        let projected = self.tower.forward(pixels, &self.normalizer)?; // [B, D]
+        projected.to_vec2::<f32>()?.iter().for_each(|row| embeddings.push(row));
+        Ok(embeddings)
+    }
+
+    /// The model's logit of a cosine: `exp(logit_scale) * cosine`.
+    pub fn logit(&self, cosine: f64) -> f32 {
+        (self.logit_scale * cosine) as f32
+    }
+}
+
+fn pixel_size((width, height): (usize, usize), side: usize) -> Error {
+    Error::PixelSize { got: format!("{width}x{height}"), want: format!("{side}x{side}") }
+}
+
+/// Prompts -> unit embeddings.
+#[derive(Debug)]
+pub struct TextEncoder {
+    tower: TextTower,
+    tokenizer: ClipTokenizer,
+    truncate: bool,
+}
+
+impl TextEncoder {
+    /// Loads the tokenizer and the text tower.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file, or the weight that is missing or misshapen.
+    pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
+        let tokenizer = checkpoint.tokenizer()?;
+        Ok(Self { tower: TextTower::load(checkpoint, compute)?, tokenizer, truncate: false })
+    }
+
+    /// Cuts over-long prompts, keeping their end token, instead of refusing them.
+    pub fn with_truncation(mut self, truncate: bool) -> Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Values in an embedding.
+    pub fn dim(&self) -> usize {
+        self.tower.dim()
+    }
+
+    /// A prompt's token ids, start and end included.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] unless truncation is on; [`Error::Checkpoint`] if the tokenizer gives an id that the
+    /// model does not have.
+    pub fn tokenize(&self, prompt: &str) -> Result<Vec<u32>> {
+        let mut ids = self.tokenizer.encode(prompt)?;
+        let limit = self.tower.positions();
+        if ids.len() > limit {
+            if !self.truncate {
+                return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
+            }
+            self.tokenizer.truncate(&mut ids, limit);
+        }
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.tower.vocabulary()) {
+            let reason = format!("gives token {id}, but the model has {} tokens", self.tower.vocabulary());
+            return Err(Error::checkpoint(self.tokenizer.path(), reason));
+        }
+        Ok(ids)
+    }
+
+    /// Encodes texts as they are, without a template, as unit vectors [N, D].
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`], or [`Error::Tensor`] when the device fails.
+    pub fn embed(&self, texts: &[String]) -> Result<Embeddings> {
+        let tokens = texts.iter().map(|text| self.tokenize(text)).collect::<Result<Vec<_>>>()?;
+        self.embed_tokens(&tokens, |_| {})
+    }
+
+    /// Encodes token ids as unit vectors [N, D]: those of one length together, so that nothing is padded. `progress`
+    /// hears how many are done.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the device fails.
+    pub fn embed_tokens(&self, tokens: &[Vec<u32>], mut progress: impl FnMut(usize)) -> Result<Embeddings> {
+        let mut order: Vec<usize> = (0..tokens.len()).collect();
+        order.sort_by_key(|&i| tokens[i].len());
+        let mut rows = vec![Vec::new(); tokens.len()];
+        let mut done = 0;
+        for same in order.chunk_by(|&a, &b| tokens[a].len() == tokens[b].len()) {
+            for batch in same.chunks(PROMPTS_IN_A_BATCH) {
+                let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
+                let projected = self.tower.forward(&ids)?.to_vec2::<f32>()?; // [B, D]
+                batch.iter().zip(projected).for_each(|(&i, row)| rows[i] = row);
+                done += batch.len();
+                progress(done);
+            }
+        }
+        let mut embeddings = Embeddings::new(self.dim());
+        rows.iter().for_each(|row| embeddings.push(row));
+        Ok(embeddings)
+    }
+}

@@ -1,0 +1,226 @@
+//! `preprocessor_config.json` of a CLIP image processor, in its old and new spellings, with the defaults of
+//! transformers' CLIPImageProcessor (5.23).
+
+use serde_json::{Map, Value};
+
+use super::resize::Filter;
+
+/// Means of CLIP's training images (openai/CLIP, clip.py).
+const OPENAI_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
+/// Deviations of CLIP's training images (openai/CLIP, clip.py).
+const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+/// The longest side that a processor may ask for: beyond it a file is damaged.
+const MAX_SIDE: usize = 1 << 14;
+
+/// The size an image is resized to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// Both sides, whatever the shape.
+    Exact {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// The shorter side; the other keeps the shape.
+    ShortestEdge(usize),
+}
+
+impl Size {
+    /// Width and height that an image of `width` x `height` is resized to.
+    pub fn of(self, width: usize, height: usize) -> (usize, usize) {
+        match self {
+            Self::Exact { width, height } => (width, height),
+            Self::ShortestEdge(side) => {
+                let long = (side as f64 * width.max(height) as f64 / width.min(height) as f64) as usize;
+                if width <= height { (side, long) } else { (long, side) }
+            }
+        }
+    }
+}
+
+/// The size of the centre that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crop {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+/// The steps of an image processor; `None` is a step that it skips.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessorConfig {
+    /// Size and filter.
+    pub resize: Option<(Size, Filter)>,
+    /// The centre that is kept.
+    pub crop: Option<Crop>,
+    /// What bytes are multiplied by.
+    pub rescale: Option<f64>,
+    /// Mean and deviation per channel.
+    pub normalize: Option<([f32; 3], [f32; 3])>,
+}
+
+/// The file's keys. An absent key takes its default. Null does not: it switches a step off, and a step that is on
+/// cannot do without its value (transformers 5.23, ImageProcessingMixin).
+struct Keys(Map<String, Value>);
+
+impl Keys {
+    fn step(&self, key: &str) -> Result<bool, String> {
+        match self.0.get(key) {
+            None => Ok(true),
+            Some(Value::Null) => Ok(false),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(other) => Err(format!("{key} is {other}, neither true nor false")),
+        }
+    }
+
+    fn value<T>(&self, key: &str, default: T, parse: impl Fn(&Value) -> Option<T>) -> Result<T, String> {
+        let Some(value) = self.0.get(key) else { return Ok(default) };
+        parse(value).ok_or_else(|| format!("{key} {value} cannot be used"))
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Value::as_str)
+    }
+
+    fn size(&self) -> Result<Size, String> {
+        if self.0.get("use_square_size") == Some(&Value::Bool(true)) {
+            return Ok(Size::Exact { width: 224, height: 224 }); // whatever `size` says
+        }
+        let square = self.0.get("default_to_square") == Some(&Value::Bool(true));
+        self.value("size", Size::ShortestEdge(224), |size| parse_size(size, square))
+    }
+}
+
+impl ProcessorConfig {
+    /// Settings from the file's JSON.
+    ///
+    /// # Errors
+    /// A line saying which value cannot be followed.
+    pub fn from_json(json: Value) -> Result<Self, String> {
+        let Value::Object(keys) = json else { return Err("is no JSON object".to_owned()) };
+        let keys = Keys(keys);
+        check_type(keys.text("image_processor_type").or(keys.text("feature_extractor_type")))?;
+        let mut config = Self { resize: None, crop: None, rescale: None, normalize: None };
+        if keys.step("do_resize")? {
+            let filter = keys.value("resample", 3, Value::as_u64)?;
+            config.resize = Some((keys.size()?, Filter::from_pillow(filter)?));
+        }
+        if keys.step("do_center_crop")? {
+            config.crop = Some(keys.value("crop_size", Crop { width: 224, height: 224 }, parse_crop)?);
+        }
+        if keys.step("do_rescale")? {
+            let factor = |v: &Value| v.as_f64().filter(|f| f.is_normal());
+            config.rescale = Some(keys.value("rescale_factor", 1.0 / 255.0, factor)?);
+        }
+        if keys.step("do_normalize")? {
+            let mean = keys.value("image_mean", OPENAI_MEAN, channels)?;
+            let divisors = |v: &Value| channels(v).filter(|std| std.iter().all(|s| s.is_normal()));
+            config.normalize = Some((mean, keys.value("image_std", OPENAI_STD, divisors)?));
+        }
+        if keys.0.get("do_pad") == Some(&Value::Bool(true)) && keys.0.get("pad_size").is_some_and(|v| !v.is_null()) {
+            return Err("do_pad with a pad_size is not supported".to_owned());
+        }
+        Ok(config)
+    }
+}
+
+/// One value for all channels, or one each.
+fn channels(value: &Value) -> Option<[f32; 3]> {
+    let number = |v: &Value| v.as_f64().map(|v| v as f32);
+    match value.as_array().map(Vec::as_slice) {
+        None => number(value).map(|v| [v; 3]),
+        Some([one]) => number(one).map(|v| [v; 3]),
+        Some([r, g, b]) => Some([number(r)?, number(g)?, number(b)?]),
+        Some(_) => None,
+    }
+}
+
+/// CLIP's processor under the names it has had; any other computes something else.
+fn check_type(name: Option<&str>) -> Result<(), String> {
+    match name {
+        None | Some("CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor") => Ok(()),
+        Some(other) => Err(format!("image processor `{other}` is not supported; zsic knows CLIPImageProcessor")),
+    }
+}
+
+/// `224`, `[224, 224]`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
+fn parse_size(size: &Value, square: bool) -> Option<Size> {
+    match size {
+        Value::Number(_) if !square => Some(Size::ShortestEdge(side(size)?)),
+        Value::Object(keys) if keys.len() == 1 => Some(Size::ShortestEdge(side(keys.get("shortest_edge")?)?)),
+        _ => parse_crop(size).map(|Crop { width, height }| Size::Exact { width, height }),
+    }
+}
+
+/// `224`, `[224, 224]` (height first) or `{"height": 224, "width": 224}`.
+fn parse_crop(size: &Value) -> Option<Crop> {
+    let (height, width) = match size {
+        Value::Number(_) => (size, size),
+        Value::Array(sides) if sides.len() == 2 => (&sides[0], &sides[1]),
+        Value::Object(keys) if keys.len() == 2 => (keys.get("height")?, keys.get("width")?),
+        _ => return None,
+    };
+    Some(Crop { width: side(width)?, height: side(height)? })
+}
+
+fn side(value: &Value) -> Option<usize> {
+    value.as_u64().map(|side| side as usize).filter(|side| (1..=MAX_SIDE).contains(side))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn old_and_new_spellings_are_the_same() {
+        let old = ProcessorConfig::from_json(json!({
+            "crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true,
+            "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 224,
+            "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD,
+        }));
+        let new = ProcessorConfig::from_json(json!({
+            "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 224}, "image_std": OPENAI_STD,
+            "image_processor_type": "CLIPImageProcessor", "rescale_factor": 0.00392156862745098,
+            "do_convert_rgb": null, "_valid_processor_keys": ["images"],
+        }));
+        assert_eq!(old, new);
+        assert_eq!(old, ProcessorConfig::from_json(json!({})));
+    }
+
+    #[test]
+    fn sizes_of_every_kind() {
+        let size = |json| ProcessorConfig::from_json(json!({ "size": json })).map(|c| c.resize.unwrap().0);
+        assert_eq!(size(json!({"height": 10, "width": 20})), Ok(Size::Exact { width: 20, height: 10 }));
+        assert_eq!(size(json!([10, 20])), Ok(Size::Exact { width: 20, height: 10 }));
+        assert!(size(json!({"shortest_edge": 0})).is_err());
+        assert!(size(json!({"shortest_edge": 224, "longest_edge": 300})).is_err());
+        assert!(size(json!("big")).unwrap_err().contains("big"));
+        assert_eq!(Size::ShortestEdge(224).of(640, 480), (298, 224));
+        assert_eq!(Size::ShortestEdge(224).of(1, 5000), (224, 1_120_000));
+        assert_eq!(Size::ShortestEdge(224).of(7, 7), (224, 224));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_an_error() {
+        let error = |json| ProcessorConfig::from_json(json).unwrap_err();
+        assert!(error(json!({"image_processor_type": "SiglipImageProcessor"})).contains("Siglip"));
+        assert!(error(json!({"resample": 9})).contains('9'));
+        assert!(error(json!({"image_std": [0.0, 1.0, 1.0]})).contains("image_std"));
+        assert!(error(json!({"rescale_factor": 0.0})).contains("rescale_factor"));
+        assert!(error(json!({"image_mean": null})).contains("image_mean"));
+        assert!(error(json!({"do_resize": 1})).contains("do_resize"));
+        assert!(error(json!({"do_pad": true, "pad_size": 300})).contains("pad_size"));
+    }
+
+    #[test]
+    fn null_switches_a_step_off() {
+        let config = ProcessorConfig::from_json(json!({"do_resize": null, "size": null, "do_normalize": false}));
+        let config = config.unwrap();
+        assert_eq!((config.resize, config.normalize), (None, None));
+        assert!(config.crop.is_some());
+    }
+}

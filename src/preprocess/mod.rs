@@ -1,0 +1,204 @@
+//! RGB -> the pixels a model takes: resize, centre crop, and the normalising that encoding does later. Settings come
+//! from the checkpoint's own file ([`config`]); the resampler is in [`resize`].
+
+pub mod config;
+pub mod resize;
+
+use image::RgbImage;
+use serde_json::Value;
+
+use crate::Result;
+use config::{Crop, ProcessorConfig, Size};
+pub use resize::{Arithmetic, Filter};
+use resize::{Axis, Window};
+
+/// An image after resize and crop: RGB bytes, row after row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    data: Vec<u8>, // [H, W, 3]
+    width: usize,
+    height: usize,
+}
+
+impl Pixels {
+    /// RGB bytes [H, W, 3].
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+}
+
+/// What a checkpoint's image processor does, step by step.
+#[derive(Debug, Clone)]
+pub struct Preprocessor {
+    config: ProcessorConfig,
+    arithmetic: Arithmetic,
+}
+
+impl Preprocessor {
+    /// Settings from the JSON of `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// A line saying which value cannot be followed.
+    pub fn from_json(json: Value) -> std::result::Result<Self, String> {
+        Ok(Self { config: ProcessorConfig::from_json(json)?, arithmetic: Arithmetic::Torchvision })
+    }
+
+    /// The same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`].
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.arithmetic = arithmetic;
+        self
+    }
+
+    /// Width and height of every result, where they do not depend on the image.
+    pub fn output_size(&self) -> Option<(usize, usize)> {
+        match (self.config.crop, self.config.resize) {
+            (Some(Crop { width, height }), _) => Some((width, height)),
+            (None, Some((Size::Exact { width, height }, _))) => Some((width, height)),
+            _ => None,
+        }
+    }
+
+    /// Mean and deviation for the values of the results.
+    pub fn normalizer(&self) -> Normalizer {
+        Normalizer::new(&self.config)
+    }
+
+    /// Resizes and crops. Only the window that the crop keeps is computed; where the crop is larger than the resized
+    /// image, black surrounds it.
+    ///
+    /// # Errors
+    /// [`crate::ImageError`] for an image without pixels.
+    pub fn run(&self, image: &RgbImage) -> Result<Pixels> {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        if width == 0 || height == 0 {
+            return Err(crate::ImageError::empty().into());
+        }
+        let (resized_width, resized_height) = match self.config.resize {
+            Some((size, _)) => size.of(width, height),
+            None => (width, height),
+        };
+        let filter = self.config.resize.map_or(Filter::Bicubic, |(_, filter)| filter);
+        let crop = self.config.crop.unwrap_or(Crop { width: resized_width, height: resized_height });
+        let (columns, rows) =
+            (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
+        let kept = resize::resize(
+            image.as_raw(),
+            Axis { from: width, to: resized_width, start: columns.start, length: columns.kept },
+            Axis { from: height, to: resized_height, start: rows.start, length: rows.kept },
+            filter,
+            self.arithmetic,
+        );
+        let data = if (columns.kept, rows.kept) == (crop.width, crop.height) {
+            kept
+        } else {
+            let pad = |w: &Window| w.padding(self.arithmetic);
+            surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (crop.width, crop.height))
+        };
+        Ok(Pixels { data, width: crop.width, height: crop.height })
+    }
+}
+
+/// Places an image at (left, top) on a black canvas.
+fn surround(
+    image: &[u8],
+    (w, h): (usize, usize),
+    (left, top): (usize, usize),
+    (width, height): (usize, usize),
+) -> Vec<u8> {
+    let mut canvas = vec![0; width * height * 3];
+    for row in 0..h {
+        let at = ((top + row) * width + left) * 3;
+        canvas[at..at + w * 3].copy_from_slice(&image[row * w * 3..][..w * 3]);
+    }
+    canvas
+}
+
+/// Byte -> the value that the model takes, per channel: what rescaling and normalising do together.
+#[derive(Debug, Clone)]
+pub struct Normalizer {
+    table: Box<[[f32; 256]; 3]>,
+}
+
+impl Normalizer {
+    /// The table, in the f32 arithmetic of the torchvision backend: with both steps on, the mean and deviation are
+    /// scaled to bytes first.
+    fn new(config: &ProcessorConfig) -> Self {
+        let mut table = Box::new([[0f32; 256]; 3]);
+        for (channel, values) in table.iter_mut().enumerate() {
+            for (byte, value) in values.iter_mut().enumerate() {
+                let byte = byte as f32;
+                *value = match (config.rescale, config.normalize) {
+                    (None, None) => byte,
+                    (Some(factor), None) => byte * factor as f32,
+                    (None, Some((mean, std))) => (byte - mean[channel]) / std[channel],
+                    (Some(factor), Some((mean, std))) => {
+                        let scale = (1.0 / factor) as f32;
+                        (byte - mean[channel] * scale) / (std[channel] * scale)
+                    }
+                };
+            }
+        }
+        Self { table }
+    }
+
+    /// Values of one pixel.
+    pub fn pixel(&self, rgb: [u8; 3]) -> [f32; 3] {
+        std::array::from_fn(|channel| self.table[channel][usize::from(rgb[channel])])
+    }
+
+    /// Values of square patches, in the order of a patch embedding's kernel: patch after patch, and in each
+    /// [C, P, P]. What is left over at the right and bottom belongs to no patch.
+    pub fn patches<'a>(&'a self, pixels: &'a Pixels, patch: usize) -> impl Iterator<Item = f32> + 'a {
+        let (columns, rows) = (pixels.width / patch, pixels.height / patch);
+        let places = (0..rows * columns).map(move |n| (n / columns * patch, n % columns * patch));
+        places.flat_map(move |(top, left)| {
+            (0..3 * patch * patch).map(move |n| {
+                let (channel, y, x) = (n / (patch * patch), n / patch % patch, n % patch);
+                let byte = pixels.data[((top + y) * pixels.width + left + x) * 3 + channel];
+                self.table[channel][usize::from(byte)]
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_long_thin_picture_costs_nothing() {
+        let preprocessor = Preprocessor::from_json(json!({"size": 224, "crop_size": 224})).unwrap();
+        let image = RgbImage::from_pixel(1, 60_000, image::Rgb([9, 8, 7])); // 224 x 13,440,000 after resizing
+        let pixels = preprocessor.run(&image).unwrap();
+        assert_eq!((pixels.width(), pixels.height()), (224, 224));
+        assert!(pixels.data().chunks(3).all(|p| p == [9, 8, 7]));
+    }
+
+    #[test]
+    fn patches_are_in_kernel_order() {
+        let config = json!({"do_resize": false, "do_center_crop": false, "do_rescale": false, "do_normalize": false});
+        let preprocessor = Preprocessor::from_json(config).unwrap();
+        let image = RgbImage::from_fn(5, 4, |x, y| image::Rgb([(y * 5 + x) as u8, 100, 200]));
+        let pixels = preprocessor.run(&image).unwrap();
+        let patches: Vec<f32> = preprocessor.normalizer().patches(&pixels, 2).collect();
+        assert_eq!(patches.len(), 4 * 12); // the fifth column belongs to no patch
+        assert_eq!(patches[12..20], [2.0, 3.0, 7.0, 8.0, 100.0, 100.0, 100.0, 100.0]);
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_an_error() {
+        let preprocessor = Preprocessor::from_json(json!({})).unwrap();
+        assert!(preprocessor.run(&RgbImage::new(0, 5)).is_err());
+    }
+}

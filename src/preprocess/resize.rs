@@ -1,0 +1,264 @@
+//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12) compute on
+//! 8-bit RGB. Horizontal pass first, with an 8-bit image between the passes. Only a window of the result is computed.
+
+/// The filter, named as in Pillow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// A triangle.
+    Bilinear,
+    /// Keys' cubic with a = -0.5.
+    Bicubic,
+}
+
+impl Filter {
+    /// The filter that a processor's `resample` number means.
+    ///
+    /// # Errors
+    /// A line naming the number, for those that CLIP's processors do not use.
+    pub fn from_pillow(resample: u64) -> Result<Self, String> {
+        match resample {
+            2 => Ok(Self::Bilinear),
+            3 => Ok(Self::Bicubic),
+            other => Err(format!("resample {other} is not supported; zsic knows 2 (bilinear) and 3 (bicubic)")),
+        }
+    }
+
+    /// Half of its width, in source pixels at scale one.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn at(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Self::Bilinear if x < 1.0 => 1.0 - x,
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            _ => 0.0,
+        }
+    }
+}
+
+/// Whose rounding to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// torchvision on a CPU, what transformers 5 uses: weights of 16 bits, as precise as the largest allows.
+    Torchvision,
+    /// Pillow up to 12, what transformers 4 uses: weights with 22 fractional bits.
+    Pillow,
+}
+
+/// One axis of a resize: `from` pixels to `to`, of which `length` from `start` on are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Axis {
+    /// Source pixels.
+    pub from: usize,
+    /// Pixels of the whole result.
+    pub to: usize,
+    /// The first that is wanted.
+    pub start: usize,
+    /// How many are wanted.
+    pub length: usize,
+}
+
+/// The part of one axis that a centre crop keeps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) start: usize,
+    pub(super) kept: usize,
+    shortfall: usize,
+}
+
+impl Window {
+    /// The centre `crop` of `size`; all of it where the crop is larger.
+    pub(super) fn centred(size: usize, crop: usize) -> Self {
+        Self { start: size.saturating_sub(crop) / 2, kept: size.min(crop), shortfall: crop.saturating_sub(size) }
+    }
+
+    /// Black pixels before the image where the crop is larger. The backends differ on an odd shortfall.
+    pub(super) fn padding(&self, arithmetic: Arithmetic) -> usize {
+        match arithmetic {
+            Arithmetic::Torchvision => self.shortfall / 2,
+            Arithmetic::Pillow => self.shortfall.div_ceil(2),
+        }
+    }
+}
+
+/// Integer weights of one axis: each wanted pixel's first source pixel and its run of weights.
+struct Taps {
+    bits: u32,
+    runs: Vec<(usize, Vec<i32>)>,
+}
+
+impl Taps {
+    /// The weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
+    fn new(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Self {
+        let scale = axis.from as f64 / axis.to as f64;
+        let stretch = scale.max(1.0);
+        let support = filter.support() * stretch;
+        let run = |i: usize| {
+            let centre = (i as f64 + 0.5) * scale;
+            let low = (centre - support + 0.5).max(0.0) as usize;
+            let high = ((centre + support + 0.5) as usize).min(axis.from);
+            let weights: Vec<f64> = (low..high).map(|x| filter.at((x as f64 - centre + 0.5) / stretch)).collect();
+            let sum: f64 = weights.iter().sum();
+            (low, weights.iter().map(|w| if sum == 0.0 { *w } else { w / sum }).collect::<Vec<f64>>())
+        };
+        let runs: Vec<(usize, Vec<f64>)> = (axis.start..axis.start + axis.length).map(run).collect();
+        let bits = match arithmetic {
+            Arithmetic::Pillow => 22,
+            Arithmetic::Torchvision => torchvision_bits(largest_weight(axis, &run, &runs)),
+        };
+        let whole = f64::from(1u32 << bits);
+        let integer = |w: &f64| (w * whole + 0.5f64.copysign(*w)) as i32; // rounds half away from zero
+        let runs = runs.into_iter().map(|(low, weights)| (low, weights.iter().map(integer).collect())).collect();
+        Self { bits, runs }
+    }
+
+    /// The source pixels that any run touches.
+    fn reach(&self) -> std::ops::Range<usize> {
+        let low = self.runs.iter().map(|(low, _)| *low).min().unwrap_or(0);
+        let high = self.runs.iter().map(|(low, weights)| low + weights.len()).max().unwrap_or(0);
+        low..high
+    }
+}
+
+/// The largest weight of the whole axis, windows included or not: it sets the precision of all.
+fn largest_weight(axis: Axis, run: &impl Fn(usize) -> (usize, Vec<f64>), wanted: &[(usize, Vec<f64>)]) -> f64 {
+    let max = |weights: &[f64]| weights.iter().copied().fold(0.0, f64::max);
+    if axis.length == axis.to {
+        return wanted.iter().map(|(_, weights)| max(weights)).fold(0.0, f64::max);
+    }
+    // The phases of the source grid repeat, and only the edges, where weights outside are dropped, differ from the
+    // middle: so a bounded sample holds the largest weight even of millions of pixels.
+    let period = axis.to / gcd(axis.from, axis.to);
+    let edge = (3.0 * axis.to as f64 / axis.from as f64).ceil().max(3.0) as usize + 1;
+    let head = (edge + period).min(axis.to);
+    let tail = axis.to.saturating_sub(edge).max(head);
+    (0..head).chain(tail..axis.to).map(|i| max(&run(i).1)).fold(0.0, f64::max)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The fractional bits at which the largest weight still fits 16 bits with its sign
+/// (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
+fn torchvision_bits(largest: f64) -> u32 {
+    let fits = |bits: u32| ((0.5 + largest * f64::from(1u32 << bits)) as i64) < 1 << 15;
+    (0..22).find(|bits| !fits(bits + 1)).unwrap_or(22)
+}
+
+/// Resizes RGB bytes [H, W, 3] and returns the wanted window of the result.
+///
+/// # Panics
+/// If `source` is not `columns.from` x `rows.from` pixels.
+pub fn resize(source: &[u8], columns: Axis, rows: Axis, filter: Filter, arithmetic: Arithmetic) -> Vec<u8> {
+    assert_eq!(source.len(), columns.from * rows.from * 3, "the bytes of the source image");
+    let down = (rows.from != rows.to).then(|| Taps::new(rows, filter, arithmetic));
+    // The rows of the source that the vertical pass, or the window itself, will read.
+    let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, Taps::reach);
+    let band = &source[needed.start * columns.from * 3..needed.end * columns.from * 3];
+    let narrow = if columns.from == columns.to {
+        let row = columns.start * 3..(columns.start + columns.length) * 3;
+        band.chunks_exact(columns.from * 3).flat_map(|r| &r[row.clone()]).copied().collect()
+    } else {
+        horizontal(band, columns.from, &Taps::new(columns, filter, arithmetic))
+    };
+    match down {
+        Some(taps) => vertical(&narrow, columns.length * 3, needed.start, &taps),
+        None => narrow,
+    }
+}
+
+/// Each row on its own: [H, W, 3] -> [H, w, 3].
+fn horizontal(source: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
+    let mut out = Vec::with_capacity(source.len() / width * taps.runs.len());
+    for row in source.chunks_exact(width * 3) {
+        for (low, weights) in &taps.runs {
+            let mut sum = [1i32 << (taps.bits - 1); 3];
+            for (pixel, &weight) in row[low * 3..].chunks_exact(3).zip(weights) {
+                sum[0] += i32::from(pixel[0]) * weight;
+                sum[1] += i32::from(pixel[1]) * weight;
+                sum[2] += i32::from(pixel[2]) * weight;
+            }
+            out.extend(sum.map(|s| (s >> taps.bits).clamp(0, 255) as u8));
+        }
+    }
+    out
+}
+
+/// Each column on its own: rows of `stride` bytes, the first of them the image's row `first`.
+fn vertical(source: &[u8], stride: usize, first: usize, taps: &Taps) -> Vec<u8> {
+    let mut out = Vec::with_capacity(taps.runs.len() * stride);
+    let mut sums = vec![0i32; stride];
+    for (low, weights) in &taps.runs {
+        sums.fill(1 << (taps.bits - 1));
+        let rows = source[(low - first) * stride..].chunks_exact(stride);
+        for (row, &weight) in rows.zip(weights) {
+            for (sum, &byte) in sums.iter_mut().zip(row) {
+                *sum += i32::from(byte) * weight;
+            }
+        }
+        out.extend(sums.iter().map(|sum| (sum >> taps.bits).clamp(0, 255) as u8));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(from: usize, to: usize) -> Axis {
+        Axis { from, to, start: 0, length: to }
+    }
+
+    fn noise(n: usize) -> Vec<u8> {
+        let mut state = 12345u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn a_window_is_that_part_of_the_whole() {
+        for (w, h, tw, th) in
+            [(31, 17, 64, 48), (90, 70, 33, 40), (5, 200, 32, 1280), (640, 10, 640, 7), (33, 9, 1000, 9)]
+        {
+            let source = noise(w * h * 3);
+            for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow] {
+                for filter in [Filter::Bilinear, Filter::Bicubic] {
+                    let all = resize(&source, whole(w, tw), whole(h, th), filter, arithmetic);
+                    let (x, y, n, m) = (tw / 3, th / 2, tw / 4 + 1, th / 3);
+                    let columns = Axis { from: w, to: tw, start: x, length: n };
+                    let rows = Axis { from: h, to: th, start: y, length: m };
+                    let part = resize(&source, columns, rows, filter, arithmetic);
+                    let expected: Vec<u8> =
+                        (y..y + m).flat_map(|r| all[(r * tw + x) * 3..][..n * 3].to_vec()).collect();
+                    assert!(part == expected, "{w}x{h} to {tw}x{th}, {filter:?}, {arithmetic:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_picture_stays_flat() {
+        for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow] {
+            let out = resize(&[200; 7 * 5 * 3], whole(7, 100), whole(5, 3), Filter::Bicubic, arithmetic);
+            assert!(out.iter().all(|&b| b == 200));
+        }
+    }
+
+    #[test]
+    fn precision_follows_the_largest_weight() {
+        assert_eq!(torchvision_bits(1.0), 14);
+        assert_eq!(torchvision_bits(0.5), 15);
+        assert_eq!(torchvision_bits(1e-9), 22);
+    }
+}

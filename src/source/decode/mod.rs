@@ -1,0 +1,152 @@
+//! Image bytes -> upright RGB, as Pillow's `convert("RGB")` gives it: the format told by content, the pixel cap checked
+//! before anything is allocated, EXIF orientation applied, alpha dropped and its colour kept. One deliberate
+//! difference: 16-bit grey is scaled to 8 bits, where Pillow clips it to white.
+
+mod generic;
+mod gif;
+mod jpeg;
+mod rgb;
+mod tiff;
+mod upright;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageFormat, RgbImage};
+
+use super::{ErrorKind, ImageError};
+
+type Outcome<T> = Result<T, ImageError>;
+
+/// An image as it lies in its file, and how to turn it.
+struct Decoded {
+    image: RgbImage,
+    orientation: Orientation,
+}
+
+/// Extensions that make a file in a folder a candidate, readable or not: a photograph that zsic cannot read is a failure
+/// to tell, not a file to pass over.
+const EXTENSIONS: [&str; 39] = [
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "pbm", "pgm",
+    "ppm", "pnm", "pam", "ico", "heic", "heif", "avif", "jxl", "jp2", "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw",
+    "orf", "raf", "rw2", "pef", "srw", "rwl", "x3f", "3fr",
+];
+
+/// True if a file's name says that it is an image.
+pub fn is_image_name(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
+}
+
+/// True if the first bytes of a file (32 are enough) are those of an image that can be read here.
+pub fn is_image(head: &[u8]) -> bool {
+    format(head).is_ok()
+}
+
+/// Decodes an image of at most `max_pixels`.
+///
+/// # Errors
+/// [`ImageError`] of kind `format`, `decode` or `too_large`. A decoder that panics is a `decode` error of its file.
+pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
+    let format = format(bytes)?;
+    let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+        ImageFormat::Jpeg => jpeg::decode(bytes, max_pixels),
+        ImageFormat::Gif => gif::decode(bytes, max_pixels),
+        ImageFormat::Tiff => tiff::decode(bytes, max_pixels),
+        other => generic::decode(bytes, other, max_pixels),
+    }));
+    let Decoded { image, orientation } = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
+    if image.is_empty() {
+        return Err(ImageError::empty());
+    }
+    if orientation == Orientation::NoTransforms {
+        return Ok(image);
+    }
+    let mut image = DynamicImage::from(image);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// The format that the first bytes tell, if zsic reads it.
+fn format(head: &[u8]) -> Outcome<ImageFormat> {
+    use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
+    let no = |reason: &str| Err(ImageError::new(ErrorKind::Format, reason));
+    match image::guess_format(head) {
+        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | Pnm | Tiff | WebP)) => Ok(format),
+        _ if head.is_empty() => no("the file is empty"),
+        _ if head.get(4..8) == Some(b"ftyp") => {
+            no("heic, avif and video containers are not supported; convert it to jpeg or png")
+        }
+        _ => no("not an image in a supported format (jpeg, png, webp, gif, bmp, tiff, pnm, ico)"),
+    }
+}
+
+/// The lower-case name of a format, for messages.
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Pnm => "PNM",
+        ImageFormat::Ico => "ICO",
+        _ => "image",
+    }
+}
+
+/// Checks an image's size before its pixels are allocated.
+fn check_size(width: u64, height: u64, max_pixels: u64) -> Outcome<()> {
+    if width == 0 || height == 0 {
+        return Err(ImageError::empty());
+    }
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= max_pixels => Ok(()),
+        _ => Err(ImageError::new(
+            ErrorKind::TooLarge,
+            format!("has {width}x{height} pixels, more than the {max_pixels} allowed (--max-pixels)"),
+        )),
+    }
+}
+
+fn damaged(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
+    ImageError::new(ErrorKind::Decode, format!("the {} data is damaged: {reason}", name(format)))
+}
+
+fn unsupported(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
+    ImageError::new(ErrorKind::Format, format!("this kind of {} is not supported: {reason}", name(format)))
+}
+
+fn panicked(format: ImageFormat, panic: &(dyn std::any::Any + Send)) -> ImageError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    damaged(format, text.unwrap_or("its decoder failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_content() {
+        assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), ImageFormat::Jpeg);
+        assert_eq!(format(b"").unwrap_err().message, "the file is empty");
+        assert!(format(b"\0\0\0\x18ftypheic").unwrap_err().message.contains("heic"));
+        assert_eq!(format(b"<!doctype html>").unwrap_err().kind, ErrorKind::Format);
+    }
+
+    #[test]
+    fn the_cap_counts_pixels() {
+        assert!(check_size(1000, 1000, 1_000_000).is_ok());
+        assert_eq!(check_size(1001, 1000, 1_000_000).unwrap_err().kind, ErrorKind::TooLarge);
+        assert_eq!(check_size(u64::MAX, 2, u64::MAX).unwrap_err().kind, ErrorKind::TooLarge);
+        assert_eq!(check_size(0, 2, 9).unwrap_err().kind, ErrorKind::Decode);
+    }
+
+    #[test]
+    fn photographs_of_every_kind_are_candidates() {
+        assert!(is_image_name(Path::new("a/b.JPG")) && is_image_name(Path::new("x.heic")));
+        assert!(!is_image_name(Path::new("notes.txt")) && !is_image_name(Path::new("jpg")));
+    }
+}

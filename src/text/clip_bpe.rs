@@ -1,0 +1,295 @@
+//! CLIP's tokenizer: lower-cased byte-level BPE. As transformers 5 does, vocabulary, merges and added tokens come from
+//! the files and the pipeline around them from here, whatever normaliser or post-processor a `tokenizer.json` names.
+
+use std::path::{Path, PathBuf};
+
+use ahash::AHashMap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers, replace::ReplacePattern};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+
+use crate::checkpoint::{read, read_json};
+use crate::{Error, Result};
+
+/// How text falls into words (transformers, tokenization_clip.py).
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// The tokens with a role: their key in the settings and their default.
+const ROLES: [(&str, &str); 4] = [
+    ("bos_token", "<|startoftext|>"),
+    ("eos_token", "<|endoftext|>"),
+    ("unk_token", "<|endoftext|>"),
+    ("pad_token", "<|endoftext|>"),
+];
+
+/// Text -> token ids.
+#[derive(Debug)]
+pub struct ClipTokenizer {
+    tokenizer: Tokenizer,
+    path: PathBuf,
+    start: u32,
+    end: u32,
+}
+
+impl ClipTokenizer {
+    /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`, and the settings beside them.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file that is missing or damaged.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let source = Source::open(dir)?;
+        let path = source.path.clone();
+        let tokens = SpecialTokens::open(dir, source.added_tokens)?;
+        let failed = |e: tokenizers::Error| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
+        let model = BPE::builder()
+            .vocab_and_merges(source.vocab, source.merges)
+            .continuing_subword_prefix(String::new())
+            .end_of_word_suffix("</w>".to_owned())
+            .unk_token(tokens.role("unk_token").to_owned())
+            .build()
+            .map_err(failed)?;
+        let mut tokenizer = Tokenizer::new(model);
+        let spaces = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ").map_err(failed)?;
+        let normalizers = Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()]);
+        tokenizer.with_normalizer(Some(normalizers)).map_err(failed)?;
+        let words = SplitPattern::Regex(WORDS.to_owned());
+        let words = Split::new(words, SplitDelimiterBehavior::Removed, true).map_err(failed)?;
+        let bytes = ByteLevel::new(false, true, true);
+        tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
+        for token in &tokens.added {
+            let one = [token.clone()];
+            if token.special { tokenizer.add_special_tokens(one) } else { tokenizer.add_tokens(one) }
+                .map_err(failed)?;
+        }
+        let id = |role| {
+            let token = tokens.role(role);
+            let missing = || Error::checkpoint(&path, format!("has no token `{token}`, its {role}"));
+            tokenizer.token_to_id(token).ok_or_else(missing)
+        };
+        let (start, end) = (id("bos_token")?, id("eos_token")?);
+        Ok(Self { start, end, tokenizer, path })
+    }
+
+    /// The file that the vocabulary came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Token ids of `text`, start and end included, however many.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the vocabulary cannot spell the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}"));
+        let words = self.tokenizer.encode_fast(text, false).map_err(failed)?;
+        let mut ids = Vec::with_capacity(words.len() + 2);
+        ids.push(self.start);
+        ids.extend_from_slice(words.get_ids());
+        ids.push(self.end);
+        Ok(ids)
+    }
+
+    /// Shortens `ids` to `limit`, the end token kept.
+    pub fn truncate(&self, ids: &mut Vec<u32>, limit: usize) {
+        if ids.len() > limit {
+            ids.truncate(limit.saturating_sub(1));
+            ids.push(self.end);
+        }
+    }
+}
+
+/// Vocabulary and merges, from whichever files hold them.
+struct Source {
+    path: PathBuf,
+    vocab: Vocab,
+    merges: Merges,
+    added_tokens: Vec<TokenSpec>,
+}
+
+/// What is used of a `tokenizer.json`.
+#[derive(Deserialize)]
+struct TokenizerFile {
+    model: ModelSection,
+    #[serde(default)]
+    added_tokens: Vec<TokenSpec>,
+}
+
+#[derive(Deserialize)]
+struct ModelSection {
+    vocab: AHashMap<String, u32>,
+    merges: Vec<Merge>,
+}
+
+/// `"a b"` or `["a", "b"]`: older and newer files.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Line(String),
+}
+
+impl Merge {
+    fn pair(self) -> std::result::Result<(String, String), String> {
+        let line = match self {
+            Self::Pair(a, b) => return Ok((a, b)),
+            Self::Line(line) => line,
+        };
+        match line.split_once(' ') {
+            Some((a, b)) if !b.contains(' ') => Ok((a.to_owned(), b.to_owned())),
+            _ => Err(format!("has a merge that is not two tokens: {line:?}")),
+        }
+    }
+}
+
+impl Source {
+    fn open(dir: &Path) -> Result<Self> {
+        let (path, vocab_path) = (dir.join("tokenizer.json"), dir.join("vocab.json"));
+        if path.exists() {
+            let TokenizerFile { model, added_tokens } = read_json(&path)?;
+            let merges = model.merges.into_iter().map(Merge::pair).collect::<std::result::Result<_, _>>();
+            let merges = merges.map_err(|e| Error::checkpoint(&path, e))?;
+            return Ok(Self { path, vocab: model.vocab, merges, added_tokens });
+        }
+        if !vocab_path.exists() {
+            return Err(Error::checkpoint(dir, "has no tokenizer: neither tokenizer.json nor vocab.json"));
+        }
+        let merges = read_merges(&dir.join("merges.txt"))?;
+        Ok(Self { vocab: read_json(&vocab_path)?, path: vocab_path, merges, added_tokens: Vec::new() })
+    }
+}
+
+/// `merges.txt`: a version line, then a merge a line.
+fn read_merges(path: &Path) -> Result<Merges> {
+    let text = String::from_utf8(read(path)?).map_err(|_| Error::checkpoint(path, "is not UTF-8 text"))?;
+    let lines = text.lines().filter(|line| !line.starts_with("#version"));
+    let merges = lines.map(|line| Merge::Line(line.to_owned()).pair()).collect::<std::result::Result<_, _>>();
+    merges.map_err(|e| Error::checkpoint(path, e))
+}
+
+/// A token as settings write it: its text alone, or with flags.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+enum TokenSpec {
+    Text(String),
+    Flags {
+        content: String,
+        #[serde(default)]
+        lstrip: bool,
+        #[serde(default)]
+        rstrip: bool,
+        #[serde(default)]
+        single_word: bool,
+        normalized: Option<bool>,
+        #[serde(default)]
+        special: bool,
+    },
+}
+
+impl TokenSpec {
+    fn content(&self) -> &str {
+        match self {
+            Self::Text(content) | Self::Flags { content, .. } => content,
+        }
+    }
+
+    fn token(&self) -> AddedToken {
+        match self {
+            Self::Text(content) => AddedToken::from(content, true),
+            Self::Flags { content, lstrip, rstrip, single_word, normalized, special } => {
+                let token = AddedToken::from(content, *special).lstrip(*lstrip).rstrip(*rstrip);
+                token.single_word(*single_word).normalized(normalized.unwrap_or(!special))
+            }
+        }
+    }
+}
+
+/// The tokens that are matched before words are split, and those with a role.
+struct SpecialTokens {
+    added: Vec<AddedToken>,
+    settings: Map<String, Value>,
+}
+
+impl SpecialTokens {
+    /// Gathers them in the order of transformers: `added_tokens_decoder` alone where there is one; else
+    /// `special_tokens_map.json` over `tokenizer_config.json`, then `added_tokens.json` and `tokenizer.json`.
+    fn open(dir: &Path, in_tokenizer: Vec<TokenSpec>) -> Result<Self> {
+        let path = dir.join("tokenizer_config.json");
+        let mut settings: Map<String, Value> = read_optional(&path)?;
+        check_class(&settings).map_err(|e| Error::checkpoint(&path, e))?;
+        let mut added: Vec<AddedToken> = Vec::new();
+        if let Some(decoder) = settings.get("added_tokens_decoder") {
+            let decoder: Map<String, Value> = parse(&path, decoder)?;
+            let mut tokens = decoder
+                .iter()
+                .map(|(id, token)| {
+                    let id: u32 = id.parse().map_err(|_| Error::checkpoint(&path, format!("{id:?} is no token id")))?;
+                    Ok((id, parse::<TokenSpec>(&path, token)?.token()))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            tokens.sort_by_key(|(id, _)| *id);
+            added = tokens.into_iter().map(|(_, token)| token).collect();
+        } else {
+            settings.extend(read_optional(&dir.join("special_tokens_map.json"))?);
+            let plain: Map<String, Value> = read_optional(&dir.join("added_tokens.json"))?;
+            added.extend(plain.keys().map(|content| AddedToken::from(content, false)));
+            for spec in in_tokenizer {
+                added.retain(|t| t.content != spec.content()); // its flags win
+                added.push(spec.token());
+            }
+        }
+        let mut tokens = Self { added, settings };
+        tokens.add_roles(&path)?;
+        Ok(tokens)
+    }
+
+    /// Adds the tokens with a role, and the additional ones, that no file has added yet.
+    fn add_roles(&mut self, path: &Path) -> Result<()> {
+        let mut missing = Vec::new();
+        for (role, default) in ROLES {
+            let spec = match self.settings.get(role).filter(|v| !v.is_null()) {
+                Some(spec) => parse(path, spec)?,
+                None => TokenSpec::Text(default.to_owned()),
+            };
+            self.settings.insert(role.to_owned(), Value::from(spec.content()));
+            missing.push(spec);
+        }
+        if let Some(more) = self.settings.get("additional_special_tokens").filter(|v| !v.is_null()) {
+            missing.extend(parse::<Vec<TokenSpec>>(path, more)?);
+        }
+        for spec in missing {
+            if !self.added.iter().any(|t| t.content == spec.content()) {
+                self.added.push(AddedToken::from(spec.content(), true));
+            }
+        }
+        Ok(())
+    }
+
+    fn role(&self, role: &str) -> &str {
+        self.settings.get(role).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// CLIP's tokenizer under the names it has had; any other splits text in another way.
+fn check_class(settings: &Map<String, Value>) -> std::result::Result<(), String> {
+    match settings.get("tokenizer_class").and_then(Value::as_str) {
+        None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => {}
+        Some(other) => return Err(format!("tokenizer class `{other}` is not supported; zsic knows CLIPTokenizer")),
+    }
+    match settings.get("padding_side").and_then(Value::as_str) {
+        None | Some("right") => Ok(()),
+        Some(side) => Err(format!("padding_side `{side}` is not supported; CLIP pads on the right")),
+    }
+}
+
+fn read_optional(path: &Path) -> Result<Map<String, Value>> {
+    if path.exists() { read_json(path) } else { Ok(Map::new()) }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, json: &Value) -> Result<T> {
+    T::deserialize(json).map_err(|e| Error::checkpoint(path, format!("{e}: {json}")))
+}
