@@ -1,0 +1,160 @@
+//! From checkpoint to scores against transformers, in float64, on every fixture. Tolerances: logits 2e-4, scores 5e-5,
+//! pixels 1e-6.
+
+mod common;
+
+use std::fs;
+
+use common::{CHECKPOINTS, Expected, fixtures, worst};
+use zsic::source::{MAX_PIXELS, decode};
+use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Label, Labels, Pixels, Template, TextEncoder};
+
+const LOGITS: f64 = 2e-4;
+const SCORES: f64 = 5e-5;
+
+struct Loaded {
+    checkpoint: Checkpoint,
+    expected: Expected,
+    images: ImageEncoder,
+    texts: TextEncoder,
+}
+
+fn load(name: &str) -> Loaded {
+    let checkpoint = Checkpoint::open(fixtures("checkpoints").join(name)).unwrap();
+    let compute = Compute::default();
+    let images = ImageEncoder::load(&checkpoint, &compute).unwrap();
+    let texts = TextEncoder::load(&checkpoint, &compute).unwrap();
+    Loaded { checkpoint, expected: Expected::of(name), images, texts }
+}
+
+impl Loaded {
+    fn pixels(&self) -> Vec<Pixels> {
+        let read = |name: &String| fs::read(fixtures("checkpoints/images").join(name)).unwrap();
+        let image = |name: &String| decode(&read(name), MAX_PIXELS).unwrap();
+        self.expected.images().iter().map(|name| self.images.preprocess(&image(name)).unwrap()).collect()
+    }
+
+    fn labels(&self, template: &str) -> Labels {
+        let templates: Vec<Template> = vec![template.parse().unwrap()];
+        let labels: Vec<Label> = self.expected.labels().into_iter().map(|l| Label::new(l, &templates)).collect();
+        Labels::encode(&self.texts, &labels, |_, _| {}).unwrap()
+    }
+}
+
+fn unit(row: &[f64]) -> Vec<f64> {
+    let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+    row.iter().map(|x| x / norm).collect()
+}
+
+#[test]
+fn token_ids_are_identical() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let prompts = common::strings(&loaded.expected.json["prompts"]);
+        for (prompt, ids) in prompts.iter().zip(loaded.expected.json["token_ids"].as_array().unwrap()) {
+            let ids: Vec<u32> = ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            assert_eq!(loaded.texts.tokenize(prompt).unwrap(), ids, "{name}: {prompt}");
+        }
+    }
+}
+
+#[test]
+fn normalised_pixels_are_the_reference_s() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let normalizer = loaded.checkpoint.preprocessor().normalizer();
+        for (pixels, expected) in loaded.pixels().iter().zip(loaded.expected.rows("pixel_values")) {
+            let plane = pixels.width() * pixels.height();
+            let value = |n: usize| {
+                let (channel, at) = (n / plane, n % plane);
+                let rgb: [u8; 3] = pixels.data()[at * 3..at * 3 + 3].try_into().unwrap();
+                f64::from(normalizer.pixel(rgb)[channel])
+            };
+            let off = worst((0..3 * plane).map(value), expected);
+            assert!(off < 1e-6, "{name}: {off}");
+        }
+    }
+}
+
+#[test]
+fn embeddings_are_the_reference_s() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let images = loaded.images.embed(&loaded.pixels()).unwrap();
+        let texts = loaded.texts.embed(&common::strings(&loaded.expected.json["prompts"])).unwrap();
+        for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
+            for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
+                let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
+                assert!(off < 2e-6, "{name}: {what} off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn logits_and_scores_are_the_reference_s() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let pixels = loaded.pixels();
+        for (template, logits) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
+            let labels = loaded.labels(template);
+            let images = ImageEncoder::load(&loaded.checkpoint, &Compute::default()).unwrap();
+            let scores = Classifier::new(images, labels).unwrap().classify(&pixels).unwrap();
+            let rows = loaded.expected.rows(logits);
+            for ((image, got), expected) in loaded.expected.images().iter().zip(scores).zip(rows) {
+                let got = got.unwrap();
+                let off = worst(got.logits().iter().map(|&x| x.into()), expected.clone());
+                assert!(off < LOGITS, "{name}, {image}: {logits} off by {off}");
+                let max = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = expected.iter().map(|x| (x - max).exp()).sum();
+                let off = worst(got.scores().iter().map(|&x| x.into()), expected.iter().map(|x| (x - max).exp() / sum));
+                assert!(off < SCORES, "{name}, {image}: scores off by {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_has_the_same_bits_in_any_batch() {
+    for name in ["quick-gelu", "odd"] {
+        let loaded = load(name);
+        let pixels = loaded.pixels();
+        let many: Vec<Pixels> = (0..33).map(|n| pixels[n * 7 % pixels.len()].clone()).collect();
+        let together = loaded.images.embed(&many).unwrap();
+        for (n, pixels) in many.iter().enumerate() {
+            let alone = loaded.images.embed(std::slice::from_ref(pixels)).unwrap();
+            assert_eq!(alone.row(0), together.row(n), "{name}: image {n} of a batch");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_has_the_same_bits_in_any_company() {
+    let loaded = load("gelu");
+    let prompts = common::strings(&loaded.expected.json["prompts"]);
+    let many: Vec<String> = (0..100).map(|n| prompts[n % prompts.len()].clone()).collect();
+    let together = loaded.texts.embed(&many).unwrap();
+    for (n, prompt) in many.iter().enumerate().step_by(9) {
+        assert_eq!(loaded.texts.embed(std::slice::from_ref(prompt)).unwrap().row(0), together.row(n));
+    }
+}
+
+#[test]
+fn an_ensemble_is_the_unit_mean_of_unit_vectors() {
+    let loaded = load("quick-gelu");
+    let templates: Vec<Template> = ["{}", "a photo of {}.", "art of the {}"].map(|t| t.parse().unwrap()).to_vec();
+    let labels = Labels::encode(&loaded.texts, &[Label::new("cat", &templates)], |_, _| {}).unwrap();
+    let prompts: Vec<String> = templates.iter().map(|t| t.fill("cat")).collect();
+    let rows = loaded.texts.embed(&prompts).unwrap();
+    let sum: Vec<f64> =
+        (0..rows.dim()).map(|i| rows.rows().map(|row| f64::from(row[i])).sum::<f64>() / 3.0).collect();
+    assert!(worst(labels.embeddings().row(0).iter().map(|&x| x.into()), unit(&sum)) < 1e-7);
+}
+
+#[test]
+fn labels_read_alike_are_told() {
+    let loaded = load("quick-gelu");
+    let labels = ["owl", "cat", "OWL"].map(|l| Label::new(l, &[Template::default()]));
+    let labels = Labels::encode(&loaded.texts, &labels, |_, _| {}).unwrap();
+    assert_eq!(labels.alike(), [(0, 2)]);
+}
