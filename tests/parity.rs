@@ -146,8 +146,7 @@ fn an_ensemble_is_the_unit_mean_of_unit_vectors() {
     let labels = Labels::encode(&loaded.texts, &[Label::new("cat", &templates)], |_, _| {}).unwrap();
     let prompts: Vec<String> = templates.iter().map(|t| t.fill("cat")).collect();
     let rows = loaded.texts.embed(&prompts).unwrap();
-    let sum: Vec<f64> =
-        (0..rows.dim()).map(|i| rows.rows().map(|row| f64::from(row[i])).sum::<f64>() / 3.0).collect();
+    let sum: Vec<f64> = (0..rows.dim()).map(|i| rows.rows().map(|row| f64::from(row[i])).sum::<f64>() / 3.0).collect();
     assert!(worst(labels.embeddings().row(0).iter().map(|&x| x.into()), unit(&sum)) < 1e-7);
 }
 

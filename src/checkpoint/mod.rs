@@ -73,9 +73,9 @@ impl Checkpoint {
 fn open_preprocessor(dir: &Path) -> Result<Preprocessor> {
     let nested = dir.join("processor_config.json");
     if nested.exists() {
-        let mut processor: serde_json::Value = read_json(&nested)?;
-        if let Some(settings) = processor.get_mut("image_processor").filter(|s| !s.is_null()) {
-            return Preprocessor::from_json(settings.take()).map_err(|e| Error::checkpoint(&nested, e));
+        let mut processor: serde_json::Map<String, serde_json::Value> = read_json(&nested)?;
+        if let Some(settings) = processor.remove("image_processor").filter(|s| !s.is_null()) {
+            return Preprocessor::from_json(settings).map_err(|e| Error::checkpoint(&nested, e));
         }
     }
     let path = dir.join("preprocessor_config.json");

@@ -1,6 +1,7 @@
 //! CLIP's tokenizer: lower-cased byte-level BPE. As transformers 5 does, vocabulary, merges and added tokens come from
 //! the files and the pipeline around them from here, whatever normaliser or post-processor a `tokenizer.json` names.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ahash::AHashMap;
@@ -42,9 +43,10 @@ impl ClipTokenizer {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged.
     pub fn open(dir: &Path) -> Result<Self> {
-        let source = Source::open(dir)?;
+        let mut source = Source::open(dir)?;
         let path = source.path.clone();
-        let tokens = SpecialTokens::open(dir, source.added_tokens)?;
+        let tokens = SpecialTokens::open(dir, std::mem::take(&mut source.added_tokens))?;
+        source.check_merges(&tokens)?;
         let failed = |e: tokenizers::Error| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
         let model = BPE::builder()
             .vocab_and_merges(source.vocab, source.merges)
@@ -106,6 +108,7 @@ impl ClipTokenizer {
 /// Vocabulary and merges, from whichever files hold them.
 struct Source {
     path: PathBuf,
+    merges_path: PathBuf,
     vocab: Vocab,
     merges: Merges,
     added_tokens: Vec<TokenSpec>,
@@ -153,13 +156,31 @@ impl Source {
             let TokenizerFile { model, added_tokens } = read_json(&path)?;
             let merges = model.merges.into_iter().map(Merge::pair).collect::<std::result::Result<_, _>>();
             let merges = merges.map_err(|e| Error::checkpoint(&path, e))?;
-            return Ok(Self { path, vocab: model.vocab, merges, added_tokens });
+            return Ok(Self { merges_path: path.clone(), path, vocab: model.vocab, merges, added_tokens });
         }
         if !vocab_path.exists() {
             return Err(Error::checkpoint(dir, "has no tokenizer: neither tokenizer.json nor vocab.json"));
         }
-        let merges = read_merges(&dir.join("merges.txt"))?;
-        Ok(Self { vocab: read_json(&vocab_path)?, path: vocab_path, merges, added_tokens: Vec::new() })
+        let merges_path = dir.join("merges.txt");
+        let merges = read_merges(&merges_path)?;
+        Ok(Self { vocab: read_json(&vocab_path)?, path: vocab_path, merges_path, merges, added_tokens: Vec::new() })
+    }
+}
+
+impl Source {
+    /// A cut `merges.txt` is still a list of merges. But every token of more than one byte comes from a merge, so a
+    /// vocabulary tells what is missing.
+    fn check_merges(&self, tokens: &SpecialTokens) -> Result<()> {
+        let merged: HashSet<String> = self.merges.iter().map(|(a, b)| format!("{a}{b}")).collect();
+        let is_byte = |token: &str| token.strip_suffix("</w>").unwrap_or(token).chars().count() <= 1;
+        let is_added = |token: &str| tokens.added.iter().any(|t| t.content == token);
+        match self.vocab.keys().find(|token| !merged.contains(*token) && !is_byte(token) && !is_added(token)) {
+            None => Ok(()),
+            Some(token) => Err(Error::checkpoint(
+                &self.merges_path,
+                format!("has no merge that makes the token {token:?}; it may be cut"),
+            )),
+        }
     }
 }
 

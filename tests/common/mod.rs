@@ -10,7 +10,17 @@ use serde_json::Value;
 
 /// The checkpoints of `tools/make_fixtures.py`.
 pub const CHECKPOINTS: [&str; 11] = [
-    "quick-gelu", "legacy-dict", "gelu", "odd", "wide-crop", "bin", "bin-sharded", "bin-f16", "sharded", "f16", "bf16",
+    "quick-gelu",
+    "legacy-dict",
+    "gelu",
+    "odd",
+    "wide-crop",
+    "bin",
+    "bin-sharded",
+    "bin-f16",
+    "sharded",
+    "f16",
+    "bf16",
 ];
 
 /// A path below `tests/fixtures`.

@@ -1,0 +1,583 @@
+//! The command from outside: what it prints, where, and how it exits.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{CHECKPOINTS, Expected, fixtures};
+use serde_json::Value;
+
+const LABELS: &str = "cat,the cat's toy,wine glass";
+
+fn zsic(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
+    for variable in ["ZSIC_MODEL", "ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS"] {
+        command.env_remove(variable);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn model(name: &str) -> String {
+    fixtures("checkpoints").join(name).display().to_string()
+}
+
+fn image(name: &str) -> String {
+    fixtures("checkpoints/images").join(name).display().to_string()
+}
+
+/// `zsic classify` with the quick-gelu checkpoint.
+fn classify(args: &[&str]) -> Command {
+    let mut command = zsic(&["classify", "-m", &model("quick-gelu")]);
+    command.args(args);
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    out(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A fresh folder with copies of the fixture images under the given names.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, source) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(image(source), path).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn pipeline_format_is_what_python_returns() {
+    for name in CHECKPOINTS {
+        let expected = Expected::of(name);
+        let labels: Vec<String> = expected.labels().iter().flat_map(|l| ["-l".to_owned(), l.clone()]).collect();
+        let images: Vec<String> = expected.images().iter().map(|i| image(i)).collect();
+        let mut command = zsic(&["classify", "-m", &model(name), "--format", "pipeline"]);
+        let output = run(command.args(&labels).args(&images));
+        assert!(output.status.success(), "{name}: {}", err(&output));
+        let got: Value = serde_json::from_str(out(&output)).unwrap();
+        for (image, got) in expected.images().iter().zip(got.as_array().unwrap()) {
+            let python = expected.json["pipeline"][image].as_array().unwrap();
+            let got = got.as_array().unwrap();
+            let score = |p: &Value| p["score"].as_f64().unwrap();
+            for (place, p) in got.iter().enumerate() {
+                assert_eq!(p.as_object().unwrap().keys().collect::<Vec<_>>(), ["score", "label"]);
+                let theirs = python.iter().find(|q| q["label"] == p["label"]).unwrap();
+                let off = (score(p) - score(theirs)).abs();
+                assert!(off < 5e-5, "{name}, {image}: {off}");
+                // The same place in the ranking, but for labels that tie within rounding.
+                let tied = (score(&python[place]) - score(theirs)).abs() < 5e-5;
+                assert!(python[place]["label"] == p["label"] || tied, "{name}, {image}: {p} at {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_input_gives_a_bare_list_to_the_pipeline_format() {
+    let output = run(&mut classify(&[&image("wide.png"), "-l", LABELS, "--format", "pipeline"]));
+    let got: Value = serde_json::from_str(out(&output)).unwrap();
+    assert!(got[0]["score"].is_f64(), "{got}");
+}
+
+#[test]
+fn lines_follow_the_inputs() {
+    let inputs = [image("tall.png"), image("chroma420.jpg"), image("wide.png"), image("tall.png")];
+    let output = run(classify(&["-l", LABELS]).args(&inputs));
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(err(&output), "");
+    let records = lines(&output);
+    assert_eq!(records.iter().map(|r| r["image"].as_str().unwrap()).collect::<Vec<_>>(), inputs);
+    assert_eq!(records[0]["predictions"], records[3]["predictions"]);
+    let scores: Vec<f64> =
+        records[0]["predictions"].as_array().unwrap().iter().map(|p| p["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b) && scores.len() == 3);
+}
+
+#[test]
+fn bytes_do_not_depend_on_threads_or_batch() {
+    let images = [image("tall.png"), image("chroma420.jpg"), image("wide.png"), image("rotated.jpg")];
+    let with = |flags: &[&str]| run(classify(&["-l", LABELS, "--logits"]).args(flags).args(&images)).stdout;
+    let expected = with(&["-j", "1", "--batch-size", "1"]);
+    assert!(!expected.is_empty());
+    for flags in [["-j", "2", "--batch-size", "3"], ["-j", "7", "--batch-size", "64"]] {
+        assert_eq!(with(&flags), expected);
+    }
+}
+
+#[test]
+fn a_folder_is_walked_in_path_order() {
+    let dir = folder(&[
+        ("b/2.png", "wide.png"),
+        ("b-a/1.png", "wide.png"),
+        ("b/sub/x", "tall.png"), // no extension, told by its content
+        (".hidden/1.png", "wide.png"),
+        ("b/.thumb.png", "wide.png"),
+        ("a.jpg", "chroma420.jpg"),
+    ]);
+    fs::write(dir.path().join("notes.txt"), "no image").unwrap();
+    fs::write(dir.path().join("broken.HEIC"), "\0\0\0\x18ftypheic").unwrap();
+    symlink(dir.path(), dir.path().join("b/loop")).unwrap();
+    symlink(image("wide.png"), dir.path().join("z.png")).unwrap();
+    let expected = ["a.jpg", "b-a/1.png", "b/2.png", "b/sub/x", "broken.HEIC", "z.png"];
+    let base = dir.path().display().to_string();
+    for flags in [&[][..], &["--follow"]] {
+        let output = run(classify(&["-l", LABELS, &base]).args(flags));
+        let names: Vec<String> = lines(&output).iter().map(|r| r["image"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names, expected.map(|name| format!("{base}/{name}")), "{flags:?}");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains("skipped 1 file"), "{}", err(&output));
+        assert!(err(&output).contains("1 of 6 images failed"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn links_to_folders_are_followed_when_asked() {
+    let photos = folder(&[("1.png", "wide.png")]);
+    let dir = folder(&[("0.png", "wide.png")]);
+    symlink(photos.path(), dir.path().join("more")).unwrap();
+    let base = dir.path().display().to_string();
+    assert_eq!(lines(&run(&mut classify(&["-l", LABELS, &base]))).len(), 1);
+    assert_eq!(lines(&run(&mut classify(&["-l", LABELS, &base, "--follow"]))).len(), 2);
+}
+
+#[test]
+fn a_broken_image_never_stops_the_others() {
+    let dir = folder(&[("0.png", "wide.png"), ("9.png", "tall.png")]);
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let jpeg = fs::read(image("chroma420.jpg")).unwrap();
+    fs::write(path("1.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    fs::write(path("2.jpg"), "").unwrap();
+    fs::write(path("3.jpg"), "<html>404</html>").unwrap();
+    let mut bomb = fs::read(image("wide.png")).unwrap();
+    bomb.splice(16..24, [0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]); // 60000 x 60000
+    let crc = crc32(&bomb[12..29]);
+    bomb.splice(29..33, crc.to_be_bytes());
+    fs::write(path("4.png"), bomb).unwrap();
+    Command::new("mkfifo").arg(path("5.jpg")).status().unwrap();
+    fs::create_dir(path("6.jpg")).unwrap();
+    let names = ["0.png", "1.jpg", "2.jpg", "3.jpg", "4.png", "5.jpg", "missing.jpg", "9.png"].map(|n| path(n));
+    let output = run(classify(&["-l", LABELS]).args(&names));
+    assert_eq!(output.status.code(), Some(1));
+    let records = lines(&output);
+    let kinds: Vec<&str> = records.iter().map(|r| r["error"]["kind"].as_str().unwrap_or("ok")).collect();
+    assert_eq!(kinds, ["ok", "decode", "format", "format", "too_large", "read", "not_found", "ok"]);
+    for record in records {
+        if let Some(message) = record["error"]["message"].as_str() {
+            assert!(message.starts_with(record["image"].as_str().unwrap()), "{message}");
+        }
+    }
+    // The same through the folder: the FIFO is skipped and the folder called an image is walked.
+    let output = run(&mut classify(&["-l", LABELS, &dir.path().display().to_string()]));
+    assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 6));
+}
+
+/// CRC-32 as PNG uses it.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
+    })
+}
+
+#[test]
+fn an_image_comes_through_standard_input() {
+    for stdin in ["wide.png", "rotated.jpg"] {
+        let file = fs::File::open(image(stdin)).unwrap();
+        let output = run(classify(&["-", "-l", LABELS]).stdin(file));
+        let named = run(&mut classify(&[&image(stdin), "-l", LABELS]));
+        assert_eq!(lines(&output)[0]["image"], "-");
+        assert_eq!(lines(&output)[0]["predictions"], lines(&named)[0]["predictions"]);
+    }
+}
+
+#[test]
+fn a_list_of_files_is_read() {
+    let dir = folder(&[("a b.png", "wide.png"), ("c.png", "tall.png")]);
+    let (a, c) = (dir.path().join("a b.png"), dir.path().join("c.png"));
+    for (separator, flags) in [("\n", &[][..]), ("\r\n", &[]), ("\0", &["-0"])] {
+        let list = format!("{}{separator}{}{separator}", a.display(), c.display());
+        let path = dir.path().join("list");
+        fs::write(&path, &list).unwrap();
+        let output = run(classify(&["-l", LABELS, "--files-from", &path.display().to_string()]).args(flags));
+        assert_eq!(lines(&output).len(), 2, "{separator:?}: {}", err(&output));
+        let mut child = classify(&["-l", LABELS, "--files-from", "-"]);
+        let mut child = child.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+        assert_eq!(child.wait_with_output().unwrap().stdout, output.stdout);
+    }
+}
+
+#[test]
+fn a_line_comes_out_before_the_next_goes_in() {
+    let mut child = classify(&["-l", LABELS, "--files-from", "-"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for name in ["wide.png", "tall.png"] {
+        writeln!(stdin, "{}", image(name)).unwrap();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while stdout.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        let record: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(record["image"], image(name));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn names_that_are_not_utf8_are_opened_and_escaped() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    fs::copy(image("wide.png"), dir.path().join(name)).unwrap();
+    let output = run(classify(&["-l", LABELS]).current_dir(dir.path()).arg(name));
+    assert_eq!(lines(&output)[0]["image"], r"caf\xE9.png");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn every_format_has_its_shape() {
+    let images = [image("wide.png"), "missing.png".to_owned()];
+    let with = |format: &str| run(classify(&["-l", "cat,wine glass", "--format", format, "-k", "1"]).args(&images));
+    let json: Value = serde_json::from_str(out(&with("json"))).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 2);
+    assert_eq!(json[1]["error"]["kind"], "not_found");
+    let csv = with("csv");
+    let rows: Vec<&str> = out(&csv).lines().collect();
+    assert_eq!(rows[0], "image,label,score,error");
+    assert_eq!((rows.len(), rows[2]), (3, "missing.png,,,missing.png: no such file"));
+    let table = with("table");
+    assert!(out(&table).contains('█') && out(&table).contains(" %"), "{}", out(&table));
+    assert!(!out(&table).contains('\x1b'));
+    let pipeline = with("pipeline"); // a failure ends the run
+    assert_eq!(pipeline.status.code(), Some(3));
+    assert!(err(&pipeline).contains("missing.png: no such file"));
+    let colored = run(&mut classify(&["-l", LABELS, "--format", "table", "--color", "always", &images[0]]));
+    assert!(out(&colored).contains('\x1b'));
+}
+
+#[test]
+fn the_list_can_be_shortened_and_show_logits() {
+    let output = run(&mut classify(&["-l", LABELS, "--logits", "--min-score", "0.999999", &image("wide.png")]));
+    assert!(lines(&output)[0]["predictions"].as_array().unwrap().len() <= 1);
+    let output = run(&mut classify(&["-l", LABELS, "--logits", "--activation", "sigmoid", &image("wide.png")]));
+    for p in lines(&output)[0]["predictions"].as_array().unwrap() {
+        let logit = p["logit"].as_f64().unwrap();
+        assert!((p["score"].as_f64().unwrap() - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn labels_come_from_files_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("labels");
+    let scores = |content: &str, flags: &[&str]| {
+        fs::write(&path, content).unwrap();
+        let output = run(classify(&["--labels-file", &path.display().to_string(), &image("wide.png")]).args(flags));
+        assert!(output.status.success(), "{content}: {}", err(&output));
+        lines(&output)[0]["predictions"].clone()
+    };
+    let expected = scores("cat\nwine glass\n", &[]);
+    assert_eq!(scores("\u{feff}cat\r\n\r\nwine glass", &[]), expected);
+    assert_eq!(scores(r#"["cat", "wine glass"]"#, &[]), expected);
+    let prompts = r#"{"cat": "This is a photo of cat.", "wine glass": ["This is a photo of wine glass."]}"#;
+    assert_eq!(scores(prompts, &[]), expected);
+    assert_ne!(scores("cat\nwine glass\n", &["-t", "{}"]), expected);
+    assert_ne!(scores("cat\nwine glass\n", &["--template-set", "openai-7"]), expected);
+}
+
+#[test]
+fn wrong_usage_says_what_and_exits_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = dir.path().join("twice.json");
+    fs::write(&twice, r#"{"a": "x", "a": "y"}"#).unwrap();
+    let (twice, picture) = (twice.display().to_string(), image("wide.png"));
+    for (args, expected) in [
+        (&["-l", "a,b"][..], "no input"),
+        (&[&picture], "no labels"),
+        (&[&picture, "-l", "a,,b"], "a label is empty"),
+        (&[&picture, "-l", "a,b,a"], "`a` is given twice"),
+        (&[&picture, "--labels-file", &twice], "`a` is given twice"),
+        (&[&picture, "-l", "a,b", "-t", "a photo"], "has no {}"),
+        (&[&picture, "-l", "a,b", "--template-set", "openai-81"], "openai-80"),
+        (&[&picture, "--lables", "a,b"], "--labels"),
+        (&[&picture, "-l", "a", "--labels-file", &twice], "cannot be used with"),
+        (&[&picture, "-l", "a,b", "-j", "0"], "--threads"),
+    ] {
+        let output = run(&mut classify(args));
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(expected), "{args:?}: {}", err(&output));
+        assert_eq!(out(&output), "");
+    }
+}
+
+#[test]
+fn what_cannot_start_says_why_and_exits_3() {
+    let empty = tempfile::tempdir().unwrap();
+    let (empty, picture) = (empty.path().display().to_string(), image("wide.png"));
+    let long = "word ".repeat(80);
+    for (args, expected) in [
+        (&[&*picture, "-l", "a,b", "-m", "openai/clip-vit-base-patch32"][..], "openai/clip-vit-base-patch32"),
+        (&[&picture, "-l", "a,b", "-m", "./demo"], "./demo: is not a directory"),
+        (&[&picture, "-l", "a,b", "-m", &empty], "config.json"),
+        (&[&empty, "-l", "a,b"], "no image among the inputs"),
+        (&[&picture, "-l", "a,b", "--device", "cuda"], "--features cuda"),
+        (&[&picture, "-l", "a,b", "--precision", "bf16"], "bf16"),
+        (&[&picture, "-l", &long], "pass --truncate"),
+        (&[&picture, "-l", "a,b", "-o", "/no/such/folder/x.csv"], "/no/such/folder/x.csv.partial: cannot be written"),
+    ] {
+        let mut command = zsic(&["classify"]);
+        let has_model = args.contains(&"-m");
+        if !has_model {
+            command.args(["-m", &model("quick-gelu")]);
+        }
+        let output = run(command.args(args));
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {}", err(&output));
+        assert!(err(&output).starts_with("error: ") && err(&output).contains(expected), "{args:?}: {}", err(&output));
+        assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
+        assert_eq!(out(&output), "");
+    }
+    let output = run(&mut classify(&[&picture, "-l", &long, "--truncate"]));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn an_output_file_appears_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scores.csv");
+    let output = run(&mut classify(&["-l", LABELS, &image("wide.png"), "-o", &path.display().to_string()]));
+    assert_eq!((output.status.code(), out(&output)), (Some(0), ""));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("image,label,score,error\n"));
+    assert!(!dir.path().join("scores.csv.partial").exists());
+    let output = run(&mut classify(&["-l", LABELS, &image("wide.png"), "-o", "/dev/stdout"]));
+    assert_eq!(lines(&output).len(), 1);
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let many = vec![image("wide.png"); 3000];
+    let mut child = classify(&["-l", LABELS]);
+    let mut child = child.args(&many).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap(); // and close
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
+}
+
+#[test]
+fn signals_end_the_run_between_lines() {
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let mut child = classify(&["-l", LABELS, "--files-from", "-", "-o", &path.display().to_string()]);
+        let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{}", image("wide.png")).unwrap();
+        let partial = dir.path().join("out.jsonl.partial");
+        let written = || fs::read_to_string(&partial).is_ok_and(|text| text.ends_with('\n'));
+        while !written() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        assert!(written() && !path.exists(), "the partial stays");
+    }
+}
+
+#[test]
+fn files_without_permission_are_told() {
+    let dir = folder(&[("1.png", "wide.png"), ("2.png", "wide.png")]);
+    fs::set_permissions(dir.path().join("1.png"), fs::Permissions::from_mode(0)).unwrap();
+    if fs::read(dir.path().join("1.png")).is_ok() {
+        return; // root may read everything
+    }
+    let output = run(&mut classify(&["-l", LABELS, &dir.path().display().to_string()]));
+    assert_eq!(lines(&output)[0]["error"]["kind"], "permission");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn embeddings_are_unit_vectors_in_both_formats() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.safetensors");
+    let images = [image("wide.png"), image("tall.png")];
+    let mut command = zsic(&["embed", "-m", &model("quick-gelu")]);
+    let output = run(command.args(&images));
+    let records = lines(&output);
+    let expected = Expected::of("quick-gelu");
+    let row: Vec<f64> = records[0]["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    assert!((row.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-6);
+    let at = expected.images().iter().position(|i| i == "wide.png").unwrap();
+    let reference = &expected.rows("image_embeds")[at];
+    let norm = reference.iter().map(|x| x * x).sum::<f64>().sqrt();
+    assert!(common::worst(row.clone(), reference.iter().map(|x| x / norm)) < 2e-6);
+
+    let mut command = zsic(&["embed", "-m", &model("quick-gelu"), "-o", &path.display().to_string(), "missing.png"]);
+    let output = run(command.args(&images));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("left out: missing.png"), "{}", err(&output));
+    let bytes = fs::read(&path).unwrap();
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let names: Vec<String> = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["names"]).unwrap();
+    assert_eq!(names, images);
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = tensors.tensor("embeddings").unwrap();
+    assert_eq!(tensor.shape(), [2, row.len()]);
+    assert_eq!(f64::from(f32::from_le_bytes(tensor.data()[..4].try_into().unwrap())), f64::from(row[0] as f32));
+}
+
+#[test]
+fn texts_are_embedded_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("texts.txt");
+    fs::write(&path, "a cat\nthe cat's toy\n").unwrap();
+    let from_flags = run(&mut zsic(&["embed", "-m", &model("gelu"), "--text", "a cat", "the cat's toy"]));
+    let from_file = run(&mut zsic(&["embed", "-m", &model("gelu"), "--texts-file", &path.display().to_string()]));
+    assert_eq!(from_flags.stdout, from_file.stdout);
+    assert_eq!(lines(&from_flags)[1]["text"], "the cat's toy");
+    let none = run(&mut zsic(&["embed", "-m", &model("gelu")]));
+    assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn completions_and_the_manual_are_printed() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = run(&mut zsic(&["completions", shell]));
+        assert!(output.status.success() && out(&output).contains("classify"), "{shell}");
+    }
+    let man = run(&mut zsic(&["man"]));
+    assert!(out(&man).starts_with(".ie") || out(&man).contains(".TH"), "{}", out(&man));
+    assert!(out(&man).contains("labels\\-file"));
+}
+
+#[test]
+fn help_teaches_by_example() {
+    for args in [&["--help"][..], &["classify", "--help"], &["embed", "--help"]] {
+        let output = run(&mut zsic(args));
+        assert!(output.status.success() && out(&output).contains("Examples:"), "{args:?}");
+    }
+}
+
+/// Copies a checkpoint so that a file of it can be damaged.
+fn copied(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let path = dir.path().to_path_buf();
+    (dir, path)
+}
+
+fn damaged_run(dir: &Path) -> Output {
+    run(&mut zsic(&["classify", &image("wide.png"), "-l", LABELS, "-m", &dir.display().to_string()]))
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_exits_3() {
+    let mut tried = 0;
+    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-sharded", "sharded", "f16"] {
+        for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let unused =
+                |f: &str| f.starts_with("expected") || f == "special_tokens_map.json" || f == "tokenizer_config.json";
+            // A tokenizer.json wins over the other two, and processor_config.json over preprocessor_config.json.
+            let shadowed = match file.as_str() {
+                "vocab.json" | "merges.txt" => fixtures("checkpoints").join(name).join("tokenizer.json").exists(),
+                "preprocessor_config.json" => fixtures("checkpoints").join(name).join("processor_config.json").exists(),
+                _ => false,
+            };
+            if unused(&file) || shadowed {
+                continue;
+            }
+            let whole = fs::read(fixtures("checkpoints").join(name).join(&file)).unwrap();
+            let junk: Vec<u8> = (0..2000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+            let cut = |n: usize| whole[..n].to_vec();
+            for (how, content) in [
+                ("emptied", Vec::new()),
+                ("cut in the middle", cut(whole.len() / 2)),
+                ("cut by a byte", cut(whole.len() - 1)),
+                ("swapped for junk", junk),
+                ("swapped for JSON", b"[1, 2]".to_vec()),
+            ] {
+                if content.trim_ascii_end() == whole.trim_ascii_end() {
+                    continue; // only a line's end is gone
+                }
+                let (_keep, dir) = copied(name);
+                fs::write(dir.join(&file), content).unwrap();
+                let output = damaged_run(&dir);
+                tried += 1;
+                assert_eq!(output.status.code(), Some(3), "{name}/{file} {how}: {}", err(&output));
+                assert!(err(&output).contains(&file), "{name}/{file} {how}: {}", err(&output));
+                assert_eq!((out(&output), err(&output).lines().count()), ("", 1), "{}", err(&output));
+            }
+        }
+    }
+    assert!(tried >= 100, "{tried}");
+}
+
+#[test]
+fn a_missing_weight_is_named() {
+    let (_keep, dir) = copied("quick-gelu");
+    let config = fs::read_to_string(dir.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["vision_config"]["num_hidden_layers"] = 3.into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let output = damaged_run(&dir);
+    assert!(err(&output).contains("no weight `vision_model.encoder.layers.2.layer_norm1.weight`"), "{}", err(&output));
+    config["vision_config"]["num_hidden_layers"] = 2.into();
+    config["vision_config"]["intermediate_size"] = 7.into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let output = damaged_run(&dir);
+    assert!(err(&output).contains("has shape") && err(&output).contains("mlp.fc1.weight"), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn flipped_weights_never_panic_nor_give_what_is_not_finite() {
+    let (_keep, dir) = copied("quick-gelu");
+    let whole = fs::read(dir.join("model.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut state = 7u64;
+    for round in 0..40 {
+        let mut bytes = whole.clone();
+        for _ in 0..=round {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = header + (state >> 33) as usize % (bytes.len() - header);
+            bytes[at | 3] ^= 0x7f; // the exponent
+        }
+        fs::write(dir.join("model.safetensors"), bytes).unwrap();
+        let output = damaged_run(&dir);
+        assert!(!err(&output).contains("panicked") && !err(&output).contains("a bug"), "{}", err(&output));
+        match output.status.code() {
+            Some(0) => {
+                for p in lines(&output)[0]["predictions"].as_array().unwrap() {
+                    assert!(p["score"].as_f64().is_some_and(f64::is_finite), "{p}");
+                }
+            }
+            Some(1) => assert_eq!(lines(&output)[0]["error"]["kind"], "internal"),
+            Some(3) => assert!(err(&output).contains("not finite"), "{}", err(&output)),
+            other => panic!("{other:?}: {}", err(&output)),
+        }
+    }
+}
