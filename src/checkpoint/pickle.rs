@@ -373,6 +373,9 @@ impl Machine {
             return Err("its pickle gives a tensor more dimensions than strides".to_owned());
         }
         let span = span(&tensor.shape, &tensor.strides).ok_or_else(torn)?;
+        if tensor.shape.iter().product::<usize>() > span {
+            return Err("its pickle has a tensor that overlaps itself".to_owned());
+        }
         let width = dtype.bitsize() as u64 / 8;
         let Entry { start, size } = storage(key).ok_or_else(torn)?;
         let end = tensor.offset.checked_add(span as u64).filter(|end| end <= length).ok_or_else(torn)?;

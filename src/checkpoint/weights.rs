@@ -80,14 +80,9 @@ impl Weights {
         Scope { weights: self, prefix: String::new() }
     }
 
-    /// How many tensors there are.
-    pub fn len(&self) -> usize {
-        self.tensors.len()
-    }
-
-    /// True if there is none.
-    pub fn is_empty(&self) -> bool {
-        self.tensors.is_empty()
+    /// Names and shapes of every tensor, in no order.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
 }
 

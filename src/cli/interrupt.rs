@@ -27,15 +27,14 @@ pub fn hold() -> MutexGuard<'static, ()> {
 pub fn install() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
-        for signal in signals.forever() {
-            let deadline = Instant::now() + PATIENCE;
-            let mut held = WRITING.try_lock();
-            while held.is_err() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
-                held = WRITING.try_lock();
-            }
-            exit(128 + signal);
+        let Some(signal) = signals.forever().next() else { return };
+        let deadline = Instant::now() + PATIENCE;
+        let mut held = WRITING.try_lock();
+        while held.is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            held = WRITING.try_lock();
         }
+        exit(128 + signal);
     });
     Ok(())
 }

@@ -7,10 +7,14 @@ pub mod resize;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::Result;
+use crate::source::ErrorKind;
+use crate::{ImageError, Result};
 use config::{Crop, ProcessorConfig, Size};
 pub use resize::{Arithmetic, Filter};
 use resize::{Axis, Window};
+
+/// The most pixels of a result: beyond any model, and short of what memory holds.
+const MAX_PIXELS: usize = 1 << 26;
 
 /// An image after resize and crop: RGB bytes, row after row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +81,11 @@ impl Preprocessor {
     /// image, black surrounds it.
     ///
     /// # Errors
-    /// [`crate::ImageError`] for an image without pixels.
+    /// [`ImageError`] for an image without pixels, or, where nothing is cropped, one too long to be resized.
     pub fn run(&self, image: &RgbImage) -> Result<Pixels> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         if width == 0 || height == 0 {
-            return Err(crate::ImageError::empty().into());
+            return Err(ImageError::empty().into());
         }
         let (resized_width, resized_height) = match self.config.resize {
             Some((size, _)) => size.of(width, height),
@@ -89,6 +93,11 @@ impl Preprocessor {
         };
         let filter = self.config.resize.map_or(Filter::Bicubic, |(_, filter)| filter);
         let crop = self.config.crop.unwrap_or(Crop { width: resized_width, height: resized_height });
+        if crop.width.checked_mul(crop.height).is_none_or(|pixels| pixels > MAX_PIXELS) {
+            return Err(
+                ImageError::new(ErrorKind::TooLarge, "would be resized to more pixels than any model takes").into()
+            );
+        }
         let (columns, rows) =
             (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
         let kept = resize::resize(
@@ -200,5 +209,11 @@ mod tests {
     fn an_image_without_pixels_is_an_error() {
         let preprocessor = Preprocessor::from_json(json!({})).unwrap();
         assert!(preprocessor.run(&RgbImage::new(0, 5)).is_err());
+    }
+
+    #[test]
+    fn a_result_beyond_memory_is_an_error() {
+        let preprocessor = Preprocessor::from_json(json!({"size": 16384, "do_center_crop": false})).unwrap();
+        assert!(preprocessor.run(&RgbImage::new(1, 60_000)).unwrap_err().to_string().contains("resized"));
     }
 }

@@ -1,0 +1,17 @@
+//! Any JSON as config.json and as preprocessor_config.json.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zsic::Preprocessor;
+use zsic::model::config::ClipConfig;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(data) else { return };
+    if let Ok(config) = ClipConfig::from_json(json.clone()) {
+        assert!(config.vision.grid() > 0);
+    }
+    if let Ok(preprocessor) = Preprocessor::from_json(json) {
+        preprocessor.normalizer();
+    }
+});

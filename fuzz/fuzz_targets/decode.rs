@@ -1,0 +1,12 @@
+//! Any bytes as an image of any format. Panics inside a decoder are its file's error; what this finds is a panic outside
+//! of them, a hang, or memory without bound.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(image) = zsic::source::decode(data, 1 << 20) {
+        assert!(image.width() > 0 && image.height() > 0);
+    }
+});
