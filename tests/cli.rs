@@ -175,7 +175,7 @@ fn a_broken_image_never_stops_the_others() {
     fs::write(path("4.png"), bomb).unwrap();
     Command::new("mkfifo").arg(path("5.jpg")).status().unwrap();
     fs::create_dir(path("6.jpg")).unwrap();
-    let names = ["0.png", "1.jpg", "2.jpg", "3.jpg", "4.png", "5.jpg", "missing.jpg", "9.png"].map(|n| path(n));
+    let names = ["0.png", "1.jpg", "2.jpg", "3.jpg", "4.png", "5.jpg", "missing.jpg", "9.png"].map(path);
     let output = run(classify(&["-l", LABELS]).args(&names));
     assert_eq!(output.status.code(), Some(1));
     let records = lines(&output);
@@ -407,7 +407,7 @@ fn signals_end_the_run_between_lines() {
 #[test]
 fn files_without_permission_are_told() {
     let dir = folder(&[("1.png", "wide.png"), ("2.png", "wide.png")]);
-    fs::set_permissions(dir.path().join("1.png"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join("1.png"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(dir.path().join("1.png")).is_ok() {
         return; // root may read everything
     }

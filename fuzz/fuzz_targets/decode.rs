@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |data: &[u8]| {
     if let Ok(image) = zsic::source::decode(data, 1 << 20) {
         assert!(image.width() > 0 && image.height() > 0);
     }
