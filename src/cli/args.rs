@@ -39,7 +39,7 @@ pub struct Common {
     /// Print errors only, no progress and no warnings
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more on stderr; twice for more still
+    /// Say on stderr what runs and what causes errors had; twice: every prompt too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// When to use colour

@@ -26,7 +26,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine.model)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
-    note(common, format!("{} on {}, {threads} threads", checkpoint.dir().display(), compute.name()));
+    note(common, 1, format!("{} on {}, {threads} threads", checkpoint.dir().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
     let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
@@ -58,7 +58,10 @@ fn encode(
     compute: &Compute,
     common: &Common,
 ) -> Result<Labels> {
-    note(common, format!("prompt of the first label: {}", labels[0].prompts[0]));
+    note(common, 1, format!("the first label's prompt: {}", labels[0].prompts[0]));
+    for label in labels {
+        note(common, 2, format!("{}: {}", label.name, label.prompts.join(" | ")));
+    }
     let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
     let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
     let progress = many.then(|| Progress::prompts(common));

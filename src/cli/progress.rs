@@ -59,9 +59,9 @@ pub fn warn(common: &Common, message: impl std::fmt::Display) {
     }
 }
 
-/// What `-v` adds.
-pub fn note(common: &Common, message: impl std::fmt::Display) {
-    if common.verbose > 0 && !common.quiet {
+/// What so many `-v` add.
+pub fn note(common: &Common, level: u8, message: impl std::fmt::Display) {
+    if common.verbose >= level && !common.quiet {
         anstream::eprintln!("{message}");
     }
 }

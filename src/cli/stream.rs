@@ -98,7 +98,7 @@ impl Stream {
         if total == 0 {
             anyhow::bail!("no image among the inputs");
         }
-        note(common, format!("{total} images in {:.2?}", start.elapsed()));
+        note(common, 1, format!("{total} images in {:.2?}", start.elapsed()));
         if failed > 0 {
             warn(common, format!("{failed} of {total} images failed"));
             return Ok(Outcome::SomeFailed);
