@@ -22,9 +22,7 @@ fn filter() -> impl Strategy<Value = Filter> {
 /// An axis and a window of it.
 fn axis() -> impl Strategy<Value = Axis> {
     (1..80usize, 1..200usize).prop_flat_map(|(from, to)| {
-        (0..to).prop_flat_map(move |start| {
-            (1..=to - start).prop_map(move |length| Axis { from, to, start, length })
-        })
+        (0..to).prop_flat_map(move |start| (1..=to - start).prop_map(move |length| Axis { from, to, start, length }))
     })
 }
 

@@ -1,6 +1,9 @@
 //! A local directory in the Hub's layout: which files it has and what they say. It loads no weight and runs no model.
 
 mod pickle;
+mod safetensors;
+mod stored;
+mod torch;
 mod weights;
 
 use std::path::{Path, PathBuf};

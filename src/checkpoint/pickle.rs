@@ -1,65 +1,39 @@
-//! The table of a `pytorch_model.bin`: a zip of raw storages and a pickle that says where each tensor lies in them.
+//! The pickle of a PyTorch state dict -> where each tensor lies in which storage.
 //!
-//! The pickle machine here runs nothing. It knows the few opcodes that `torch.save` writes, builds tensors' places from
-//! the few globals a state dict needs, and refuses every other global. Values live in one flat arena and are named by
-//! index, so that neither sharing nor nesting in a hostile file can cost more memory than the file has opcodes.
+//! The machine here runs nothing. It knows the few opcodes that `torch.save` writes, builds tensors' places from the few
+//! globals that a state dict needs, and refuses every other global. Values live in one flat arena and are named by index,
+//! so that neither sharing nor nesting in a hostile file can cost more memory than the file has opcodes.
 
 use std::collections::HashMap;
-use std::io::BufReader;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use safetensors::Dtype;
-use zip::{CompressionMethod, ZipArchive};
-
-use super::weights::{Stored, WeightFile};
 
 type Outcome<T> = std::result::Result<T, String>;
 
-/// The longest pickle that is believed; a state dict's is well under a megabyte.
-const MAX_PICKLE: u64 = 64 << 20;
-
-/// The table of the tensors in `file`.
-pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Stored>> {
-    let entries = entries(file)?;
-    let Some(name) = entries.keys().find(|n| *n == "data.pkl" || n.ends_with("/data.pkl")) else {
-        return Err("is a zip without data.pkl: not a PyTorch checkpoint".to_owned());
-    };
-    let Entry { start, size } = entries[name];
-    if size > MAX_PICKLE {
-        return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
-    }
-    let mut pickle = vec![0; size as usize];
-    file.file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
-    let storages = name.strip_suffix(".pkl").unwrap_or(name); // `archive/data.pkl` stands beside `archive/data/0`
-    let machine = Machine::run(&pickle)?;
-    let place = |tensor| machine.locate(tensor, file, |key| entries.get(&format!("{storages}/{key}")).copied());
-    machine.state_dict()?.map(|(name, tensor)| Ok((name, place(tensor)?))).collect()
+/// A tensor: a view of a storage.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    pub(super) storage: Storage,
+    /// The first value's place in the storage, in values.
+    pub(super) offset: u64,
+    pub(super) shape: Vec<usize>,
+    /// Values between neighbours along each dimension.
+    pub(super) strides: Vec<usize>,
 }
 
-/// Where an entry's bytes lie in the file.
-#[derive(Clone, Copy)]
-struct Entry {
-    start: u64,
-    size: u64,
+/// A run of values in an entry of the zip.
+#[derive(Debug, Clone)]
+pub(super) struct Storage {
+    /// The entry's name below `data/`.
+    pub(super) key: String,
+    pub(super) dtype: Dtype,
+    /// Values.
+    pub(super) length: u64,
 }
 
-/// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
-fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
-    let reader = file.file.try_clone().map_err(|e| e.to_string())?;
-    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| {
-        format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)")
-    })?;
-    let torn = |e: zip::result::ZipError| format!("is torn: {e}");
-    let mut entries = HashMap::new();
-    for index in 0..zip.len() {
-        let entry = zip.by_index_raw(index).map_err(torn)?;
-        if let (CompressionMethod::Stored, Some(start)) = (entry.compression(), entry.data_start()) {
-            let place = Entry { start, size: entry.size() };
-            entries.insert(entry.name().map_err(torn)?.into_owned(), place);
-        }
-    }
-    Ok(entries)
+/// The tensors of a pickled state dict, by name.
+pub(super) fn state_dict(pickle: &[u8]) -> Outcome<Vec<(String, View)>> {
+    Ok(Machine::run(pickle)?.state_dict()?.map(|(name, view)| (name.clone(), view.clone())).collect())
 }
 
 type Id = u32;
@@ -74,8 +48,8 @@ enum Value {
     List,
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage { key: String, dtype: Dtype, length: u64 },
-    Tensor(Tensor),
+    Storage(Storage),
+    Tensor(View),
 }
 
 /// The only globals a state dict may name.
@@ -85,15 +59,6 @@ enum Global {
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
-}
-
-/// A view of a storage, in values.
-#[derive(Debug, Clone)]
-struct Tensor {
-    storage: Id,
-    offset: u64,
-    shape: Vec<usize>,
-    strides: Vec<usize>,
 }
 
 fn global(module: &str, name: &str) -> Outcome<Global> {
@@ -321,7 +286,7 @@ impl Machine {
         let (Value::Global(Global::Storage(dtype)), Value::Text(key)) = (self.value(class), self.value(key)) else {
             return Err(unknown());
         };
-        let storage = Value::Storage { key: key.clone(), dtype: *dtype, length: self.size(length)? };
+        let storage = Value::Storage(Storage { key: key.clone(), dtype: *dtype, length: self.size(length)? });
         self.push(storage);
         Ok(())
     }
@@ -334,8 +299,9 @@ impl Machine {
             Value::Global(Global::OrderedDict) => Value::Dict(Vec::new()),
             Value::Global(Global::RebuildTensor) => {
                 let [storage, offset, shape, strides, ..] = *self.items(args)? else { return Err(arity()) };
-                let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
-                Value::Tensor(Tensor { storage, offset: self.size(offset)?, shape, strides })
+                let Value::Storage(storage) = self.value(storage) else { return Err(arity()) };
+                let (offset, shape, strides) = (self.size(offset)?, self.sizes(shape)?, self.sizes(strides)?);
+                Value::Tensor(View { storage: storage.clone(), offset, shape, strides })
             }
             Value::Global(Global::RebuildParameter) => {
                 let [tensor, ..] = *self.items(args)? else { return Err(arity()) };
@@ -348,69 +314,15 @@ impl Machine {
     }
 
     /// The tensors of the dict on top of the stack.
-    fn state_dict(&self) -> Outcome<impl Iterator<Item = (String, &Tensor)>> {
+    fn state_dict(&self) -> Outcome<impl Iterator<Item = (&String, &View)>> {
         let Value::Dict(dict) = self.value(self.top()?) else {
             return Err("its pickle holds no dict of weights".to_owned());
         };
         Ok(dict.iter().filter_map(|&(name, tensor)| match (self.value(name), self.value(tensor)) {
-            (Value::Text(name), Value::Tensor(tensor)) => Some((name.clone(), tensor)),
+            (Value::Text(name), Value::Tensor(tensor)) => Some((name, tensor)),
             _ => None,
         }))
     }
-
-    /// A tensor's place in the file.
-    fn locate(
-        &self,
-        tensor: &Tensor,
-        file: &Arc<WeightFile>,
-        storage: impl Fn(&str) -> Option<Entry>,
-    ) -> Outcome<Stored> {
-        let Value::Storage { key, dtype, length } = self.value(tensor.storage) else {
-            return Err("its pickle rebuilds a tensor from what is no storage".to_owned());
-        };
-        let torn = || format!("is torn: storage {key} does not hold its tensor");
-        if tensor.shape.len() != tensor.strides.len() {
-            return Err("its pickle gives a tensor more dimensions than strides".to_owned());
-        }
-        let span = span(&tensor.shape, &tensor.strides).ok_or_else(torn)?;
-        if tensor.shape.iter().product::<usize>() > span {
-            return Err("its pickle has a tensor that overlaps itself".to_owned());
-        }
-        let width = dtype.bitsize() as u64 / 8;
-        let Entry { start, size } = storage(key).ok_or_else(torn)?;
-        let end = tensor.offset.checked_add(span as u64).filter(|end| end <= length).ok_or_else(torn)?;
-        if end.checked_mul(width).is_none_or(|bytes| bytes > size) {
-            return Err(torn());
-        }
-        Ok(Stored {
-            file: Arc::clone(file),
-            dtype: *dtype,
-            shape: tensor.shape.clone(),
-            strides: (!row_major(&tensor.shape, &tensor.strides)).then(|| tensor.strides.clone()),
-            offset: start + tensor.offset * width,
-            span,
-        })
-    }
-}
-
-/// True if values that are neighbours along the last dimension are neighbours in memory, and so on outwards.
-fn row_major(shape: &[usize], strides: &[usize]) -> bool {
-    let mut step = 1;
-    shape.iter().zip(strides).rev().all(|(&n, &stride)| {
-        let fits = n <= 1 || stride == step;
-        step *= n;
-        fits
-    })
-}
-
-/// Values from a view's first to its last, or none where that overflows.
-fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape.iter().try_fold(1usize, |n, m| n.checked_mul(*m))?;
-    let last = shape.iter().zip(strides).try_fold(0usize, |at, (n, s)| at.checked_add((n - 1).checked_mul(*s)?))?;
-    last.checked_add(1)
 }
 
 #[cfg(test)]
@@ -453,14 +365,5 @@ mod tests {
         assert_eq!(top(b"\x8a\x02\x00\x01."), 256);
         assert_eq!(top(b"\x8a\x00."), 0);
         assert_eq!(top(b"\x8a\x0a\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00."), 1);
-    }
-
-    #[test]
-    fn spans_are_checked() {
-        assert_eq!(span(&[2, 3], &[3, 1]), Some(6));
-        assert_eq!(span(&[3, 2], &[1, 3]), Some(6));
-        assert_eq!(span(&[0, 9], &[usize::MAX, 1]), Some(0));
-        assert_eq!(span(&[usize::MAX, 2], &[0, 0]), None);
-        assert_eq!(span(&[2], &[usize::MAX]), None);
     }
 }

@@ -1,58 +1,27 @@
-//! Weights by name, from whichever files hold them: where each tensor lies, and reading it as f32. Reading copies
-//! straight into the tensor's own memory, so that loading costs no more than the model.
+//! Weights by name, from whichever files hold them, as f32 tensors.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use half::slice::HalfFloatSliceExt;
-use rayon::prelude::*;
-use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::{pickle, read_json, unreadable};
+use super::stored::{Stored, Table, WeightFile, gather};
+use super::{read_json, safetensors, torch, unreadable};
 use crate::{Error, Result};
 
 /// The sets of files a checkpoint may keep its weights in, best first (the order of transformers).
 const LAYOUTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// The longest safetensors header that is believed: the format's own limit.
-const MAX_HEADER: u64 = 100_000_000;
-
-/// Values read by one thread at a time.
-const CHUNK: usize = 1 << 18;
-
-/// An open file of weights.
-#[derive(Debug)]
-pub(super) struct WeightFile {
-    pub(super) path: PathBuf,
-    pub(super) file: File,
-}
-
-/// Where one tensor lies.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) file: Arc<WeightFile>,
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    /// Steps between neighbours along each dimension, where they are not row-major (a saved transpose).
-    pub(super) strides: Option<Vec<usize>>,
-    /// The first value's place in the file, in bytes.
-    pub(super) offset: u64,
-    /// Values from the first to the last, gaps included.
-    pub(super) span: usize,
-}
-
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
 pub struct Weights {
     /// The file that stands for them all in messages: the single file, or the index.
     path: PathBuf,
-    tensors: HashMap<String, Stored>,
+    tensors: Table,
 }
 
 /// An index of shards: `weight_map` says which file holds which tensor.
@@ -86,9 +55,9 @@ impl Weights {
     }
 }
 
-fn open_shards(dir: &Path, index_path: &Path) -> Result<HashMap<String, Stored>> {
+fn open_shards(dir: &Path, index_path: &Path) -> Result<Table> {
     let index: Index = read_json(index_path)?;
-    let mut shards: HashMap<&str, HashMap<String, Stored>> = HashMap::new();
+    let mut shards: HashMap<&str, Table> = HashMap::new();
     let mut tensors = HashMap::new();
     for (name, file) in &index.weight_map {
         if file.contains(['/', '\\']) || file == ".." {
@@ -105,43 +74,14 @@ fn open_shards(dir: &Path, index_path: &Path) -> Result<HashMap<String, Stored>>
     Ok(tensors)
 }
 
-fn open_file(path: &Path) -> Result<HashMap<String, Stored>> {
+fn open_file(path: &Path) -> Result<Table> {
     let file = File::open(path).map_err(|e| Error::checkpoint(path, unreadable(&e)))?;
     let file = Arc::new(WeightFile { path: path.to_path_buf(), file });
     let table = match path.extension().is_some_and(|e| e == "safetensors") {
-        true => safetensors_table(&file),
-        false => pickle::table(&file),
+        true => safetensors::table(&file),
+        false => torch::table(&file),
     };
     table.map_err(|reason| Error::checkpoint(path, reason))
-}
-
-/// The header of a safetensors file, checked against the file's length.
-fn safetensors_table(file: &Arc<WeightFile>) -> std::result::Result<HashMap<String, Stored>, String> {
-    let torn = |e: std::io::Error| format!("is no safetensors file, or a torn one: {e}");
-    let length = file.file.metadata().map_err(torn)?.len();
-    let mut size = [0; 8];
-    file.file.read_exact_at(&mut size, 0).map_err(torn)?;
-    let size = u64::from_le_bytes(size);
-    if size > MAX_HEADER || size + 8 > length {
-        return Err("is no safetensors file, or a torn one: its header does not fit the file".to_owned());
-    }
-    let mut header = vec![0; size as usize];
-    file.file.read_exact_at(&mut header, 8).map_err(torn)?;
-    let metadata: safetensors::tensor::Metadata =
-        serde_json::from_slice(&header).map_err(|e| format!("its safetensors header is damaged: {e}"))?;
-    let expected = 8 + size + metadata.data_len() as u64;
-    if expected != length {
-        return Err(format!("is torn: it has {length} bytes where its header announces {expected}"));
-    }
-    let stored = |info: &safetensors::tensor::TensorInfo| Stored {
-        file: Arc::clone(file),
-        dtype: info.dtype,
-        shape: info.shape.clone(),
-        strides: None,
-        offset: 8 + size + info.data_offsets.0 as u64,
-        span: info.shape.iter().product(),
-    };
-    Ok(metadata.tensors().into_iter().map(|(name, info)| (name, stored(info))).collect())
 }
 
 /// A place in the tree of weight names, as in `vision_model.encoder.layers.0`.
@@ -220,60 +160,5 @@ impl Scope<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-impl Stored {
-    /// Reads `out.len()` values in the order they are stored, on all threads.
-    fn read(&self, out: &mut [f32]) -> std::result::Result<(), String> {
-        let size = match self.dtype {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::BF16 => 2,
-            other => return Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
-        };
-        let torn = |e: std::io::Error| format!("cannot be read: {e}");
-        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(index, chunk)| {
-            let at = self.offset + (index * CHUNK * size) as u64;
-            if self.dtype == Dtype::F32 {
-                let bytes = bytemuck::cast_slice_mut(chunk);
-                return self.file.file.read_exact_at(bytes, at).map_err(torn);
-            }
-            let mut bits = vec![0u16; chunk.len()];
-            self.file.file.read_exact_at(bytemuck::cast_slice_mut(&mut bits), at).map_err(torn)?;
-            match self.dtype {
-                Dtype::F16 => {
-                    half::vec::HalfBitsVecExt::reinterpret_into::<half::f16>(bits).convert_to_f32_slice(chunk)
-                }
-                _ => half::vec::HalfBitsVecExt::reinterpret_into::<half::bf16>(bits).convert_to_f32_slice(chunk),
-            }
-            Ok(())
-        })
-    }
-}
-
-/// Copies a strided tensor into row-major order.
-fn gather(span: &[f32], shape: &[usize], strides: &[usize], out: &mut [f32]) {
-    let mut index = vec![0; shape.len()];
-    for value in out {
-        *value = span[index.iter().zip(strides).map(|(i, s)| i * s).sum::<usize>()];
-        for (i, &n) in index.iter_mut().zip(shape).rev() {
-            *i += 1;
-            if *i < n {
-                break;
-            }
-            *i = 0;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transpose_is_gathered() {
-        let mut out = [0.0; 6];
-        gather(&[0., 1., 2., 3., 4., 5.], &[3, 2], &[1, 3], &mut out); // stored as [2, 3]
-        assert_eq!(out, [0., 3., 1., 4., 2., 5.]);
     }
 }

@@ -1,6 +1,7 @@
 //! Labels x templates -> prompts -> token ids.
 
 mod clip_bpe;
+mod special_tokens;
 mod template;
 
 pub use clip_bpe::ClipTokenizer;

@@ -95,13 +95,13 @@ mod tests {
 
     fn two() -> Vec<Prediction<'static>> {
         let prediction = |score, label| Prediction { label, score, logit: None };
-        vec![prediction(0.99966705, "owl"), prediction(0.00019939917, "sea \"gull\"")]
+        vec![prediction(0.99966705, "owl"), prediction(0.000_199_399_16, "sea \"gull\"")]
     }
 
     #[test]
     fn scores_are_in_their_shortest_form() {
         let expected = r#"{"image":"owl.jpg","predictions":[{"score":0.99966705,"label":"owl"},"#.to_owned()
-            + r#"{"score":0.00019939917,"label":"sea \"gull\""}]}"#;
+            + r#"{"score":0.00019939916,"label":"sea \"gull\""}]}"#;
         assert_eq!(record("owl.jpg", &Ok(two())).unwrap(), expected);
     }
 

@@ -116,8 +116,8 @@ mod tests {
         ];
         let expected = "\
 owl.jpg
-  owl   ████████████████▌       75.00 %
-  bear  █████▌                  25.00 %
+  owl   ████████████████▌        75.00 %
+  bear  █████▌                   25.00 %
 ";
         assert_eq!(table.record("owl.jpg", &Ok(rows), true), expected);
     }

@@ -1,0 +1,93 @@
+//! One tensor in a file: where it lies, and reading it as f32. Reading copies straight into the tensor's own memory, so
+//! that loading costs no more than the model.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfBitsVecExt;
+use rayon::prelude::*;
+use safetensors::Dtype;
+
+/// Values read by one thread at a time.
+const CHUNK: usize = 1 << 18;
+
+/// The tensors of a file by name.
+pub(super) type Table = HashMap<String, Stored>;
+
+/// An open file of weights.
+#[derive(Debug)]
+pub(super) struct WeightFile {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+}
+
+/// Where one tensor lies.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) file: Arc<WeightFile>,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// Steps between neighbours along each dimension, where they are not row-major (a saved transpose).
+    pub(super) strides: Option<Vec<usize>>,
+    /// The first value's place in the file, in bytes.
+    pub(super) offset: u64,
+    /// Values from the first to the last, gaps included.
+    pub(super) span: usize,
+}
+
+impl Stored {
+    /// Reads `out.len()` values in the order they are stored, on all threads.
+    pub(super) fn read(&self, out: &mut [f32]) -> std::result::Result<(), String> {
+        let size = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
+        };
+        let torn = |e: std::io::Error| format!("cannot be read: {e}");
+        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(index, chunk)| {
+            let at = self.offset + (index * CHUNK * size) as u64;
+            if self.dtype == Dtype::F32 {
+                let bytes = bytemuck::cast_slice_mut(chunk);
+                return self.file.file.read_exact_at(bytes, at).map_err(torn);
+            }
+            let mut bits = vec![0u16; chunk.len()];
+            self.file.file.read_exact_at(bytemuck::cast_slice_mut(&mut bits), at).map_err(torn)?;
+            match self.dtype {
+                Dtype::F16 => bits.reinterpret_into::<half::f16>().convert_to_f32_slice(chunk),
+                _ => bits.reinterpret_into::<half::bf16>().convert_to_f32_slice(chunk),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Copies a strided tensor into row-major order.
+pub(super) fn gather(span: &[f32], shape: &[usize], strides: &[usize], out: &mut [f32]) {
+    let mut index = vec![0; shape.len()];
+    for value in out {
+        *value = span[index.iter().zip(strides).map(|(i, s)| i * s).sum::<usize>()];
+        for (i, &n) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < n {
+                break;
+            }
+            *i = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transpose_is_gathered() {
+        let mut out = [0.0; 6];
+        gather(&[0., 1., 2., 3., 4., 5.], &[3, 2], &[1, 3], &mut out); // stored as [2, 3]
+        assert_eq!(out, [0., 3., 1., 4., 2., 5.]);
+    }
+}

@@ -1,0 +1,115 @@
+//! The table of a `pytorch_model.bin`: a zip of raw storages, and a pickle that says where each tensor lies in them.
+
+use std::collections::HashMap;
+use std::io::BufReader;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::pickle::{self, View};
+use super::stored::{Stored, Table, WeightFile};
+
+type Outcome<T> = std::result::Result<T, String>;
+
+/// The longest pickle that is believed; a state dict's is well under a megabyte.
+const MAX_PICKLE: u64 = 64 << 20;
+
+/// The table of the tensors in `file`.
+pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<Table> {
+    let entries = entries(file)?;
+    let Some(name) = entries.keys().find(|n| *n == "data.pkl" || n.ends_with("/data.pkl")) else {
+        return Err("is a zip without data.pkl: not a PyTorch checkpoint".to_owned());
+    };
+    let Entry { start, size } = entries[name];
+    if size > MAX_PICKLE {
+        return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
+    }
+    let mut pickle = vec![0; size as usize];
+    file.file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
+    let storages = name.strip_suffix(".pkl").unwrap_or(name); // `archive/data.pkl` stands beside `archive/data/0`
+    let views = pickle::state_dict(&pickle)?;
+    let entry = |key: &str| entries.get(&format!("{storages}/{key}")).copied();
+    views.into_iter().map(|(name, view)| Ok((name, locate(view, file, entry)?))).collect()
+}
+
+/// Where an entry's bytes lie in the file.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u64,
+    size: u64,
+}
+
+/// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
+fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
+    let reader = file.file.try_clone().map_err(|e| e.to_string())?;
+    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| {
+        format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)")
+    })?;
+    let torn = |e: zip::result::ZipError| format!("is torn: {e}");
+    let mut entries = HashMap::new();
+    for index in 0..zip.len() {
+        let entry = zip.by_index_raw(index).map_err(torn)?;
+        if let (CompressionMethod::Stored, Some(start)) = (entry.compression(), entry.data_start()) {
+            let place = Entry { start, size: entry.size() };
+            entries.insert(entry.name().map_err(torn)?.into_owned(), place);
+        }
+    }
+    Ok(entries)
+}
+
+/// A tensor's place in the file.
+fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<Entry>) -> Outcome<Stored> {
+    let View { storage, offset, shape, strides } = view;
+    let torn = || format!("is torn: storage {} does not hold its tensor", storage.key);
+    if shape.len() != strides.len() {
+        return Err("its pickle gives a tensor more dimensions than strides".to_owned());
+    }
+    let span = span(&shape, &strides).ok_or_else(torn)?;
+    if shape.iter().product::<usize>() > span {
+        return Err("its pickle has a tensor that overlaps itself".to_owned());
+    }
+    let width = storage.dtype.bitsize() as u64 / 8;
+    let Entry { start, size } = entry(&storage.key).ok_or_else(torn)?;
+    let end = offset.checked_add(span as u64).filter(|end| *end <= storage.length).ok_or_else(torn)?;
+    if end.checked_mul(width).is_none_or(|bytes| bytes > size) {
+        return Err(torn());
+    }
+    let strides = (!row_major(&shape, &strides)).then_some(strides);
+    let offset = start + offset * width;
+    Ok(Stored { file: Arc::clone(file), dtype: storage.dtype, shape, strides, offset, span })
+}
+
+/// True if values that are neighbours along the last dimension are neighbours in memory, and so on outwards.
+fn row_major(shape: &[usize], strides: &[usize]) -> bool {
+    let mut step = 1;
+    shape.iter().zip(strides).rev().all(|(&n, &stride)| {
+        let fits = n <= 1 || stride == step;
+        step *= n;
+        fits
+    })
+}
+
+/// Values from a view's first to its last, or none where that overflows.
+fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1usize, |n, m| n.checked_mul(*m))?;
+    let last = shape.iter().zip(strides).try_fold(0usize, |at, (n, s)| at.checked_add((n - 1).checked_mul(*s)?))?;
+    last.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_checked() {
+        assert_eq!(span(&[2, 3], &[3, 1]), Some(6));
+        assert_eq!(span(&[3, 2], &[1, 3]), Some(6));
+        assert_eq!(span(&[0, 9], &[usize::MAX, 1]), Some(0));
+        assert_eq!(span(&[usize::MAX, 2], &[0, 0]), None);
+        assert_eq!(span(&[2], &[usize::MAX]), None);
+    }
+}
