@@ -50,15 +50,14 @@ impl ClipTokenizer {
         let mut tokenizer = Tokenizer::new(model);
         let spaces = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ").map_err(failed)?;
         let normalizers = Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()]);
-        tokenizer.with_normalizer(Some(normalizers)).map_err(failed)?;
+        tokenizer.with_normalizer(Some(normalizers));
         let words = SplitPattern::Regex(WORDS.to_owned());
         let words = Split::new(words, SplitDelimiterBehavior::Removed, true).map_err(failed)?;
         let bytes = ByteLevel::new(false, true, true);
         tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
         for token in &tokens.added {
-            let one = [token.clone()];
-            if token.special { tokenizer.add_special_tokens(one) } else { tokenizer.add_tokens(one) }
-                .map_err(failed)?;
+            let one = std::slice::from_ref(token);
+            if token.special { tokenizer.add_special_tokens(one) } else { tokenizer.add_tokens(one) };
         }
         let id = |role| {
             let token = tokens.role(role);
