@@ -57,7 +57,11 @@ impl ClipTokenizer {
         tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
         for token in &tokens.added {
             let one = std::slice::from_ref(token);
-            if token.special { tokenizer.add_special_tokens(one) } else { tokenizer.add_tokens(one) };
+            if token.special {
+                tokenizer.add_special_tokens(one)
+            } else {
+                tokenizer.add_tokens(one)
+            };
         }
         let id = |role| {
             let token = tokens.role(role);

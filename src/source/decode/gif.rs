@@ -1,48 +1,210 @@
-//! GIF: the first frame on its canvas, in the colours that Pillow gives it.
+//! GIF: the first frame on its canvas, read as Pillow reads it (GifImagePlugin.py, GifDecode.c): a file is whole once
+//! its last pixel is there, whatever follows.
 
-use std::io::Cursor;
-
-use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
+use super::cursor::Cursor;
+use super::rgb::Palette;
 use super::{Decoded, Outcome, check_size, damaged};
 use crate::source::ImageError;
 
+/// The most codes that GIF's LZW has.
+const CODES: usize = 4096;
+
+/// The first frame, its pixels still packed.
+struct Frame<'a> {
+    /// Of the canvas, which a frame that reaches beyond it widens.
+    size: [usize; 2],
+    place: [usize; 2],
+    extent: [usize; 2],
+    palette: Palette,
+    clear: Option<u8>,
+    interlaced: bool,
+    bits: u8,
+    data: &'a [u8],
+}
+
 /// Decodes the first frame.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
-    let mut options = DecodeOptions::new();
-    options.set_color_output(ColorOutput::Indexed);
-    options.set_memory_limit(MemoryLimit::Unlimited); // the pixel cap is checked below, before pixels are allocated
-    let mut file = options.read_info(Cursor::new(bytes)).map_err(failed)?;
-    let (mut width, mut height) = (usize::from(file.width()), usize::from(file.height()));
+    let frame = first_frame(bytes).ok_or_else(|| ImageError::truncated("GIF"))?;
+    let ([width, height], [left, top], [columns, rows]) = (frame.size, frame.place, frame.extent);
     check_size(width as u64, height as u64, max_pixels)?;
-    let global = file.global_palette().map(<[u8]>::to_vec);
-    let (left, top, columns, rows, palette, background) = {
-        let frame = file.next_frame_info().map_err(failed)?.ok_or_else(|| ImageError::truncated("GIF"))?;
-        let place = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
-        let palette = frame.palette.clone().or(global).unwrap_or_default();
-        (place[0], place[1], place[2], place[3], palette, frame.transparent.unwrap_or(0))
-    };
-    // A frame that reaches beyond the canvas widens it.
-    (width, height) = (width.max(left + columns), height.max(top + rows));
-    check_size(width as u64, height as u64, max_pixels)?;
-    let mut frame = vec![0; columns * rows];
-    file.read_into_buffer(&mut frame).map_err(failed)?;
-    let mut canvas = vec![background; width * height];
-    for (row, line) in frame.chunks_exact(columns.max(1)).enumerate() {
+    check_size(columns as u64, rows as u64, max_pixels)?;
+    let mut pixels = vec![0; columns * rows];
+    unpack(frame.data, frame.bits, &mut pixels)?;
+    // Pillow fills the canvas with the clear colour, not with the background.
+    let mut canvas = vec![frame.clear.unwrap_or(0); width * height];
+    for (row, line) in row_order(rows, frame.interlaced).zip(pixels.chunks_exact(columns)) {
         let at = (top + row) * width + left;
         canvas[at..at + columns].copy_from_slice(line);
     }
-    let color = |&index: &u8| palette.get(usize::from(index) * 3..).and_then(|p| p.first_chunk::<3>()).copied();
-    let data = canvas.iter().flat_map(|index| color(index).unwrap_or_default()).collect();
-    let image = RgbImage::from_raw(width as u32, height as u32, data).ok_or_else(|| ImageError::truncated("GIF"))?;
-    Ok(Decoded { image, orientation: Orientation::NoTransforms })
+    let image = RgbImage::from_raw(width as u32, height as u32, frame.palette.colours(&canvas));
+    Ok(Decoded { image: image.ok_or_else(ImageError::empty)?, orientation: Orientation::NoTransforms })
 }
 
-fn failed(e: DecodingError) -> ImageError {
-    match e {
-        DecodingError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => ImageError::truncated("GIF"),
-        other => damaged(ImageFormat::Gif, other),
+/// Walks the blocks up to the first frame; `None` where the file ends before it.
+fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let mut file = Cursor::at(bytes, 6);
+    let mut size = [usize::from(file.u16_le()?), usize::from(file.u16_le()?)];
+    let [flags, _, _] = file.array()?;
+    let global = colours(&mut file, flags)?;
+    let mut clear = None;
+    loop {
+        match file.u8()? {
+            b';' => return None,
+            b'!' => {
+                if let Some(index) = extension(&mut file)? {
+                    clear = Some(index);
+                }
+            }
+            b',' => {
+                let place = [usize::from(file.u16_le()?), usize::from(file.u16_le()?)];
+                let extent = [usize::from(file.u16_le()?), usize::from(file.u16_le()?)];
+                let flags = file.u8()?;
+                let palette = colours(&mut file, flags)?.or(global).unwrap_or_else(Palette::greys);
+                size = [0, 1].map(|i| size[i].max(place[i] + extent[i]));
+                let (interlaced, bits) = (flags & 0x40 != 0, file.u8()?);
+                return Some(Frame { size, place, extent, palette, clear, interlaced, bits, data: file.rest() });
+            }
+            _ => {} // Pillow looks on, byte by byte
+        }
+    }
+}
+
+/// A colour table, if the flags announce one. `None` where the file ends in it.
+fn colours(file: &mut Cursor, flags: u8) -> Option<Option<Palette>> {
+    if flags & 0x80 == 0 {
+        return Some(None);
+    }
+    let table = file.take(3 << ((flags & 7) + 1))?.as_chunks().0;
+    // A ramp of greys is no table: then an index past its end is a grey too.
+    let ramp = table.iter().enumerate().all(|(i, colour)| *colour == [i as u8; 3]);
+    Some(Some(if ramp { Palette::greys() } else { Palette::from_rgb(table) }))
+}
+
+/// Skips an extension; the index of the clear colour if it states one.
+fn extension(file: &mut Cursor) -> Option<Option<u8>> {
+    let kind = file.u8()?;
+    let first = block(file);
+    let mut clear = None;
+    if kind == 0xf9
+        && let Some([flags, _, _, rest @ ..]) = first
+        && flags & 1 != 0
+    {
+        clear = Some(*rest.first()?);
+    }
+    // Of a comment, nothing follows an empty first block.
+    if kind != 0xfe || first.is_some() {
+        while block(file).is_some() {}
+    }
+    Some(clear)
+}
+
+/// A block of data; `None` for the empty one that ends a list of them.
+fn block<'a>(file: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let length = file.u8().filter(|&n| n > 0)?;
+    Some(file.take_up_to(length.into())).filter(|block| !block.is_empty())
+}
+
+/// The rows in the order in which they are stored.
+fn row_order(rows: usize, interlaced: bool) -> impl Iterator<Item = usize> {
+    let passes: &[(usize, usize)] = if interlaced { &[(0, 8), (4, 8), (2, 4), (1, 2)] } else { &[(0, 1)] };
+    passes.iter().flat_map(move |&(first, step)| (first..rows).step_by(step))
+}
+
+/// The codes of LZW, from blocks of bytes. Blocks that are cut short do not count, and empty ones end nothing.
+struct Codes<'a> {
+    file: Cursor<'a>,
+    block: Cursor<'a>,
+    bits: u64,
+    count: u32,
+}
+
+impl Codes<'_> {
+    fn next(&mut self, size: u32) -> Option<usize> {
+        while self.count < size {
+            match self.block.u8() {
+                Some(byte) => {
+                    self.bits |= u64::from(byte) << self.count;
+                    self.count += 8;
+                }
+                None => {
+                    let length = self.file.u8()?;
+                    self.block = Cursor::new(self.file.take(length.into())?);
+                }
+            }
+        }
+        let code = self.bits & ((1 << size) - 1);
+        self.bits >>= size;
+        self.count -= size;
+        Some(code as usize)
+    }
+}
+
+/// Fills `out` from LZW codes. Every string of the table lies in the output already: a start and a length tell it.
+fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
+    let broken = || damaged(ImageFormat::Gif, "a code that cannot be");
+    if bits > 12 {
+        return Err(broken());
+    }
+    let clear = 1usize << bits;
+    let mut table = vec![(0, 0); CODES.max(clear + 2)];
+    let (mut next, mut size) = (clear + 2, u32::from(bits) + 1);
+    let mut last: Option<(usize, usize)> = None;
+    let mut codes = Codes { file: Cursor::new(data), block: Cursor::new(&[]), bits: 0, count: 0 };
+    let mut at = 0;
+    while at < out.len() {
+        let code = codes.next(size).filter(|&code| code != clear + 1).ok_or_else(|| ImageError::truncated("GIF"))?;
+        if code == clear {
+            (next, size, last) = (clear + 2, u32::from(bits) + 1, None);
+            continue;
+        }
+        if code > if last.is_some() { next } else { clear } || (code >= clear && code >= CODES) {
+            return Err(broken());
+        }
+        if let Some((start, length)) = last.filter(|_| next < CODES) {
+            table[next] = (start, length + 1);
+            size += u32::from(next + 1 == 1 << size && size < 12);
+            next += 1;
+        }
+        let length = if code < clear {
+            out[at] = code as u8;
+            1
+        } else {
+            let (start, length) = table[code];
+            let length = length.min(out.len() - at);
+            for i in 0..length {
+                out[at + i] = out[start + i]; // one by one: a string may reach into itself
+            }
+            length
+        };
+        last = Some((at, length));
+        at += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interlaced_rows_are_each_there_once() {
+        for rows in 0..20 {
+            let mut order: Vec<_> = row_order(rows, true).collect();
+            order.sort_unstable();
+            assert_eq!(order, Vec::from_iter(0..rows));
+        }
+    }
+
+    #[test]
+    fn a_string_may_reach_into_itself() {
+        let mut out = [9; 6];
+        // Clear 4, then 1, 6 (= 1 1), 7 (= 1 1 1), of 3 bits each but the last, of 4 bits.
+        let codes = 4 | 1 << 3 | 6 << 6 | 7u32 << 9;
+        unpack(&[2, codes as u8, (codes >> 8) as u8], 2, &mut out).unwrap();
+        assert_eq!(out, [1; 6]);
+        assert!(unpack(&[1, 4], 2, &mut out).is_err());
     }
 }

@@ -2,12 +2,20 @@
 //! before anything is allocated, EXIF orientation applied, alpha dropped and its colour kept. One deliberate
 //! difference: 16-bit grey is scaled to 8 bits, where Pillow clips it to white.
 
-mod generic;
+mod bmp;
+mod chunks;
+mod cursor;
 mod gif;
+mod ico;
+mod ifd;
 mod jpeg;
+mod png;
+mod pnm;
 mod rgb;
+mod strips;
 mod tiff;
 mod upright;
+mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -52,9 +60,14 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
     let format = format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, max_pixels),
+        ImageFormat::Png => png::decode(bytes, max_pixels),
+        ImageFormat::WebP => webp::decode(bytes, max_pixels),
         ImageFormat::Gif => gif::decode(bytes, max_pixels),
+        ImageFormat::Bmp => bmp::decode(bytes, max_pixels),
         ImageFormat::Tiff => tiff::decode(bytes, max_pixels),
-        other => generic::decode(bytes, other, max_pixels),
+        ImageFormat::Pnm => pnm::decode(bytes, max_pixels),
+        ImageFormat::Ico => ico::decode(bytes, max_pixels),
+        other => Err(unsupported(other, "no decoder")),
     }));
     let Decoded { image, orientation } = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
     if image.is_empty() {
@@ -73,7 +86,10 @@ fn format(head: &[u8]) -> Outcome<ImageFormat> {
     use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
     let no = |reason: &str| Err(ImageError::new(ErrorKind::Format, reason));
     match image::guess_format(head) {
-        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | Pnm | Tiff | WebP)) => Ok(format),
+        _ if ifd::is_header(head) => Ok(Tiff), // BigTIFF too
+        _ if head.starts_with(b"Pf") => Ok(Pnm),
+        Ok(Pnm) if head.starts_with(b"P7") => no("pam is not supported; convert it to jpeg or png"),
+        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | Pnm | WebP)) => Ok(format),
         _ if head.is_empty() => no("the file is empty"),
         _ if head.get(4..8) == Some(b"ftyp") => {
             no("heic, avif and video containers are not supported; convert it to jpeg or png")

@@ -1,134 +1,258 @@
-//! TIFF: the first page, in every photometric interpretation that Pillow reads. The `image` crate knows fewer.
+//! TIFF: the first page, in the kinds that Pillow reads (`OPEN_INFO` in TiffImagePlugin.py).
 
-use std::io::Cursor;
+use std::borrow::Cow;
 
 use image::{ImageFormat, RgbImage};
-use tiff::decoder::{BufferLayoutPreference, Decoder, Limits};
-use tiff::tags::{SampleFormat, Tag};
-use tiff::{ColorType, TiffError};
 
-use super::{Decoded, Outcome, check_size, damaged, rgb, unsupported, upright};
+use super::ifd::{Directory, Order};
+use super::rgb::{self, Palette};
+use super::strips::Packing;
+use super::{Decoded, Outcome, check_size, damaged, unsupported, upright};
 use crate::source::ImageError;
+
+/// What the colours of a pixel are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Grey,
+    /// Grey from white to black.
+    Negative,
+    Indexed,
+    Rgb,
+    /// RGB multiplied with alpha, the fourth sample.
+    Premultiplied,
+    Cmyk,
+    YCbCr,
+    Lab,
+}
 
 /// Decodes the first page.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
-    let mut file = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
-    let (width, height) = file.dimensions().map_err(failed)?;
-    check_size(width.into(), height.into(), max_pixels)?;
-    // Eight bytes a sample, four samples a pixel: nothing that the cap lets through is larger.
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = (u64::from(width) * u64::from(height) * 32) as usize;
-    limits.intermediate_buffer_size = limits.decoding_buffer_size.max(1 << 20);
-    let mut file = file.with_limits(limits);
-    let color = file.colortype().map_err(failed)?;
-    let layout = file.image_buffer_layout().map_err(failed)?;
-    let mut data = vec![0; layout.complete_len];
-    file.read_image_bytes(&mut data).map_err(failed)?;
-    let samples = Samples { data, layout, color, width: width as usize, height: height as usize };
-    let palette = match color {
-        ColorType::Palette(_) => file.get_tag_u16_vec(Tag::ColorMap).map_err(failed)?,
-        _ => Vec::new(),
-    };
-    let image = RgbImage::from_raw(width, height, samples.rgb(&palette)?).ok_or_else(ImageError::empty)?;
-    let exif = file.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
-    let xmp = file.get_tag_u8_vec(Tag::Unknown(700)).ok();
-    let stated = exif.and_then(image::metadata::Orientation::from_exif);
-    Ok(Decoded { image, orientation: stated.unwrap_or_else(|| upright::orientation(None, xmp.as_deref())) })
+    let tags = Directory::read(bytes).ok_or_else(|| ImageError::truncated("TIFF"))?;
+    let page = Page::read(&tags, max_pixels)?;
+    let samples = page.samples(bytes, &tags, max_pixels)?;
+    let data = page.rgb(&samples, &tags)?;
+    let image = RgbImage::from_raw(page.width as u32, page.height as u32, data).ok_or_else(ImageError::empty)?;
+    Ok(Decoded { image, orientation: upright::stated(Some(&tags), tags.bytes(700)) })
 }
 
-/// The samples of a page as they lie in its strips or tiles.
-struct Samples {
-    data: Vec<u8>,
-    layout: BufferLayoutPreference,
-    color: ColorType,
+/// A page's layout.
+struct Page<'a> {
     width: usize,
     height: usize,
+    colours: Colours,
+    /// 1 for unsigned, 2 for signed, 3 for float.
+    format: u64,
+    /// Samples of a pixel in all.
+    channels: usize,
+    /// A strip or tile for each channel.
+    planar: bool,
+    packing: Packing<'a>,
 }
 
-impl Samples {
-    /// RGB bytes [H, W, 3].
-    fn rgb(&self, palette: &[u16]) -> Outcome<Vec<u8>> {
-        let channels = usize::from(self.color.num_samples());
-        let bytes = self.bytes(channels)?; // [H, W, C]
-        let pixels = bytes.chunks_exact(channels);
-        Ok(match self.color {
-            ColorType::Gray(_) | ColorType::GrayA(_) | ColorType::Multiband { .. } => {
-                pixels.flat_map(|p| [p[0]; 3]).collect()
+impl<'a> Page<'a> {
+    fn read(tags: &Directory<'a>, max_pixels: u64) -> Outcome<Self> {
+        let number = |tag, other| tags.number(tag).unwrap_or(other);
+        let side = |tag| tags.number(tag).ok_or_else(|| damaged(ImageFormat::Tiff, "it states no size"));
+        let (width, height) = (side(256)?, side(257)?);
+        check_size(width, height, max_pixels)?;
+        let (compression, photometric) = (number(259, 1), number(262, 0));
+        if compression != 1 && !tags.complete {
+            return Err(ImageError::truncated("TIFF")); // libtiff, which Pillow calls then, is stricter than Pillow
+        }
+        let planar = number(284, 1) == 2;
+        let mut bits = tags.numbers(258).unwrap_or_else(|| vec![1]);
+        let mut extra = tags.numbers(338).unwrap_or_default();
+        let mut channels = number(277, 1) as usize;
+        if planar && extra.iter().all(|&kind| kind == 0) {
+            channels = channels.saturating_sub(extra.len());
+            bits.truncate(bits.len().saturating_sub(extra.len()));
+            extra.clear();
+        }
+        if channels <= 6 && bits.len() == 1 {
+            bits.resize(channels, bits[0]);
+        }
+        bits.truncate(channels);
+        let mut formats = tags.numbers(339).unwrap_or_else(|| vec![1]);
+        formats.dedup();
+        let reversed = number(266, 1) == 2;
+        let (&[format], Some(&depth)) = (formats.as_slice(), bits.first()) else {
+            return Err(unsupported(ImageFormat::Tiff, "samples of several kinds"));
+        };
+        let key = Key { photometric, format, depth, extra: &extra, reversed, little: tags.order == Order::Little };
+        let colours = key.colours(channels).filter(|_| bits.len() == channels && bits.iter().all(|&b| b == depth));
+        let colours = colours.ok_or_else(|| {
+            let kind = format!("{bits:?} bits of colours {photometric}, extra samples {extra:?}, format {format}");
+            unsupported(ImageFormat::Tiff, kind)
+        })?;
+        let ycbcr = colours == Colours::YCbCr;
+        let sampling = tags.numbers(530).unwrap_or_else(|| vec![2, 2]);
+        if ycbcr && compression != 1 && compression != 7 && sampling != [1, 1] {
+            return Err(unsupported(ImageFormat::Tiff, "chroma at half size, not in jpeg"));
+        }
+        let packing = Packing {
+            compression,
+            predictor: number(317, 1),
+            reversed,
+            order: tags.order,
+            bits: depth as usize,
+            channels: if planar { 1 } else { channels },
+            tables: tags.bytes(347).unwrap_or_default(),
+            ycbcr,
+            fax_2d: number(292, 0) & 1 != 0,
+        };
+        let (width, height) = (width as usize, height as usize);
+        Ok(Self { width, height, colours, format, channels, planar, packing })
+    }
+
+    /// Every sample as a byte [H, W, C].
+    fn samples(&self, file: &[u8], tags: &Directory, max_pixels: u64) -> Outcome<Vec<u8>> {
+        let tiled = tags.bytes(273).is_none();
+        let places = tags.numbers(if tiled { 324 } else { 273 });
+        let mut places = places.ok_or_else(|| damaged(ImageFormat::Tiff, "it does not say where its pixels are"))?;
+        let lengths = tags.numbers(if tiled { 325 } else { 279 }).unwrap_or_default();
+        let side =
+            |tag, other: usize| tags.number(tag).map_or(other as u64, |n| if tiled { n } else { n.min(other as u64) });
+        let (columns, rows) = (
+            if tiled { side(322, 0) } else { self.width as u64 },
+            side(if tiled { 323 } else { 278 }, if tiled { 0 } else { self.height }),
+        );
+        check_size(columns, rows, max_pixels)?;
+        let (columns, rows) = (columns as usize, rows as usize);
+        let raw = self.packing.compression == 1;
+        if raw && !self.planar && [columns, rows] == [self.width, self.height] {
+            places = places.split_off(places.len() - 1); // Pillow takes the last of parts that each cover the image
+        }
+        let mut samples = vec![0; self.width * self.height * self.channels];
+        let across = self.width.div_ceil(columns);
+        let parts = across * self.height.div_ceil(rows);
+        for part in 0..parts * if self.planar { self.channels } else { 1 } {
+            let Some(&place) = places.get(part) else {
+                if raw {
+                    break; // Pillow leaves what has no place black
+                }
+                return Err(ImageError::truncated("TIFF"));
+            };
+            let (plane, part_in_plane) = (part / parts, part % parts);
+            let [left, top] = [part_in_plane % across * columns, part_in_plane / across * rows];
+            let there = rows.min(self.height - top);
+            let data = usize::try_from(place).ok().and_then(|place| file.get(place..)).unwrap_or_default();
+            let data = match lengths.get(part) {
+                Some(&length) if !raw => data.get(..length as usize).ok_or_else(|| ImageError::truncated("TIFF"))?,
+                _ => data,
+            };
+            // A tile is whole, of a strip the rows of the image are.
+            let made = if tiled && !raw { rows } else { there };
+            let data = self.packing.unpack(data, columns, made)?;
+            self.place(&data, columns, [left, top, plane], there, &mut samples)?;
+        }
+        Ok(samples)
+    }
+
+    /// Puts the samples of a strip or tile in their place.
+    fn place(&self, data: &[u8], columns: usize, at: [usize; 3], rows: usize, samples: &mut [u8]) -> Outcome<()> {
+        let [left, top, plane] = at;
+        let in_part = self.packing.channels;
+        let count = columns.min(self.width - left) * in_part;
+        for (y, line) in data.chunks_exact(self.packing.row_bytes(columns)).take(rows).enumerate() {
+            let line = self.bytes(line, count)?;
+            let start = ((top + y) * self.width + left) * self.channels;
+            if self.planar {
+                let out = samples[start + plane..].iter_mut().step_by(self.channels);
+                out.zip(line.iter()).for_each(|(out, value)| *out = *value);
+            } else {
+                samples[start..start + count].copy_from_slice(&line);
             }
-            ColorType::RGB(_) | ColorType::RGBA(_) => pixels.flat_map(|p| [p[0], p[1], p[2]]).collect(),
-            ColorType::CMYK(_) | ColorType::CMYKA(_) => {
-                pixels.flat_map(|p| rgb::from_cmyk([p[0], p[1], p[2], p[3]])).collect()
+        }
+        Ok(())
+    }
+
+    /// The first samples of a row as bytes: scaled up from fewer bits, the high byte of more, clipped from others.
+    fn bytes<'l>(&self, line: &'l [u8], count: usize) -> Outcome<Cow<'l, [u8]>> {
+        let (bits, order) = (self.packing.bits, self.packing.order);
+        let numbers = line.chunks_exact((bits / 8).max(1)).take(count).map(|sample| order.number(sample));
+        let scale = if self.colours == Colours::Indexed { 1 } else { 255 / ((1usize << bits.min(8)) - 1) };
+        Ok(match (self.format, bits) {
+            (1 | 2, 8) => Cow::Borrowed(&line[..count]),
+            (1, 1 | 2 | 4) => {
+                let sample = |i: usize| line[i * bits / 8] >> (8 - bits - i * bits % 8) & ((1 << bits) - 1) as u8;
+                (0..count).map(|i| sample(i) * scale as u8).collect()
             }
-            ColorType::YCbCr(_) => pixels.flat_map(|p| rgb::from_ycbcr([p[0], p[1], p[2]])).collect(),
-            ColorType::Palette(_) => {
-                let size = palette.len() / 3; // all reds, then all greens, then all blues
-                let channel = |index: u8, plane: usize| {
-                    let place = plane * size + usize::from(index);
-                    if usize::from(index) < size { rgb::from_u16(palette[place]) } else { 0 }
-                };
-                pixels.flat_map(|p| [channel(p[0], 0), channel(p[0], 1), channel(p[0], 2)]).collect()
+            // Two samples in three bytes; of each, the high byte of its sixteen bits.
+            (1, 12) => {
+                (0..count).map(|i| if i % 2 == 0 { line[i / 2 * 3] >> 4 } else { line[i / 2 * 3 + 1] & 15 }).collect()
             }
-            other => return Err(unsupported(ImageFormat::Tiff, format!("{other:?} colours"))),
+            (1, 16) => numbers.map(|n| rgb::from_u16(n as u16)).collect(),
+            (2, 16) => numbers.map(|n| (n as u16 as i16).clamp(0, 255) as u8).collect(),
+            (1 | 2, 32) => numbers.map(|n| (n as u32 as i32).clamp(0, 255) as u8).collect(),
+            (3, 32) => numbers.map(|n| rgb::from_f32(f32::from_bits(n as u32))).collect(),
+            (format, bits) => return Err(unsupported(ImageFormat::Tiff, format!("{bits} bits of format {format}"))),
         })
     }
 
-    /// Each sample as a byte, channels interleaved.
-    fn bytes(&self, channels: usize) -> Outcome<Vec<u8>> {
-        let planes = self.layout.planes.max(1);
-        let plane = self.layout.plane_stride.map_or(self.data.len(), |n| n.get()).max(1);
-        let in_plane = if planes > 1 { 1 } else { channels };
-        let split: Vec<Vec<u8>> =
-            self.data.chunks(plane).take(planes).map(|data| self.plane(data, in_plane)).collect::<Outcome<_>>()?;
-        if planes == 1 {
-            return Ok(split.into_iter().next().unwrap_or_default());
-        }
-        if planes < channels {
-            return Err(unsupported(ImageFormat::Tiff, format!("{planes} planes of {channels}")));
-        }
-        let pixels = self.width * self.height;
-        Ok((0..pixels).flat_map(|at| split[..channels].iter().map(move |plane| plane[at])).collect())
-    }
-
-    /// The samples of one plane as bytes: scaled up from fewer bits, the high byte of more, clipped from others.
-    fn plane(&self, data: &[u8], channels: usize) -> Outcome<Vec<u8>> {
-        let count = self.width * self.height * channels;
-        let indexed = matches!(self.color, ColorType::Palette(_));
-        let words = |size: usize| data.chunks_exact(size).take(count);
-        let bytes: Vec<u8> = match (self.layout.sample_format, self.color.bit_depth()) {
-            (SampleFormat::Uint, 8) => data[..count.min(data.len())].to_vec(),
-            (SampleFormat::Uint, bits @ (1 | 2 | 4)) => self.unpack(data, channels, bits, indexed),
-            (SampleFormat::Uint, 16) => words(2).map(|w| rgb::from_u16(u16::from_ne_bytes([w[0], w[1]]))).collect(),
-            (SampleFormat::Int, 32) => {
-                words(4).map(|w| i32::from_ne_bytes([w[0], w[1], w[2], w[3]]).clamp(0, 255) as u8).collect()
+    fn rgb(&self, samples: &[u8], tags: &Directory) -> Outcome<Vec<u8>> {
+        let pixels = samples.chunks_exact(self.channels);
+        let first = |n: usize| pixels.clone().flat_map(move |pixel| pixel.iter().copied().take(n));
+        Ok(match self.colours {
+            Colours::Grey => pixels.flat_map(|p| [p[0]; 3]).collect(),
+            Colours::Negative => pixels.flat_map(|p| [255 - p[0]; 3]).collect(),
+            Colours::Rgb if self.channels == 3 => samples.to_vec(),
+            Colours::Rgb => first(3).collect(),
+            Colours::Premultiplied => pixels.flat_map(|p| rgb::from_premultiplied([p[0], p[1], p[2], p[3]])).collect(),
+            Colours::Cmyk => pixels.flat_map(|p| rgb::from_cmyk([p[0], p[1], p[2], p[3]])).collect(),
+            Colours::Lab => pixels.flat_map(|p| rgb::from_lab([p[0], p[1], p[2]])).collect(),
+            Colours::YCbCr => match self.packing.compression {
+                7 => samples.to_vec(), // libjpeg has made it RGB
+                1 => pixels.flat_map(|p| rgb::from_ycbcr([p[0], p[1], p[2]])).collect(),
+                _ => pixels.flat_map(|p| rgb::from_ycc([p[0], p[1], p[2]])).collect(),
+            },
+            Colours::Indexed => {
+                // All reds, then all greens, then all blues.
+                let map = tags.numbers(320).ok_or_else(|| damaged(ImageFormat::Tiff, "it has no palette"))?;
+                let size = map.len() / 3;
+                let channel = |i: usize, plane: usize| rgb::from_u16(map[plane * size + i] as u16);
+                let colours: Vec<_> = (0..size).map(|i| [channel(i, 0), channel(i, 1), channel(i, 2)]).collect();
+                let indices: Vec<u8> = first(1).collect();
+                Palette::from_rgb(&colours).colours(&indices)
             }
-            (SampleFormat::IEEEFP, 32) => {
-                words(4).map(|w| f32::from_ne_bytes([w[0], w[1], w[2], w[3]]) as u8).collect() // saturates
-            }
-            (format, bits) => return Err(unsupported(ImageFormat::Tiff, format!("{bits}-bit {format:?} samples"))),
-        };
-        if bytes.len() < count { Err(ImageError::truncated("TIFF")) } else { Ok(bytes) }
-    }
-
-    /// Samples of 1, 2 or 4 bits, rows starting at whole bytes.
-    fn unpack(&self, data: &[u8], channels: usize, bits: u8, indexed: bool) -> Vec<u8> {
-        let row = self.width * channels;
-        let stride = self.layout.row_stride.map_or((row * usize::from(bits)).div_ceil(8), |n| n.get());
-        let mask = (1u16 << bits) - 1;
-        let scale = if indexed { 1 } else { 255 / mask };
-        let sample = |line: &[u8], at: usize| {
-            let bit = at * usize::from(bits);
-            let shift = 8 - usize::from(bits) - bit % 8;
-            ((u16::from(line[bit / 8]) >> shift & mask) * scale) as u8
-        };
-        let lines = data.chunks_exact(stride.max(1)).take(self.height);
-        lines.flat_map(|line| (0..row).map(move |at| sample(line, at))).collect()
+        })
     }
 }
 
-fn failed(e: TiffError) -> ImageError {
-    match e {
-        TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => ImageError::truncated("TIFF"),
-        TiffError::UnsupportedError(e) => unsupported(ImageFormat::Tiff, e),
-        other => damaged(ImageFormat::Tiff, other),
+/// What decides whether Pillow knows a kind of TIFF.
+struct Key<'a> {
+    photometric: u64,
+    format: u64,
+    depth: u64,
+    extra: &'a [u64],
+    reversed: bool,
+    little: bool,
+}
+
+impl Key<'_> {
+    fn colours(&self, channels: usize) -> Option<Colours> {
+        let forward = !self.reversed;
+        match (self.photometric, channels, self.format, self.depth, self.extra) {
+            (0, 1, 1, 1 | 2 | 4 | 8, []) => Some(Colours::Negative),
+            (0, 1, 1, 16, []) if forward && self.little => Some(Colours::Grey), // not inverted by Pillow
+            (0 | 1, 1, 3, 32, []) if forward => Some(Colours::Grey),
+            (1, 1, 1, 1 | 2 | 4 | 8, []) => Some(Colours::Grey),
+            (1, 1, 1, 16, []) if forward || self.little => Some(Colours::Grey),
+            (1, 1, 1, 12 | 32, []) if forward && self.little => Some(Colours::Grey),
+            (1, 1, 2, 8 | 16 | 32, []) if forward => Some(Colours::Grey),
+            (1, 2, 1, 8, [0 | 2]) if forward => Some(Colours::Grey),
+            (2, 3, 1, 8, []) => Some(Colours::Rgb),
+            (2, 3, 1, 16, []) if forward => Some(Colours::Rgb),
+            (2, 4, 1, 8, [] | [0 | 2 | 999]) | (2, 4, 1, 16, [] | [0 | 2]) if forward => Some(Colours::Rgb),
+            (2, 4, 1, 8 | 16, [1]) if forward => Some(Colours::Premultiplied),
+            (2, 5, 1, 8, [0 | 2, 0]) | (2, 6, 1, 8, [0 | 2, 0, 0]) if forward => Some(Colours::Rgb),
+            (2, 5, 1, 8, [1, 0]) | (2, 6, 1, 8, [1, 0, 0]) if forward => Some(Colours::Premultiplied),
+            (3, 1, 1, 1 | 2 | 4 | 8, []) => Some(Colours::Indexed),
+            (3, 2, 1, 8, [0 | 2]) if forward => Some(Colours::Indexed),
+            (5, 4, 1, 8 | 16, []) | (5, 5, 1, 8, [0]) | (5, 6, 1, 8, [0, 0]) if forward => Some(Colours::Cmyk),
+            (6, 1, 1, 8, []) if forward => Some(Colours::Grey),
+            (6, 3, 1, 8, []) if forward => Some(Colours::YCbCr),
+            (8, 3, 1, 8, []) if forward => Some(Colours::Lab),
+            _ => None,
+        }
     }
 }

@@ -1,0 +1,75 @@
+//! Windows icons: the picture that Pillow takes (IcoImagePlugin.py), which is the largest, and of those the one that
+//! claims the fewest bits.
+
+use image::metadata::Orientation;
+use image::{ImageFormat, RgbImage};
+
+use super::bmp::Bitmap;
+use super::chunks::SIGNATURE;
+use super::cursor::Cursor;
+use super::{Decoded, Outcome, damaged, png};
+use crate::source::ImageError;
+
+/// An entry of the directory.
+struct Entry {
+    area: u32,
+    /// To tell entries of the same size apart.
+    depth: u32,
+    bits: u16,
+    length: usize,
+    offset: usize,
+}
+
+/// Decodes an icon's main picture.
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+    let entry = entry(bytes).ok_or_else(|| ImageError::truncated("ICO"))?;
+    let picture = bytes.get(entry.offset..).unwrap_or_default();
+    let image = if picture.starts_with(SIGNATURE) {
+        png::decode(picture, max_pixels)?.image
+    } else {
+        bitmap(bytes, &entry, max_pixels)?
+    };
+    Ok(Decoded { image, orientation: Orientation::NoTransforms })
+}
+
+/// The entry of the main picture; `None` where the file ends in the directory.
+fn entry(bytes: &[u8]) -> Option<Entry> {
+    let mut file = Cursor::at(bytes, 4);
+    let mut entries = Vec::new();
+    for _ in 0..file.u16_le()? {
+        let [width, height, colours, _] = file.array()?;
+        let (_, bits) = (file.u16_le()?, file.u16_le()?);
+        let side = |n: u8| if n == 0 { 256 } else { u32::from(n) };
+        let depth = match (bits, colours) {
+            (0, 0) => 256,
+            (0, 1) => 256, // the logarithm is 0, which counts as unstated
+            (0, colours) => u32::from(colours).next_power_of_two().ilog2(),
+            (bits, _) => bits.into(),
+        };
+        let (length, offset) = (file.u32_le()? as usize, file.u32_le()? as usize);
+        entries.push(Entry { area: side(width) * side(height), depth, bits, length, offset });
+    }
+    // Of equal entries, the first.
+    entries.into_iter().min_by_key(|e| (std::cmp::Reverse(e.area), e.depth))
+}
+
+/// A bitmap with a mask. The mask is transparency, which is dropped, but Pillow wants it to be there.
+fn bitmap(bytes: &[u8], entry: &Entry, max_pixels: u64) -> Outcome<RgbImage> {
+    let bitmap = Bitmap::read(bytes, entry.offset, 0)?;
+    let height = bitmap.height / 2;
+    let image = bitmap.decode(bytes, height, max_pixels)?;
+    let (columns, rows) = (bitmap.width as usize, height as usize);
+    let mask = if entry.bits == 32 {
+        Some((bitmap.start, columns * rows * 4))
+    } else {
+        // It ends where the entry does.
+        let stride = columns.div_ceil(32) * 4;
+        let start = (entry.offset + entry.length).checked_sub(stride * rows);
+        start.map(|start| (start, stride * (rows - 1) + columns.div_ceil(8)))
+    };
+    match mask {
+        Some((start, length)) if start + length <= bytes.len() => Ok(image),
+        Some(_) => Err(ImageError::truncated("ICO")),
+        None => Err(damaged(ImageFormat::Ico, "its mask lies outside of it")),
+    }
+}

@@ -1,0 +1,176 @@
+//! PBM, PGM, PPM and grey PFM, as Pillow reads them (PpmImagePlugin.py).
+
+use image::metadata::Orientation;
+use image::{ImageFormat, RgbImage};
+
+use super::cursor::Cursor;
+use super::{Decoded, Outcome, check_size, damaged, rgb, unsupported};
+use crate::source::ImageError;
+
+/// Longer numbers are an error.
+const DIGITS: usize = 10;
+
+/// Decodes the first picture of a file.
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+    let kind = match bytes {
+        [b'P', kind, space, ..] if is_space(*space) => *kind,
+        _ => return Err(unsupported(ImageFormat::Pnm, "a magic number of its own")),
+    };
+    let mut file = Cursor::at(bytes, 3);
+    let (width, height) = (header_number(&mut file)?, header_number(&mut file)?);
+    check_size(width.into(), height.into(), max_pixels)?;
+    let (columns, rows) = (width as usize, height as usize);
+    let pixels = columns * rows;
+    let data = match kind {
+        b'1' => rgb::from_grey(&plain_bits(file.rest(), pixels)?),
+        b'4' => rgb::from_grey(&packed_bits(&mut file, columns, rows)?),
+        b'2' | b'5' => rgb::from_grey(&samples(&mut file, kind == b'2', pixels, true)?),
+        b'3' | b'6' => samples(&mut file, kind == b'3', pixels * 3, false)?,
+        b'f' => rgb::from_grey(&floats(&mut file, columns, rows)?),
+        _ => return Err(unsupported(ImageFormat::Pnm, format!("P{}", char::from(kind)))),
+    };
+    let image = RgbImage::from_raw(width, height, data).ok_or_else(ImageError::empty)?;
+    Ok(Decoded { image, orientation: Orientation::NoTransforms })
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | 9..=13)
+}
+
+/// The next word of the header, in which a comment may stand anywhere, even within a word.
+fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str> {
+    word.clear();
+    while word.len() <= DIGITS {
+        match file.u8() {
+            Some(b'#') => while file.u8().is_some_and(|byte| byte != b'\n' && byte != b'\r') {},
+            Some(byte) if !is_space(byte) => word.push(byte),
+            Some(_) if word.is_empty() => {}
+            _ => break,
+        }
+    }
+    match std::str::from_utf8(word) {
+        Ok("") => Err(ImageError::truncated("PNM")),
+        Ok(word) if word.len() <= DIGITS => Ok(word),
+        _ => Err(damaged(ImageFormat::Pnm, "its header is too long")),
+    }
+}
+
+fn header_number(file: &mut Cursor) -> Outcome<u32> {
+    let mut word = Vec::new();
+    header_word(file, &mut word)?.parse().map_err(|e| damaged(ImageFormat::Pnm, e))
+}
+
+/// Samples as bytes: those of grey above 255 are scaled to 16 bits and keep the high byte, all others are scaled to
+/// 8 bits, rounded to even like Python.
+fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> Outcome<Vec<u8>> {
+    let most = header_number(file)?;
+    if !(1..65536).contains(&most) {
+        return Err(damaged(ImageFormat::Pnm, format!("its greatest value is {most}")));
+    }
+    let wide = most > 255;
+    let full = if wide && grey { 65535.0 } else { 255.0 };
+    let scale = |value: u16| {
+        let value = (f64::from(value) / f64::from(most) * full).round_ties_even().min(full);
+        if wide && grey { rgb::from_u16(value as u16) } else { value as u8 }
+    };
+    let table: Vec<u8> = (0..=if wide { 65535 } else { 255 }).map(scale).collect();
+    if plain {
+        return plain_numbers(file.rest(), count, most)
+            .map(|values| values.iter().map(|&value| table[usize::from(value)]).collect());
+    }
+    let data = file.take(if wide { 2 * count } else { count }).ok_or_else(|| ImageError::truncated("PNM"))?;
+    Ok(match (wide, most) {
+        (true, _) => data.as_chunks().0.iter().map(|&word| table[usize::from(u16::from_be_bytes(word))]).collect(),
+        (false, 255) => data.to_vec(),
+        (false, _) => data.iter().map(|&value| table[usize::from(value)]).collect(),
+    })
+}
+
+/// Text without its comments; what stands before and behind one is joined.
+fn without_comments(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut comment = false;
+    text.iter().copied().filter(move |&byte| {
+        let was = comment;
+        comment = if comment { byte != b'\n' && byte != b'\r' } else { byte == b'#' };
+        !comment && !was
+    })
+}
+
+/// `count` numbers in digits.
+fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
+    // Pillow looks at the last word before it counts.
+    if without_comments(text).fold(0, |length, byte| if is_space(byte) { 0 } else { length + 1 }) > DIGITS {
+        return Err(damaged(ImageFormat::Pnm, "a number that is too long"));
+    }
+    let mut values = Vec::with_capacity(count.min(text.len()));
+    let mut number: Option<(u64, usize)> = None;
+    for byte in without_comments(text).chain([b' ']) {
+        number = match (number, byte) {
+            _ if values.len() == count => break,
+            (None, byte) if is_space(byte) => None,
+            (Some((value, _)), byte) if is_space(byte) => {
+                if value > most.into() {
+                    return Err(damaged(ImageFormat::Pnm, format!("{value} is more than its greatest value {most}")));
+                }
+                values.push(value as u16);
+                None
+            }
+            (number, b'0'..=b'9') if number.is_none_or(|(_, digits)| digits < DIGITS) => {
+                let (value, digits) = number.unwrap_or((0, 0));
+                Some((value * 10 + u64::from(byte - b'0'), digits + 1))
+            }
+            _ => return Err(damaged(ImageFormat::Pnm, "a number that is none")),
+        };
+    }
+    if values.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(values) }
+}
+
+/// `count` bits in digits, with or without space between them; 1 is black.
+fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
+    let mut bits = Vec::with_capacity(count.min(text.len()));
+    for byte in without_comments(text).filter(|&byte| !is_space(byte)) {
+        match byte {
+            b'0' | b'1' if bits.len() == count => {}
+            b'0' => bits.push(255),
+            b'1' => bits.push(0),
+            _ => return Err(damaged(ImageFormat::Pnm, "a bit that is none")),
+        }
+    }
+    if bits.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(bits) }
+}
+
+/// Rows of bits, each in whole bytes; 1 is black.
+fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+    let stride = columns.div_ceil(8);
+    let data = file.take(stride * rows).ok_or_else(|| ImageError::truncated("PNM"))?;
+    let mut bits = Vec::with_capacity(columns * rows);
+    for line in data.chunks_exact(stride) {
+        bits.extend((0..columns).map(|x| if line[x / 8] & (0x80 >> (x % 8)) == 0 { 255 } else { 0 }));
+    }
+    Ok(bits)
+}
+
+/// Rows of numbers from the last to the first, cut to whole numbers and clipped.
+fn floats(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+    let mut word = Vec::new();
+    let scale: f64 = header_word(file, &mut word)?.parse().map_err(|e| damaged(ImageFormat::Pnm, e))?;
+    if scale == 0.0 || !scale.is_finite() {
+        return Err(damaged(ImageFormat::Pnm, "its scale is no number"));
+    }
+    let number = if scale < 0.0 { f32::from_le_bytes } else { f32::from_be_bytes };
+    let data = file.take(columns * rows * 4).ok_or_else(|| ImageError::truncated("PNM"))?;
+    let lines = data.chunks_exact(columns * 4).rev();
+    Ok(lines.flat_map(|line| line.as_chunks().0.iter().map(|&word| rgb::from_f32(number(word)))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_join_what_they_part() {
+        assert_eq!(plain_numbers(b"1#x\n2 3", 2, 20).unwrap(), [12, 3]);
+        assert_eq!(plain_numbers(b"1 2", 2, 9).unwrap(), [1, 2]);
+        assert!(plain_numbers(b"1 10", 2, 9).is_err() && plain_numbers(b"1", 2, 9).is_err());
+    }
+}

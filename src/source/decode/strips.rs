@@ -1,0 +1,189 @@
+//! The strips and tiles of TIFF: unpacked, each to exactly the bytes that it must have.
+
+use fax::{Color, decoder};
+use flate2::{Decompress, FlushDecompress};
+use image::ImageFormat;
+use weezl::BitOrder;
+
+use super::ifd::Order;
+use super::{Outcome, damaged, jpeg, unsupported};
+use crate::source::ImageError;
+
+/// How the samples of a strip or tile are stored.
+pub(super) struct Packing<'a> {
+    pub(super) compression: u64,
+    pub(super) predictor: u64,
+    /// Bits of a byte are stored from the lowest.
+    pub(super) reversed: bool,
+    pub(super) order: Order,
+    pub(super) bits: usize,
+    /// Samples of a pixel within one strip or tile.
+    pub(super) channels: usize,
+    /// What every JPEG strip or tile lacks.
+    pub(super) tables: &'a [u8],
+    pub(super) ycbcr: bool,
+    /// Two-dimensional Group 3.
+    pub(super) fax_2d: bool,
+}
+
+impl Packing<'_> {
+    pub(super) fn row_bytes(&self, columns: usize) -> usize {
+        (columns * self.channels * self.bits).div_ceil(8)
+    }
+
+    /// The samples of `rows` rows of `columns` pixels, each row in whole bytes.
+    pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+        let flipped: Vec<u8>;
+        let data = if self.reversed && self.compression != 7 {
+            flipped = data.iter().map(|byte| byte.reverse_bits()).collect();
+            &flipped
+        } else {
+            data
+        };
+        let row = self.row_bytes(columns);
+        let mut out = vec![0; row * rows];
+        match self.compression {
+            1 => out.copy_from_slice(data.get(..row * rows).ok_or_else(early)?),
+            3 | 4 => self.fax(data, columns, &mut out)?,
+            5 => lzw(data, &mut out)?,
+            7 => out = self.jpeg(data, columns, rows)?,
+            8 | 32946 => inflate(data, &mut out)?,
+            32773 => packbits(data, &mut out)?,
+            other => return Err(unsupported(ImageFormat::Tiff, format!("compression {other}"))),
+        }
+        match (self.predictor, self.compression) {
+            (2, 5 | 8 | 32946) => out.chunks_exact_mut(row).try_for_each(|line| self.sum(line))?,
+            (3, 5 | 8 | 32946) => out.chunks_exact_mut(row).for_each(|line| self.float_sum(line)),
+            _ => {}
+        }
+        Ok(out)
+    }
+
+    fn jpeg(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+        // The tables are a JPEG file without an image: its end marker and the strip's start marker go.
+        let stream = match (self.tables, data) {
+            ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) => &[tables, rest].concat(),
+            _ => data,
+        };
+        jpeg::part(stream, [columns, rows], self.channels, self.ycbcr)
+    }
+
+    /// Each sample is stored as its difference to the one on its left.
+    fn sum(&self, line: &mut [u8]) -> Outcome<()> {
+        match self.bits {
+            8 => (self.channels..line.len()).for_each(|i| line[i] = line[i].wrapping_add(line[i - self.channels])),
+            16 | 32 => {
+                let size = self.bits / 8;
+                for at in (self.channels * size..=line.len() - size).step_by(size) {
+                    let left = self.order.number(&line[at - self.channels * size..][..size]);
+                    let sum = self.order.number(&line[at..][..size]).wrapping_add(left) as u32;
+                    match self.order {
+                        Order::Little => line[at..][..size].copy_from_slice(&sum.to_le_bytes()[..size]),
+                        Order::Big => line[at..][..size].copy_from_slice(&sum.to_be_bytes()[4 - size..]),
+                    }
+                }
+            }
+            bits => return Err(unsupported(ImageFormat::Tiff, format!("differences of {bits} bits"))),
+        }
+        Ok(())
+    }
+
+    /// Floats: differences of bytes, all highest bytes of a row first.
+    fn float_sum(&self, line: &mut [u8]) {
+        for i in self.channels..line.len() {
+            line[i] = line[i].wrapping_add(line[i - self.channels]);
+        }
+        let size = self.bits / 8;
+        let planes = line.to_vec();
+        let count = line.len() / size.max(1);
+        for (i, sample) in line.chunks_exact_mut(size.max(1)).enumerate() {
+            sample.iter_mut().enumerate().for_each(|(byte, value)| *value = planes[byte * count + i]);
+            if self.order == Order::Little {
+                sample.reverse();
+            }
+        }
+    }
+
+    /// Fax: a 1 is black. What is missing stays white, as in libtiff.
+    fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> Outcome<()> {
+        let width = u16::try_from(columns).ok().filter(|_| self.bits == 1 && self.channels == 1 && !self.fax_2d);
+        let width = width.ok_or_else(|| unsupported(ImageFormat::Tiff, "this kind of fax"))?;
+        let rows = out.len() / self.row_bytes(columns);
+        let mut lines = out.chunks_exact_mut(self.row_bytes(columns));
+        let draw = |transitions: &[u16]| {
+            if let Some(line) = lines.next() {
+                for (x, _) in decoder::pels(transitions, width).enumerate().filter(|(_, pel)| *pel == Color::Black) {
+                    line[x / 8] |= 0x80 >> (x % 8);
+                }
+            }
+        };
+        if self.compression == 3 {
+            // The crate wants every row to end with the mark of its end, which the last one need not have.
+            decoder::decode_g3(data.iter().copied().chain([0, 0, 1]), draw);
+        } else {
+            decoder::decode_g4(data.iter().copied(), width, u16::try_from(rows).ok(), draw);
+        }
+        Ok(())
+    }
+}
+
+fn early() -> ImageError {
+    ImageError::truncated("TIFF")
+}
+
+fn inflate(data: &[u8], out: &mut [u8]) -> Outcome<()> {
+    let mut stream = Decompress::new(true);
+    let status = stream.decompress(data, out, FlushDecompress::None);
+    status.map_err(|e| damaged(ImageFormat::Tiff, e))?;
+    if stream.total_out() < out.len() as u64 { Err(early()) } else { Ok(()) }
+}
+
+fn lzw(mut data: &[u8], mut out: &mut [u8]) -> Outcome<()> {
+    let mut stream = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+    while !out.is_empty() {
+        let step = stream.decode_bytes(data, out);
+        step.status.map_err(|e| damaged(ImageFormat::Tiff, e))?;
+        if step.consumed_in == 0 && step.consumed_out == 0 {
+            return Err(early());
+        }
+        data = &data[step.consumed_in..];
+        out = &mut out[step.consumed_out..];
+    }
+    Ok(())
+}
+
+fn packbits(mut data: &[u8], mut out: &mut [u8]) -> Outcome<()> {
+    while !out.is_empty() {
+        let (&head, rest) = data.split_first().ok_or_else(early)?;
+        data = rest;
+        let length = match head {
+            0..=127 => usize::from(head) + 1,
+            128 => continue,
+            _ => 257 - usize::from(head),
+        };
+        let (filled, unfilled) = out.split_at_mut(length.min(out.len()));
+        if head < 128 {
+            filled.copy_from_slice(data.get(..filled.len()).ok_or_else(early)?);
+            data = data.get(length..).unwrap_or_default();
+        } else {
+            let (&value, rest) = data.split_first().ok_or_else(early)?;
+            filled.fill(value);
+            data = rest;
+        }
+        out = unfilled;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_with_the_strip() {
+        let mut out = [9; 6];
+        packbits(&[1, 7, 8, 128, 0xfe, 5, 3, 1, 2, 3, 4], &mut out).unwrap();
+        assert_eq!(out, [7, 8, 5, 5, 5, 1]);
+        assert!(packbits(&[1, 7], &mut out).is_err());
+    }
+}
