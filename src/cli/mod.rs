@@ -6,10 +6,11 @@ mod embed;
 pub mod fatal;
 mod interrupt;
 mod labels;
+mod messages;
 mod model;
 mod output;
 mod progress;
-mod settings;
+pub mod settings;
 mod shell;
 mod stream;
 
