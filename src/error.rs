@@ -45,7 +45,7 @@ pub enum Error {
         what: String,
     },
     /// The pixels do not have the size that the model takes.
-    #[error("the preprocessor gives {got} pixels and the model takes {want}")]
+    #[error("the checkpoint's image processor gives {got} pixels and its config.json asks for {want}")]
     PixelSize {
         /// Width x height as given.
         got: String,
