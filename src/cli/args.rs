@@ -19,7 +19,7 @@ const STYLES: Styles = Styles::styled()
 #[command(name = "zsic", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
-  zsic classify owl.jpg --labels fox,bear,owl --model ./clip-vit-base-patch32
+  zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l cat,dog --format csv -o scores.csv
   zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'
 
@@ -61,6 +61,8 @@ pub enum Command {
     Classify(Box<Classify>),
     /// Print unit embeddings of images or texts
     Embed(Box<Embed>),
+    /// List, fetch, describe, check and remove checkpoints
+    Models(Models),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -161,9 +163,11 @@ pub struct Labels {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
-    /// A checkpoint: a directory with config.json
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "DIR", default_value = super::model::DEFAULT)]
+    /// A checkpoint: a name on the Hugging Face hub, fetched once, or a directory with config.json
+    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR", default_value = super::model::DEFAULT)]
     pub model: OsString,
+    #[command(flatten)]
+    pub hub: Hub,
     /// Where to run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto")]
     pub device: String,
@@ -176,6 +180,94 @@ pub struct Machine {
     /// Images encoded together at most
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
+}
+
+/// Where checkpoints by name come from.
+#[derive(Debug, Args)]
+pub struct Hub {
+    /// A branch, tag, commit or refs/pr/N of a checkpoint by name
+    #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
+    pub revision: String,
+    /// Ask nothing of the network
+    #[arg(long)]
+    pub offline: bool,
+    /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+    #[arg(long, value_name = "DIR")]
+    pub hub_cache: Option<PathBuf>,
+}
+
+/// List, fetch, describe, check and remove checkpoints
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  zsic models pull openai/clip-vit-base-patch32
+  zsic models list
+  zsic models verify openai/clip-vit-base-patch32
+  zsic models rm openai/clip-vit-base-patch32")]
+pub struct Models {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+    /// The format
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub format: ListFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the checkpoints in the cache
+    List {
+        /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+        #[arg(long, value_name = "DIR")]
+        hub_cache: Option<PathBuf>,
+    },
+    /// Fetch a checkpoint, or bring it up to date, and print its directory
+    Pull {
+        #[command(flatten)]
+        model: ModelId,
+    },
+    /// Describe a checkpoint in the cache
+    Show {
+        #[command(flatten)]
+        model: ModelId,
+    },
+    /// Hash a checkpoint's files again, to find damaged ones
+    Verify {
+        #[command(flatten)]
+        model: ModelId,
+    },
+    /// Remove a checkpoint, or one revision of it, from the cache, which Python tools share
+    Rm {
+        /// Its name
+        #[arg(value_name = "ID")]
+        name: String,
+        /// Remove only this branch, tag, commit or refs/pr/N
+        #[arg(long, value_name = "REV")]
+        revision: Option<String>,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+        #[arg(long, value_name = "DIR")]
+        hub_cache: Option<PathBuf>,
+    },
+}
+
+/// A checkpoint by name.
+#[derive(Debug, Args)]
+pub struct ModelId {
+    /// Its name, as in openai/clip-vit-base-patch32
+    #[arg(value_name = "ID")]
+    pub name: String,
+    #[command(flatten)]
+    pub hub: Hub,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Columns for people
+    Table,
+    /// One JSON value
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -23,7 +23,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
-    let checkpoint = model::open(&args.machine.model)?;
+    let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
     note(common, 1, format!("{} on {}, {threads} threads", checkpoint.dir().display(), compute.name()));

@@ -22,7 +22,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
-    let checkpoint = model::open(&args.machine.model)?;
+    let checkpoint = model::open(&args.machine, common)?;
     match texts {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute),
         None => embed_images(args, common, &checkpoint, &compute, threads),

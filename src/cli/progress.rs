@@ -65,3 +65,10 @@ pub fn note(common: &Common, level: u8, message: impl std::fmt::Display) {
         anstream::eprintln!("{message}");
     }
 }
+
+/// What everybody is told, but for those who asked for quiet.
+pub fn say(common: &Common, message: impl std::fmt::Display) {
+    if !common.quiet {
+        anstream::eprintln!("{message}");
+    }
+}
