@@ -5,12 +5,13 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use zsic::Template;
+use zsic::checkpoint::Files;
 use zsic::text::{ClipTokenizer, OPENAI_80};
 
 fn tokenize(c: &mut Criterion) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokens");
-    c.bench_function("tokenizer: open", |b| b.iter(|| ClipTokenizer::open(black_box(&dir)).map(drop)));
-    let tokenizer = ClipTokenizer::open(&dir).expect("the fixture is sound");
+    let files = Files::directory(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokens"));
+    c.bench_function("tokenizer: open", |b| b.iter(|| ClipTokenizer::open(black_box(&files)).map(drop)));
+    let tokenizer = ClipTokenizer::open(&files).expect("the fixture is sound");
     let templates = Template::parse_lines(OPENAI_80).expect("the set is sound");
     let prompts: Vec<String> = templates.iter().map(|t| t.fill("golden retriever")).collect();
     c.bench_function("tokenizer: 80 prompts", |b| {

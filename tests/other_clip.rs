@@ -43,7 +43,7 @@ fn other(checkpoint: &Checkpoint) -> ClipModel {
         logit_scale_init_value: 2.6592,
         image_size: vision.image_size,
     };
-    let weights = fs::read(checkpoint.dir().join("model.safetensors")).unwrap();
+    let weights = fs::read(checkpoint.files().path("model.safetensors")).unwrap();
     let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).unwrap();
     ClipModel::new(weights, &config).unwrap()
 }

@@ -6,6 +6,7 @@ use common::fixtures;
 use image::RgbImage;
 use proptest::prelude::*;
 use serde_json::json;
+use zsic::checkpoint::Files;
 use zsic::preprocess::resize::{Axis, resize};
 use zsic::preprocess::{Arithmetic, Filter};
 use zsic::text::ClipTokenizer;
@@ -70,7 +71,7 @@ proptest! {
 
     #[test]
     fn any_text_has_tokens_between_start_and_end(text in any::<String>(), limit in 2..20usize) {
-        let tokenizer = ClipTokenizer::open(&fixtures("tokens")).unwrap();
+        let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
         let mut ids = tokenizer.encode(&text).unwrap();
         prop_assert_eq!((ids[0], ids[ids.len() - 1]), (1812, 1813));
         tokenizer.truncate(&mut ids, limit);

@@ -6,6 +6,7 @@ use std::fs;
 
 use common::{fixtures, json};
 use serde_json::Value;
+use zsic::checkpoint::Files;
 use zsic::text::ClipTokenizer;
 
 fn ids(json: &Value) -> Vec<u32> {
@@ -15,7 +16,7 @@ fn ids(json: &Value) -> Vec<u32> {
 #[test]
 fn ids_equal_the_reference() {
     let dir = fixtures("tokens");
-    let tokenizer = ClipTokenizer::open(&dir).unwrap();
+    let tokenizer = ClipTokenizer::open(&Files::directory(&dir)).unwrap();
     let strings = json(&dir.join("strings.json"));
     let strings = strings.as_array().unwrap();
     assert!(strings.len() >= 300);
@@ -31,7 +32,7 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
     for file in ["vocab.json", "merges.txt"] {
         fs::copy(fixtures("tokens").join(file), dir.path().join(file)).unwrap();
     }
-    let tokenizer = ClipTokenizer::open(dir.path()).unwrap();
+    let tokenizer = ClipTokenizer::open(&Files::directory(dir.path())).unwrap();
     for case in json(&fixtures("tokens").join("strings.json")).as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
         let expected = case.get("ids_from_vocab_and_merges").unwrap_or(&case["ids"]);
@@ -41,7 +42,7 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
 
 #[test]
 fn truncation_keeps_the_end() {
-    let tokenizer = ClipTokenizer::open(&fixtures("tokens")).unwrap();
+    let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
     let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
     let mut cut = whole.clone();
     tokenizer.truncate(&mut cut, 77);

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use zsic::checkpoint::Files;
 use zsic::text::ClipTokenizer;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         write("merges.txt", rest.get(half + 1..).unwrap_or_default());
         write("tokenizer_config.json", br#"{"pad_token": "!"}"#);
     }
-    if let Ok(tokenizer) = ClipTokenizer::open(dir.path()) {
+    if let Ok(tokenizer) = ClipTokenizer::open(&Files::directory(dir.path())) {
         for text in ["", "a photo of a cat.", "Caf\u{e9} \u{1f989} 42 don't <|endoftext|>!", "\0\u{fffd}\n"] {
             if let Ok(mut ids) = tokenizer.encode(text) {
                 tokenizer.truncate(&mut ids, 5);

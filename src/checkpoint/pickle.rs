@@ -112,6 +112,40 @@ impl<'a> Code<'a> {
     }
 }
 
+/// The value that an opcode puts on the stack by itself; none if it does something else.
+fn literal(op: u8, code: &mut Code) -> Outcome<Option<Value>> {
+    Ok(Some(match op {
+        b'N' | 0x88 | 0x89 => Value::Nothing, // NONE, NEWTRUE, NEWFALSE
+        b'J' => Value::Int((code.number(4)? as u32 as i32).into()), // BININT
+        b'K' => Value::Int(code.number(1)? as i64), // BININT1
+        b'M' => Value::Int(code.number(2)? as i64), // BININT2
+        0x8a => {
+            // LONG1, two's complement of any length
+            let length = code.number(1)? as usize;
+            let (bytes, shift) = (code.bytes(length)?, 64 - 8 * length.min(8));
+            let n = bytes.iter().take(8).rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
+            Value::Int(if length == 0 { 0 } else { ((n << shift) as i64) >> shift })
+        }
+        b'G' => {
+            code.bytes(8)?; // BINFLOAT; no number of a table has a fraction
+            Value::Nothing
+        }
+        b'X' => {
+            let length = code.number(4)?; // BINUNICODE
+            Value::Text(code.text(length)?)
+        }
+        0x8c => {
+            let length = code.number(1)?; // SHORT_BINUNICODE
+            Value::Text(code.text(length)?)
+        }
+        b'c' => Value::Global(global(code.line()?, code.line()?)?), // GLOBAL
+        b')' => Value::Tuple(Vec::new()),                           // EMPTY_TUPLE
+        b']' => Value::List,                                        // EMPTY_LIST
+        b'}' => Value::Dict(Vec::new()),                            // EMPTY_DICT
+        _ => return Ok(None),
+    }))
+}
+
 impl Machine {
     /// Runs a pickle to its STOP.
     fn run(pickle: &[u8]) -> Outcome<Self> {
@@ -123,54 +157,25 @@ impl Machine {
 
     /// One opcode; false at STOP. Names in comments are those of Python's pickletools.
     fn step(&mut self, code: &mut Code) -> Outcome<bool> {
-        match code.number(1)? as u8 {
-            0x80 => drop(code.number(1)?),                   // PROTO
-            b'.' => return Ok(false),                        // STOP
-            b'(' => self.marks.push(self.stack.len()),       // MARK
-            b'N' | 0x88 | 0x89 => self.push(Value::Nothing), // NONE, NEWTRUE, NEWFALSE
-            b'J' => {
-                let n = code.number(4)? as u32 as i32; // BININT
-                self.push(Value::Int(n.into()));
-            }
-            b'K' => self.push_int(code.number(1)?), // BININT1
-            b'M' => self.push_int(code.number(2)?), // BININT2
-            0x8a => {
-                // LONG1, two's complement of any length
-                let length = code.number(1)? as usize;
-                let (bytes, shift) = (code.bytes(length)?, 64 - 8 * length.min(8));
-                let n = bytes.iter().take(8).rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
-                self.push(Value::Int(if length == 0 { 0 } else { ((n << shift) as i64) >> shift }));
-            }
-            b'G' => {
-                code.bytes(8)?; // BINFLOAT
-                self.push(Value::Nothing);
-            }
-            b'X' => {
-                let length = code.number(4)?; // BINUNICODE
-                let text = code.text(length)?;
-                self.push(Value::Text(text));
-            }
-            0x8c => {
-                let length = code.number(1)?; // SHORT_BINUNICODE
-                let text = code.text(length)?;
-                self.push(Value::Text(text));
-            }
-            b'c' => {
-                let global = global(code.line()?, code.line()?)?; // GLOBAL
-                self.push(Value::Global(global));
-            }
-            b')' => self.push(Value::Tuple(Vec::new())), // EMPTY_TUPLE
-            0x85 => self.tuple(1)?,                      // TUPLE1
-            0x86 => self.tuple(2)?,                      // TUPLE2
-            0x87 => self.tuple(3)?,                      // TUPLE3
+        let op = code.number(1)? as u8;
+        if let Some(value) = literal(op, code)? {
+            self.push(value);
+            return Ok(true);
+        }
+        match op {
+            0x80 => drop(code.number(1)?),             // PROTO
+            0x95 => drop(code.bytes(8)?),              // FRAME
+            b'.' => return Ok(false),                  // STOP
+            b'(' => self.marks.push(self.stack.len()), // MARK
+            0x85 => self.tuple(1)?,                    // TUPLE1
+            0x86 => self.tuple(2)?,                    // TUPLE2
+            0x87 => self.tuple(3)?,                    // TUPLE3
             b't' => {
                 let items = self.pop_to_mark()?; // TUPLE
                 self.push(Value::Tuple(items));
             }
-            b']' => self.push(Value::List), // EMPTY_LIST; lists carry nothing a table needs
-            b'a' => drop(self.pop()?),      // APPEND
+            b'a' => drop(self.pop()?),         // APPEND; lists carry nothing a table needs
             b'e' => drop(self.pop_to_mark()?), // APPENDS
-            b'}' => self.push(Value::Dict(Vec::new())), // EMPTY_DICT
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?); // SETITEM
                 self.set_items(&[key, value])?;
@@ -179,30 +184,14 @@ impl Machine {
                 let items = self.pop_to_mark()?; // SETITEMS
                 self.set_items(&items)?;
             }
-            b'q' => {
-                let slot = code.number(1)? as u32; // BINPUT
-                self.memo.insert(slot, self.top()?);
-            }
-            b'r' => {
-                let slot = code.number(4)? as u32; // LONG_BINPUT
-                self.memo.insert(slot, self.top()?);
-            }
-            0x94 => {
-                let slot = self.memo.len() as u32; // MEMOIZE
-                self.memo.insert(slot, self.top()?);
-            }
-            b'h' => {
-                let slot = code.number(1)? as u32; // BINGET
-                self.recall(slot)?;
-            }
-            b'j' => {
-                let slot = code.number(4)? as u32; // LONG_BINGET
-                self.recall(slot)?;
-            }
-            b'Q' => self.persistent_id()?, // BINPERSID
-            b'R' => self.reduce()?,        // REDUCE
-            b'b' => drop(self.pop()?),     // BUILD: attributes of a dict, not needed
-            0x95 => drop(code.bytes(8)?),  // FRAME
+            b'q' => self.remember(code.number(1)? as u32)?, // BINPUT
+            b'r' => self.remember(code.number(4)? as u32)?, // LONG_BINPUT
+            0x94 => self.remember(self.memo.len() as u32)?, // MEMOIZE
+            b'h' => self.recall(code.number(1)? as u32)?,   // BINGET
+            b'j' => self.recall(code.number(4)? as u32)?,   // LONG_BINGET
+            b'Q' => self.persistent_id()?,                  // BINPERSID
+            b'R' => self.reduce()?,                         // REDUCE
+            b'b' => drop(self.pop()?),                      // BUILD: attributes of a dict, not needed
             op => return Err(format!("its pickle has opcode {op:#04x}, which no table of weights needs")),
         }
         Ok(true)
@@ -211,10 +200,6 @@ impl Machine {
     fn push(&mut self, value: Value) {
         self.stack.push(self.arena.len() as Id);
         self.arena.push(value);
-    }
-
-    fn push_int(&mut self, n: u64) {
-        self.push(Value::Int(n as i64));
     }
 
     fn top(&self) -> Outcome<Id> {
@@ -238,6 +223,12 @@ impl Machine {
         let start = self.stack.len().checked_sub(n).ok_or("its pickle takes from an empty stack")?;
         let items = self.stack.split_off(start);
         self.push(Value::Tuple(items));
+        Ok(())
+    }
+
+    fn remember(&mut self, slot: u32) -> Outcome<()> {
+        let id = self.top()?;
+        self.memo.insert(slot, id);
         Ok(())
     }
 

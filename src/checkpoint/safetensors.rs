@@ -1,9 +1,9 @@
 //! The table of a `model.safetensors`: its header, checked against the file's length.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::stored::{Stored, Table, WeightFile};
+use super::files::WeightFile;
+use super::stored::{Stored, Table};
 
 /// The longest safetensors header that is believed: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -11,15 +11,15 @@ const MAX_HEADER: u64 = 100_000_000;
 /// The header of a safetensors file, checked against the file's length.
 pub(super) fn table(file: &Arc<WeightFile>) -> Result<Table, String> {
     let torn = |e: std::io::Error| format!("is no safetensors file, or a torn one: {e}");
-    let length = file.file.metadata().map_err(torn)?.len();
+    let length = file.len().map_err(torn)?;
     let mut size = [0; 8];
-    file.file.read_exact_at(&mut size, 0).map_err(torn)?;
+    file.read_exact_at(&mut size, 0).map_err(torn)?;
     let size = u64::from_le_bytes(size);
     if size > MAX_HEADER || size + 8 > length {
         return Err("is no safetensors file, or a torn one: its header does not fit the file".to_owned());
     }
     let mut header = vec![0; size as usize];
-    file.file.read_exact_at(&mut header, 8).map_err(torn)?;
+    file.read_exact_at(&mut header, 8).map_err(torn)?;
     let metadata: safetensors::tensor::Metadata =
         serde_json::from_slice(&header).map_err(|e| format!("its safetensors header is damaged: {e}"))?;
     let expected = 8 + size + metadata.data_len() as u64;

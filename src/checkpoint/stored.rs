@@ -2,9 +2,6 @@
 //! that loading costs no more than the model.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use half::slice::HalfFloatSliceExt;
@@ -12,18 +9,13 @@ use half::vec::HalfBitsVecExt;
 use rayon::prelude::*;
 use safetensors::Dtype;
 
+use super::files::WeightFile;
+
 /// Values read by one thread at a time.
 const CHUNK: usize = 1 << 18;
 
 /// The tensors of a file by name.
 pub(super) type Table = HashMap<String, Stored>;
-
-/// An open file of weights.
-#[derive(Debug)]
-pub(super) struct WeightFile {
-    pub(super) path: PathBuf,
-    pub(super) file: File,
-}
 
 /// Where one tensor lies.
 #[derive(Debug, Clone)]
@@ -52,10 +44,10 @@ impl Stored {
             let at = self.offset + (index * CHUNK * size) as u64;
             if self.dtype == Dtype::F32 {
                 let bytes = bytemuck::cast_slice_mut(chunk);
-                return self.file.file.read_exact_at(bytes, at).map_err(torn);
+                return self.file.read_exact_at(bytes, at).map_err(torn);
             }
             let mut bits = vec![0u16; chunk.len()];
-            self.file.file.read_exact_at(bytemuck::cast_slice_mut(&mut bits), at).map_err(torn)?;
+            self.file.read_exact_at(bytemuck::cast_slice_mut(&mut bits), at).map_err(torn)?;
             match self.dtype {
                 Dtype::F16 => bits.reinterpret_into::<half::f16>().convert_to_f32_slice(chunk),
                 _ => bits.reinterpret_into::<half::bf16>().convert_to_f32_slice(chunk),

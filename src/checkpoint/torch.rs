@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::BufReader;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use zip::{CompressionMethod, ZipArchive};
 
+use super::files::WeightFile;
 use super::pickle::{self, View};
-use super::stored::{Stored, Table, WeightFile};
+use super::stored::{Stored, Table};
 
 type Outcome<T> = std::result::Result<T, String>;
 
@@ -26,7 +26,7 @@ pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<Table> {
         return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
     }
     let mut pickle = vec![0; size as usize];
-    file.file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
+    file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
     let storages = name.strip_suffix(".pkl").unwrap_or(name); // `archive/data.pkl` stands beside `archive/data/0`
     let views = pickle::state_dict(&pickle)?;
     let entry = |key: &str| entries.get(&format!("{storages}/{key}")).copied();
@@ -42,7 +42,7 @@ struct Entry {
 
 /// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
 fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
-    let reader = file.file.try_clone().map_err(|e| e.to_string())?;
+    let reader = file.reader().map_err(|e| e.to_string())?;
     let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| {
         format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)")
     })?;

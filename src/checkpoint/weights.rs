@@ -1,15 +1,14 @@
 //! Weights by name, from whichever files hold them, as f32 tensors.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
-use super::stored::{Stored, Table, WeightFile, gather};
-use super::{read_json, safetensors, torch, unreadable};
+use super::files::Files;
+use super::stored::{Stored, Table, gather};
+use super::{safetensors, torch};
 use crate::{Error, Result};
 
 /// The sets of files a checkpoint may keep its weights in, best first (the order of transformers).
@@ -31,17 +30,16 @@ struct Index {
 }
 
 impl Weights {
-    /// Finds the weights in `dir`: one set of files, safetensors before pickles, whole before sharded.
+    /// Finds the weights: one set of files, safetensors before pickles, whole before sharded.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or torn.
-    pub fn open(dir: &Path) -> Result<Self> {
-        let Some(name) = LAYOUTS.iter().find(|name| dir.join(name).exists()) else {
-            return Err(Error::checkpoint(dir, format!("has no weights: none of {}", LAYOUTS.join(", "))));
+    pub fn open(files: &Files) -> Result<Self> {
+        let Some(name) = LAYOUTS.iter().find(|name| files.contains(name)) else {
+            return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", LAYOUTS.join(", "))));
         };
-        let path = dir.join(name);
-        let tensors = if name.ends_with(".index.json") { open_shards(dir, &path)? } else { open_file(&path)? };
-        Ok(Self { path, tensors })
+        let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
+        Ok(Self { path: files.path(name), tensors })
     }
 
     /// The names' root, to walk down from.
@@ -55,8 +53,9 @@ impl Weights {
     }
 }
 
-fn open_shards(dir: &Path, index_path: &Path) -> Result<Table> {
-    let index: Index = read_json(index_path)?;
+fn open_shards(files: &Files, index: &str) -> Result<Table> {
+    let index_path = files.path(index);
+    let index: Index = files.read_json(index)?;
     let mut shards: HashMap<&str, Table> = HashMap::new();
     let mut tensors = HashMap::new();
     for (name, file) in &index.weight_map {
@@ -64,24 +63,20 @@ fn open_shards(dir: &Path, index_path: &Path) -> Result<Table> {
             return Err(Error::checkpoint(index_path, format!("names a shard outside the directory: {file:?}")));
         }
         if !shards.contains_key(file.as_str()) {
-            shards.insert(file, open_file(&dir.join(file))?);
+            shards.insert(file, open_file(files, file)?);
         }
         let Some(stored) = shards[file.as_str()].get(name) else {
-            return Err(Error::checkpoint(dir.join(file), format!("lacks `{name}`, which the index places there")));
+            return Err(Error::checkpoint(files.path(file), format!("lacks `{name}`, which the index places there")));
         };
         tensors.insert(name.clone(), stored.clone());
     }
     Ok(tensors)
 }
 
-fn open_file(path: &Path) -> Result<Table> {
-    let file = File::open(path).map_err(|e| Error::checkpoint(path, unreadable(&e)))?;
-    let file = Arc::new(WeightFile { path: path.to_path_buf(), file });
-    let table = match path.extension().is_some_and(|e| e == "safetensors") {
-        true => safetensors::table(&file),
-        false => torch::table(&file),
-    };
-    table.map_err(|reason| Error::checkpoint(path, reason))
+fn open_file(files: &Files, name: &str) -> Result<Table> {
+    let file = files.open(name)?;
+    let table = if name.ends_with(".safetensors") { safetensors::table(&file) } else { torch::table(&file) };
+    table.map_err(|reason| Error::checkpoint(&file.path, reason))
 }
 
 /// A place in the tree of weight names, as in `vision_model.encoder.layers.0`.

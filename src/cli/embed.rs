@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use safetensors::tensor::{Dtype, TensorView};
 use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
 
@@ -11,7 +11,7 @@ use super::fatal::usage;
 use super::output::{Place, Sink, image_embedding, text_embedding};
 use super::progress::{Progress, warn};
 use super::stream::Stream;
-use super::{Outcome, interrupt, model, settings};
+use super::{Outcome, interrupt, labels, model, settings};
 
 /// Runs the command.
 ///
@@ -33,9 +33,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
 fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     let texts = match &args.texts_file {
         Some(path) => {
-            let text = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-            let text = String::from_utf8(text).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))?;
-            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            let text = labels::read_text(path)?;
             text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
         }
         None if args.text.is_empty() => return Ok(None),

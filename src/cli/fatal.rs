@@ -61,10 +61,22 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
 
 fn tell(e: &Error, causes: bool) {
     let mut line = format!("error: {e}");
-    for cause in e.chain().skip(1).filter(|_| causes) {
-        line += &format!(": {cause}");
+    for cause in e.chain().skip(1) {
+        match cause.downcast_ref::<io::Error>() {
+            Some(e) => line += &format!(": {}", reason(e)), // always told: it is what the user can change
+            None if causes => line += &format!(": {cause}"),
+            None => {}
+        }
     }
     anstream::eprintln!("{}", line.replace('\n', " "));
+}
+
+/// What the operating system says, as the end of a line of ours.
+fn reason(e: &io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn is_closed_pipe(e: &Error) -> bool {

@@ -51,7 +51,7 @@ fn template_set(set: &Path) -> Result<Vec<Template>> {
     let text = match set.to_str() {
         Some("openai-80") => OPENAI_80.to_owned(),
         Some("openai-7") => OPENAI_7.to_owned(),
-        _ => read(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
+        _ => read_text(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
     };
     let templates = Template::parse_lines(&text).map_err(|e| usage(format!("{}: {e}", set.display())))?;
     if templates.is_empty() {
@@ -76,12 +76,11 @@ fn split(list: &str) -> Vec<String> {
 }
 
 fn from_file(path: &Path, templates: &[Template]) -> Result<Vec<Label>> {
-    let text = read(path)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = read_text(path)?;
     let failed = |e: String| usage(format!("{}: {e}", path.display()));
     if text.trim_start().starts_with(['[', '{']) {
-        check_keys(text).map_err(failed)?;
-        let json = serde_json::from_str(text).map_err(|e| failed(format!("is not the JSON it begins like: {e}")))?;
+        check_keys(&text).map_err(failed)?;
+        let json = serde_json::from_str(&text).map_err(|e| failed(format!("is not the JSON it begins like: {e}")))?;
         return from_json(json, templates).map_err(failed);
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -141,9 +140,11 @@ fn check_keys(text: &str) -> Result<(), String> {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+/// The text of a file that the user wrote, without a byte order mark.
+pub fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    String::from_utf8(bytes).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))
+    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 #[cfg(test)]

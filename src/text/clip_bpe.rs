@@ -14,7 +14,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
 use super::special_tokens::{SpecialTokens, TokenSpec};
-use crate::checkpoint::{read, read_json};
+use crate::checkpoint::Files;
 use crate::{Error, Result};
 
 /// How text falls into words (transformers, tokenization_clip.py).
@@ -34,10 +34,10 @@ impl ClipTokenizer {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-    pub fn open(dir: &Path) -> Result<Self> {
-        let mut source = Source::open(dir)?;
+    pub fn open(files: &Files) -> Result<Self> {
+        let mut source = Source::open(files)?;
         let path = source.path.clone();
-        let tokens = SpecialTokens::open(dir, std::mem::take(&mut source.added_tokens))?;
+        let tokens = SpecialTokens::open(files, std::mem::take(&mut source.added_tokens))?;
         source.check_merges(&tokens)?;
         let failed = |e: tokenizers::Error| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
         let model = BPE::builder()
@@ -145,24 +145,26 @@ impl Merge {
 }
 
 impl Source {
-    fn open(dir: &Path) -> Result<Self> {
-        let (path, vocab_path) = (dir.join("tokenizer.json"), dir.join("vocab.json"));
-        if path.exists() {
-            let TokenizerFile { model, added_tokens } = read_json(&path)?;
+    fn open(files: &Files) -> Result<Self> {
+        const WHOLE: &str = "tokenizer.json";
+        const VOCAB: &str = "vocab.json";
+        const MERGES: &str = "merges.txt";
+        if files.contains(WHOLE) {
+            let path = files.path(WHOLE);
+            let TokenizerFile { model, added_tokens } = files.read_json(WHOLE)?;
             let merges = model.merges.into_iter().map(Merge::pair).collect::<std::result::Result<_, _>>();
             let merges = merges.map_err(|e| Error::checkpoint(&path, e))?;
             return Ok(Self { merges_path: path.clone(), path, vocab: model.vocab, merges, added_tokens });
         }
-        if !vocab_path.exists() {
-            return Err(Error::checkpoint(dir, "has no tokenizer: neither tokenizer.json nor vocab.json"));
+        if !files.contains(VOCAB) {
+            return Err(Error::checkpoint(files.root(), "has no tokenizer: neither tokenizer.json nor vocab.json"));
         }
-        let merges_path = dir.join("merges.txt");
-        let merges = read_merges(&merges_path)?;
-        Ok(Self { vocab: read_json(&vocab_path)?, path: vocab_path, merges_path, merges, added_tokens: Vec::new() })
+        let merges_path = files.path(MERGES);
+        let merges = parse_merges(&files.read(MERGES)?).map_err(|e| Error::checkpoint(&merges_path, e))?;
+        let vocab = files.read_json(VOCAB)?;
+        Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, added_tokens: Vec::new() })
     }
-}
 
-impl Source {
     /// A cut `merges.txt` is still a list of merges. But every token of more than one byte comes from a merge, so a
     /// vocabulary tells what is missing.
     fn check_merges(&self, tokens: &SpecialTokens) -> Result<()> {
@@ -180,9 +182,8 @@ impl Source {
 }
 
 /// `merges.txt`: a version line, then a merge a line.
-fn read_merges(path: &Path) -> Result<Merges> {
-    let text = String::from_utf8(read(path)?).map_err(|_| Error::checkpoint(path, "is not UTF-8 text"))?;
+fn parse_merges(bytes: &[u8]) -> std::result::Result<Merges, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
     let lines = text.lines().filter(|line| !line.starts_with("#version"));
-    let merges = lines.map(|line| Merge::Line(line.to_owned()).pair()).collect::<std::result::Result<_, _>>();
-    merges.map_err(|e| Error::checkpoint(path, e))
+    lines.map(|line| Merge::Line(line.to_owned()).pair()).collect()
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use crate::checkpoint::read_json;
+use crate::checkpoint::Files;
 use crate::{Error, Result};
 
 /// The tokens with a role: their key in the settings and their default.
@@ -63,9 +63,10 @@ pub(super) struct SpecialTokens {
 impl SpecialTokens {
     /// Gathers them in the order of transformers: `added_tokens_decoder` alone where there is one; else
     /// `special_tokens_map.json` over `tokenizer_config.json`, then `added_tokens.json` and `tokenizer.json`.
-    pub(super) fn open(dir: &Path, in_tokenizer: Vec<TokenSpec>) -> Result<Self> {
-        let path = dir.join("tokenizer_config.json");
-        let mut settings: Map<String, Value> = read_optional(&path)?;
+    pub(super) fn open(files: &Files, in_tokenizer: Vec<TokenSpec>) -> Result<Self> {
+        const SETTINGS: &str = "tokenizer_config.json";
+        let path = files.path(SETTINGS);
+        let mut settings = read_optional(files, SETTINGS)?;
         check_class(&settings).map_err(|e| Error::checkpoint(&path, e))?;
         let mut added: Vec<AddedToken> = Vec::new();
         if let Some(decoder) = settings.get("added_tokens_decoder") {
@@ -80,8 +81,8 @@ impl SpecialTokens {
             tokens.sort_by_key(|(id, _)| *id);
             added = tokens.into_iter().map(|(_, token)| token).collect();
         } else {
-            settings.extend(read_optional(&dir.join("special_tokens_map.json"))?);
-            let plain: Map<String, Value> = read_optional(&dir.join("added_tokens.json"))?;
+            settings.extend(read_optional(files, "special_tokens_map.json")?);
+            let plain = read_optional(files, "added_tokens.json")?;
             added.extend(plain.keys().map(|content| AddedToken::from(content, false)));
             for spec in in_tokenizer {
                 added.retain(|t| t.content != spec.content()); // its flags win
@@ -133,8 +134,8 @@ fn check_class(settings: &Map<String, Value>) -> std::result::Result<(), String>
     }
 }
 
-fn read_optional(path: &Path) -> Result<Map<String, Value>> {
-    if path.exists() { read_json(path) } else { Ok(Map::new()) }
+fn read_optional(files: &Files, name: &str) -> Result<Map<String, Value>> {
+    if files.contains(name) { files.read_json(name) } else { Ok(Map::new()) }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, json: &Value) -> Result<T> {

@@ -1,0 +1,194 @@
+//! Where a checkpoint's files are: in a directory, or in the program itself. What they say is not known here.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// The files of one checkpoint, by name.
+#[derive(Debug, Clone)]
+pub enum Files {
+    /// A directory in the Hub's layout.
+    Directory(PathBuf),
+    /// Bytes that are part of the program.
+    Embedded {
+        /// What messages put before the files' names.
+        name: &'static str,
+        /// Each file's name and content.
+        files: &'static [(&'static str, &'static [u8])],
+    },
+}
+
+impl Files {
+    /// The files of a directory.
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Self::Directory(path.into())
+    }
+
+    /// What messages call all of them.
+    pub fn root(&self) -> &Path {
+        match self {
+            Self::Directory(dir) => dir,
+            Self::Embedded { name, .. } => Path::new(name),
+        }
+    }
+
+    /// What messages call a file.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    /// True if there is a file of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Directory(dir) => dir.join(name).exists(),
+            Self::Embedded { .. } => self.embedded(name).is_some(),
+        }
+    }
+
+    /// Reads a small file; every failure names it.
+    pub(crate) fn read(&self, name: &str) -> Result<Cow<'static, [u8]>> {
+        match self {
+            Self::Directory(dir) => std::fs::read(dir.join(name)).map(Cow::Owned),
+            Self::Embedded { .. } => self.embedded(name).map(Cow::Borrowed).ok_or(io::ErrorKind::NotFound.into()),
+        }
+        .map_err(|e| self.unreadable(name, &e))
+    }
+
+    /// Reads a JSON file; every failure names it.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let bytes = self.read(name)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::checkpoint(self.path(name), format!("is not the JSON expected here: {e}")))
+    }
+
+    /// Opens a large file, to be read piece by piece; a failure names it.
+    pub(super) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
+        let content = match self {
+            Self::Directory(dir) => File::open(dir.join(name)).map(Content::File),
+            Self::Embedded { .. } => self.embedded(name).map(Content::Bytes).ok_or(io::ErrorKind::NotFound.into()),
+        };
+        let content = content.map_err(|e| self.unreadable(name, &e))?;
+        Ok(Arc::new(WeightFile { path: self.path(name), content }))
+    }
+
+    fn embedded(&self, name: &str) -> Option<&'static [u8]> {
+        let Self::Embedded { files, .. } = self else { return None };
+        files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes)
+    }
+
+    /// Why a file could not be opened or read, in few words.
+    fn unreadable(&self, name: &str, e: &io::Error) -> Error {
+        let reason = match e.kind() {
+            io::ErrorKind::NotFound => "the checkpoint has no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+            _ => format!("cannot be read: {e}"),
+        };
+        Error::checkpoint(self.path(name), reason)
+    }
+}
+
+/// An open file of weights, read at any place by any thread.
+#[derive(Debug)]
+pub(super) struct WeightFile {
+    pub(super) path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    File(File),
+    Bytes(&'static [u8]),
+}
+
+impl WeightFile {
+    /// Bytes in the file.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        match &self.content {
+            Content::File(file) => Ok(file.metadata()?.len()),
+            Content::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// Fills `buffer` from the byte `offset` on.
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &self.content {
+            Content::File(file) => file.read_exact_at(buffer, offset),
+            Content::Bytes(bytes) => {
+                let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= bytes.len() as u64);
+                let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(&bytes[offset as usize..end as usize]);
+                Ok(())
+            }
+        }
+    }
+
+    /// A reader from the start, with a place of its own.
+    pub(super) fn reader(self: &Arc<Self>) -> io::Result<impl Read + Seek + use<>> {
+        Ok(Reader { length: self.len()?, file: Arc::clone(self), at: 0 })
+    }
+}
+
+/// A place in a file of weights.
+struct Reader {
+    file: Arc<WeightFile>,
+    length: u64,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.length.saturating_sub(self.at).min(buffer.len() as u64) as usize;
+        self.file.read_exact_at(&mut buffer[..length], self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMBEDDED: Files = Files::Embedded { name: "built-in", files: &[("a.json", b"[1, 2]"), ("w", b"0123456789")] };
+
+    #[test]
+    fn embedded_files_are_read_as_those_of_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.json"), b"[1, 2]").unwrap();
+        std::fs::write(dir.path().join("w"), b"0123456789").unwrap();
+        for files in [EMBEDDED, Files::directory(dir.path())] {
+            assert_eq!(files.read_json::<Vec<u8>>("a.json").unwrap(), [1, 2]);
+            assert!(files.contains("w") && !files.contains("x"));
+            let file = files.open("w").unwrap();
+            let mut two = [0; 2];
+            file.read_exact_at(&mut two, 8).unwrap();
+            assert_eq!((two, file.len().unwrap()), (*b"89", 10));
+            assert!(file.read_exact_at(&mut two, 9).is_err() && file.read_exact_at(&mut two, u64::MAX).is_err());
+            let mut reader = file.reader().unwrap();
+            reader.seek(SeekFrom::End(-3)).unwrap();
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, "789");
+            assert!(files.read("x").unwrap_err().to_string().contains("no such file"));
+        }
+        assert_eq!(EMBEDDED.path("a.json"), Path::new("built-in/a.json"));
+    }
+}
