@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::command::{err, out};
 use common::fixtures;
 use fake_hub::{FakeHub, Fault, NAME, etag};
 use serde_json::Value;
@@ -68,14 +69,6 @@ impl World {
     }
 }
 
-fn out(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn err(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
-}
-
 /// What the directory itself gives.
 fn expected() -> Vec<u8> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
@@ -92,7 +85,7 @@ fn a_name_is_fetched_once_and_gives_what_its_directory_gives() {
     assert_eq!(first.stdout, expected());
     let commit = world.hub.commit();
     assert_eq!(err(&first).matches(&format!("\n{NAME}@{commit}\n")).count(), 1, "{}", err(&first));
-    assert!(err(&first).contains("fetching 6 files, 2"), "{}", err(&first));
+    assert!(err(&first).contains("fetching org/clip: 5 files, 25"), "{}", err(&first));
     assert!(err(&first).lines().filter(|line| line.starts_with("fetched ")).count() == 6, "{}", err(&first));
     let requests = world.hub.seen().len();
     for args in [&["-m", NAME][..], &["-m", NAME, "--offline"], &["-m", NAME, "--revision", &commit]] {

@@ -38,9 +38,9 @@ impl Fetching {
     fn on(&self, event: &Event<'_>) {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match event {
-            Event::Planned { name, commit, files, bytes } => {
+            Event::Planned { name, files, bytes, .. } => {
                 let plural = if *files == 1 { "" } else { "s" };
-                say(&file.bar, &format!("{name}@{commit}: fetching {files} file{plural}, {}", size(*bytes)));
+                say(&file.bar, &format!("fetching {name}: {files} file{plural}, {}", size(*bytes)));
             }
             Event::Started { file: name, size, have } => {
                 *file = File { bar: self.bar(name, *size, *have), have: *have, start: Instant::now() };

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use zsic::model::config::ClipConfig;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
@@ -84,7 +84,7 @@ fn token() -> Result<Option<Token>> {
         Ok(token) if token.trim().is_empty() => Ok(None),
         Ok(token) => Ok(Some(Token::new(&token, path.display().to_string())?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => bail!("{}: the token cannot be read: {e}", path.display()),
+        Err(e) => Err(e).with_context(|| format!("{}: the token cannot be read", path.display())),
     }
 }
 

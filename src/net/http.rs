@@ -10,6 +10,10 @@ use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, Timeout};
 
+use super::address::{host, join, parse, same_origin, shown};
+use super::error::HttpError;
+use super::proxies::Proxies;
+
 /// Redirects that are followed before giving up.
 const MAX_REDIRECTS: usize = 10;
 /// Bytes read from a socket at once; larger than ureq's own, since bodies are gigabytes.
@@ -24,25 +28,6 @@ pub struct HttpSettings {
     pub ca_file: Option<PathBuf>,
     /// How long to wait and how often to try.
     pub patience: Patience,
-}
-
-/// Proxies by the scheme of the URL that is asked for.
-#[derive(Clone, Default)]
-pub struct Proxies {
-    /// For `https` URLs.
-    pub https: Option<String>,
-    /// For `http` URLs.
-    pub http: Option<String>,
-    /// Hosts reached without a proxy, separated by commas: `example.com` is its subdomains too, `*` is all.
-    pub exempt: String,
-}
-
-impl std::fmt::Debug for Proxies {
-    /// Without the URLs, which may hold passwords.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let set = (self.https.is_some(), self.http.is_some());
-        f.debug_struct("Proxies").field("set", &set).field("exempt", &self.exempt).finish()
-    }
 }
 
 /// Bounds on waiting.
@@ -73,77 +58,6 @@ impl Default for Patience {
             longest_pause: Duration::from_secs(60),
         }
     }
-}
-
-/// No answer, or none to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HttpError {
-    /// The name has no address.
-    #[error("the host {host} cannot be found; there may be no network")]
-    Host {
-        /// Who was asked for.
-        host: String,
-    },
-    /// No connection.
-    #[error("cannot connect to {host}: {source}")]
-    Connect {
-        /// Who was asked.
-        host: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Connected or not, no answer in time.
-    #[error("{host} does not answer: nothing came within {} s", .waited.as_secs_f32())]
-    Silent {
-        /// Who was asked.
-        host: String,
-        /// The bound that was hit.
-        waited: Duration,
-    },
-    /// The answer began and then nothing more came.
-    #[error("{host} stopped sending: nothing came for {} s", .waited.as_secs_f32())]
-    Stalled {
-        /// Who was asked.
-        host: String,
-        /// The bound that was hit.
-        waited: Duration,
-    },
-    /// The connection ended early.
-    #[error("the connection to {host} was cut: {reason}")]
-    Cut {
-        /// Who was asked.
-        host: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// The proxy failed, rather than who is behind it.
-    #[error("the proxy {proxy} failed: {reason}")]
-    Proxy {
-        /// Its host and port.
-        proxy: String,
-        /// What it says.
-        reason: String,
-    },
-    /// The other side's certificate is not to be trusted, or no cipher is shared.
-    #[error("no secure connection to {host}: {reason}")]
-    Tls {
-        /// Who was asked.
-        host: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A redirect that leads nowhere.
-    #[error("{host} redirects to {to:?}, which cannot be followed")]
-    Redirect {
-        /// Who was asked.
-        host: String,
-        /// Where it points.
-        to: String,
-    },
-    /// Settings that cannot be used.
-    #[error("{0}")]
-    Settings(String),
 }
 
 /// A request: GET or HEAD.
@@ -274,7 +188,7 @@ impl Client {
     pub fn cut(&self, e: io::Error, host: &str) -> HttpError {
         match ureq::Error::from(e) {
             ureq::Error::Timeout(reason) => HttpError::Stalled { host: host.to_owned(), waited: self.bound(reason) },
-            ureq::Error::Io(e) => HttpError::Cut { host: host.to_owned(), reason: lower(&e.to_string()) },
+            ureq::Error::Io(e) => HttpError::Cut { host: host.to_owned(), reason: super::reason(&e) },
             other => HttpError::Cut { host: host.to_owned(), reason: lower(&other.to_string()) },
         }
     }
@@ -289,21 +203,21 @@ impl Client {
 
     fn failure(&self, e: ureq::Error, url: &Uri, proxy: Option<&str>) -> HttpError {
         let host = host(url);
-        let via = proxy.map(|proxy| parse(proxy).map_or_else(|| proxy.to_owned(), |uri| self::host(&uri)));
+        let via = proxy.map(|proxy| parse(proxy).map_or_else(|| proxy.to_owned(), |uri| super::address::host(&uri)));
         let tls = |reason: String| HttpError::Tls { host: host.clone(), reason };
         match (e, via) {
             (ureq::Error::ConnectProxyFailed(reason), Some(proxy)) => {
                 HttpError::Proxy { proxy, reason: lower(&reason) }
             }
             (ureq::Error::Io(e), Some(proxy)) if connecting(&e) => {
-                HttpError::Proxy { proxy, reason: lower(&e.to_string()) }
+                HttpError::Proxy { proxy, reason: super::reason(&e) }
             }
             (ureq::Error::Timeout(reason), _) => HttpError::Silent { host, waited: self.bound(reason) },
             (ureq::Error::HostNotFound, _) => HttpError::Host { host },
-            (ureq::Error::Io(e), _) if is_tls(&e) => tls(lower(&e.to_string())),
+            (ureq::Error::Io(e), _) if is_tls(&e) => tls(super::reason(&e)),
             (ureq::Error::Io(e), _) if unresolved(&e) => HttpError::Host { host },
             (ureq::Error::Io(source), _) if connecting(&source) => HttpError::Connect { host, source },
-            (ureq::Error::Io(e), _) => HttpError::Cut { host, reason: lower(&e.to_string()) },
+            (ureq::Error::Io(e), _) => HttpError::Cut { host, reason: super::reason(&e) },
             (ureq::Error::Rustls(e), _) => tls(lower(&e.to_string())),
             (ureq::Error::Tls(reason), _) => tls(reason.to_owned()),
             (other, _) => HttpError::Cut { host, reason: lower(&other.to_string()) },
@@ -330,136 +244,20 @@ fn is_tls(e: &io::Error) -> bool {
 
 fn certificates(path: &std::path::Path) -> Result<Vec<ureq::tls::Certificate<'static>>, HttpError> {
     let failed = |reason: String| HttpError::Settings(format!("{}: {reason}", path.display()));
-    let pem = std::fs::read(path).map_err(|e| failed(format!("the certificates cannot be read: {e}")))?;
+    let pem =
+        std::fs::read(path).map_err(|e| failed(format!("the certificates cannot be read: {}", super::reason(&e))))?;
     let items = ureq::tls::parse_pem(&pem).filter_map(Result::ok);
     let certificates: Vec<_> =
         items.filter_map(|i| if let PemItem::Certificate(c) = i { Some(c) } else { None }).collect();
     if certificates.is_empty() { Err(failed("holds no certificate in PEM form".to_owned())) } else { Ok(certificates) }
 }
 
-impl Proxies {
-    /// The proxy for `url`, if one is to be used.
-    fn of(&self, url: &Uri) -> Option<&str> {
-        let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
-        proxy.as_deref().filter(|_| !self.exempts(url.host().unwrap_or_default(), port(url)))
-    }
-
-    /// As curl reads NO_PROXY: names with or without a leading dot stand for subdomains too, and may have a port.
-    fn exempts(&self, host: &str, port: u16) -> bool {
-        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        self.exempt.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
-            if entry == "*" {
-                return true;
-            }
-            let (name, wanted) = match entry.rsplit_once(':') {
-                Some((name, number)) if !name.contains(':') && number.parse::<u16>().is_ok() => {
-                    (name, number.parse().ok())
-                }
-                _ => (entry, None),
-            };
-            let name =
-                name.trim_start_matches('*').trim_start_matches('.').trim_matches(['[', ']']).to_ascii_lowercase();
-            let inside = host.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-            !name.is_empty() && inside && wanted.is_none_or(|wanted: u16| wanted == port)
-        })
-    }
-}
-
-fn parse(url: &str) -> Option<Uri> {
-    url.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-}
-
-fn port(url: &Uri) -> u16 {
-    url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
-}
-
-/// The host and port of a URL: never the user's name and password, which it may hold too.
-fn host(url: &Uri) -> String {
-    let name = url.host().unwrap_or_default();
-    url.port_u16().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
-}
-
-/// Another scheme or port is another place: credentials for one are none of the other's business.
-fn same_origin(a: &Uri, b: &Uri) -> bool {
-    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
-    (a.scheme_str(), host(a), port(a)) == (b.scheme_str(), host(b), port(b))
-}
-
-/// Where a `Location` leads from `base`.
-fn join(base: &Uri, to: &str) -> Option<Uri> {
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let to = to.split('#').next()?;
-    if to.contains("://") {
-        return parse(to);
-    }
-    if let Some(rest) = to.strip_prefix("//") {
-        return parse(&format!("{scheme}://{rest}"));
-    }
-    let path = match to.strip_prefix('/') {
-        Some(rest) => rest.to_owned(),
-        None => format!("{}/{to}", base.path().rsplit_once('/')?.0.trim_start_matches('/')),
-    };
-    parse(&format!("{scheme}://{authority}/{path}"))
-}
-
-/// A URL for a message: its query may be a signature, which is as good as a password.
-fn shown(url: &str) -> String {
-    url.split('?').next().unwrap_or_default().chars().take(200).collect()
-}
-
 /// A foreign message in this crate's manner.
-fn lower(text: &str) -> String {
+pub(super) fn lower(text: &str) -> String {
     let text = text.strip_prefix("io: ").unwrap_or(text).trim_end_matches('.').replace('\n', " ");
     let mut letters = text.chars();
     let first = letters.next().map(|first| {
         if letters.clone().next().is_some_and(char::is_uppercase) { first } else { first.to_ascii_lowercase() }
     });
     first.into_iter().chain(letters).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_are_joined_as_browsers_do() {
-        let base: Uri = "https://hub.example:8443/a/b/resolve/x?y".parse().unwrap();
-        let joined = |to| join(&base, to).map(|uri| uri.to_string());
-        assert_eq!(joined("/c?d=1#e").unwrap(), "https://hub.example:8443/c?d=1");
-        assert_eq!(joined("z").unwrap(), "https://hub.example:8443/a/b/resolve/z");
-        assert_eq!(joined("//cdn.example/f").unwrap(), "https://cdn.example/f");
-        assert_eq!(joined("http://cdn.example/f").unwrap(), "http://cdn.example/f");
-        assert_eq!(joined("file:///etc/passwd"), None);
-    }
-
-    #[test]
-    fn another_port_or_scheme_is_another_origin() {
-        let uri = |text: &str| text.parse::<Uri>().unwrap();
-        assert!(same_origin(&uri("https://a/x"), &uri("https://A:443/y")));
-        for other in ["http://a/x", "https://a:444/x", "https://a.b/x"] {
-            assert!(!same_origin(&uri("https://a/x"), &uri(other)), "{other}");
-        }
-    }
-
-    #[test]
-    fn no_proxy_is_read_as_curl_reads_it() {
-        let exempts =
-            |exempt: &str, host: &str| Proxies { exempt: exempt.to_owned(), ..Proxies::default() }.exempts(host, 443);
-        for exempt in ["hub.example", ".example", "x, example", "*", "*.example", "example:443", "HUB.example"] {
-            assert!(exempts(exempt, "hub.example"), "{exempt}");
-        }
-        for exempt in ["", "ample", "example:80", "other", "sub.hub.example"] {
-            assert!(!exempts(exempt, "hub.example"), "{exempt}");
-        }
-        assert!(exempts("127.0.0.1,::1", "127.0.0.1") && exempts("127.0.0.1,::1", "[::1]"));
-    }
-
-    #[test]
-    fn messages_hold_no_secrets() {
-        let url: Uri = "https://me:secret@hub.example/x?signature=secret".parse().unwrap();
-        assert_eq!(host(&url), "hub.example");
-        assert_eq!(shown("https://cdn/x?signature=secret"), "https://cdn/x");
-        let proxies = Proxies { https: Some("http://me:secret@p".to_owned()), ..Proxies::default() };
-        assert!(!format!("{proxies:?}").contains("secret"));
-    }
 }

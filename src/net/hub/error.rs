@@ -137,7 +137,7 @@ pub enum HubError {
     #[error("{}: no permission to write here; name another cache directory", .0.display())]
     Permission(PathBuf),
     /// The system refused something else.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {}", .path.display(), crate::net::reason(.source))]
     Io {
         /// On which file.
         path: PathBuf,

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hf_hub::{Cache, Repo as Named, RepoType};
 use serde::Deserialize;
@@ -101,13 +102,25 @@ impl Repo {
             return Ok(());
         }
         make_parent(&pointer)?;
-        let temporary = pointer.with_file_name(format!(".{etag}.{}", std::process::id()));
-        let linked = symlink(&target, &temporary).or_else(|_| {
-            // A file system without symbolic links, or one that forbids them.
-            fs::hard_link(self.blob(etag), &temporary).or_else(|_| fs::copy(self.blob(etag), &temporary).map(drop))
-        });
-        // Renaming replaces a broken link that may stand there.
+        match symlink(&target, &pointer) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {} // a link to another blob, or to one that is gone
+            // A file system without symbolic links, or one that forbids them, has the file twice.
+            Err(_) => {
+                let copied =
+                    fs::hard_link(self.blob(etag), &pointer).or_else(|_| fs::copy(self.blob(etag), &pointer).map(drop));
+                return copied.map_err(|e| HubError::io(&pointer, e));
+            }
+        }
+        let temporary = self.temporary();
+        let linked = symlink(&target, &temporary);
         linked.and_then(|()| fs::rename(&temporary, &pointer)).map_err(|e| HubError::io(&pointer, e))
+    }
+
+    /// A name that nobody else uses, outside the folders that are listed.
+    fn temporary(&self) -> PathBuf {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        self.root.join(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Notes the revision's commit, once all of it is there.
@@ -117,7 +130,10 @@ impl Repo {
         }
         let path = self.root.join("refs").join(&self.revision);
         make_parent(&path)?;
-        replace(&path, commit.as_bytes()).map_err(|e| HubError::io(&path, e))
+        // So that a reader sees the old or the new one, whole.
+        let temporary = self.temporary();
+        let written = fs::write(&temporary, commit).and_then(|()| fs::rename(&temporary, &path));
+        written.map_err(|e| HubError::io(&path, e))
     }
 
     /// Notes names that the commit lacks, so that Python does not ask for them either.
@@ -137,15 +153,6 @@ impl Repo {
 pub(super) fn make_parent(path: &Path) -> Result<(), HubError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|e| HubError::io(parent, e))
-}
-
-/// Writes a small file so that a reader sees the old or the new one, whole.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    fs::write(&temporary, bytes)?;
-    fs::rename(&temporary, path)
 }
 
 /// Whether this can be a repository's name: one or two parts of letters, digits, `.`, `_` and `-`.
