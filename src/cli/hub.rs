@@ -13,8 +13,10 @@ use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
 
 use super::args::{Common, Hub};
-use super::fetching::Fetching;
+use super::fetching::{Fetching, size};
 use super::known;
+
+const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE is another place";
 
 /// Finds the checkpoint `name` in the cache, or fetches it. `refresh` asks for the newest commit of the revision.
 ///
@@ -123,8 +125,10 @@ pub fn explain(e: &HubError, name: &str, cache: &Path) -> anyhow::Error {
         }
         HubError::Gated { .. } => "a token is HF_TOKEN, or what `hf auth login` leaves".to_owned(),
         HubError::RateLimit { .. } => "with a token (HF_TOKEN) more are allowed".to_owned(),
-        HubError::NoSpace { .. } | HubError::Permission(_) => {
-            "--hub-cache DIR or HF_HUB_CACHE is another place".to_owned()
+        HubError::Permission(_) => PLACE.to_owned(),
+        HubError::NoSpace { path, need, free } => {
+            let (path, need, free) = (path.display(), size(*need), size(*free));
+            return anyhow!("{path}: not enough space: {need} are needed and {free} are free; {PLACE}");
         }
         _ => return anyhow!("{e}"),
     };
