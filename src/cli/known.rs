@@ -44,8 +44,8 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
     let tail = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let likeness = |known: &str| {
         let known = known.to_lowercase();
-        let whole = strsim::normalized_levenshtein(&name, &known);
-        whole.max(0.95 * strsim::normalized_levenshtein(&tail(&name), &tail(&known)))
+        let whole = strsim::normalized_damerau_levenshtein(&name, &known);
+        whole.max(0.95 * strsim::normalized_damerau_levenshtein(&tail(&name), &tail(&known)))
     };
     let mut alike: Vec<(f64, &str)> = NAMES.iter().map(|known| (likeness(known), *known)).collect();
     alike.retain(|(likeness, _)| *likeness >= ALIKE);
