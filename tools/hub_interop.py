@@ -18,6 +18,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+import filelock
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "org/clip"
 COMMIT = "c" * 40
@@ -156,6 +158,17 @@ def main():
         verified = run([zsic, "models", "verify", NAME], {"HF_HOME": str(theirs)})
         assert verified.count("ok ") == len(verified.splitlines()) == len(Hub.files), verified
         check("zsic verifies what huggingface_hub fetched")
+
+        both = Path(folder) / "both"
+        locks = both / "hub/.locks/models--org--clip"
+        locks.mkdir(parents=True)
+        with filelock.FileLock(locks / f"{etag(Hub.files['model.safetensors'])}.lock"):
+            env = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(both)}
+            waiting = subprocess.Popen([zsic, "models", "pull", NAME], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            while "waiting for another process to fetch model.safetensors" not in (waiting.stderr.readline() or sys.exit("no wait")):
+                pass
+        assert waiting.wait() == 0
+        check("zsic waits for a lock that Python holds")
 
         linked.symlink_to(ours)
         assert run([*classify, NAME], {**offline, "HF_HOME": str(linked)}) == expected

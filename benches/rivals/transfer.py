@@ -57,12 +57,18 @@ def serve(weights, sha256):
 
 
 def measure(command, env):
-    start = time.perf_counter()
+    """Wall seconds and peak MiB of one run. The system counts this script's own memory into a child's peak, so the
+    child is watched while it runs."""
+    start, peak = time.perf_counter(), 0
     process = subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    while process.poll() is None:
+        if Path(f"/proc/{process.pid}/comm").read_text().strip() == Path(command[0]).name:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.01)
+    if process.returncode:
         raise SystemExit(f"{command} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, peak / 1024
 
 
 def main():

@@ -42,7 +42,8 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
     };
-    let result = hub::fetch(name, &args.revision, &settings);
+    let revision = if args.revision.is_empty() { hub::REVISION } else { &args.revision }; // an empty variable
+    let result = hub::fetch(name, revision, &settings);
     drop(settings.progress); // takes the bar off the terminal
     result.map_err(|e| explain(&e, name, &settings.cache))
 }

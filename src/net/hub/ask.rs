@@ -51,6 +51,7 @@ struct Sibling {
 
 #[derive(Debug, Deserialize)]
 struct Lfs {
+    #[serde(alias = "oid")]
     sha256: Option<String>,
     size: Option<u64>,
 }

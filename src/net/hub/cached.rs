@@ -168,11 +168,12 @@ pub fn remove(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<u
         delete(&repo.dir.join("trees").join(format!("{}.json", snapshot.commit)))?;
     }
     if kept.is_empty() {
+        let freed = files_under(&repo.dir)?.iter().map(|path| own_size(&repo.dir.join(path))).sum();
         delete(&repo.dir)?;
         if let Some(folder) = repo.dir.file_name() {
             delete(&cache.join(".locks").join(folder))?;
         }
-        return Ok(repo.size);
+        return Ok(freed);
     }
     let etags = |snapshots: &[&CachedSnapshot]| -> HashSet<String> {
         snapshots.iter().flat_map(|s| &s.files).filter_map(|file| file.etag.clone()).collect()
@@ -180,10 +181,16 @@ pub fn remove(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<u
     let mut freed = 0;
     for etag in etags(&gone).difference(&etags(&kept)) {
         let blob = repo.dir.join("blobs").join(etag);
-        freed += fs::metadata(&blob).map_or(0, |meta| meta.len());
+        freed += own_size(&blob);
         delete(&blob)?;
     }
     Ok(freed)
+}
+
+/// Bytes that removing a file frees. A blob that Python has put into its store of shared ones is a link, and frees none
+/// until Python finds that nobody needs it.
+fn own_size(path: &Path) -> u64 {
+    fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map_or(0, |meta| meta.len())
 }
 
 fn delete(path: &Path) -> Result<(), HubError> {
