@@ -33,6 +33,7 @@ pub mod device;
 pub mod embeddings;
 pub mod error;
 pub mod model;
+pub mod net;
 pub mod preprocess;
 pub mod score;
 pub mod source;

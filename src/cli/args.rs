@@ -1,5 +1,7 @@
 //! What the user typed. Meaning is given to it in the command's own file.
 
+mod models;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub use models::{ListFormat, ModelId, Models, ModelsCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -19,7 +22,7 @@ const STYLES: Styles = Styles::styled()
 #[command(name = "zsic", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
-  zsic classify owl.jpg --labels fox,bear,owl --model ./clip-vit-base-patch32
+  zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l cat,dog --format csv -o scores.csv
   zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'
 
@@ -61,6 +64,8 @@ pub enum Command {
     Classify(Box<Classify>),
     /// Print unit embeddings of images or texts
     Embed(Box<Embed>),
+    /// List, fetch, describe, check and remove checkpoints
+    Models(Models),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -175,9 +180,11 @@ impl Labels {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
-    /// A checkpoint: a directory with config.json
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "DIR", default_value = super::model::DEFAULT)]
+    /// A checkpoint: a name on the Hugging Face hub, fetched once, or a directory with config.json
+    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR", default_value = super::model::DEFAULT)]
     pub model: OsString,
+    #[command(flatten)]
+    pub hub: Hub,
     /// Where to run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
@@ -190,6 +197,20 @@ pub struct Machine {
     /// Images encoded together at most
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
+}
+
+/// Where checkpoints by name come from.
+#[derive(Debug, Args)]
+pub struct Hub {
+    /// A branch, tag, commit or refs/pr/N of a checkpoint by name
+    #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
+    pub revision: String,
+    /// Ask nothing of the network
+    #[arg(long)]
+    pub offline: bool,
+    /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+    #[arg(long, value_name = "DIR")]
+    pub hub_cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

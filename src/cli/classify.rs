@@ -27,7 +27,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let place = Place::new(args.output.output.as_deref(), common);
     let format = Format::resolve(args.output.format, &place)?;
     let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
-    let checkpoint = model::open(&args.machine.model)?;
+    let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
     note(common, 1, format!("{} on {}, {threads} threads", checkpoint.files().root().display(), compute.name()));

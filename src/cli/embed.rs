@@ -24,7 +24,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let place = Place::new(args.output.as_deref(), common);
     let mut writer = Writer::open(&place, args, common)?;
-    let checkpoint = model::open(&args.machine.model)?;
+    let checkpoint = model::open(&args.machine, common)?;
     match texts {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
         None => {

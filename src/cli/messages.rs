@@ -8,20 +8,20 @@ use super::args::Common;
 
 /// What goes wrong, told even to those who asked for quiet.
 pub fn error(message: impl Display) {
-    line("error: ", message);
+    line(format_args!("error: {message}"));
 }
 
 /// What looks wrong.
 pub fn warn(common: &Common, message: impl Display) {
     if !common.quiet {
-        line("warning: ", message);
+        line(format_args!("warning: {message}"));
     }
 }
 
 /// What everybody is told, but for those who asked for quiet.
 pub fn say(common: &Common, message: impl Display) {
     if !common.quiet {
-        line("", message);
+        line(message);
     }
 }
 
@@ -32,9 +32,10 @@ pub fn note(common: &Common, level: u8, message: impl Display) {
     }
 }
 
-fn line(prefix: &str, message: impl Display) {
+/// A line on stderr, as it is.
+pub fn line(message: impl Display) {
     let message = printable(&message.to_string().replace('\n', " "));
-    let _ = writeln!(anstream::stderr().lock(), "{prefix}{message}");
+    let _ = writeln!(anstream::stderr().lock(), "{message}");
 }
 
 /// `text` without control characters, which must not reach a terminal.

@@ -4,14 +4,19 @@ pub mod args;
 mod classify;
 mod embed;
 pub mod fatal;
+mod fetching;
+mod hub;
 mod interrupt;
+mod known;
 mod labels;
 mod messages;
 mod model;
+mod models;
 mod output;
 mod progress;
 pub mod settings;
 mod shell;
+mod show;
 mod stream;
 
 use anyhow::Result;
@@ -34,6 +39,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
     match &cli.command {
         Command::Classify(args) => classify::run(args, &cli.common),
         Command::Embed(args) => embed::run(args, &cli.common),
+        Command::Models(args) => models::run(args, &cli.common),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
     }

@@ -23,14 +23,22 @@ pub fn man() -> Result<Outcome> {
     root.build();
     clap_mangen::Man::new(root.clone()).render(&mut page)?;
     for command in root.get_subcommands() {
-        let man = clap_mangen::Man::new(command.clone());
-        writeln!(page, ".SH \"{}\"", command.get_name().to_uppercase())?;
-        man.render_synopsis_section(&mut page)?;
-        man.render_description_section(&mut page)?;
-        man.render_options_section(&mut page)?;
-        man.render_extra_section(&mut page)?;
+        section(&mut page, command, command.get_name())?;
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            section(&mut page, inner, &format!("{} {}", command.get_name(), inner.get_name()))?;
+        }
     }
     print(&page)
+}
+
+/// A command's part of the page.
+fn section(page: &mut Vec<u8>, command: &clap::Command, name: &str) -> Result<()> {
+    let man = clap_mangen::Man::new(command.clone());
+    writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
+    man.render_synopsis_section(page)?;
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    Ok(man.render_extra_section(page)?)
 }
 
 fn print(bytes: &[u8]) -> Result<Outcome> {

@@ -1,0 +1,149 @@
+//! Checkpoints by name, for every command: what flags and the environment say about the hub, and what a user can do
+//! about its errors.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use zsic::model::config::ClipConfig;
+use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
+use zsic::net::{HttpError, HttpSettings, Proxies};
+
+use super::args::{Common, Hub};
+use super::fetching::{Fetching, size};
+use super::{known, model};
+
+const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE is another place";
+
+/// Finds the checkpoint `name` in the cache, or fetches it. `refresh` asks for the newest commit of the revision.
+///
+/// # Errors
+/// What kept it from being here, and what to do about it.
+pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<Snapshot> {
+    let settings = HubSettings {
+        endpoint: text("HF_ENDPOINT")
+            .map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned()),
+        token: token()?,
+        offline: is_offline(args),
+        refresh,
+        http: HttpSettings {
+            proxies: Proxies {
+                https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
+                http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
+                exempt: either("NO_PROXY").unwrap_or_default(),
+            },
+            ca_file: path("SSL_CERT_FILE"),
+            ..HttpSettings::default()
+        },
+        accept: check_config,
+        progress: Fetching::listener(common),
+        ..HubSettings::new(cache(args.hub_cache.as_deref())?)
+    };
+    let revision = if args.revision.is_empty() { hub::REVISION } else { &args.revision }; // an empty variable
+    let result = hub::fetch(name, revision, &settings);
+    drop(settings.progress); // takes the bar off the terminal
+    result.map_err(|e| explain(&e, name, &settings.cache))
+}
+
+/// Whether a `config.json` is of a model that can be run, before its weights are fetched.
+fn check_config(json: &[u8]) -> Result<(), String> {
+    let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
+    ClipConfig::from_json(json).map(drop).map_err(|e| format!("its config.json: {e}"))
+}
+
+fn is_offline(args: &Hub) -> bool {
+    let said = text("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_uppercase();
+    args.offline || ["1", "ON", "YES", "TRUE"].contains(&said.as_str())
+}
+
+/// The cache, where Python's huggingface_hub looks for it.
+///
+/// # Errors
+/// If nothing says where it is, not even a home directory.
+pub fn cache(flag: Option<&Path>) -> Result<PathBuf> {
+    let said = flag.map(Path::to_path_buf).or_else(|| path("HF_HUB_CACHE")).or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+    match said.or_else(|| home().map(|home| home.join("hub"))) {
+        Some(cache) => Ok(cache),
+        None => bail!("no place for checkpoints: HOME is not set; give --hub-cache DIR"),
+    }
+}
+
+/// The folder of everything that Python keeps for the hub: its cache and the login.
+fn home() -> Option<PathBuf> {
+    let in_cache = || path("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    path("HF_HOME").or_else(|| in_cache().map(|cache| cache.join("huggingface")))
+}
+
+/// The token: HF_TOKEN, else the file that logging in leaves.
+fn token() -> Result<Option<Token>> {
+    if let Some(token) = text("HF_TOKEN") {
+        return Ok(Some(Token::new(&token, "HF_TOKEN")?));
+    }
+    let Some(path) = path("HF_TOKEN_PATH").or_else(|| home().map(|home| home.join("token"))) else { return Ok(None) };
+    match fs::read_to_string(&path) {
+        Ok(token) if token.trim().is_empty() => Ok(None),
+        Ok(token) => Ok(Some(Token::new(&token, path.display().to_string())?)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("{}: the token cannot be read", path.display())),
+    }
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Option<String> {
+    set(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A variable that is written in capitals by some and in small letters by others.
+fn either(name: &str) -> Option<String> {
+    text(&name.to_lowercase()).or_else(|| text(name))
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(set(name)?);
+    match path.strip_prefix("~") {
+        Ok(rest) => Some(env::home_dir()?.join(rest)),
+        Err(_) => Some(path),
+    }
+}
+
+/// An error of the hub, and what the user can do about it here.
+pub fn explain(e: &HubError, name: &str, cache: &Path) -> anyhow::Error {
+    let advice = match e {
+        HubError::Http(HttpError::Proxy { .. }) => "check HTTPS_PROXY and NO_PROXY".to_owned(),
+        HubError::Http(HttpError::Tls { .. }) => "SSL_CERT_FILE names certificates to trust instead".to_owned(),
+        HubError::Offline { .. } => elsewhere(name, cache),
+        e if e.is_no_network() => elsewhere(name, cache),
+        HubError::NoRepo { .. } => {
+            let nearest = known::nearest(name);
+            if nearest.is_empty() { return anyhow!("{e}") } else { format!("did you mean {}?", nearest.join(" or ")) }
+        }
+        HubError::Gated { .. } => "a token is HF_TOKEN, or what `hf auth login` leaves".to_owned(),
+        HubError::RateLimit { .. } => "with a token (HF_TOKEN) more are allowed".to_owned(),
+        HubError::Permission(_) => PLACE.to_owned(),
+        HubError::NoSpace { path, need, free } => {
+            let (path, need, free) = (path.display(), size(*need), size(*free));
+            return anyhow!("{path}: not enough space: {need} are needed and {free} are free; {PLACE}");
+        }
+        _ => return anyhow!("{e}"),
+    };
+    anyhow!("{e}; {advice}")
+}
+
+/// How to do without a network.
+fn elsewhere(name: &str, cache: &Path) -> String {
+    let demo = model::without_network(name);
+    let demo = demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
+    format!(
+        "run `zsic models pull {name}` where there is a network and copy models--{} into {}, or give --model a local \
+         directory{demo}",
+        name.replace('/', "--"),
+        cache.display()
+    )
+}

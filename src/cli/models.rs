@@ -1,0 +1,224 @@
+//! `zsic models`: what is in the cache that Python's tools share, and changes to it.
+
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow, bail};
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, Verdict};
+
+use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
+use super::fatal::usage;
+use super::fetching::size;
+use super::messages::warn;
+use super::model::DEMO;
+use super::{Outcome, hub, interrupt, show};
+
+/// Letters of a commit that tell it from others, for people.
+const SHORT: usize = 12;
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept it from being done.
+pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
+    interrupt::install()?;
+    let json = args.format == ListFormat::Json;
+    match &args.command {
+        ModelsCommand::List { hub_cache } => list(&library::cached(&hub::cache(hub_cache.as_deref())?)?, json),
+        ModelsCommand::Pull { model } => pull(model, json, common),
+        ModelsCommand::Show { model } => show::show(model, json),
+        ModelsCommand::Verify { model } => verify(model, json, common),
+        ModelsCommand::Rm { name, revision, yes, hub_cache } => {
+            let cache = hub::cache(hub_cache.as_deref())?;
+            let repo = find(&library::cached(&cache)?, name)?;
+            let snapshot = revision.as_deref().map(|revision| at(&repo, revision)).transpose()?;
+            let commit = snapshot.map(|snapshot| snapshot.commit.as_str());
+            confirm(&repo, commit, *yes)?;
+            let freed = library::remove(&cache, &repo, commit)?;
+            let text = format!("removed {}: {} freed", title(name, commit), size(freed));
+            print(json, &text, || json!({ "name": name, "commit": commit, "freed": freed }))
+        }
+    }
+}
+
+fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
+    let rows = repos.iter().flat_map(|repo| repo.snapshots.iter().map(move |snapshot| (repo, snapshot)));
+    let mut table = vec![["NAME", "REVISION", "KIND", "SIZE", "LAST USED"].map(str::to_owned)];
+    table.extend(rows.clone().map(|(repo, snapshot)| {
+        let used = repo.last_used.map_or_else(String::new, |time| date(time)[..10].to_owned());
+        let kind = kind(snapshot).unwrap_or_default();
+        [repo.name.clone(), revision(snapshot), kind, size(snapshot_size(snapshot)), used]
+    }));
+    let text = if repos.is_empty() { String::new() } else { columns(&table) };
+    print(json, &text, || {
+        let row = |(repo, snapshot): (&CachedRepo, &CachedSnapshot)| {
+            json!({
+                "name": repo.name, "commit": snapshot.commit, "refs": snapshot.refs, "kind": kind(snapshot),
+                "size": snapshot_size(snapshot), "last_used": repo.last_used.map(date), "dir": snapshot.dir,
+            })
+        };
+        rows.clone().map(row).collect()
+    })
+}
+
+fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
+    check_name(&model.name)?;
+    let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
+    let text = snapshot.dir.display().to_string();
+    print(json, &text, || json!({ "name": model.name, "commit": snapshot.commit, "dir": snapshot.dir }))
+}
+
+fn verify(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
+    let (repo, snapshot) = cached(model)?;
+    let verdicts = library::verify(&snapshot, |_, _| ())?;
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Right => "ok",
+        Verdict::Damaged => "damaged",
+        Verdict::Missing => "missing",
+        Verdict::Unknown => "unknown",
+    };
+    let rows: Vec<_> = verdicts.iter().map(|(file, verdict)| [word(verdict).to_owned(), file.path.clone()]).collect();
+    print(json, columns(&rows).trim_end(), || {
+        let file =
+            |(file, verdict): &(library::CachedFile, Verdict)| json!({ "path": file.path, "state": word(verdict) });
+        json!({ "name": repo.name, "commit": snapshot.commit, "files": verdicts.iter().map(file).collect::<Vec<_>>() })
+    })?;
+    let bad = verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Damaged | Verdict::Missing)).count();
+    if bad == 0 {
+        return Ok(Outcome::Complete);
+    }
+    let name = &repo.name;
+    warn(
+        common,
+        format!(
+            "{bad} of {} files are not right; `zsic models rm {name}` and `zsic models pull {name}` fetch them again",
+            verdicts.len()
+        ),
+    );
+    Ok(Outcome::SomeFailed)
+}
+
+/// Asks on a terminal; elsewhere `--yes` must have been given.
+fn confirm(repo: &CachedRepo, commit: Option<&str>, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let what = title(&repo.name, commit);
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Err(usage(format!(
+            "removing {what} takes it from Python tools too, which share the cache: give --yes"
+        )));
+    }
+    anstream::eprint!("remove {what} from {}? Python tools share this cache. [y/N] ", repo.dir.display());
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was removed") }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name == DEMO {
+        return Err(usage("demo is built in: it can be shown, and there is nothing to fetch, verify or remove"));
+    }
+    if library::is_name(name) { Ok(()) } else { Err(usage(format!("{name:?} is no name on the hub, like owner/name"))) }
+}
+
+/// A checkpoint in the cache, by name and revision.
+pub(super) fn cached(model: &ModelId) -> Result<(CachedRepo, CachedSnapshot)> {
+    let Hub { revision, hub_cache, .. } = &model.hub;
+    let repo = find(&library::cached(&hub::cache(hub_cache.as_deref())?)?, &model.name)?;
+    let snapshot = at(&repo, revision)?.clone();
+    Ok((repo, snapshot))
+}
+
+fn find(repos: &[CachedRepo], name: &str) -> Result<CachedRepo> {
+    check_name(name)?;
+    let repo = repos.iter().find(|repo| repo.name == name);
+    repo.cloned().ok_or_else(|| anyhow!("{name} is not in the cache; `zsic models pull {name}` fetches it"))
+}
+
+fn at<'a>(repo: &'a CachedRepo, revision: &str) -> Result<&'a CachedSnapshot> {
+    let is_it = |s: &&CachedSnapshot| s.commit == revision || s.refs.iter().any(|name| name == revision);
+    repo.snapshots.iter().find(is_it).ok_or_else(|| {
+        let has: Vec<_> = repo.snapshots.iter().map(self::revision).collect();
+        let has = if has.is_empty() { "nothing whole".to_owned() } else { has.join(", ") };
+        anyhow!("{}: revision {revision} is not in the cache, which has {has}", repo.name)
+    })
+}
+
+fn title(name: &str, commit: Option<&str>) -> String {
+    commit.map_or_else(|| name.to_owned(), |commit| format!("{name}@{commit}"))
+}
+
+fn revision(snapshot: &CachedSnapshot) -> String {
+    let commit = &snapshot.commit[..SHORT];
+    if snapshot.refs.is_empty() { commit.to_owned() } else { format!("{}@{commit}", snapshot.refs.join(",")) }
+}
+
+fn snapshot_size(snapshot: &CachedSnapshot) -> u64 {
+    snapshot.files.iter().filter_map(|file| file.size).sum()
+}
+
+/// What kind of model it says it is.
+pub(super) fn kind(snapshot: &CachedSnapshot) -> Option<String> {
+    let config: Value = serde_json::from_slice(&std::fs::read(snapshot.dir.join("config.json")).ok()?).ok()?;
+    Some(config.get("model_type")?.as_str()?.to_owned())
+}
+
+/// Rows with their columns under each other.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += cell;
+            line += &" ".repeat(width - cell.width() + 2);
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
+    let text = if json { value().to_string() } else { text.trim_end().to_owned() };
+    if !text.is_empty() {
+        writeln!(stdout().lock(), "{text}")?;
+    }
+    Ok(Outcome::Complete)
+}
+
+/// A time as `2026-11-24T21:39:32Z`.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    // Days to civil dates, with years that begin in March (Howard Hinnant, chrono-compatible low-level algorithms).
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_civil() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_795_556_372), "2026-11-24T21:39:32Z");
+    }
+}

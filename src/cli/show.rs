@@ -1,0 +1,89 @@
+//! `zsic models show`: what a checkpoint in the cache, or the built-in one, is.
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use zsic::Checkpoint;
+use zsic::checkpoint::Files;
+use zsic::net::hub::CachedFile;
+
+use super::Outcome;
+use super::args::ModelId;
+use super::fetching::size;
+use super::model::DEMO;
+use super::models::{cached, columns, kind, print};
+
+/// Prints what is known of a checkpoint.
+///
+/// # Errors
+/// If it is not in the cache.
+pub fn show(model: &ModelId, json: bool) -> Result<Outcome> {
+    if model.name == DEMO { built_in(json) } else { in_cache(model, json) }
+}
+
+fn built_in(json: bool) -> Result<Outcome> {
+    let checkpoint = Checkpoint::demo()?;
+    let files = match checkpoint.files() {
+        Files::Embedded { files, .. } => *files,
+        Files::Directory(_) => &[],
+    };
+    let mut text = format!("name      {DEMO}, built in\n{}", about("clip", &checkpoint));
+    text += "knows     drawings: emoji and pictograms of animals, food, things, places and symbols\n";
+    text += "made for  trying out, tests and teaching; not photographs\n";
+    let row = |(name, bytes): &(&str, &[u8])| ["file".to_owned(), (*name).to_owned(), size(bytes.len() as u64)];
+    text += &columns(&files.iter().map(row).collect::<Vec<_>>());
+    print(json, text.trim_end(), || {
+        let file = |(name, bytes): &(&str, &[u8])| json!({ "path": name, "size": bytes.len() });
+        let mut record = Map::from_iter([("name".to_owned(), json!(DEMO)), ("built_in".to_owned(), json!(true))]);
+        record.extend(facts("clip", Some(&checkpoint)));
+        record.insert("files".to_owned(), files.iter().map(file).collect());
+        record.into()
+    })
+}
+
+fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
+    let (repo, snapshot) = cached(model)?;
+    let (checkpoint, kind) = (Checkpoint::open(&snapshot.dir), kind(&snapshot).unwrap_or_default());
+    let mut text = format!("name      {}@{}\n", repo.name, snapshot.commit);
+    text += &format!("refs      {}\ndirectory {}\n", snapshot.refs.join(", "), snapshot.dir.display());
+    text += &checkpoint.as_ref().map_or_else(|e| format!("unusable  {e}\n"), |checkpoint| about(&kind, checkpoint));
+    let files = snapshot.files.iter().map(|file| {
+        let bytes = file.size.map_or_else(|| "missing".to_owned(), size);
+        ["file".to_owned(), file.path.clone(), bytes, file.etag.clone().unwrap_or_default()]
+    });
+    text += &columns(&files.collect::<Vec<_>>());
+    print(json, text.trim_end(), || {
+        let file = |file: &CachedFile| json!({ "path": file.path, "size": file.size, "etag": file.etag });
+        let record = json!({
+            "name": repo.name, "commit": snapshot.commit, "refs": snapshot.refs, "dir": snapshot.dir,
+        });
+        let mut record = record.as_object().cloned().unwrap_or_default();
+        record.extend(facts(&kind, checkpoint.as_ref().ok()));
+        record.insert("files".to_owned(), snapshot.files.iter().map(file).collect());
+        record.into()
+    })
+}
+
+/// What kind of model it is, as a line.
+fn about(kind: &str, checkpoint: &Checkpoint) -> String {
+    let config = checkpoint.config();
+    let (pixels, patch) = (config.vision.image_size, config.vision.patch_size);
+    let (tokens, dim) = (config.text.max_position_embeddings, config.projection_dim);
+    format!(
+        "model     {kind}, images of {pixels} pixels in patches of {patch}, prompts of {tokens} tokens, \
+         embeddings of {dim} values\n"
+    )
+}
+
+/// The same for scripts.
+fn facts(kind: &str, checkpoint: Option<&Checkpoint>) -> [(String, Value); 6] {
+    let config = checkpoint.map(Checkpoint::config);
+    [
+        ("kind", json!(kind)),
+        ("usable", json!(config.is_some())),
+        ("image_size", json!(config.map(|config| config.vision.image_size))),
+        ("patch_size", json!(config.map(|config| config.vision.patch_size))),
+        ("max_tokens", json!(config.map(|config| config.text.max_position_embeddings))),
+        ("embedding", json!(config.map(|config| config.projection_dim))),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+}

@@ -1,0 +1,79 @@
+//! URLs: where they lead, what may be shown of them, and which belong together.
+
+use ureq::http::Uri;
+
+/// An `http` or `https` URL.
+pub(super) fn parse(url: &str) -> Option<Uri> {
+    url.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
+/// The port, said or not.
+pub(super) fn port(url: &Uri) -> u16 {
+    url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
+}
+
+/// The host and port of a URL: never the user's name and password, which it may hold too.
+pub(super) fn host(url: &Uri) -> String {
+    let name = url.host().unwrap_or_default();
+    url.port_u16().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+/// Another scheme or port is another place: credentials for one are none of the other's business.
+pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
+    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    (a.scheme_str(), host(a), port(a)) == (b.scheme_str(), host(b), port(b))
+}
+
+/// Where a `Location` leads from `base`.
+pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    let to = to.split('#').next()?;
+    if to.contains("://") {
+        return parse(to);
+    }
+    if let Some(rest) = to.strip_prefix("//") {
+        return parse(&format!("{scheme}://{rest}"));
+    }
+    let path = match to.strip_prefix('/') {
+        Some(rest) => rest.to_owned(),
+        None => format!("{}/{to}", base.path().rsplit_once('/')?.0.trim_start_matches('/')),
+    };
+    parse(&format!("{scheme}://{authority}/{path}"))
+}
+
+/// A URL for a message: its query may be a signature, which is as good as a password.
+pub(super) fn shown(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_joined_as_browsers_do() {
+        let base: Uri = "https://hub.example:8443/a/b/resolve/x?y".parse().unwrap();
+        let joined = |to| join(&base, to).map(|uri| uri.to_string());
+        assert_eq!(joined("/c?d=1#e").unwrap(), "https://hub.example:8443/c?d=1");
+        assert_eq!(joined("z").unwrap(), "https://hub.example:8443/a/b/resolve/z");
+        assert_eq!(joined("//cdn.example/f").unwrap(), "https://cdn.example/f");
+        assert_eq!(joined("http://cdn.example/f").unwrap(), "http://cdn.example/f");
+        assert_eq!(joined("file:///etc/passwd"), None);
+    }
+
+    #[test]
+    fn another_port_or_scheme_is_another_origin() {
+        let uri = |text: &str| text.parse::<Uri>().unwrap();
+        assert!(same_origin(&uri("https://a/x"), &uri("https://A:443/y")));
+        for other in ["http://a/x", "https://a:444/x", "https://a.b/x"] {
+            assert!(!same_origin(&uri("https://a/x"), &uri(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn messages_hold_no_secrets() {
+        let url: Uri = "https://me:secret@hub.example/x?signature=secret".parse().unwrap();
+        assert_eq!(host(&url), "hub.example");
+        assert_eq!(shown("https://cdn/x?signature=secret"), "https://cdn/x");
+    }
+}

@@ -1,0 +1,263 @@
+//! HTTP requests with bounds on every wait, redirects that keep credentials home, proxies and a custom CA. What is
+//! asked of whom, and what an answer means, is the caller's; so are retries.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy, Timeout};
+
+use super::address::{host, join, parse, same_origin, shown};
+use super::error::HttpError;
+use super::proxies::Proxies;
+
+/// Redirects that are followed before giving up.
+const MAX_REDIRECTS: usize = 10;
+/// Bytes read from a socket at once; larger than ureq's own, since bodies are gigabytes.
+const READ_BUFFER: usize = 256 << 10;
+
+/// How requests leave this machine.
+#[derive(Debug, Clone, Default)]
+pub struct HttpSettings {
+    /// Proxies, and who is reached without.
+    pub proxies: Proxies,
+    /// Certificates (PEM) to trust in place of the ones that are built in.
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait and how often to try.
+    pub patience: Patience,
+}
+
+/// Bounds on waiting.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// For a name to be resolved and a connection made, TLS included.
+    pub connect: Duration,
+    /// For the whole of a short answer; connecting counts.
+    pub answer: Duration,
+    /// Between two pieces of a long answer.
+    pub stall: Duration,
+    /// Tries in all of what may pass: busy servers, cut connections.
+    pub attempts: u32,
+    /// Before the second try; doubled before each further one.
+    pub pause: Duration,
+    /// The longest wait that a busy server may ask for.
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(8),
+            answer: Duration::from_secs(9),
+            stall: Duration::from_secs(15),
+            attempts: 5,
+            pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A request: GET or HEAD.
+pub(super) struct Request<'a> {
+    pub url: &'a str,
+    pub head: bool,
+    /// Sent as `Authorization: Bearer` to the first host only.
+    pub bearer: Option<&'a str>,
+    /// Ask for the rest from this byte on.
+    pub from: u64,
+    /// Where false, a redirect to another host is the answer.
+    pub leave: bool,
+    /// The whole answer is awaited within [`Patience::answer`].
+    pub short: bool,
+}
+
+/// An answer, whatever its status.
+pub(super) struct Reply {
+    /// Every answer on the first host before this one; redirects carry what the hub knows about a file.
+    pub on_the_way: Vec<HeaderMap>,
+    /// Who answered.
+    pub host: String,
+    /// Whether that is the host that was asked at first.
+    pub at_home: bool,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Body,
+}
+
+impl Reply {
+    /// A header as text, from this answer or, failing that, one on the way.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let all = self.on_the_way.iter().chain(self.at_home.then_some(&self.headers));
+        all.filter_map(|headers| headers.get(name)).find_map(|value| value.to_str().ok())
+    }
+
+    /// A header of this very answer.
+    pub fn own_header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Sends requests. Making one starts no TLS and opens no socket, but reads the CA file.
+pub(super) struct Client {
+    agent: Agent,
+    proxies: Proxies,
+    patience: Patience,
+    reached: AtomicBool,
+}
+
+impl Client {
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpError> {
+        let patience = settings.patience.clone();
+        let roots = match &settings.ca_file {
+            None => RootCerts::WebPki,
+            Some(path) => RootCerts::new_with_certs(&certificates(path)?),
+        };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None) // chosen for each URL
+            .user_agent(concat!("zsic/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity") // a compressed body has other lengths and ranges
+            .input_buffer_size(READ_BUFFER)
+            .timeout_resolve(Some(patience.connect))
+            .timeout_connect(Some(patience.connect))
+            .timeout_send_request(Some(patience.answer))
+            .timeout_recv_response(Some(patience.answer))
+            .timeout_per_read(Some(patience.stall))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        Ok(Self { agent: config.into(), proxies: settings.proxies.clone(), patience, reached: AtomicBool::new(false) })
+    }
+
+    /// Whether anyone has ever answered: from then on a failure to connect may be a passing one.
+    pub fn has_reached_anyone(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request and follows redirects.
+    pub fn send(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
+        let home = parse(request.url).ok_or_else(|| HttpError::Settings(format!("{:?} is no URL", request.url)))?;
+        let (mut url, mut on_the_way) = (home.clone(), Vec::new());
+        for _ in 0..=MAX_REDIRECTS {
+            let at_home = same_origin(&home, &url);
+            let (head, body) = self.once(&url, request, at_home)?.into_parts();
+            let status = head.status.as_u16();
+            let moved = matches!(status, 301 | 302 | 303 | 307 | 308);
+            let to = head.headers.get("location").filter(|_| moved).and_then(|to| to.to_str().ok());
+            if let Some(to) = to {
+                let nowhere = || HttpError::Redirect { host: host(&url), to: shown(to) };
+                let next = join(&url, to).ok_or_else(nowhere)?;
+                if request.leave || same_origin(&home, &next) {
+                    on_the_way.extend(at_home.then_some(head.headers));
+                    url = next;
+                    continue;
+                }
+            }
+            return Ok(Reply { on_the_way, host: host(&url), at_home, status, headers: head.headers, body });
+        }
+        Err(HttpError::Redirect { host: host(&url), to: shown(&url.to_string()) })
+    }
+
+    fn once(&self, url: &Uri, request: &Request<'_>, at_home: bool) -> Result<Response<Body>, HttpError> {
+        let address = url.to_string();
+        let proxy = self.proxies.of(url);
+        let mut builder = if request.head { self.agent.head(&address) } else { self.agent.get(&address) };
+        if let Some(proxy) = proxy {
+            let parsed = Proxy::new(proxy);
+            let parsed = parsed.map_err(|_| HttpError::Settings("the proxy's setting is no URL".to_owned()))?;
+            builder = builder.config().proxy(Some(parsed)).build();
+        }
+        if request.short {
+            builder = builder.config().timeout_global(Some(self.patience.answer)).build();
+        }
+        if let Some(token) = request.bearer.filter(|_| at_home) {
+            builder = builder.header("authorization", format!("Bearer {token}"));
+        }
+        if request.from > 0 {
+            builder = builder.header("range", format!("bytes={}-", request.from));
+        }
+        let response = builder.call().map_err(|e| self.failure(e, url, proxy))?;
+        self.reached.store(true, Ordering::Relaxed);
+        Ok(response)
+    }
+
+    /// What an error in the middle of a body means.
+    pub fn cut(&self, e: io::Error, host: &str) -> HttpError {
+        match ureq::Error::from(e) {
+            ureq::Error::Timeout(reason) => HttpError::Stalled { host: host.to_owned(), waited: self.bound(reason) },
+            ureq::Error::Io(e) => HttpError::Cut { host: host.to_owned(), reason: super::reason(&e) },
+            other => HttpError::Cut { host: host.to_owned(), reason: lower(&other.to_string()) },
+        }
+    }
+
+    fn bound(&self, reason: Timeout) -> Duration {
+        match reason {
+            Timeout::Resolve | Timeout::Connect => self.patience.connect,
+            Timeout::PerRead | Timeout::PerWrite => self.patience.stall,
+            _ => self.patience.answer,
+        }
+    }
+
+    fn failure(&self, e: ureq::Error, url: &Uri, proxy: Option<&str>) -> HttpError {
+        let host = host(url);
+        let via = proxy.map(|proxy| parse(proxy).map_or_else(|| proxy.to_owned(), |uri| super::address::host(&uri)));
+        let tls = |reason: String| HttpError::Tls { host: host.clone(), reason };
+        match (e, via) {
+            (ureq::Error::ConnectProxyFailed(reason), Some(proxy)) => {
+                HttpError::Proxy { proxy, reason: lower(&reason) }
+            }
+            (ureq::Error::Io(e), Some(proxy)) if connecting(&e) => {
+                HttpError::Proxy { proxy, reason: super::reason(&e) }
+            }
+            (ureq::Error::Timeout(reason), _) => HttpError::Silent { host, waited: self.bound(reason) },
+            (ureq::Error::HostNotFound, _) => HttpError::Host { host },
+            (ureq::Error::Io(e), _) if is_tls(&e) => tls(super::reason(&e)),
+            (ureq::Error::Io(e), _) if unresolved(&e) => HttpError::Host { host },
+            (ureq::Error::Io(source), _) if connecting(&source) => HttpError::Connect { host, source },
+            (ureq::Error::Io(e), _) => HttpError::Cut { host, reason: super::reason(&e) },
+            (ureq::Error::Rustls(e), _) => tls(lower(&e.to_string())),
+            (ureq::Error::Tls(reason), _) => tls(reason.to_owned()),
+            (other, _) => HttpError::Cut { host, reason: lower(&other.to_string()) },
+        }
+    }
+}
+
+/// Whether the system refused to connect, as opposed to a connection that ended.
+fn connecting(e: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    let network = [ConnectionRefused, HostUnreachable, NetworkUnreachable, NetworkDown, AddrNotAvailable];
+    network.contains(&e.kind()) || matches!(e.kind(), PermissionDenied) || unresolved(e)
+}
+
+/// The resolver's failures have no kind of their own.
+fn unresolved(e: &io::Error) -> bool {
+    e.to_string().contains("failed to lookup address")
+}
+
+/// rustls reports through the stream it wraps.
+fn is_tls(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::InvalidData && e.get_ref().is_some()
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<ureq::tls::Certificate<'static>>, HttpError> {
+    let failed = |reason: String| HttpError::Settings(format!("{}: {reason}", path.display()));
+    let pem =
+        std::fs::read(path).map_err(|e| failed(format!("the certificates cannot be read: {}", super::reason(&e))))?;
+    let items = ureq::tls::parse_pem(&pem).filter_map(Result::ok);
+    let certificates: Vec<_> =
+        items.filter_map(|i| if let PemItem::Certificate(c) = i { Some(c) } else { None }).collect();
+    if certificates.is_empty() { Err(failed("holds no certificate in PEM form".to_owned())) } else { Ok(certificates) }
+}
+
+/// A foreign message in this crate's manner.
+pub(super) fn lower(text: &str) -> String {
+    let text = text.strip_prefix("io: ").unwrap_or(text).trim_end_matches('.').replace('\n', " ");
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| {
+        if letters.clone().next().is_some_and(char::is_uppercase) { first } else { first.to_ascii_lowercase() }
+    });
+    first.into_iter().chain(letters).collect()
+}

@@ -1,0 +1,225 @@
+//! What is in the cache: which checkpoints, how large, last used when, and whether their bytes are still right; and
+//! taking them out again. It asks nothing of the network.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::digest;
+use super::error::HubError;
+use super::layout::{Repo, is_commit};
+
+/// A repository in the cache.
+#[derive(Debug, Clone)]
+pub struct CachedRepo {
+    /// Its name on the hub.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its commits that have files here, sorted.
+    pub snapshots: Vec<CachedSnapshot>,
+    /// Bytes on disk, each blob once, parts of interrupted fetches too.
+    pub size: u64,
+    /// When a file of it was last read or written, as far as the system keeps that.
+    pub last_used: Option<SystemTime>,
+}
+
+/// One commit of it.
+#[derive(Debug, Clone)]
+pub struct CachedSnapshot {
+    /// The commit.
+    pub commit: String,
+    /// The branches, tags and other names that are known to be this commit, sorted.
+    pub refs: Vec<String>,
+    /// Its files that are here, sorted.
+    pub files: Vec<CachedFile>,
+    /// Their directory.
+    pub dir: PathBuf,
+}
+
+/// One file of it.
+#[derive(Debug, Clone)]
+pub struct CachedFile {
+    /// Its name in the repository.
+    pub path: String,
+    /// Its bytes; None if the blob is gone.
+    pub size: Option<u64>,
+    /// What its blob is called; None if it is no link to one.
+    pub etag: Option<String>,
+}
+
+/// What re-hashing a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its bytes are those that its hash promises.
+    Right,
+    /// They are not.
+    Damaged,
+    /// There are none.
+    Missing,
+    /// Its name in the cache is no hash, so nothing can be said.
+    Unknown,
+}
+
+/// Every model repository in `cache`, by name. None at all if there is no such directory.
+///
+/// # Errors
+/// [`HubError::Io`] or [`HubError::Permission`] on what cannot be read.
+pub fn cached(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
+    let mut repos = Vec::new();
+    for folder in entries(cache)? {
+        let name = folder.file_name().and_then(|name| name.to_str()).and_then(Repo::name_of);
+        if let Some(name) = name.filter(|_| folder.is_dir()) {
+            repos.push(read(name, folder)?);
+        }
+    }
+    repos.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(repos)
+}
+
+fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
+    let mut refs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in files_under(&dir.join("refs"))? {
+        if let Ok(commit) = fs::read_to_string(dir.join("refs").join(&path)) {
+            refs.entry(commit.trim().to_owned()).or_default().push(path);
+        }
+    }
+    let mut snapshots = Vec::new();
+    for folder in entries(&dir.join("snapshots"))? {
+        let Some(commit) = folder.file_name().and_then(|name| name.to_str()).filter(|name| is_commit(name)) else {
+            continue;
+        };
+        let files = files_under(&folder)?.into_iter().map(|path| file(&folder, path)).collect();
+        let refs = refs.remove(commit).unwrap_or_default();
+        snapshots.push(CachedSnapshot { commit: commit.to_owned(), refs, files, dir: folder });
+    }
+    snapshots.sort_by(|a, b| a.commit.cmp(&b.commit));
+    let (size, last_used) = usage(&dir)?;
+    Ok(CachedRepo { name, dir, snapshots, size, last_used })
+}
+
+fn file(snapshot: &Path, path: String) -> CachedFile {
+    let pointer = snapshot.join(&path);
+    // One step only: newer versions of Python link a blob to a store that repositories share, under another name.
+    let blob = fs::read_link(&pointer).ok();
+    let etag = blob.and_then(|blob| Some(blob.file_name()?.to_str()?.to_owned()));
+    CachedFile { path, size: fs::metadata(pointer).ok().map(|meta| meta.len()), etag }
+}
+
+/// Bytes on disk and last use, of blobs and of files that are no links to any.
+fn usage(repo: &Path) -> Result<(u64, Option<SystemTime>), HubError> {
+    let (mut size, mut last) = (0, None);
+    for folder in ["blobs", "snapshots"] {
+        for path in files_under(&repo.join(folder))? {
+            let path = repo.join(folder).join(path);
+            let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            if folder == "blobs" || !is_link {
+                size += meta.len();
+                last = last.max(meta.accessed().ok().max(meta.modified().ok()));
+            }
+        }
+    }
+    Ok((size, last))
+}
+
+/// Hashes a snapshot's files again. `on` is told of every file and of bytes read.
+///
+/// # Errors
+/// [`HubError::Io`] or [`HubError::Permission`] on a file that cannot be read.
+pub fn verify(
+    snapshot: &CachedSnapshot,
+    mut on: impl FnMut(&CachedFile, u64),
+) -> Result<Vec<(CachedFile, Verdict)>, HubError> {
+    let mut verdicts = Vec::new();
+    for file in &snapshot.files {
+        let path = snapshot.dir.join(&file.path);
+        let verdict = match &file.etag {
+            _ if file.size.is_none() => Verdict::Missing,
+            None => Verdict::Unknown,
+            Some(etag) => match digest::check(&path, etag, |n| on(file, n)).map_err(|e| HubError::io(&path, e))? {
+                Some(true) => Verdict::Right,
+                Some(false) => Verdict::Damaged,
+                None => Verdict::Unknown,
+            },
+        };
+        verdicts.push((file.clone(), verdict));
+    }
+    Ok(verdicts)
+}
+
+/// Takes `commit`, or all of a repository, out of the cache, with the blobs that no other commit of it needs. Returns
+/// the bytes that became free.
+///
+/// # Errors
+/// [`HubError::Io`] or [`HubError::Permission`] on what cannot be removed.
+pub fn remove(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<u64, HubError> {
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        repo.snapshots.iter().partition(|s| commit.is_none_or(|commit| s.commit == commit));
+    // Names first and blobs last: cut short, this leaves blobs that nobody names, and never a name without its blob.
+    for name in gone.iter().flat_map(|snapshot| &snapshot.refs) {
+        delete(&repo.dir.join("refs").join(name))?;
+    }
+    for snapshot in &gone {
+        delete(&snapshot.dir)?;
+        delete(&repo.dir.join(".no_exist").join(&snapshot.commit))?;
+        delete(&repo.dir.join("trees").join(format!("{}.json", snapshot.commit)))?;
+    }
+    if kept.is_empty() {
+        let freed = files_under(&repo.dir)?.iter().map(|path| own_size(&repo.dir.join(path))).sum();
+        delete(&repo.dir)?;
+        if let Some(folder) = repo.dir.file_name() {
+            delete(&cache.join(".locks").join(folder))?;
+        }
+        return Ok(freed);
+    }
+    let etags = |snapshots: &[&CachedSnapshot]| -> HashSet<String> {
+        snapshots.iter().flat_map(|s| &s.files).filter_map(|file| file.etag.clone()).collect()
+    };
+    let mut freed = 0;
+    for etag in etags(&gone).difference(&etags(&kept)) {
+        let blob = repo.dir.join("blobs").join(etag);
+        freed += own_size(&blob);
+        delete(&blob)?;
+    }
+    Ok(freed)
+}
+
+/// Bytes that removing a file frees. A blob that Python has put into its store of shared ones is a link, and frees none
+/// until Python finds that nobody needs it.
+fn own_size(path: &Path) -> u64 {
+    fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map_or(0, |meta| meta.len())
+}
+
+fn delete(path: &Path) -> Result<(), HubError> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    let done = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    done.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(HubError::io(path, e)) })
+}
+
+/// What is in a folder; nothing if there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
+    let failed = |e| HubError::io(folder, e);
+    match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(failed)?.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
+    }
+}
+
+/// Paths of the files and links under a folder, relative to it, sorted.
+fn files_under(folder: &Path) -> Result<BTreeSet<String>, HubError> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(inner) = folders.pop() {
+        for path in entries(&inner)? {
+            if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+                folders.push(path);
+            } else if let Some(relative) = path.strip_prefix(folder).ok().and_then(Path::to_str) {
+                found.insert(relative.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}

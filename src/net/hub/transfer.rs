@@ -1,0 +1,269 @@
+//! One file's contents, from the hub into a blob: resumed, hashed while written, and renamed only when they are what
+//! the hub promised. Killed at any point, it leaves a part that the next run goes on from.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::ask::{Hub, RemoteFile};
+use super::digest::Digest;
+use super::error::HubError;
+use super::layout::make_parent;
+use super::lock::Lock;
+use super::{Event, HubSettings};
+use crate::net::HttpError;
+use crate::net::http::{Reply, Request};
+
+/// Bytes written, and hashed beside, at once.
+const PIECE: usize = 256 << 10;
+/// Pieces under way between the writer and the hasher.
+const PIECES: usize = 8;
+/// The status of an answer to a range that the file does not have.
+const OUT_OF_RANGE: u16 = 416;
+
+/// Brings one file of `commit` into the cache, unless it is there, and links it into the snapshot.
+pub(super) fn fetch(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> Result<(), HubError> {
+    let blob = hub.repo.blob(&file.etag);
+    if !is_whole(&blob, file) {
+        let waiting = || (hub.settings.progress)(Event::Waiting { file: &file.path });
+        let _lock = Lock::take(&hub.repo.lock(&file.etag), waiting)?;
+        if !is_whole(&blob, file) {
+            download(hub, commit, file, &blob)?;
+        }
+    }
+    hub.repo.link(commit, &file.path, &file.etag)
+}
+
+/// A blob is renamed to its name only when it is whole, so its length is all that is looked at.
+pub(super) fn is_whole(blob: &Path, file: &RemoteFile) -> bool {
+    fs::metadata(blob).is_ok_and(|meta| meta.is_file() && meta.len() == file.size)
+}
+
+/// Bytes of `file` that are still to come.
+pub(super) fn missing(hub: &Hub<'_>, file: &RemoteFile) -> u64 {
+    let blob = hub.repo.blob(&file.etag);
+    let have = fs::metadata(partial_path(&blob)).map_or(0, |meta| meta.len());
+    if is_whole(&blob, file) { 0 } else { file.size.saturating_sub(have) }
+}
+
+fn partial_path(blob: &Path) -> PathBuf {
+    let mut name = blob.file_name().unwrap_or_default().to_owned();
+    name.push(".incomplete");
+    blob.with_file_name(name)
+}
+
+fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path) -> Result<(), HubError> {
+    let mut partial = Partial::open(partial_path(blob), file)?;
+    let progress = &hub.settings.progress;
+    progress(Event::Started { file: &file.path, size: file.size, have: partial.length });
+    let mut resumed = partial.length > 0;
+    loop {
+        hub.patiently(|| attempt(hub, commit, file, &mut partial))?;
+        if partial.is_right() {
+            break;
+        }
+        partial.start_over();
+        if !std::mem::take(&mut resumed) {
+            partial.discard();
+            let reason = format!("what came is not what the hub promised (its hash is not {})", file.etag);
+            return Err(HubError::Damaged { file: file.path.clone(), reason });
+        }
+        // The part from an earlier run was damaged, by a crash of the machine say: once more from the start.
+    }
+    partial.publish(blob)?;
+    progress(Event::Finished { file: &file.path, size: file.size });
+    Ok(())
+}
+
+/// One request for what is missing, and its body.
+fn attempt(hub: &Hub<'_>, commit: &str, file: &RemoteFile, partial: &mut Partial) -> Result<(), HubError> {
+    if partial.length == file.size {
+        return Ok(());
+    }
+    let url = hub.url(commit, &file.path);
+    let reply = hub.send(&Request { from: partial.length, short: false, ..hub.request(&url) })?;
+    if reply.status == OUT_OF_RANGE {
+        partial.start_over();
+        return attempt(hub, commit, file, partial); // asks for no range, so this comes once
+    }
+    if start(&reply, file, commit, partial.length)? != partial.length {
+        partial.start_over(); // the server knows no ranges
+    }
+    let host = reply.host;
+    let source = match partial.pour(&mut reply.body.into_reader(), file, hub.settings)? {
+        End::Whole => return Ok(()),
+        End::Short => HttpError::Cut { host, reason: "the answer ended early".to_owned() },
+        End::Cut(e) => hub.client.cut(e, &host),
+    };
+    Err(HubError::Interrupted { file: file.path.clone(), source, have: partial.length, size: file.size })
+}
+
+/// Checks an answer's headers against what was asked for, and says at which byte its body starts.
+fn start(reply: &Reply, file: &RemoteFile, commit: &str, asked: u64) -> Result<u64, HubError> {
+    let damaged = |reason: String| Err(HubError::Damaged { file: file.path.clone(), reason });
+    if let Some(other) = reply.header("x-repo-commit").filter(|other| *other != commit) {
+        return damaged(format!("the hub sent it as of commit {other} and not {commit}"));
+    }
+    let length = reply.own_header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let (start, total) = match reply.status {
+        206 => {
+            let range = reply.own_header("content-range").unwrap_or_default();
+            let Some((start, total)) = content_range(range) else {
+                return damaged(format!("{} sent a part without saying which ({range:?})", reply.host));
+            };
+            (start, total.or(length.map(|length| start + length)))
+        }
+        _ => (0, length),
+    };
+    match total {
+        Some(total) if total != file.size => {
+            damaged(format!("{} sends {total} bytes where the hub promised {}", reply.host, file.size))
+        }
+        _ if start != asked && start != 0 => damaged(format!("{} sent it from byte {start}, not {asked}", reply.host)),
+        _ => Ok(start),
+    }
+}
+
+/// First byte and total length of `bytes 5-9/10`.
+fn content_range(range: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-')?.0.trim().parse().ok()?;
+    Some((start, if total == "*" { None } else { Some(total.trim().parse().ok()?) }))
+}
+
+/// How a body ended.
+enum End {
+    Whole,
+    Short,
+    Cut(std::io::Error),
+}
+
+/// The part of a blob that is there. Its first `length` bytes are hashed.
+struct Partial {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    digest: Digest,
+    fresh: Digest,
+}
+
+impl Partial {
+    fn open(path: PathBuf, wanted: &RemoteFile) -> Result<Self, HubError> {
+        make_parent(&path)?;
+        let failed = |e| HubError::io(&path, e);
+        let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let mut file = open.map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length > wanted.size {
+            fs::remove_file(&path).map_err(failed)?; // no part of this blob
+            return Self::open(path, wanted);
+        }
+        let fresh = Digest::new(&wanted.etag, wanted.size);
+        let mut digest = fresh.clone();
+        digest.update_from(&mut file, length, |_| ()).map_err(failed)?;
+        Ok(Self { path, file, length, digest, fresh })
+    }
+
+    /// Starts over. What is there is overwritten and not cut off: on a file system that ignores locks another process
+    /// may be at the same file, and the right bytes in the right places harm nobody.
+    fn start_over(&mut self) {
+        self.length = 0;
+        self.digest = self.fresh.clone();
+    }
+
+    /// Appends a body, hashing on a second thread.
+    fn pour(&mut self, body: &mut dyn Read, wanted: &RemoteFile, settings: &HubSettings) -> Result<End, HubError> {
+        let (full, pieces) = sync_channel::<(Vec<u8>, usize)>(PIECES);
+        let (spare, empty) = sync_channel::<Vec<u8>>(PIECES + 2);
+        let mut digest = self.digest.clone();
+        thread::scope(|scope| {
+            let hasher = scope.spawn(move || {
+                for (piece, n) in pieces {
+                    digest.update(&piece[..n]);
+                    let _ = spare.try_send(piece);
+                }
+                digest
+            });
+            let end = self.write(body, wanted, settings, &full, &empty);
+            drop(full);
+            match hasher.join() {
+                Ok(digest) => self.digest = digest,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            end
+        })
+    }
+
+    fn write(
+        &mut self,
+        body: &mut dyn Read,
+        wanted: &RemoteFile,
+        settings: &HubSettings,
+        full: &SyncSender<(Vec<u8>, usize)>,
+        empty: &Receiver<Vec<u8>>,
+    ) -> Result<End, HubError> {
+        loop {
+            let mut piece = empty.try_recv().unwrap_or_else(|_| vec![0; PIECE]);
+            let n = match body.read(&mut piece) {
+                Ok(0) if self.length < wanted.size => return Ok(End::Short),
+                Ok(0) => return Ok(End::Whole),
+                Ok(n) => n,
+                Err(e) => return Ok(End::Cut(e)),
+            };
+            if self.length + n as u64 > wanted.size {
+                // Not by reading on: a body without end must not fill the disk.
+                let reason = format!("more than the {} bytes that the hub promised came", wanted.size);
+                self.discard();
+                return Err(HubError::Damaged { file: wanted.path.clone(), reason });
+            }
+            self.file.write_all_at(&piece[..n], self.length).map_err(|e| self.write_failed(e, wanted))?;
+            self.length += n as u64;
+            let _ = full.send((piece, n));
+            (settings.progress)(Event::Advanced { file: &wanted.path, position: self.length });
+        }
+    }
+
+    fn write_failed(&self, e: std::io::Error, wanted: &RemoteFile) -> HubError {
+        match HubError::io(&self.path, e) {
+            HubError::NoSpace { path, .. } => {
+                HubError::NoSpace { free: super::free_space(&path).unwrap_or(0), path, need: wanted.size - self.length }
+            }
+            other => other,
+        }
+    }
+
+    fn is_right(&self) -> bool {
+        self.digest.clone().matches()
+    }
+
+    fn discard(&self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// Gives the bytes their name, once they are on the disk.
+    fn publish(self, blob: &Path) -> Result<(), HubError> {
+        self.file.sync_all().map_err(|e| HubError::io(&self.path, e))?;
+        match fs::rename(&self.path, blob) {
+            // Somebody whom the lock did not stop was first, with the same bytes.
+            Err(_) if blob.exists() => Ok(()),
+            done => done.map_err(|e| HubError::io(blob, e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for odd in ["", "bytes */10", "5-9/10", "bytes 5/10", "bytes x-9/10"] {
+            assert_eq!(content_range(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Which files of a repository a checkpoint needs: one tokenizer, one set of weights, and the settings beside them.
+//! It knows their names and an index of shards, and nothing of what else they say.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// What is read first: it tells the kind of model.
+pub(super) const CONFIG: &str = "config.json";
+/// Where an image processor's settings may be. One of them must be there.
+const PROCESSORS: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
+/// What a tokenizer reads if it is there.
+const EXTRAS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+/// Sets of weights, best first; an index stands for its shards.
+const WEIGHTS: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+/// The files to have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// All but weights.
+    pub small: Vec<&'static str>,
+    /// The weights, or the index of their shards.
+    pub weights: &'static str,
+    /// What was looked for and is not there.
+    pub absent: Vec<&'static str>,
+}
+
+impl Wanted {
+    /// Whether the weights are in shards.
+    pub fn sharded(&self) -> bool {
+        self.weights.ends_with(".index.json")
+    }
+}
+
+/// Chooses among the files that `has` knows.
+///
+/// # Errors
+/// What is missing.
+pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
+    let mut small = vec![CONFIG];
+    small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
+    if has("tokenizer.json") {
+        small.push("tokenizer.json");
+    } else {
+        small.extend(["vocab.json", "merges.txt"]);
+    }
+    if !has(CONFIG) {
+        return Err(format!("it has no {CONFIG}"));
+    }
+    if !PROCESSORS.iter().any(|name| has(name)) {
+        return Err(format!("it has no {}", PROCESSORS[1]));
+    }
+    if let Some(missing) = small.iter().find(|name| !has(name)) {
+        return Err(format!("it has no tokenizer.json, and no {missing} either"));
+    }
+    let weights = WEIGHTS.into_iter().find(|name| has(name));
+    let weights = weights.ok_or_else(|| format!("it has no weights: none of {}", WEIGHTS.join(", ")))?;
+    let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain(["tokenizer.json"]).chain(WEIGHTS);
+    let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
+    Ok(Wanted { small, weights, absent })
+}
+
+/// The shards that an index names.
+///
+/// # Errors
+/// If it is no index, or names files that could lie elsewhere.
+pub(super) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let index: Index = serde_json::from_slice(index).map_err(|e| format!("is no index of shards: {e}"))?;
+    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+    match shards.iter().find(|name| name.contains(['/', '\\', '\0']) || name.starts_with('.')) {
+        Some(name) => Err(format!("names a shard outside the repository's folder: {name:?}")),
+        None => Ok(shards),
+    }
+}
+
+/// How much of a checkpoint a directory holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It cannot be opened; what is missing.
+    Part(String),
+    /// It can be opened, and lacks small files that its repository is known to have.
+    Enough,
+    /// All of it.
+    All,
+}
+
+/// Looks into a snapshot; `listed` are the files of its commit, where they are known.
+pub(super) fn held(snapshot: &Path, listed: Option<&HashSet<String>>) -> Held {
+    let here = |name: &str| snapshot.join(name).exists();
+    if !snapshot.is_dir() {
+        return Held::Part("nothing of it is there".to_owned());
+    }
+    let missing = |what: &str| Held::Part(what.replace("it has no", "its copy has no"));
+    let wanted = match choose(here) {
+        Ok(wanted) => wanted,
+        Err(reason) => return missing(&reason),
+    };
+    if wanted.sharded() {
+        let index = std::fs::read(snapshot.join(wanted.weights)).map_err(|e| e.to_string());
+        match index.and_then(|index| shards(&index)) {
+            Err(reason) => return Held::Part(format!("its {} {reason}", wanted.weights)),
+            Ok(shards) => {
+                if let Some(shard) = shards.iter().find(|shard| !here(shard)) {
+                    return missing(&format!("it has no {shard}"));
+                }
+            }
+        }
+    }
+    let whole = listed.and_then(|listed| choose(|name| listed.contains(name)).ok());
+    match whole {
+        Some(whole) if !whole.small.iter().all(|name| here(name)) => Held::Enough,
+        _ => Held::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(files: &[&str]) -> Result<Wanted, String> {
+        choose(|name| files.contains(&name))
+    }
+
+    #[test]
+    fn one_tokenizer_and_one_set_of_weights() {
+        let all = [
+            "config.json",
+            "preprocessor_config.json",
+            "tokenizer.json",
+            "vocab.json",
+            "merges.txt",
+            "tokenizer_config.json",
+            "flax_model.msgpack",
+            "pytorch_model.bin",
+            "model.safetensors",
+        ];
+        let wanted = of(&all).unwrap();
+        assert_eq!(wanted.weights, "model.safetensors");
+        assert_eq!(
+            wanted.small,
+            ["config.json", "preprocessor_config.json", "tokenizer_config.json", "tokenizer.json"]
+        );
+        assert_eq!(wanted.absent, ["processor_config.json", "special_tokens_map.json", "added_tokens.json"]);
+        let old = of(&["config.json", "preprocessor_config.json", "vocab.json", "merges.txt", "pytorch_model.bin"]);
+        let old = old.unwrap();
+        assert_eq!(old.small[2..], ["vocab.json", "merges.txt"]);
+        assert!(old.absent.contains(&"model.safetensors") && !old.absent.contains(&"pytorch_model.bin"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert!(of(&[]).unwrap_err().contains("config.json"));
+        assert!(of(&["config.json"]).unwrap_err().contains("preprocessor_config.json"));
+        let no_merges = of(&["config.json", "processor_config.json", "vocab.json"]).unwrap_err();
+        assert!(no_merges.contains("merges.txt"), "{no_merges}");
+        let no_weights = of(&["config.json", "processor_config.json", "tokenizer.json"]).unwrap_err();
+        assert!(no_weights.contains("model.safetensors"), "{no_weights}");
+    }
+
+    #[test]
+    fn an_index_may_not_lead_elsewhere() {
+        let names = |json: &str| shards(json.as_bytes());
+        assert_eq!(names(r#"{"weight_map":{"a":"x-1","b":"x-2","c":"x-1"}}"#).unwrap().len(), 2);
+        for evil in [r#"{"weight_map":{"a":"../x"}}"#, r#"{"weight_map":{"a":"/x"}}"#, r#"{"weight_map":{"a":".."}}"#] {
+            assert!(names(evil).is_err(), "{evil}");
+        }
+    }
+}

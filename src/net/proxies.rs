@@ -1,0 +1,76 @@
+//! Which requests go by way of a proxy.
+
+use ureq::http::Uri;
+
+use super::address::port;
+
+/// Proxies by the scheme of the URL that is asked for.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    /// For `https` URLs.
+    pub https: Option<String>,
+    /// For `http` URLs.
+    pub http: Option<String>,
+    /// Hosts reached without a proxy, separated by commas: `example.com` is its subdomains too, `*` is all.
+    pub exempt: String,
+}
+
+impl std::fmt::Debug for Proxies {
+    /// Without the URLs, which may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set = (self.https.is_some(), self.http.is_some());
+        f.debug_struct("Proxies").field("set", &set).field("exempt", &self.exempt).finish()
+    }
+}
+
+impl Proxies {
+    /// The proxy for `url`, if one is to be used.
+    pub(super) fn of(&self, url: &Uri) -> Option<&str> {
+        let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
+        proxy.as_deref().filter(|_| !self.exempts(url.host().unwrap_or_default(), port(url)))
+    }
+
+    /// As curl reads NO_PROXY: names with or without a leading dot stand for subdomains too, and may have a port.
+    fn exempts(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        self.exempt.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
+            if entry == "*" {
+                return true;
+            }
+            let (name, wanted) = match entry.rsplit_once(':') {
+                Some((name, number)) if !name.contains(':') && number.parse::<u16>().is_ok() => {
+                    (name, number.parse().ok())
+                }
+                _ => (entry, None),
+            };
+            let name =
+                name.trim_start_matches('*').trim_start_matches('.').trim_matches(['[', ']']).to_ascii_lowercase();
+            let inside = host.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+            !name.is_empty() && inside && wanted.is_none_or(|wanted: u16| wanted == port)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_is_read_as_curl_reads_it() {
+        let exempts =
+            |exempt: &str, host: &str| Proxies { exempt: exempt.to_owned(), ..Proxies::default() }.exempts(host, 443);
+        for exempt in ["hub.example", ".example", "x, example", "*", "*.example", "example:443", "HUB.example"] {
+            assert!(exempts(exempt, "hub.example"), "{exempt}");
+        }
+        for exempt in ["", "ample", "example:80", "other", "sub.hub.example"] {
+            assert!(!exempts(exempt, "hub.example"), "{exempt}");
+        }
+        assert!(exempts("127.0.0.1,::1", "127.0.0.1") && exempts("127.0.0.1,::1", "[::1]"));
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let proxies = Proxies { https: Some("http://me:secret@p".to_owned()), ..Proxies::default() };
+        assert!(!format!("{proxies:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Published checkpoints against the figures that their publishers print. Ignored by default: it needs gigabytes, from
+//! the network or from a filled cache (`HF_HUB_CACHE`; `HF_HUB_OFFLINE=1` then keeps it off the network).
+//!
+//! Pictures come from their own addresses, or from the folder that `ZSIC_TEST_IMAGES` names: `owl.jpg`, `car.jpg`,
+//! `000000039769.jpg` and `CLIP.png`. Rows of other libraries whose preprocessing differs (quantised weights, another
+//! resize, interpolated positions) are left out: they say nothing about this one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+const LARGE: &str = "openai/clip-vit-large-patch14";
+const BASE: &str = "openai/clip-vit-base-patch32";
+
+/// Where a picture is published.
+fn address(name: &str) -> &'static str {
+    match name {
+        "owl.jpg" => {
+            "https://unsplash.com/photos/g8oS8-82DxI/download?ixid=MnwxMjA3fDB8MXx0b3BpY3x8SnBnNktpZGwtSGt8fHx8fDJ8fDE2NzgxMDYwODc&force=true&w=640"
+        }
+        "car.jpg" => {
+            "https://unsplash.com/photos/xBRQfR2bqNI/download?ixid=MnwxMjA3fDB8MHxhbGx8fHx8fHx8fHwxNjc4Mzg4ODEx&force=true&w=640"
+        }
+        "000000039769.jpg" => "http://images.cocodataset.org/val2017/000000039769.jpg",
+        "CLIP.png" => "https://raw.githubusercontent.com/openai/CLIP/main/CLIP.png",
+        other => panic!("{other} has no address"),
+    }
+}
+
+/// A picture's file, fetched if it is not there.
+fn picture(name: &str) -> PathBuf {
+    let folder = std::env::var_os("ZSIC_TEST_IMAGES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("published"));
+    let path = folder.join(name);
+    if !path.exists() {
+        let mut answer = ureq::get(address(name)).call().unwrap_or_else(|e| panic!("{name}: {e}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(&path, answer.body_mut().read_to_vec().unwrap()).unwrap();
+    }
+    path
+}
+
+/// Label, score and logit of every label, best first.
+fn classify(model: &str, image: &str, labels: &[&str], template: Option<&str>) -> Vec<(String, f64, f64)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
+    command.args(["classify", "--logits", "--format", "jsonl", "-m", model]).arg(picture(image));
+    labels.iter().for_each(|label| _ = command.args(["-l", &label.replace(',', "\\,")]));
+    template.iter().for_each(|template| _ = command.args(["-t", template]));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let predictions = record["predictions"].as_array().unwrap().iter();
+    let number = |p: &Value, key: &str| p[key].as_f64().unwrap();
+    predictions.map(|p| (p["label"].as_str().unwrap().to_owned(), number(p, "score"), number(p, "logit"))).collect()
+}
+
+/// The scores must be `expected`, in its order, within `tolerance`.
+#[track_caller]
+fn assert_scores(model: &str, image: &str, template: Option<&str>, expected: &[(&str, f64)], tolerance: f64) {
+    let mut labels: Vec<&str> = expected.iter().map(|(label, _)| *label).collect();
+    labels.sort_unstable();
+    let got = classify(model, image, &labels, template);
+    for ((label, score, _), (wanted, exact)) in got.iter().zip(expected) {
+        assert_eq!(label, wanted, "{model}, {image}: {got:?}");
+        assert!((score - exact).abs() < tolerance, "{model}, {image}, {label}: {score} where {exact} is published");
+    }
+}
+
+#[test]
+#[ignore = "fetches 1.7 GB"]
+fn the_guide_s_owl() {
+    let published = [
+        ("owl", 0.9996670484542847),
+        ("seagull", 0.000199399160919711),
+        ("fox", 7.392891711788252e-05),
+        ("bear", 5.96074532950297e-05),
+    ];
+    assert_scores(LARGE, "owl.jpg", None, &published, 5e-4);
+}
+
+#[test]
+#[ignore = "fetches 1.7 GB"]
+fn the_guide_s_car_by_hand() {
+    let published = [("car", 0.998572), ("bike", 0.0010570387), ("tree", 0.0003393686), ("cat", 3.1572064e-05)];
+    assert_scores(LARGE, "car.jpg", Some("{}"), &published, 1e-3);
+}
+
+#[test]
+#[ignore = "fetches 605 MB"]
+fn logits_of_transformers_own_model_test() {
+    let texts = ["a photo of a cat", "a photo of a dog"];
+    let got = classify(BASE, "000000039769.jpg", &texts, Some("{}"));
+    for ((_, _, logit), published) in got.iter().zip([24.5701f64, 19.3049]) {
+        assert!((logit - published).abs() < 1e-3 + 1e-3 * published, "{logit} where {published} is published");
+    }
+}
+
+#[test]
+#[ignore = "fetches 605 MB"]
+fn scores_of_transformers_own_pipeline_test() {
+    let published = [("remote", 0.511), ("cat", 0.485), ("plane", 0.004)];
+    assert_scores(BASE, "000000039769.jpg", None, &published, 1e-3);
+}
+
+#[test]
+#[ignore = "fetches 605 MB"]
+fn the_diagram_of_the_clip_readme() {
+    // Printed from f16 on a GPU.
+    let published = [("a diagram", 0.9927937), ("a dog", 0.00421068), ("a cat", 0.00299572)];
+    assert_scores(BASE, "CLIP.png", Some("{}"), &published, 1.5e-3);
+}
+
+#[test]
+#[ignore = "fetches 605 MB"]
+fn the_diagram_of_the_open_clip_readme() {
+    let got =
+        classify("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "CLIP.png", &["a diagram", "a dog", "a cat"], Some("{}"));
+    assert!(got[0].0 == "a diagram" && got[0].1 > 0.99, "{got:?}");
+}
+
+#[test]
+#[ignore = "fetches a tiny checkpoint"]
+fn the_random_checkpoint_of_the_pipeline_s_tests() {
+    let tiny = "hf-internal-testing/tiny-random-clip-zero-shot-image-classification";
+    for (label, score, _) in classify(tiny, "000000039769.jpg", &["a", "b", "c"], None) {
+        assert!((score - 0.333).abs() < 1e-3, "{label}: {score}");
+    }
+}
