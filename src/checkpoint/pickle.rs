@@ -347,7 +347,9 @@ mod tests {
 
     #[test]
     fn a_long_shape_is_refused_before_it_is_copied() {
-        let mut pickle = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00((X\x07\x00\x00\x00storagectorch\nFloatStorage\n".to_vec();
+        let mut pickle =
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+                .to_vec();
         pickle.extend(b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00("); // storage, offset, then the shape
         pickle.extend([b'K', 1].repeat(1000));
         pickle.extend(b"tq\x01h\x01tR.");

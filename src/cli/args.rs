@@ -17,17 +17,40 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
+const EXAMPLES: &str = "\
+Examples:
+  zsic classify owl.png --labels fox,bear,owl --model demo
+  zsic classify owl.jpg --labels fox,bear,owl
+  zsic classify photos/ -l cat,dog --format csv -o scores.csv
+  zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  ZSIC_MODEL, ZSIC_REVISION     the checkpoint; a flag beats a variable
+  ZSIC_DEVICE, ZSIC_PRECISION   where and how precisely to compute
+  ZSIC_THREADS                  threads to use
+  HF_HUB_CACHE, HF_HOME         where checkpoints are kept
+  HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
+  HF_HUB_OFFLINE                1 asks nothing of the network
+  HF_ENDPOINT                   a mirror in place of the hub
+  HTTPS_PROXY, NO_PROXY         the proxy, and hosts reached without it
+  SSL_CERT_FILE                 certificates to trust in place of the built-in ones
+  NO_COLOR                      no colour
+  CUDA_VISIBLE_DEVICES          which GPUs CUDA shows";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    every image scored, or the reader of the pipe went away
+  1    finished, some image failed
+  2    wrong usage
+  3    could not start or had to stop early
+  130  interrupted (Ctrl-C)
+  143  terminated";
+
 /// Classify images against any labels, with no training
 #[derive(Debug, Parser)]
 #[command(name = "zsic", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "\
-Examples:
-  zsic classify owl.jpg --labels fox,bear,owl
-  zsic classify photos/ -l cat,dog --format csv -o scores.csv
-  zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'
-
-Exit status:
-  0 every image scored, 1 some image failed, 2 wrong usage, 3 could not start or had to stop early")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{EXIT_STATUS}"))]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -180,8 +203,9 @@ impl Labels {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
-    /// A checkpoint: a name on the Hugging Face hub, fetched once, or a directory with config.json
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR", default_value = super::model::DEFAULT)]
+    /// A checkpoint: a name on the Hugging Face hub, fetched once; a directory with config.json; or demo, which is built
+    /// in and knows drawings
+    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo", default_value = super::model::DEFAULT)]
     pub model: OsString,
     #[command(flatten)]
     pub hub: Hub,

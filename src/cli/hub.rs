@@ -139,7 +139,8 @@ pub fn explain(e: &HubError, name: &str, cache: &Path) -> anyhow::Error {
 /// How to do without a network.
 fn elsewhere(name: &str, cache: &Path) -> String {
     let demo = model::without_network(name);
-    let demo = demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
+    let demo =
+        demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
     format!(
         "run `zsic models pull {name}` where there is a network and copy models--{} into {}, or give --model a local \
          directory{demo}",
