@@ -27,7 +27,7 @@ SIDE, FINE, MARGIN = 96, 192, 6
 
 
 def rasterise(svg: str, side: int) -> Image.Image:
-    """An SVG as RGBA, its longer side `side` pixels."""
+    """An SVG as RGBA, `side` pixels wide."""
     import resvg_py
 
     return Image.open(BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=side)))).convert("RGBA")

@@ -195,8 +195,8 @@ def report(clip: model.Clip, data: Data, tokens: Tokenizer) -> str:
     trained = np.flatnonzero(~data.held_out & plain)[::4]
     parts = [f"trained {accuracy(clip, data, tokens, trained, 1):.3f}"]
     if data.held_out.any():
-        about_colour = np.flatnonzero(data.held_out & plain)
-        parts.append(f"held out {accuracy(clip, data, tokens, about_colour, None):.3f}")
+        shown = np.flatnonzero(data.held_out & plain)
+        parts.append(f"held out {accuracy(clip, data, tokens, shown, None):.3f}")
     return " ".join(parts)
 
 
