@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Read, decode and preprocess on two threads, at most sixteen images ahead.
     let preprocessor = checkpoint.preprocessor().clone();
-    let walk = Walk::new([Input::from_arg(folder)].into_iter(), false, Arc::default());
+    let walk = Walk::new([Ok(Input::from_arg(folder))].into_iter(), false, Arc::default());
     let pixels = Ordered::map(walk, 2, 16, move |entry| {
         let input = entry.map_err(|(_, error)| error)?;
         let image = source::decode(&source::read(&input)?, source::MAX_PIXELS).map_err(|e| e.named(input.name()))?;

@@ -119,7 +119,7 @@ impl Classifier {
     /// RGB -> the pixels that the model takes.
     ///
     /// # Errors
-    /// Never for an image with pixels; see [`crate::Preprocessor::run`].
+    /// For an image without pixels, or too long to be resized; see [`crate::Preprocessor::run`].
     pub fn preprocess(&self, image: &RgbImage) -> Result<Pixels> {
         self.images.preprocess(image)
     }

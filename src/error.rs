@@ -1,5 +1,6 @@
 //! What can go wrong in the library, outside single images (see [`crate::source::ImageError`]).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::source::ImageError;
@@ -44,7 +45,7 @@ pub enum Error {
         what: String,
     },
     /// The pixels do not have the size that the model takes.
-    #[error("the preprocessor gives {got} pixels and the model takes {want}")]
+    #[error("the checkpoint's image processor gives {got} pixels and its config.json asks for {want}")]
     PixelSize {
         /// Width x height as given.
         got: String,
@@ -57,6 +58,14 @@ pub enum Error {
     /// Tensor arithmetic failed.
     #[error("tensor arithmetic failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What the operating system says, as the end of a line of ours: in lower case and without its number.
+pub fn os_reason(e: &io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl Error {

@@ -8,6 +8,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     cli::fatal::hide_panics();
+    cli::settings::forget_empty_variables();
     let args = cli::args::Cli::parse();
     cli::fatal::run(&args.common, || cli::run(&args))
 }

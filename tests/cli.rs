@@ -194,6 +194,92 @@ fn a_list_of_files_is_read() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_to_its_end_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output =
+        run(&mut classify(&["-l", LABELS, &image("wide.png"), "--files-from", &dir.path().display().to_string()]));
+    assert_eq!((output.status.code(), lines(&output).len()), (Some(3), 1), "{}", err(&output));
+    assert!(err(&output).contains("the list cannot be read to its end: is a directory"), "{}", err(&output));
+}
+
+#[test]
+fn standard_input_is_one_thing_only() {
+    let mut child = classify(&["-l", LABELS, "--files-from", "-"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let list = format!("{0}\n-\n{0}\n", image("wide.png"));
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let records = lines(&output);
+    assert_eq!((output.status.code(), records.len()), (Some(1), 3));
+    assert!(records[1]["error"]["message"].as_str().unwrap().contains("standard input is the list"));
+    assert_eq!(run(&mut classify(&["-l", LABELS, "-", "-"])).status.code(), Some(2));
+}
+
+#[test]
+fn a_pipe_is_read_once_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    Command::new("mkfifo").arg(&pipe).status().unwrap();
+    for _ in 0..10 {
+        let bytes = fs::read(image("wide.png")).unwrap();
+        let path = pipe.clone();
+        let writer = std::thread::spawn(move || fs::write(path, bytes).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(20)); // so that the writer is there, or nearly
+        let output = run(classify(&["-l", LABELS]).arg(&pipe));
+        if output.status.code() == Some(1) {
+            assert!(out(&output).contains("nobody writes to")); // the writer was late
+            fs::read(&pipe).unwrap();
+        }
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_image_is_told_by_its_first_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    let file = fs::File::create(&path).unwrap();
+    (&file).write_all(b"\0\0\0\x18ftypmp42").unwrap();
+    file.set_len(8 << 30).unwrap(); // would be refused as too large if it were read
+    let output = run(classify(&["-l", LABELS]).arg(&path));
+    assert_eq!(lines(&output)[0]["error"]["kind"], "format");
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_are_not_set() {
+    let mut command = classify(&["-l", LABELS, &image("wide.png")]);
+    for variable in ["ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS"] {
+        command.env(variable, "");
+    }
+    assert_eq!(run(&mut command).status.code(), Some(0));
+}
+
+#[test]
+fn a_flag_beats_a_variable() {
+    let mut command = zsic(&["classify", "-l", LABELS, &image("wide.png"), "-v", "-j", "1"]);
+    let output = run(command.env("ZSIC_MODEL", model("gelu")).env("ZSIC_THREADS", "2"));
+    assert!(err(&output).contains("gelu on cpu, 1 thread"), "{}", err(&output));
+}
+
+#[test]
+fn quiet_is_quiet_and_the_rest_is_told() {
+    let inputs = [image("wide.png"), "missing.png".to_owned()];
+    let told = |flags: &[&str]| err(&run(classify(&["-l", LABELS]).args(flags).args(&inputs))).to_owned();
+    assert_eq!(told(&["-q"]), "");
+    assert_eq!(told(&[]), "warning: 1 of 2 images failed\n");
+    assert!(told(&["-v"]).contains("on cpu") && told(&["-vv"]).contains("cat: This is a photo of cat."));
+}
+
+#[test]
+fn a_stderr_that_cannot_be_written_changes_nothing() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = run(classify(&["-l", LABELS, "missing.png", &image("wide.png")]).stderr(full()));
+    assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 2));
+    let output = run(zsic(&["classify", "-m", "/nope", "-l", "a", &image("wide.png")]).stderr(full()));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
 fn a_line_comes_out_before_the_next_goes_in() {
     let mut child = classify(&["-l", LABELS, "--files-from", "-"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -290,6 +376,13 @@ fn wrong_usage_says_what_and_exits_2() {
         (&[&picture, "--lables", "a,b"], "--labels"),
         (&[&picture, "-l", "a", "--labels-file", &twice], "cannot be used with"),
         (&[&picture, "-l", "a,b", "-j", "0"], "--threads"),
+        (&[&picture, "-l", "a,b", "-j", "100000"], "--threads"),
+        (&[&picture, "-l", "a,b", "--device", "tpu"], "a device is auto, cpu, cuda, cuda:N or metal"),
+        (&[&picture, "-l", "a,b", "--min-score", "nan"], "a number from 0 to 1"),
+        (&[&picture, "--labels-file", "/no/such/file"], "/no/such/file: cannot be read: no such file"),
+        (&[&picture, "-l", "a", "--files-from", "/no/such/file"], "/no/such/file: the list cannot be opened"),
+        (&["", "-l", "a"], "an input is empty"),
+        (&[&picture, "-l", "a", "-o", "x.parquet"], "not written as parquet"),
     ] {
         let output = run(&mut classify(args));
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
@@ -329,18 +422,6 @@ fn what_cannot_start_says_why_and_exits_3() {
 }
 
 #[test]
-fn an_output_file_appears_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("scores.csv");
-    let output = run(&mut classify(&["-l", LABELS, &image("wide.png"), "-o", &path.display().to_string()]));
-    assert_eq!((output.status.code(), out(&output)), (Some(0), ""));
-    assert!(fs::read_to_string(&path).unwrap().starts_with("image,label,score,error\n"));
-    assert!(!dir.path().join("scores.csv.partial").exists());
-    let output = run(&mut classify(&["-l", LABELS, &image("wide.png"), "-o", "/dev/stdout"]));
-    assert_eq!(lines(&output).len(), 1);
-}
-
-#[test]
 fn a_closed_pipe_is_success() {
     let many = vec![image("wide.png"); 3000];
     let mut child = classify(&["-l", LABELS]);
@@ -349,26 +430,6 @@ fn a_closed_pipe_is_success() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap(); // and close
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
-}
-
-#[test]
-fn signals_end_the_run_between_lines() {
-    for (signal, status) in [("INT", 130), ("TERM", 143)] {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.jsonl");
-        let mut child = classify(&["-l", LABELS, "--files-from", "-", "-o", &path.display().to_string()]);
-        let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        writeln!(stdin, "{}", image("wide.png")).unwrap();
-        let partial = dir.path().join("out.jsonl.partial");
-        let written = || fs::read_to_string(&partial).is_ok_and(|text| text.ends_with('\n'));
-        while !written() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(status));
-        assert!(written() && !path.exists(), "the partial stays");
-    }
 }
 
 #[test]

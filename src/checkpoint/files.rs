@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::error::os_reason;
 use crate::{Error, Result};
 
 /// The files of one checkpoint, by name.
@@ -88,7 +89,7 @@ impl Files {
         let reason = match e.kind() {
             io::ErrorKind::NotFound => "the checkpoint has no such file".to_owned(),
             io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
-            _ => format!("cannot be read: {e}"),
+            _ => format!("cannot be read: {}", os_reason(e)),
         };
         Error::checkpoint(self.path(name), reason)
     }

@@ -1,5 +1,6 @@
 //! A checkpoint's files, in the Hub's layout: which there are and what they say. It loads no weight and runs no model.
 
+mod demo;
 mod files;
 mod pickle;
 mod safetensors;
@@ -39,6 +40,15 @@ impl Checkpoint {
             return Err(Error::checkpoint(dir, "is not a directory"));
         }
         Self::from_files(Files::directory(dir))
+    }
+
+    /// Opens the built-in checkpoint, which knows pictograms; see `models/demo/README.md`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] in a build without the feature `demo`.
+    pub fn demo() -> Result<Self> {
+        let missing = || Error::Device("this build has no demo model; build it with --features demo".to_owned());
+        Self::from_files(demo::FILES.ok_or_else(missing)?)
     }
 
     fn from_files(files: Files) -> Result<Self> {

@@ -5,6 +5,7 @@
 //! so that neither sharing nor nesting in a hostile file can cost more memory than the file has opcodes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 
@@ -25,7 +26,7 @@ pub(super) struct View {
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
     /// The entry's name below `data/`.
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
     pub(super) dtype: Dtype,
     /// Values.
     pub(super) length: u64,
@@ -33,8 +34,11 @@ pub(super) struct Storage {
 
 /// The tensors of a pickled state dict, by name.
 pub(super) fn state_dict(pickle: &[u8]) -> Outcome<Vec<(String, View)>> {
-    Ok(Machine::run(pickle)?.state_dict()?.map(|(name, view)| (name.clone(), view.clone())).collect())
+    Ok(Machine::run(pickle)?.state_dict()?.map(|(name, view)| (name.to_owned(), view.clone())).collect())
 }
+
+/// The most dimensions of a tensor; copies of a longer shape could outgrow memory.
+const MAX_DIMENSIONS: usize = 16;
 
 type Id = u32;
 
@@ -43,7 +47,7 @@ type Id = u32;
 enum Value {
     Nothing,
     Int(i64),
-    Text(String),
+    Text(Arc<str>),
     Tuple(Vec<Id>),
     List,
     Dict(Vec<(Id, Id)>),
@@ -132,11 +136,11 @@ fn literal(op: u8, code: &mut Code) -> Outcome<Option<Value>> {
         }
         b'X' => {
             let length = code.number(4)?; // BINUNICODE
-            Value::Text(code.text(length)?)
+            Value::Text(code.text(length)?.into())
         }
         0x8c => {
             let length = code.number(1)?; // SHORT_BINUNICODE
-            Value::Text(code.text(length)?)
+            Value::Text(code.text(length)?.into())
         }
         b'c' => Value::Global(global(code.line()?, code.line()?)?), // GLOBAL
         b')' => Value::Tuple(Vec::new()),                           // EMPTY_TUPLE
@@ -266,7 +270,11 @@ impl Machine {
     }
 
     fn sizes(&self, id: Id) -> Outcome<Vec<usize>> {
-        self.items(id)?.iter().map(|&n| Ok(self.size(n)? as usize)).collect()
+        let items = self.items(id)?;
+        if items.len() > MAX_DIMENSIONS {
+            return Err(format!("its pickle has a tensor of {} dimensions", items.len()));
+        }
+        items.iter().map(|&n| Ok(self.size(n)? as usize)).collect()
     }
 
     /// `('storage', StorageClass, key, device, length)` -> a storage.
@@ -277,7 +285,7 @@ impl Machine {
         let (Value::Global(Global::Storage(dtype)), Value::Text(key)) = (self.value(class), self.value(key)) else {
             return Err(unknown());
         };
-        let storage = Value::Storage(Storage { key: key.clone(), dtype: *dtype, length: self.size(length)? });
+        let storage = Value::Storage(Storage { key: Arc::clone(key), dtype: *dtype, length: self.size(length)? });
         self.push(storage);
         Ok(())
     }
@@ -305,12 +313,12 @@ impl Machine {
     }
 
     /// The tensors of the dict on top of the stack.
-    fn state_dict(&self) -> Outcome<impl Iterator<Item = (&String, &View)>> {
+    fn state_dict(&self) -> Outcome<impl Iterator<Item = (&str, &View)>> {
         let Value::Dict(dict) = self.value(self.top()?) else {
             return Err("its pickle holds no dict of weights".to_owned());
         };
         Ok(dict.iter().filter_map(|&(name, tensor)| match (self.value(name), self.value(tensor)) {
-            (Value::Text(name), Value::Tensor(tensor)) => Some((name, tensor)),
+            (Value::Text(name), Value::Tensor(tensor)) => Some((&**name, tensor)),
             _ => None,
         }))
     }
@@ -335,6 +343,18 @@ mod tests {
         }
         pickle.push(b'.');
         assert!(Machine::run(&pickle).is_ok_and(|m| m.arena.len() < 100));
+    }
+
+    #[test]
+    fn a_long_shape_is_refused_before_it_is_copied() {
+        let mut pickle =
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+                .to_vec();
+        pickle.extend(b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00("); // storage, offset, then the shape
+        pickle.extend([b'K', 1].repeat(1000));
+        pickle.extend(b"tq\x01h\x01tR.");
+        let error = Machine::run(&pickle).err().unwrap();
+        assert!(error.contains("1000 dimensions"), "{error}");
     }
 
     #[test]

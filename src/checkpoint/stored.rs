@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 
 use super::files::WeightFile;
+use crate::error::os_reason;
 
 /// Values read by one thread at a time.
 const CHUNK: usize = 1 << 18;
@@ -39,7 +40,7 @@ impl Stored {
             Dtype::F16 | Dtype::BF16 => 2,
             other => return Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
         };
-        let torn = |e: std::io::Error| format!("cannot be read: {e}");
+        let torn = |e: std::io::Error| format!("cannot be read: {}", os_reason(&e));
         out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(index, chunk)| {
             let at = self.offset + (index * CHUNK * size) as u64;
             if self.dtype == Dtype::F32 {

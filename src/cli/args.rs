@@ -3,7 +3,7 @@
 mod models;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -163,6 +163,20 @@ pub struct Labels {
     pub truncate: bool,
 }
 
+impl Inputs {
+    /// The files that are named, for what must not be written over.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.inputs.iter().map(Path::new).chain(self.files_from.as_deref())
+    }
+}
+
+impl Labels {
+    /// The files that are named, for what must not be written over.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.labels_file.as_deref().into_iter().chain(self.template_set.as_deref())
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
@@ -172,13 +186,13 @@ pub struct Machine {
     #[command(flatten)]
     pub hub: Hub,
     /// Where to run: auto, cpu, cuda, cuda:N or metal
-    #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
     /// The arithmetic; auto is the fastest whose scores stay within 5e-5 of exact ones
     #[arg(long, env = "ZSIC_PRECISION", value_name = "PRECISION", default_value = "auto")]
     pub precision: PrecisionArg,
     /// Threads to use [default: as many as this process may run on]
-    #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
     /// Images encoded together at most
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
@@ -220,7 +234,7 @@ pub struct Output {
     #[arg(short = 'k', long, value_name = "K")]
     pub top_k: Option<usize>,
     /// Print labels of at least this score only
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = score)]
     pub min_score: f32,
     /// Print the model's logits too
     #[arg(long)]
@@ -250,4 +264,19 @@ pub enum ActivationArg {
     Auto,
     Softmax,
     Sigmoid,
+}
+
+/// The name of a device.
+fn device(name: &str) -> Result<String, String> {
+    let index = name.strip_prefix("cuda:").filter(|index| index.parse::<u16>().is_ok());
+    match name {
+        "auto" | "cpu" | "cuda" | "metal" => Ok(name.to_owned()),
+        _ if index.is_some() => Ok(name.to_owned()),
+        _ => Err("a device is auto, cpu, cuda, cuda:N or metal".to_owned()),
+    }
+}
+
+/// A score, or a bound of one.
+fn score(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "a score is a number from 0 to 1".to_owned())
 }

@@ -1,13 +1,14 @@
 //! `zsic classify`: labels once, then image after image.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use zsic::{
     Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
 };
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
+use super::messages::{note, warn};
 use super::output::{Format, Place, Prediction, Writer};
-use super::progress::{Progress, note, warn};
+use super::progress::Progress;
 use super::stream::Stream;
 use super::{Outcome, interrupt, labels, model, settings};
 
@@ -23,6 +24,9 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
+    let place = Place::new(args.output.output.as_deref(), common);
+    let format = Format::resolve(args.output.format, &place)?;
+    let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
     let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
@@ -38,12 +42,9 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
 
     let output = &args.output;
     let names = classifier.labels().names();
-    let place = Place::new(output.output.as_deref(), common);
-    let on_terminal = place.is_terminal();
-    let format = Format::resolve(output.format, &place);
-    let mut writer = Writer::new(format, place, output.logits, names);
+    let mut writer = Writer::new(format, &place, sink, output.logits, names);
     let encode = |pixels: &[Pixels]| Ok(classifier.classify(pixels)?);
-    let outcome = images.run(common, on_terminal, batch, encode, |image, scores| {
+    let outcome = images.run(common, place.is_terminal(), batch, encode, |image, scores| {
         writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
     })?;
     writer.finish()?;
@@ -64,7 +65,7 @@ fn encode(
     }
     let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
     let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
-    let progress = many.then(|| Progress::prompts(common));
+    let progress = many.then(|| Progress::texts(common, "encoding prompts"));
     let encoded = Labels::encode(&text, labels, |done, total| {
         if let Some(progress) = &progress {
             progress.set(done, total);
@@ -80,14 +81,11 @@ fn encode(
 
 /// Says which label's prompt is too long, and what to do.
 fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
-    let Error::PromptTooLong { prompt, tokens, limit } = &e else { return e.into() };
-    let label = labels.iter().find(|l| l.prompts.contains(prompt)).map_or("", |l| l.name.as_str());
-    let shown: String = label.chars().take(60).collect();
-    let dots = if shown.len() < label.len() { "…" } else { "" };
-    anyhow!(
-        "the label `{shown}{dots}` makes a prompt of {tokens} tokens and the model reads at most {limit}; \
-         shorten it, or pass --truncate"
-    )
+    let label = match &e {
+        Error::PromptTooLong { prompt, .. } => labels.iter().find(|l| l.prompts.contains(prompt)),
+        _ => None,
+    };
+    labels::too_long("a prompt of the label", label.map_or("", |l| &l.name), e)
 }
 
 /// What the record of `scores` shows.

@@ -9,9 +9,9 @@ use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
 use super::args::{Common, Embed};
 use super::fatal::usage;
 use super::output::{Place, Sink, image_embedding, text_embedding};
-use super::progress::{Progress, warn};
+use super::progress::Progress;
 use super::stream::Stream;
-use super::{Outcome, interrupt, labels, model, settings};
+use super::{Outcome, interrupt, labels, messages, model, settings};
 
 /// Runs the command.
 ///
@@ -22,10 +22,18 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
+    let place = Place::new(args.output.as_deref(), common);
+    let mut writer = Writer::open(&place, args, common)?;
     let checkpoint = model::open(&args.machine, common)?;
     match texts {
-        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute),
-        None => embed_images(args, common, &checkpoint, &compute, threads),
+        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
+        None => {
+            let batch = usize::from(args.machine.batch_size);
+            let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+            let encoder = ImageEncoder::load(&checkpoint, &compute)?;
+            writer.set_dim(encoder.dim());
+            embed_images(&encoder, images, batch, common, place.is_terminal(), writer)
+        }
     }
 }
 
@@ -48,13 +56,15 @@ fn embed_texts(
     texts: &[String],
     checkpoint: &Checkpoint,
     compute: &Compute,
+    mut writer: Writer,
 ) -> Result<Outcome> {
     let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
-    let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>();
-    let progress = Progress::prompts(common);
-    let embeddings = encoder.embed_tokens(&tokens?, |done| progress.set(done, texts.len()))?;
+    writer.set_dim(encoder.dim());
+    let tokens = |text: &String| encoder.tokenize(text).map_err(|e| labels::too_long("the text", text, e));
+    let tokens = texts.iter().map(tokens).collect::<Result<Vec<_>>>()?;
+    let progress = Progress::texts(common, "encoding texts");
+    let embeddings = encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))?;
     drop(progress);
-    let mut writer = Writer::open(Place::new(args.output.as_deref(), common), encoder.dim());
     for (text, row) in texts.iter().zip(embeddings.rows()) {
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
@@ -69,18 +79,13 @@ fn embed_texts(
 }
 
 fn embed_images(
-    args: &Embed,
+    encoder: &ImageEncoder,
+    images: Stream,
+    batch: usize,
     common: &Common,
-    checkpoint: &Checkpoint,
-    compute: &Compute,
-    threads: usize,
+    on_terminal: bool,
+    mut writer: Writer,
 ) -> Result<Outcome> {
-    let batch = usize::from(args.machine.batch_size);
-    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
-    let encoder = ImageEncoder::load(checkpoint, compute)?;
-    let place = Place::new(args.output.as_deref(), common);
-    let on_terminal = place.is_terminal();
-    let mut writer = Writer::open(place, encoder.dim());
     let encode = |pixels: &[Pixels]| {
         let embeddings = encoder.embed(pixels)?;
         Ok(embeddings.rows().map(|row| finite(row.to_vec())).collect())
@@ -95,7 +100,7 @@ fn embed_images(
             Ok(())
         }
         (Writer::Tensor(_), Err(e)) => {
-            warn(common, format!("left out: {e}"));
+            messages::error(format!("left out: {e}"));
             Ok(())
         }
     })?;
@@ -114,12 +119,23 @@ enum Writer {
 }
 
 impl Writer {
-    fn open(place: Place, dim: usize) -> Self {
-        let is_tensor = place.ending() == Some("safetensors");
-        let sink = Sink::new(place);
-        match is_tensor {
-            true => Self::Tensor(Box::new(Tensor { sink, rows: Vec::new(), names: Vec::new(), dim })),
-            false => Self::Lines(sink),
+    /// Opens the place that the flags name, for the format that its ending promises.
+    fn open(place: &Place, args: &Embed, common: &Common) -> Result<Self> {
+        if let Some(ending @ ("json" | "csv" | "txt" | "parquet" | "npy")) = place.ending() {
+            let reason = format!("embeddings are not written as {ending}; name a .jsonl or .safetensors file");
+            return Err(usage(reason));
+        }
+        let sink = place.open(args.inputs.files().chain(args.texts_file.as_deref()), common)?;
+        Ok(match place.ending() {
+            Some("safetensors") => Self::Tensor(Box::new(Tensor { sink, rows: Vec::new(), names: Vec::new(), dim: 0 })),
+            _ => Self::Lines(sink),
+        })
+    }
+
+    /// Says how many values a row will have, if no row may ever tell.
+    fn set_dim(&mut self, dim: usize) {
+        if let Self::Tensor(tensor) = self {
+            tensor.dim = dim;
         }
     }
 

@@ -7,8 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 
+use zsic::error::os_reason;
+
 use super::Outcome;
 use super::args::Common;
+use super::messages;
 
 /// Some image failed.
 const SOME_FAILED: u8 = 1;
@@ -60,23 +63,15 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
 }
 
 fn tell(e: &Error, causes: bool) {
-    let mut line = format!("error: {e}");
+    let mut line = e.to_string();
     for cause in e.chain().skip(1) {
         match cause.downcast_ref::<io::Error>() {
-            Some(e) => line += &format!(": {}", reason(e)), // always told: it is what the user can change
+            Some(e) => line += &format!(": {}", os_reason(e)), // always told: it is what the user can change
             None if causes => line += &format!(": {cause}"),
             None => {}
         }
     }
-    anstream::eprintln!("{}", line.replace('\n', " "));
-}
-
-/// What the operating system says, as the end of a line of ours.
-fn reason(e: &io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    messages::error(line);
 }
 
 fn is_closed_pipe(e: &Error) -> bool {

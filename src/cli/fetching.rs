@@ -1,6 +1,6 @@
 //! What is shown while a checkpoint is fetched: a bar for each file on a terminal, a line for each elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zsic::net::hub::Event;
 
 use super::args::Common;
+use super::messages::printable;
 
 const STYLE: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
 
@@ -82,7 +83,8 @@ impl Drop for Fetching {
 
 /// A line on stderr that does not tear the bar.
 fn say(bar: &ProgressBar, line: &str) {
-    bar.suspend(|| anstream::eprintln!("{line}"));
+    // As in `messages`: a stderr that is gone is no reason to stop.
+    bar.suspend(|| _ = writeln!(anstream::stderr().lock(), "{}", printable(line)));
 }
 
 fn finished(name: &str, whole: u64, fetched: u64, time: Duration) -> String {

@@ -1,12 +1,14 @@
 //! Ctrl-C and SIGTERM: stop at once, but never inside a line.
 
 use std::process::exit;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 /// Held while a record is being written.
@@ -25,6 +27,8 @@ pub fn hold() -> MutexGuard<'static, ()> {
 /// # Errors
 /// If the system refuses the handler.
 pub fn install() -> Result<()> {
+    // A file that grows past the limit of the process is an error of writing, and no end without a word.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
+use zsic::error::os_reason;
 use zsic::text::{OPENAI_7, OPENAI_80};
-use zsic::{Label, Template};
+use zsic::{Error, Label, Template};
 
 use super::args::Labels;
 use super::fatal::usage;
@@ -140,9 +141,23 @@ fn check_keys(text: &str) -> Result<(), String> {
     }
 }
 
+/// Says of what a prompt or text is too long for the model, and what to do.
+pub fn too_long(what: &str, name: &str, e: Error) -> anyhow::Error {
+    const SHOWN: usize = 60;
+    let Error::PromptTooLong { tokens, limit, .. } = e else { return e.into() };
+    let mut shown: String = name.chars().take(SHOWN).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    anyhow::anyhow!(
+        "{what} `{shown}` has {tokens} tokens and the model reads at most {limit}; shorten it, or pass --truncate"
+    )
+}
+
 /// The text of a file that the user wrote, without a byte order mark.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let failed = |e| usage(format!("{}: cannot be read: {}", path.display(), os_reason(&e)));
+    let bytes = std::fs::read(path).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -9,11 +9,12 @@ mod hub;
 mod interrupt;
 mod known;
 mod labels;
+mod messages;
 mod model;
 mod models;
 mod output;
 mod progress;
-mod settings;
+pub mod settings;
 mod shell;
 mod stream;
 

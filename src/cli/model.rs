@@ -7,7 +7,7 @@ use zsic::Checkpoint;
 use zsic::net::hub as library;
 
 use super::args::{Common, Machine};
-use super::{hub, progress};
+use super::{hub, messages};
 
 /// What `--model` means where it is not given.
 pub const DEFAULT: &str = "openai/clip-vit-large-patch14";
@@ -25,6 +25,6 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
         bail!("{name}: no directory with a config.json, and no name on the hub, which is like {DEFAULT}");
     }
     let snapshot = hub::fetch(&name, &machine.hub, false, common)?;
-    progress::say(common, format_args!("{name}@{}", snapshot.commit));
+    messages::say(common, format_args!("{name}@{}", snapshot.commit));
     Ok(Checkpoint::open(snapshot.dir)?)
 }

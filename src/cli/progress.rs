@@ -1,9 +1,10 @@
 //! Progress on stderr, where someone watches and results do not scroll by on the same terminal.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::Common;
 
@@ -13,12 +14,12 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// A count of images whose number is not known before the last is found.
     pub fn images(common: &Common, results_on_terminal: bool) -> Self {
-        Self::new(common, results_on_terminal, "{spinner} {pos} images ({per_sec}) {msg}")
+        Self::new(common, results_on_terminal, "{spinner} {pos} images ({rate}/s) {msg}")
     }
 
-    /// A count of prompts, for long lists.
-    pub fn prompts(common: &Common) -> Self {
-        Self::new(common, false, "encoding labels {wide_bar} {pos}/{len} prompts, {eta} left")
+    /// A count of texts, for long lists; `what` is being done to them.
+    pub fn texts(common: &Common, what: &str) -> Self {
+        Self::new(common, false, &format!("{what} {{wide_bar}} {{pos}}/{{len}}, {{eta}} left"))
     }
 
     fn new(common: &Common, hidden: bool, style: &str) -> Self {
@@ -26,7 +27,9 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let bar = ProgressBar::no_length();
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let rate = |state: &ProgressState, out: &mut dyn Write| _ = write!(out, "{:.1}", state.per_sec());
+        bar.set_style(style.with_key("rate", rate));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
@@ -49,26 +52,5 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
-    }
-}
-
-/// Warnings and notes on stderr.
-pub fn warn(common: &Common, message: impl std::fmt::Display) {
-    if !common.quiet {
-        anstream::eprintln!("warning: {message}");
-    }
-}
-
-/// What so many `-v` add.
-pub fn note(common: &Common, level: u8, message: impl std::fmt::Display) {
-    if common.verbose >= level && !common.quiet {
-        anstream::eprintln!("{message}");
-    }
-}
-
-/// What everybody is told, but for those who asked for quiet.
-pub fn say(common: &Common, message: impl std::fmt::Display) {
-    if !common.quiet {
-        anstream::eprintln!("{message}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the machine's flags mean: threads and device.
 
+use std::ffi::OsStr;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
@@ -7,6 +8,20 @@ use anyhow::{Context, Result};
 use zsic::{Compute, Precision};
 
 use super::args::{Machine, PrecisionArg};
+
+/// Takes variables of ours that are set to nothing for ones that are not set, as tools that compose environments write
+/// them. To be called first of all.
+pub fn forget_empty_variables() {
+    let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"ZSIC_");
+    let empty: Vec<_> = std::env::vars_os().filter(|(name, value)| ours(name) && value.is_empty()).collect();
+    for (name, _) in empty {
+        #[allow(unsafe_code)]
+        // SAFETY: no other thread runs yet.
+        unsafe {
+            std::env::remove_var(name);
+        }
+    }
+}
 
 /// The threads to use: as asked, else what affinity and cgroup quota leave this process.
 pub fn threads(machine: &Machine) -> usize {

@@ -5,18 +5,20 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
+use zsic::error::os_reason;
 use zsic::source::{self, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk};
 use zsic::{Error, Pixels, Preprocessor};
 
 use super::Outcome;
 use super::args::{Common, Inputs};
 use super::fatal::usage;
-use super::progress::{Progress, note, warn};
+use super::messages::{note, warn};
+use super::progress::Progress;
 
 /// One image, ready for the encoder, or why it is not.
 struct Item {
@@ -28,6 +30,7 @@ struct Item {
 pub struct Stream {
     items: Ordered<Item>,
     skipped: Arc<AtomicU64>,
+    list_failure: Arc<Mutex<Option<anyhow::Error>>>,
 }
 
 impl Stream {
@@ -37,7 +40,8 @@ impl Stream {
     /// A usage error if no input is named; otherwise if the list of inputs cannot be opened.
     pub fn start(args: &Inputs, preprocessor: Preprocessor, threads: usize, batch: usize) -> Result<Self> {
         let skipped = Arc::new(AtomicU64::new(0));
-        let entries = Walk::new(inputs(args)?, args.follow, Arc::clone(&skipped));
+        let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
+        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
         let max_pixels = args.max_pixels;
         let work = move |entry: Entry| match entry {
             Err((name, error)) => Item { name, pixels: Err(error) },
@@ -49,7 +53,7 @@ impl Stream {
                 Item { pixels: pixels.map(Some).map_err(|e| e.named(&name)), name }
             }
         };
-        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped })
+        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped, list_failure })
     }
 
     /// The next images: one that is waited for and those behind it that are ready, at most `limit`. None at the end.
@@ -95,10 +99,14 @@ impl Stream {
             1 => warn(common, "skipped 1 file that is no image"),
             n => warn(common, format!("skipped {n} files that are no images")),
         }
+        if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(e);
+        }
         if total == 0 {
             anyhow::bail!("no image among the inputs");
         }
-        note(common, 1, format!("{total} images in {:.2?}", start.elapsed()));
+        let images = if total == 1 { "image" } else { "images" };
+        note(common, 1, format!("{total} {images} in {:.2?}", start.elapsed()));
         if failed > 0 {
             warn(common, format!("{failed} of {total} images failed"));
             return Ok(Outcome::SomeFailed);
@@ -122,32 +130,64 @@ fn prepare(input: &Input, preprocessor: &Preprocessor, max_pixels: u64) -> Resul
     })
 }
 
-/// The inputs named on the command line, then those of the list.
-fn inputs(args: &Inputs) -> Result<Box<dyn Iterator<Item = Input> + Send>> {
+/// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in
+/// `failure`.
+fn inputs(
+    args: &Inputs,
+    failure: &Arc<Mutex<Option<anyhow::Error>>>,
+) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
+    let stdins = args.inputs.iter().filter(|input| *input == "-").count();
     if args.inputs.is_empty() && args.files_from.is_none() {
         return Err(usage("no input; name images or folders, or `-` for an image on standard input"));
     }
-    let named = args.inputs.clone().into_iter().map(Input::from_arg);
+    if args.inputs.iter().any(|input| input.is_empty()) {
+        return Err(usage("an input is empty; look for a variable that is not set"));
+    }
+    if stdins > 1 {
+        return Err(usage("standard input holds one image, and `-` is given twice"));
+    }
+    let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
     let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
-    if list == Path::new("-") && args.inputs.iter().any(|i| i == "-") {
+    if list == Path::new("-") && stdins > 0 {
         return Err(usage("standard input cannot be both an image and the list of images"));
     }
-    Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' })?)))
+    Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
 }
 
 /// The inputs in a list, read as they are needed.
-fn read_list(path: &Path, separator: u8) -> Result<impl Iterator<Item = Input> + Send + use<>> {
-    let reader: Box<dyn Read + Send> = if path == Path::new("-") {
+fn read_list(
+    path: &Path,
+    separator: u8,
+    failure: Arc<Mutex<Option<anyhow::Error>>>,
+) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
+    let is_stdin = path == Path::new("-");
+    let reader: Box<dyn Read + Send> = if is_stdin {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(path).with_context(|| format!("{}: the list cannot be opened", path.display()))?)
+        let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
+        Box::new(std::fs::File::open(path).map_err(failed)?)
     };
-    let lines = BufReader::new(reader).split(separator).map_while(Result::ok);
+    let name = path.display().to_string();
+    let lines = BufReader::new(reader).split(separator).map_while(move |line| {
+        let told = |e: std::io::Error| {
+            let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+        };
+        line.map_err(told).ok()
+    });
     let names = lines.map(move |mut line| {
         if separator == b'\n' && line.ends_with(b"\r") {
             line.pop();
         }
         line
     });
-    Ok(names.filter(|name| !name.is_empty()).map(|name| Input::from_arg(OsString::from_vec(name))))
+    let entry = move |name| match Input::from_arg(OsString::from_vec(name)) {
+        input @ Input::Stdin if is_stdin => {
+            let reason =
+                ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
+            Err((input.name(), reason.named(input.name())))
+        }
+        input => Ok(input),
+    };
+    Ok(names.filter(|name| !name.is_empty()).map(entry))
 }

@@ -56,7 +56,7 @@ impl ImageEncoder {
     /// RGB -> the pixels that the tower takes.
     ///
     /// # Errors
-    /// Never for an image with pixels; see [`Preprocessor::run`].
+    /// For an image without pixels, or too long to be resized; see [`Preprocessor::run`].
     pub fn preprocess(&self, image: &RgbImage) -> Result<Pixels> {
         self.preprocessor.run(image)
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::error::os_reason;
+
 /// The kind of failure, as written in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,12 +75,18 @@ impl ImageError {
         Self::new(ErrorKind::Decode, format!("the {format} data ends early"))
     }
 
+    /// There is not enough memory for the image.
+    pub(crate) fn no_memory() -> Self {
+        Self::new(ErrorKind::TooLarge, "does not fit in the memory that is left")
+    }
+
     /// Opening or reading a file failed.
     pub(crate) fn from_io(e: &io::Error) -> Self {
         match e.kind() {
             io::ErrorKind::NotFound => Self::new(ErrorKind::NotFound, "no such file"),
+            io::ErrorKind::OutOfMemory => Self::no_memory(),
             io::ErrorKind::PermissionDenied => Self::new(ErrorKind::Permission, "no permission to read it"),
-            _ => Self::new(ErrorKind::Read, format!("cannot be read: {e}")),
+            _ => Self::new(ErrorKind::Read, format!("cannot be read: {}", os_reason(e))),
         }
     }
 }

@@ -81,8 +81,8 @@ pub struct Walk<I> {
     skipped: Arc<AtomicU64>,
 }
 
-impl<I: Iterator<Item = Input>> Walk<I> {
-    /// A walk over `inputs`; `skipped` counts the files in folders that are no images.
+impl<I: Iterator<Item = Entry>> Walk<I> {
+    /// A walk over `inputs`, those that failed among them; `skipped` counts the files in folders that are no images.
     pub fn new(inputs: I, follow: bool, skipped: Arc<AtomicU64>) -> Self {
         Self { inputs, follow, folder: None, skipped }
     }
@@ -96,7 +96,7 @@ impl<I: Iterator<Item = Input>> Walk<I> {
                     return None;
                 }
                 Some(Ok(entry)) => entry,
-                Some(Err(e)) if e.loop_ancestor().is_some() => continue,
+                Some(Err(e)) if e.loop_ancestor().is_some() || is_hidden_below(&e) => continue,
                 Some(Err(e)) => match self.unreadable(&e) {
                     Some(failure) => return Some(failure),
                     None => continue,
@@ -163,7 +163,7 @@ impl<I: Iterator<Item = Input>> Walk<I> {
     }
 }
 
-impl<I: Iterator<Item = Input>> Iterator for Walk<I> {
+impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
@@ -172,11 +172,17 @@ impl<I: Iterator<Item = Input>> Iterator for Walk<I> {
                 return Some(entry);
             }
             match self.inputs.next()? {
-                Input::Path(path) if path.is_dir() => self.folder = Some(walk_folder(&path, self.follow)),
-                input => return Some(Ok(input)),
+                Ok(Input::Path(path)) if path.is_dir() => self.folder = Some(walk_folder(&path, self.follow)),
+                entry => return Some(entry),
             }
         }
     }
+}
+
+/// True for what failed on a hidden entry of a folder, which is skipped like any other.
+fn is_hidden_below(e: &walkdir::Error) -> bool {
+    let name = e.path().and_then(Path::file_name);
+    e.depth() > 0 && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
 }
 
 fn walk_folder(path: &Path, follow: bool) -> walkdir::IntoIter {

@@ -46,7 +46,10 @@ pub struct Expected {
 
 impl Expected {
     pub fn of(checkpoint: &str) -> Self {
-        let dir = fixtures("checkpoints").join(checkpoint);
+        Self::in_dir(&fixtures("checkpoints").join(checkpoint))
+    }
+
+    pub fn in_dir(dir: &Path) -> Self {
         Self { json: json(&dir.join("expected.json")), tensors: fs::read(dir.join("expected.safetensors")).unwrap() }
     }
 

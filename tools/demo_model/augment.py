@@ -50,13 +50,13 @@ def coloured(raw: Tensor, mono: Tensor, chance: Chance) -> Tensor:
 
 def placed(raw: Tensor, flip: Tensor, size: int, chance: Chance) -> Tensor:
     """Each drawing at some size and place of the frame, turned a little, and mirrored where `flip` allows it."""
-    scale = chance.between(0.5, 1.12)
-    scale = torch.where(chance.often(0.5), chance.between(0.7, 1.0), scale)
-    angle = chance.normal() * 0.14
-    angle = torch.where(chance.often(0.15), chance.normal() * 0.4, angle)
-    stretch, shear = chance.between(0.88, 1.14), chance.normal() * 0.06
+    scale = chance.between(0.55, 1.12)
+    scale = torch.where(chance.often(0.6), chance.between(0.72, 0.98), scale)
+    angle = chance.normal() * 0.1
+    angle = torch.where(chance.often(0.1), chance.normal() * 0.35, angle)
+    stretch, shear = chance.between(0.88, 1.14), chance.normal() * 0.05
     mirror = torch.where(chance.often(0.5) & flip, -1.0, 1.0)
-    room = (1 - scale).clamp(min=0) + 0.08
+    room = 0.7 * (1 - scale).clamp(min=0) + 0.04
     move = chance.between(-1, 1, 2) * room[:, None]
     cos, sin = angle.cos(), angle.sin()
     rows = torch.stack(
@@ -75,8 +75,8 @@ def placed(raw: Tensor, flip: Tensor, size: int, chance: Chance) -> Tensor:
 def recoloured(drawing: Tensor, chance: Chance) -> Tensor:
     """Other hues, saturation, contrast and brightness of what is drawn."""
     batch = len(drawing)
-    hue = chance.normal() * 0.18
-    hue = torch.where(chance.often(0.12), chance.between(-3.1, 3.1), hue)
+    hue = chance.normal() * 0.13
+    hue = torch.where(chance.often(0.07), chance.between(-3.1, 3.1), hue)
     saturation = chance.between(0.5, 1.5)
     saturation = torch.where(chance.often(0.08), torch.zeros(batch), saturation)
     third, root = 1 / 3, 3**-0.5
@@ -111,13 +111,14 @@ def backgrounds(size: int, chance: Chance) -> Tensor:
     rough = F.interpolate(torch.rand(batch, 3, 4, 4, generator=chance.generator), size=(size, size), mode="bilinear")
     fine = F.interpolate(torch.rand(batch, 3, 16, 16, generator=chance.generator), size=(size, size), mode="bilinear")
     made = torch.where(photo.view(-1, 1, 1, 1), 0.7 * rough + 0.3 * fine, made)
-    made = torch.where((kind < 0.55).view(-1, 1, 1, 1), one.expand_as(made), made)
-    return torch.where((kind < 0.32).view(-1, 1, 1, 1), torch.ones(()), made)
+    made = torch.where((kind < 0.6).view(-1, 1, 1, 1), one.expand_as(made), made)
+    return torch.where((kind < 0.36).view(-1, 1, 1, 1), torch.ones(()), made)
 
 
 def spoilt(image: Tensor, chance: Chance) -> Tensor:
     """Some pictures blurred, noisy, grey, of other contrast, or JPEGs of low quality."""
-    soft = F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    pairs = image + image.roll(1, 2)
+    soft = (pairs + pairs.roll(1, 3)) / 4
     amount = chance.between(-0.5, 1) * chance.often(0.5)
     image = image + (soft - image) * amount.view(-1, 1, 1, 1)
     noisy = chance.often(0.15)

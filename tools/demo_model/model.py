@@ -11,7 +11,7 @@ from torch import Tensor, nn
 VOCABULARY = 2048
 TEXT = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 2}
 VISION = {"hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 5, "num_attention_heads": 3}
-IMAGE_SIZE, PATCH_SIZE, PROJECTION = 64, 8, 128
+IMAGE_SIZE, PATCH_SIZE, PROJECTION = 60, 10, 128
 
 
 def config() -> dict:
@@ -151,11 +151,31 @@ class TextTower(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Small normal weights, zero biases; all positions nearly alike, as unseen ones should not stand out."""
+    """Small normal weights, zero biases."""
     if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d)):
         nn.init.normal_(module.weight, std=0.02 if isinstance(module, nn.Embedding) else module.weight[0].numel() ** -0.5)
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
+
+
+def grid_positions(side: int, width: int) -> Tensor:
+    """Sines and cosines of row and column for a grid of patches, so that neighbours are alike from the beginning."""
+    rates = 100.0 ** -(torch.arange(width // 4) / (width // 4))
+    waves = [torch.outer(torch.arange(side), rates).sin(), torch.outer(torch.arange(side), rates).cos()]
+    line = torch.cat(waves, 1)
+    rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
+    return torch.cat([rows, columns], 2).flatten(0, 1)
+
+
+@torch.no_grad()
+def start_patches(embeddings: VisionEmbeddings, patches: Tensor) -> None:
+    """Makes the patch embedding's outputs about equally strong and uncorrelated on sample patches [N, 3 * P * P]."""
+    width = VISION["hidden_size"]
+    values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    values, vectors = values[-width:], vectors[:, -width:]
+    scaled = vectors / (values + 0.1 * values.mean()).sqrt()
+    mixing, _ = torch.linalg.qr(torch.randn(width, width))
+    embeddings.patch_embedding.weight.copy_((scaled @ mixing).T.view_as(embeddings.patch_embedding.weight))
 
 
 class Clip(nn.Module):
@@ -167,10 +187,14 @@ class Clip(nn.Module):
         self.visual_projection = nn.Linear(VISION["hidden_size"], PROJECTION, bias=False)
         self.text_projection = nn.Linear(TEXT["hidden_size"], PROJECTION, bias=False)
         self.apply(initialise)
+        positions = self.vision_model.embeddings.position_embedding.weight
+        positions.data[1:] = 0.5 * grid_positions(IMAGE_SIZE // PATCH_SIZE, VISION["hidden_size"])
         depth = VISION["num_hidden_layers"]
         for block in [*self.vision_model.encoder.layers, *self.text_model.encoder.layers]:
             for last in (block.self_attn.out_proj, block.mlp.fc2):
                 last.weight.data *= (2 * depth) ** -0.5
+        for block in self.vision_model.encoder.layers:  # at first, look at what is alike and near
+            block.self_attn.k_proj.weight.data.copy_(block.self_attn.q_proj.weight.data)
         self.logit_scale = nn.Parameter(torch.tensor(2.6592))
 
 

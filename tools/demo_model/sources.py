@@ -45,7 +45,7 @@ TRAINING = {
     ),
     "noto-mono": Design("@fontsource/noto-emoji", "5.3.2", "mono", "OFL-1.1", "Noto Emoji, Google"),
 }
-HELD_OUT = Design("@iconify-json/openmoji", "1.2.23", "colour", "CC-BY-SA-4.0", "OpenMoji, HfG Schwäbisch Gmünd")
+HELD_OUT = Design("@iconify-json/openmoji", "1.2.29", "colour", "CC-BY-SA-4.0", "OpenMoji, HfG Schwäbisch Gmünd")
 NAMES = Design("emojibase-data", "17.0.0", "names", "MIT and Unicode-3.0", "Unicode CLDR, Miles Johnson")
 
 

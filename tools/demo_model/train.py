@@ -30,12 +30,13 @@ import captions
 import model
 import sources
 
-SEED, BATCH, WORKERS = 7, 192, 2
-RATE, WARMUP, WEIGHT_DECAY = 1.5e-3, 200, 0.05
+SEED, BATCH, WORKERS = 7, 128, 2
+RATE, WARMUP, WEIGHT_DECAY = 2e-3, 60, 0.05
+MUON_RATE = 2.5  # times RATE
 COOLING = 0.35  # the last part of the steps, over which the rate falls to zero
-WHOLE = 0.12  # the last part of the steps, which see whole pictures
-KEPT = 28  # patches of a picture that the other steps see
-CLASSIFIER = 0.5  # the helping loss's weight
+WHOLE = 0.08  # the last part of the steps, which see whole pictures
+KEPT = 16  # patches of a picture that the other steps see
+CLASSIFIER = 1.0  # the helping loss's weight
 
 GROUPS = {
     "animals-nature": 1.5, "food-drink": 1.3, "travel-places": 1.2, "activities": 1.2, "objects": 1.0,
@@ -147,7 +148,7 @@ def losses(clip: model.Clip, head: nn.Linear, data: Data, parts: tuple) -> tuple
     logits = logits.masked_fill(also & ~torch.eye(len(ids), dtype=torch.bool), -1e4)
     own = torch.arange(len(ids))
     contrast = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-    return contrast, F.cross_entropy(guesses, emoji, label_smoothing=0.1)
+    return contrast, F.cross_entropy(guesses, emoji, label_smoothing=0.05)
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -156,11 +157,16 @@ def rate_at(step: int, steps: int) -> float:
     return RATE * min(1.0, (step + 1) / WARMUP, left)
 
 
-def optimiser(clip: model.Clip, head: nn.Linear) -> torch.optim.AdamW:
-    matrices = [p for p in [*clip.parameters(), *head.parameters()] if p.ndim >= 2]
-    others = [p for p in [*clip.parameters(), *head.parameters()] if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
+def optimisers(clip: model.Clip, head: nn.Linear) -> list[tuple[torch.optim.Optimizer, float]]:
+    """AdamW, and Muon for the matrices inside the blocks; each with what the learning rate is multiplied by."""
+    inside = [p for tower in (clip.vision_model, clip.text_model) for p in tower.encoder.parameters() if p.ndim == 2]
+    known = {id(p) for p in inside}
+    others = [p for p in [*clip.parameters(), *head.parameters()] if id(p) not in known]
+    decayed, free = [p for p in others if p.ndim >= 2], [p for p in others if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
+    muon = torch.optim.Muon(inside, lr=RATE, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+    return [(adam, 1.0), (muon, MUON_RATE)]
 
 
 @torch.no_grad()
@@ -213,31 +219,36 @@ class Run:
         self.clip = model.Clip()
         self.head = nn.Linear(model.VISION["hidden_size"], len(self.data.names.emoji))
         self.parameters = [*self.clip.parameters(), *self.head.parameters()]
-        self.optimiser = optimiser(self.clip, self.head)
+        self.optimisers = optimisers(self.clip, self.head)
         self.step, self.spent, self.began = 0, 0.0, time.time()
         if self.path.exists():
             self.resume()
+        else:
+            sample, *_ = batch(self.data, self.tokens, 0, KEPT)
+            model.start_patches(self.clip.vision_model.embeddings, sample.flatten(0, 1))
 
     def resume(self) -> None:
         state = torch.load(self.path, weights_only=False)
         self.clip.load_state_dict(state["clip"])
         self.head.load_state_dict(state["head"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for (optimise, _), saved in zip(self.optimisers, state["optimisers"]):
+            optimise.load_state_dict(saved)
         self.step, self.spent = state["step"], state["spent"]
 
     def seconds(self) -> float:
         return self.spent + time.time() - self.began
 
     def save(self) -> None:
-        modules = {"clip": self.clip, "head": self.head, "optimiser": self.optimiser}
-        state = {name: module.state_dict() for name, module in modules.items()}
+        state = {"clip": self.clip.state_dict(), "head": self.head.state_dict()}
+        state["optimisers"] = [optimise.state_dict() for optimise, _ in self.optimisers]
         torch.save({**state, "step": self.step, "spent": self.seconds()}, self.path.with_suffix(".new"))
         os.replace(self.path.with_suffix(".new"), self.path)
 
     def advance(self) -> str:
         """One step; what there is to say about it."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.step, self.steps)
+        for optimise, times in self.optimisers:
+            for group in optimise.param_groups:
+                group["lr"] = rate_at(self.step, self.steps) * times
         every = (model.IMAGE_SIZE // model.PATCH_SIZE) ** 2
         count = every if self.step >= (1 - WHOLE) * self.steps else KEPT
         parts = batch(self.data, self.tokens, self.step * WORKERS + self.rank, count)
@@ -245,8 +256,9 @@ class Run:
         (contrast + CLASSIFIER * helping).backward()
         average_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        for optimise, _ in self.optimisers:
+            optimise.step()
+            optimise.zero_grad()
         self.clip.logit_scale.data.clamp_(max=math.log(100))
         self.step += 1
         return f"{contrast.item():.3f} {helping.item():.3f} scale {self.clip.logit_scale.exp().item():.1f}"
@@ -261,8 +273,8 @@ def work(rank: int, args: argparse.Namespace) -> None:
     saved = time.time()
     while run.step < run.steps:
         said = run.advance()
-        if rank == 0 and run.step % 25 == 0:
-            said += " " + report(run.clip, run.data, run.tokens) if run.step % 150 == 0 else ""
+        if rank == 0 and run.step % 50 == 0:
+            said += " " + report(run.clip, run.data, run.tokens) if run.step % 300 == 0 else ""
             print(f"{run.step} {run.seconds() / 60:.1f} min {said}", flush=True)
         if rank == 0 and (time.time() - saved > 120 or run.step == run.steps):
             run.save()
@@ -273,7 +285,7 @@ def work(rank: int, args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3100)
     parser.add_argument("--hold-out", nargs="*", default=[], help="designs, by the beginning of their names")
     parser.add_argument("--run", default="run", help="folder inside WORK")
     args = parser.parse_args()

@@ -19,15 +19,21 @@ pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
     let row = |label: &str, score: String, logit: Option<f32>, error: &str| {
         let mut row = vec![image.to_owned(), label.to_owned(), score];
         if logits {
-            row.push(logit.map(|l| l.to_string()).unwrap_or_default());
+            row.push(logit.map(number).unwrap_or_default());
         }
         row.push(error.to_owned());
         row
     };
     match outcome {
-        Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, p.score.to_string(), p.logit, ""))),
+        Ok(predictions) if predictions.is_empty() => rows([row("", String::new(), None, "")]), // scored, and cut to nothing
+        Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, number(p.score), p.logit, ""))),
         Err(e) => rows([row("", String::new(), None, &e.message)]),
     }
+}
+
+/// The shortest form that reads back the same, as in JSON.
+fn number(x: f32) -> String {
+    serde_json::to_string(&x).unwrap_or_default() // a number is always written
 }
 
 fn rows<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -> Result<String> {
@@ -53,6 +59,9 @@ mod tests {
             "image,label,score,error\na.jpg,\"red, white\",0.25,\n"
         );
         assert_eq!(record("a.jpg", &outcome, true).unwrap(), "a.jpg,\"red, white\",0.25,-1.5,\n");
+        assert_eq!(record("a.jpg", &Ok(Vec::new()), false).unwrap(), "a.jpg,,,\n");
+        let tiny = Ok(vec![Prediction { label: "owl", score: 2.540_616_8e-16, logit: None }]);
+        assert_eq!(record("a.jpg", &tiny, false).unwrap(), "a.jpg,owl,2.5406168e-16,\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::Result;
 use zsic::ImageError;
 
 use super::args::FormatArg;
+use super::fatal::usage;
 pub use json::{image_embedding, text_embedding};
 pub use sink::{Place, Sink};
 
@@ -35,8 +36,11 @@ pub enum Format {
 
 impl Format {
     /// The format asked for; `auto` by the ending of `file`, else by whether people read it.
-    pub fn resolve(asked: FormatArg, place: &Place) -> Self {
-        match (asked, place.ending()) {
+    ///
+    /// # Errors
+    /// A usage error where the ending promises a format that is not written here.
+    pub fn resolve(asked: FormatArg, place: &Place) -> Result<Self> {
+        Ok(match (asked, place.ending()) {
             (FormatArg::Table, _) => Self::Table,
             (FormatArg::Jsonl, _) => Self::Jsonl,
             (FormatArg::Json, _) => Self::Json,
@@ -45,9 +49,14 @@ impl Format {
             (FormatArg::Auto, Some("json")) => Self::Json,
             (FormatArg::Auto, Some("csv")) => Self::Csv,
             (FormatArg::Auto, Some("txt")) => Self::Table,
+            (FormatArg::Auto, Some(ending @ ("parquet" | "safetensors" | "npy"))) => {
+                return Err(usage(format!(
+                    "scores are not written as {ending}; name a .jsonl, .json, .csv or .txt file"
+                )));
+            }
             (FormatArg::Auto, _) if place.is_terminal() => Self::Table,
             (FormatArg::Auto, _) => Self::Jsonl,
-        }
+        })
     }
 }
 
@@ -63,10 +72,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer whose place is opened with the first record. `labels` sets the width of tables.
-    pub fn new(format: Format, place: Place, logits: bool, labels: &[String]) -> Self {
+    /// A writer to `sink`, which is `place` opened. `labels` sets the width of tables.
+    pub fn new(format: Format, place: &Place, sink: Sink, logits: bool, labels: &[String]) -> Self {
         let table = table::Table::new(labels, logits, place.width(), place.color());
-        Self { sink: Sink::new(place), format, logits, table, records: 0, held: None }
+        Self { sink, format, logits, table, records: 0, held: None }
     }
 
     /// Writes one image's record.

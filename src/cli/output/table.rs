@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::super::messages::printable;
 use super::{Outcome, Prediction};
 
 /// The widest bar; a longer one tells no more.
@@ -81,11 +82,6 @@ fn fit(text: &str, width: usize) -> String {
     cut + &" ".repeat(missing)
 }
 
-/// Control characters in a name must not reach a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,10 +116,5 @@ owl.jpg
   bear  █████▌                   25.00 %
 ";
         assert_eq!(table.record("owl.jpg", &Ok(rows), true), expected);
-    }
-
-    #[test]
-    fn names_cannot_play_with_the_terminal() {
-        assert_eq!(printable("a\x1b[31m\nb"), "a\u{fffd}[31m\u{fffd}b");
     }
 }

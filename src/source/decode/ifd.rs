@@ -1,5 +1,7 @@
 //! The directory of tags of TIFF, which EXIF is too, read as leniently as Pillow reads it (TiffImagePlugin.py).
 
+use std::collections::HashSet;
+
 use super::cursor::Cursor;
 
 /// The first directory of a file.
@@ -48,6 +50,7 @@ impl<'a> Directory<'a> {
         let mut entries = Cursor::at(file, usize::try_from(start).ok()?);
         let count = entries.take(if big { 8 } else { 2 }).map_or(0, |n| order.number(n));
         let mut outside = 0u64;
+        let mut seen = HashSet::new();
         for _ in 0..count {
             let Some(entry) = entries.take(4 + 2 * width) else {
                 directory.complete = false;
@@ -55,7 +58,7 @@ impl<'a> Directory<'a> {
             };
             let (tag, kind) = (order.number(&entry[..2]) as u16, order.number(&entry[2..4]) as u16);
             let Some(size) = unit(kind).checked_mul(order.number(&entry[4..4 + width])) else { continue };
-            if size == 0 || directory.tags.iter().any(|t| t.0 == tag) {
+            if size == 0 || seen.contains(&tag) {
                 continue;
             }
             let mut value = &entry[4 + width..];
@@ -71,6 +74,7 @@ impl<'a> Directory<'a> {
                 };
                 value = found;
             }
+            seen.insert(tag);
             directory.tags.push((tag, kind, &value[..size as usize]));
         }
         Some(directory)

@@ -41,6 +41,9 @@ const EXTENSIONS: [&str; 39] = [
     "orf", "raf", "rw2", "pef", "srw", "rwl", "x3f", "3fr",
 ];
 
+/// Bytes that decoding takes for each pixel, at its height: samples as they are stored, and RGB.
+const BYTES_WHILE_DECODING: u64 = 7;
+
 /// True if a file's name says that it is an image.
 pub fn is_image_name(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
@@ -50,6 +53,11 @@ pub fn is_image_name(path: &Path) -> bool {
 /// True if the first bytes of a file (32 are enough) are those of an image that can be read here.
 pub fn is_image(head: &[u8]) -> bool {
     format(head).is_ok()
+}
+
+/// Whether the first bytes of a file (32 are enough) are those of an image that can be read here, or why not.
+pub(super) fn check_format(head: &[u8]) -> Outcome<()> {
+    format(head).map(drop)
 }
 
 /// Decodes an image of at most `max_pixels`.
@@ -119,7 +127,10 @@ fn check_size(width: u64, height: u64, max_pixels: u64) -> Outcome<()> {
         return Err(ImageError::empty());
     }
     match width.checked_mul(height) {
-        Some(pixels) if pixels <= max_pixels => Ok(()),
+        // Asked for and given back: the decoders' own allocations would end the program where they fail.
+        Some(pixels) if pixels <= max_pixels => Vec::<u8>::new()
+            .try_reserve_exact(pixels.saturating_mul(BYTES_WHILE_DECODING).try_into().unwrap_or(usize::MAX))
+            .map_err(|_| ImageError::no_memory()),
         _ => Err(ImageError::new(
             ErrorKind::TooLarge,
             format!("has {width}x{height} pixels, more than the {max_pixels} allowed (--max-pixels)"),

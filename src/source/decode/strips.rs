@@ -33,6 +33,11 @@ impl Packing<'_> {
 
     /// The samples of `rows` rows of `columns` pixels, each row in whole bytes.
     pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+        let row = self.row_bytes(columns);
+        let data = match self.compression {
+            1 => data.get(..row * rows).ok_or_else(early)?, // what follows is the next strip's
+            _ => data,
+        };
         let flipped: Vec<u8>;
         let data = if self.reversed && self.compression != 7 {
             flipped = data.iter().map(|byte| byte.reverse_bits()).collect();
@@ -40,10 +45,9 @@ impl Packing<'_> {
         } else {
             data
         };
-        let row = self.row_bytes(columns);
         let mut out = vec![0; row * rows];
         match self.compression {
-            1 => out.copy_from_slice(data.get(..row * rows).ok_or_else(early)?),
+            1 => out.copy_from_slice(data),
             3 | 4 => self.fax(data, columns, &mut out)?,
             5 => lzw(data, &mut out)?,
             7 => out = self.jpeg(data, columns, rows)?,

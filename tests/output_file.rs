@@ -1,0 +1,163 @@
+//! `-o`: what becomes of the file, its partial, and of files that must not be written over.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::command::{err, image, lines, model, out, run, zsic};
+
+const LABELS: &str = "cat,the cat's toy,wine glass";
+
+/// `zsic classify` with the quick-gelu checkpoint.
+fn classify(args: &[&str]) -> Command {
+    let mut command = zsic(&["classify", "-m", &model("quick-gelu"), "-l", LABELS]);
+    command.args(args);
+    command
+}
+
+/// The same with a checkpoint that is not there.
+fn without_model(args: &[&str]) -> Command {
+    let mut command = zsic(&["classify", "-m", "/nope", "-l", LABELS]);
+    command.args(args);
+    command
+}
+
+fn write_to(path: &Path) -> Output {
+    run(classify(&[&image("wide.png"), "-o"]).arg(path))
+}
+
+#[test]
+fn an_output_file_appears_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scores.csv");
+    let output = run(&mut classify(&[&image("wide.png"), "-o", &path.display().to_string()]));
+    assert_eq!((output.status.code(), out(&output)), (Some(0), ""));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("image,label,score,error\n"));
+    assert!(!dir.path().join("scores.csv.partial").exists());
+    let output = run(&mut classify(&[&image("wide.png"), "-o", "/dev/stdout"]));
+    assert_eq!(lines(&output).len(), 1);
+}
+
+#[test]
+fn signals_end_the_run_between_lines() {
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.jsonl");
+        let mut child = classify(&["--files-from", "-", "-o", &path.display().to_string()]);
+        let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{}", image("wide.png")).unwrap();
+        let partial = dir.path().join("out.jsonl.partial");
+        let written = || fs::read_to_string(&partial).is_ok_and(|text| text.ends_with('\n'));
+        while !written() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        assert!(written() && !path.exists(), "the partial stays");
+    }
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (picture, labels) = (dir.path().join("in.png"), dir.path().join("labels"));
+    fs::copy(image("wide.png"), &picture).unwrap();
+    fs::write(&labels, "a\nb\n").unwrap();
+    let output = run(classify(&[]).arg(&picture).arg("-o").arg(&picture));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("in.png: is read by this run"), "{}", err(&output));
+    let mut command = zsic(&["classify", "-m", &model("quick-gelu"), &image("wide.png")]);
+    let output = run(command.arg("--labels-file").arg(&labels).arg("-o").arg(&labels));
+    assert_eq!((output.status.code(), fs::read(&labels).unwrap()), (Some(2), b"a\nb\n".to_vec()));
+    // Nor is any image, wherever its name came from.
+    let output = run(classify(&[]).arg(dir.path()).arg("-o").arg(&picture));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("is an image"), "{}", err(&output));
+    assert_eq!(fs::read(&picture).unwrap(), fs::read(image("wide.png")).unwrap());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_the_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(&mut without_model(&[&image("wide.png"), "-o", "/no/such/folder/x.csv"]));
+    assert!(
+        err(&output).contains("/no/such/folder/x.csv.partial: cannot be written: no such file"),
+        "{}",
+        err(&output)
+    );
+    let output = write_to(dir.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("is a folder"), "{}", err(&output));
+    let output =
+        run(zsic(&["embed", "-m", "/nope", &image("wide.png"), "-o", "/no/such/folder/x.safetensors"]).args(["-q"]));
+    assert!(err(&output).contains("x.safetensors.partial: cannot be written"), "{}", err(&output));
+    // What cannot start leaves nothing behind, and what an earlier run left stays.
+    let path = dir.path().join("x.csv");
+    run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    fs::write(dir.path().join("x.csv.partial"), "of an earlier run\n").unwrap();
+    run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
+    assert_eq!(fs::read_to_string(dir.path().join("x.csv.partial")).unwrap(), "of an earlier run\n");
+    let output = write_to(&path);
+    assert!(err(&output).contains("left by a run that was stopped"), "{}", err(&output));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("image,label,score,error\n"));
+}
+
+#[test]
+fn two_runs_do_not_write_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.jsonl");
+    let mut first = classify(&["--files-from", "-", "-o"]);
+    let mut first = first.arg(&path).stdin(Stdio::piped()).spawn().unwrap();
+    let partial = dir.path().join("x.jsonl.partial");
+    writeln!(first.stdin.as_ref().unwrap(), "{}", image("wide.png")).unwrap();
+    while !fs::read_to_string(&partial).is_ok_and(|text| text.ends_with('\n')) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let output = write_to(&path);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("another run is writing it"), "{}", err(&output));
+    drop(first.stdin.take());
+    assert!(first.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_link_and_a_mode_stay_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = (dir.path().join("real.jsonl"), dir.path().join("link.jsonl"));
+    fs::write(&real, "old\n").unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&real, &link).unwrap();
+    assert!(write_to(&link).status.success());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().starts_with("{\"image\""));
+    assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn a_file_that_may_not_grow_ends_with_a_whole_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.jsonl");
+    let inputs: Vec<String> = vec![image("wide.png"); 200];
+    let command = "ulimit -f 8; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", command, env!("CARGO_BIN_EXE_zsic"), "classify", "-m", &model("quick-gelu"), "-l", LABELS, "-o"]);
+    let output = run(shell.arg(&path).args(&inputs).stdin(Stdio::null()));
+    assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+    assert!(err(&output).contains("x.jsonl.partial: cannot be written"), "{}", err(&output));
+    let partial = fs::read_to_string(dir.path().join("x.jsonl.partial")).unwrap();
+    assert!(partial.ends_with('\n') && partial.lines().count() > 5 && !path.exists());
+    assert!(partial.lines().all(|line| line.ends_with("}]}")));
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let output = run(&mut classify(&[&image("wide.png"), "-o", "-"]));
+    assert_eq!(lines(&output).len(), 1, "{}", out(&output));
+}
