@@ -111,8 +111,7 @@ fn confirm(repo: &CachedRepo, commit: Option<&str>, yes: bool) -> Result<()> {
             "removing {what} takes it from Python tools too, which share the cache: give --yes"
         )));
     }
-    anstream::eprint!("remove {what} from {}? Python tools share this cache. [y/N] ", repo.dir.display());
-    stderr().flush()?;
+    write!(stderr(), "remove {what} from {}? Python tools share this cache. [y/N] ", repo.dir.display())?;
     let mut answer = String::new();
     stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was removed") }
