@@ -51,7 +51,6 @@ struct Sibling {
 
 #[derive(Debug, Deserialize)]
 struct Lfs {
-    #[serde(alias = "oid")]
     sha256: Option<String>,
     size: Option<u64>,
 }
@@ -225,7 +224,7 @@ mod tests {
     fn large_files_go_by_their_own_hash_and_small_ones_by_git_s() {
         let json = r#"{"sha":"x","siblings":[
             {"rfilename":"a","size":3,"blobId":"11"},
-            {"rfilename":"b","size":9,"blobId":"22","lfs":{"sha256":"33","size":9,"pointerSize":1}},
+            {"rfilename":"b","size":9,"blobId":"22","lfs":{"oid":"33","sha256":"33","size":9,"pointerSize":1}},
             {"rfilename":"c"}, {"rfilename":"d","size":1,"blobId":"../x"}]}"#;
         let info: Info = serde_json::from_str(json).unwrap();
         let listing = Listing { commit: String::new(), files: info.siblings };
