@@ -285,7 +285,7 @@ def work(rank: int, args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3100)
+    parser.add_argument("--steps", type=int, default=3800)
     parser.add_argument("--hold-out", nargs="*", default=[], help="designs, by the beginning of their names")
     parser.add_argument("--run", default="run", help="folder inside WORK")
     args = parser.parse_args()
