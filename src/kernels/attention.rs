@@ -55,7 +55,7 @@ thread_local! {
 pub fn attention(isa: Isa, qkv: &Matrix, heads: Heads, out: &mut Matrix) {
     let (rows, width) = (qkv.rows(), qkv.columns() / 3);
     assert!(qkv.element() == Element::F32 && qkv.columns() == 3 * width && isa.is_available());
-    assert!(width % heads.heads == 0 && rows % heads.length == 0);
+    assert!(width.is_multiple_of(heads.heads) && rows.is_multiple_of(heads.length));
     out.shape(rows, width);
     let dim = width / heads.heads;
     let (from, to) = (Shared(qkv.as_ptr().cast_mut()), Shared(out.as_mut_ptr()));
@@ -107,7 +107,7 @@ where
     let (length, dim) = (head.length, head.dim);
     let (keys, columns) = (length.next_multiple_of(width), dim.next_multiple_of(width));
     let stride = keys + 16; // of scores
-    scratch.reserve(keys * dim + length * columns + QUERIES * stride + tile_rows::<V>() * width);
+    scratch.reserve(keys * dim + length * columns + QUERIES * stride + tile_rows::<V, Single>() * width);
     // SAFETY: the scratch has room for all four; the rest is the caller's.
     unsafe {
         let k = scratch.words_mut().as_mut_ptr();
@@ -120,8 +120,8 @@ where
             let queries = start..(start + QUERIES).min(length);
             let seen = seen(head, &queries);
             for panel in 0..seen.div_ceil(width) {
-                for row in (queries.start..queries.end).step_by(tile_rows::<V>()) {
-                    let rows = (queries.end - row).min(tile_rows::<V>());
+                for row in (queries.start..queries.end).step_by(tile_rows::<V, Single>()) {
+                    let rows = (queries.end - row).min(tile_rows::<V, Single>());
                     multiply::<V, Single>(
                         rows,
                         Tile {
@@ -170,8 +170,8 @@ unsafe fn mix<V: Lanes>(
             }
         }
         for panel in 0..head.dim.div_ceil(width) {
-            for row in (0..queries.len()).step_by(tile_rows::<V>()) {
-                let rows = (queries.len() - row).min(tile_rows::<V>());
+            for row in (0..queries.len()).step_by(tile_rows::<V, Single>()) {
+                let rows = (queries.len() - row).min(tile_rows::<V, Single>());
                 let (x, panel_values) = (scores.add(row * stride), v.add(panel * head.length * width));
                 let product = Tile {
                     k: seen,

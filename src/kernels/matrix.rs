@@ -82,7 +82,7 @@ impl Matrix {
     /// Takes another shape. The values are unspecified afterwards.
     pub fn shape(&mut self, rows: usize, columns: usize) {
         let lines = self.element.words(columns).div_ceil(LINE);
-        self.stride = LINE * (lines + usize::from(lines % 4 == 0));
+        self.stride = LINE * (lines + usize::from(lines.is_multiple_of(4)));
         (self.rows, self.columns) = (rows, columns);
         self.buffer.reserve(rows * self.stride);
         if self.element == Element::Bf16 && columns % 2 == 1 {
@@ -148,7 +148,7 @@ impl Matrix {
             Element::F32 => words[row * self.stride + column],
             Element::Bf16 => {
                 let word = words[row * self.stride + column / 2].to_bits();
-                f32::from_bits(if column % 2 == 0 { word << 16 } else { word & 0xffff_0000 })
+                f32::from_bits(if column.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
             }
         };
         (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()

@@ -97,13 +97,13 @@ impl Engine {
         for block in &tower.blocks {
             self.block(block, &tower.spec, length, space);
         }
-        space.pooled.shape(items.len(), tower.spec.width);
-        for item in 0..items.len() {
+        space.pooled.shape(items.count(), tower.spec.width);
+        for item in 0..items.count() {
             space.pooled.row_mut(item).copy_from_slice(space.x.row(item * length + items.pooled(item)));
         }
         layer_norm_in_place(&mut space.pooled, &tower.post_norm);
         product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
-        (0..items.len()).for_each(|item| features.extend_from_slice(space.features.row(item)));
+        (0..items.count()).for_each(|item| features.extend_from_slice(space.features.row(item)));
     }
 }
 
@@ -192,7 +192,7 @@ impl Parts for Engine {
             (_, Items::Prompts(prompts, _)) => prompts.first().map_or(0, |p| p.len()),
             _ => 0,
         };
-        let count = items.len();
+        let count = items.count();
         let groups = (count * length).div_ceil(ROWS.max(length)).max(1);
         let mut features = Vec::with_capacity(count * tower.projection.output());
         let mut space = self.take();

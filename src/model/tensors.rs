@@ -82,8 +82,8 @@ impl Parts for Tensors {
         for block in &tower.blocks {
             x = forward(block, &tower.spec, &x, mask.as_ref())?;
         }
-        let pooled: Vec<u32> = (0..items.len()).map(|i| (i * length + items.pooled(i)) as u32).collect();
-        let pooled = Tensor::from_vec(pooled, items.len(), &self.device)?;
+        let pooled: Vec<u32> = (0..items.count()).map(|i| (i * length + items.pooled(i)) as u32).collect();
+        let pooled = Tensor::from_vec(pooled, items.count(), &self.device)?;
         let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
         Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]
     }

@@ -119,7 +119,7 @@ pub enum Items<'a> {
 
 impl<'a> Items<'a> {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self {
             Self::Images(pixels, _) => pixels.len(),
             Self::Prompts(prompts, _) => prompts.len(),

@@ -22,10 +22,14 @@ impl Dot<Avx2> for Single {
         unsafe { a.mul_add(b, sum) }
     }
 
-    #[target_feature(enable = "avx2,fma")]
-    #[inline(never)]
-    unsafe fn tile<const R: usize>(args: Tile) {
-        // SAFETY: the caller's.
-        unsafe { tile::<Avx2, Self, R>(args) }
-    }
+    const TILES: &'static [unsafe fn(Tile)] =
+        &[single_tile::<1>, single_tile::<2>, single_tile::<3>, single_tile::<4>, single_tile::<5>, single_tile::<6>];
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn single_tile<const R: usize>(args: Tile) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx2, Single, R>(args) }
 }

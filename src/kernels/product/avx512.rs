@@ -24,12 +24,20 @@ impl Dot<Avx512> for Single {
         unsafe { a.mul_add(b, sum) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-    #[inline(never)]
-    unsafe fn tile<const R: usize>(args: Tile) {
-        // SAFETY: the caller's.
-        unsafe { tile::<Avx512, Self, R>(args) }
-    }
+    const TILES: &'static [unsafe fn(Tile)] = &[
+        single_tile::<1>,
+        single_tile::<2>,
+        single_tile::<3>,
+        single_tile::<4>,
+        single_tile::<5>,
+        single_tile::<6>,
+        single_tile::<7>,
+        single_tile::<8>,
+        single_tile::<9>,
+        single_tile::<10>,
+        single_tile::<11>,
+        single_tile::<12>,
+    ];
 }
 
 /// Words are two bf16.
@@ -45,12 +53,20 @@ impl Dot<Avx512> for Pairs {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-    #[inline(never)]
-    unsafe fn tile<const R: usize>(args: Tile) {
-        // SAFETY: the caller's.
-        unsafe { tile::<Avx512, Self, R>(args) }
-    }
+    const TILES: &'static [unsafe fn(Tile)] = &[
+        bf16_tile::<1>,
+        bf16_tile::<2>,
+        bf16_tile::<3>,
+        bf16_tile::<4>,
+        bf16_tile::<5>,
+        bf16_tile::<6>,
+        bf16_tile::<7>,
+        bf16_tile::<8>,
+        bf16_tile::<9>,
+        bf16_tile::<10>,
+        bf16_tile::<11>,
+        bf16_tile::<12>,
+    ];
 }
 
 /// Runs a task of bf16.
@@ -61,4 +77,30 @@ impl Dot<Avx512> for Pairs {
 pub(super) unsafe fn bf16(job: &Job) {
     // SAFETY: the caller's.
     unsafe { run::<Avx512, Pairs>(job) }
+}
+
+/// Nothing but multiplications of bf16.
+///
+/// # Safety
+/// As [`super::peak::spin`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+pub(super) unsafe fn spin(steps: usize, out: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe { super::peak::spin::<Avx512, Pairs>(steps, out) }
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn single_tile<const R: usize>(args: Tile) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx512, Single, R>(args) }
+}
+
+/// # Safety
+/// As [`tile`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn bf16_tile<const R: usize>(args: Tile) {
+    // SAFETY: the caller's.
+    unsafe { tile::<Avx512, Pairs, R>(args) }
 }

@@ -5,6 +5,7 @@
 
 mod avx2;
 mod avx512;
+pub mod peak;
 mod plain;
 pub(crate) mod task;
 
@@ -54,7 +55,7 @@ impl Linear {
     /// If they are more than there is room for.
     pub fn pack_rows(&mut self, first: usize, values: &[f32]) {
         let rows = first..first + values.len() / self.input;
-        assert!(rows.end <= self.output && values.len() % self.input == 0);
+        assert!(rows.end <= self.output && values.len().is_multiple_of(self.input));
         let (width, k, element) = (width(self.isa), self.element.words(self.input), self.element);
         let panels = first / width..rows.end.div_ceil(width);
         let words = &mut self.panels.words_mut()[panels.start * k * width..panels.end * k * width];

@@ -44,11 +44,9 @@ pub(crate) trait Dot<V: Lanes> {
     /// The instruction set of `V` and of the product.
     unsafe fn dot(sum: V, a: V, b: V) -> V;
 
-    /// [`tile`] as a function of its own, so that its accumulators have all registers.
-    ///
-    /// # Safety
-    /// As [`tile`].
-    unsafe fn tile<const R: usize>(tile: Tile);
+    /// [`tile`] for 1, 2, ... rows, as many as there are registers for. They are called by pointer: inlined into its
+    /// caller, the loop would share the registers with it and spill.
+    const TILES: &'static [unsafe fn(Tile)];
 }
 
 /// Words are f32.
@@ -69,9 +67,9 @@ pub(crate) struct Tile {
     pub(crate) first: bool,
 }
 
-/// Rows of a tile at most: as many accumulators as there are registers to hold them.
-pub(crate) const fn tile_rows<V: Lanes>() -> usize {
-    if V::N == 16 { 12 } else { 6 }
+/// Rows of a tile at most.
+pub(crate) const fn tile_rows<V: Lanes, D: Dot<V>>() -> usize {
+    D::TILES.len()
 }
 
 /// Runs a task.
@@ -81,7 +79,7 @@ pub(crate) const fn tile_rows<V: Lanes>() -> usize {
 #[inline(always)]
 pub(super) unsafe fn run<V: Lanes, D: Dot<V>>(job: &Job) {
     let (width, rows) = (2 * V::N, job.rows.len());
-    let (panels, tiles) = (job.columns.len().div_ceil(width), rows.div_ceil(tile_rows::<V>()));
+    let (panels, tiles) = (job.columns.len().div_ceil(width), rows.div_ceil(tile_rows::<V, D>()));
     let mut k = 0;
     while k < job.k {
         let depth = (job.k - k).min(DEPTH);
@@ -113,16 +111,8 @@ pub(super) unsafe fn run<V: Lanes, D: Dot<V>>(job: &Job) {
 /// The instruction set; `rows` rows of `k` words at `x`, `k` times a panel's width at `panel`, `rows` rows at `sums`.
 #[inline(always)]
 pub(crate) unsafe fn multiply<V: Lanes, D: Dot<V>>(rows: usize, tile: Tile) {
-    macro_rules! by_rows {
-        ($($r:literal)*) => {
-            match rows {
-                // SAFETY: the caller's.
-                $($r if $r <= tile_rows::<V>() => unsafe { D::tile::<$r>(tile) },)*
-                _ => {}
-            }
-        };
-    }
-    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+    // SAFETY: the caller's.
+    unsafe { D::TILES[rows - 1](tile) }
 }
 
 /// The innermost loop: `R` rows by two registers.

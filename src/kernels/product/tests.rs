@@ -60,7 +60,8 @@ fn fast_products_are_the_plain_ones_at_any_size() {
                 if m * k * n > 2_000_000 && (i + j) % 4 != 0 {
                     continue;
                 }
-                let then = if (i + j) % 2 == 0 { Then::Add } else { Then::Store(Activation::ALL[(i + j) % 5]) };
+                let then =
+                    if (i + j).is_multiple_of(2) { Then::Add } else { Then::Store(Activation::ALL[(i + j) % 5]) };
                 check(isa, element, (m, k, n), then);
             }
         }
