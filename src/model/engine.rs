@@ -23,6 +23,8 @@ pub struct Engine {
     isa: Isa,
     element: Element,
     spaces: Mutex<Vec<Space>>,
+    /// A weight as it is read, on its way to its packed form. Emptied by [`Self::loaded`].
+    staging: Mutex<Vec<f32>>,
 }
 
 /// Rows of values [n, W].
@@ -53,7 +55,12 @@ struct Space {
 impl Engine {
     /// For products of `element` by the instruction set.
     pub fn new(isa: Isa, element: Element) -> Self {
-        Self { isa, element, spaces: Mutex::default() }
+        Self { isa, element, spaces: Mutex::default(), staging: Mutex::default() }
+    }
+
+    /// Gives back what only loading needed.
+    pub fn loaded(&self) {
+        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
     }
 
     /// A space that no other thread uses.
@@ -169,15 +176,16 @@ impl Parts for Engine {
 
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
         let element = if spec.exact { Element::F32 } else { self.element };
-        // Everything is found before any memory is asked for.
-        let first = weights.values(&format!("{}.weight", spec.names[0]), spec.shape)?;
+        let mut values = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        // A weight that is missing is found before memory for the packed ones is asked for.
+        weights.values_in(&format!("{}.weight", spec.names[0]), spec.shape, &mut values)?;
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
-        linear.pack_rows(0, &first);
-        drop(first);
+        linear.pack_rows(0, &values);
         for (index, name) in spec.names.iter().enumerate() {
             let row = index * spec.shape[0];
             if index > 0 {
-                linear.pack_rows(row, &weights.values(&format!("{name}.weight"), spec.shape)?);
+                weights.values_in(&format!("{name}.weight"), spec.shape, &mut values)?;
+                linear.pack_rows(row, &values);
             }
             if spec.bias {
                 linear.set_bias(row, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);

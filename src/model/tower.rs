@@ -171,6 +171,7 @@ impl Loaded {
             Some((isa, element)) => {
                 let engine = Engine::new(isa, element);
                 let tower = family.load(&engine)?;
+                engine.loaded();
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
