@@ -43,7 +43,7 @@ pub trait Parts: Sized {
     fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>>;
 }
 
-/// Products of one input: `name.weight` [output, ..], all of one shape, and perhaps `name.bias` [output].
+/// Products of one input: `name.weight` `[output, ..]`, all of one shape, and perhaps `name.bias` `[output]`.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearSpec<'a> {
     /// Their names; their outputs follow one another.

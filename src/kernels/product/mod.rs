@@ -22,8 +22,8 @@ const ROWS: usize = 96;
 /// Panels of a task at most.
 const PANELS: usize = 8;
 
-/// Weights [N, K] and bias [N], in the form that the kernels of one instruction set read: panels of columns of the
-/// product, [N / width][K words][width].
+/// Weights `[N, K]` and bias `[N]`, in the form that the kernels of one instruction set read: panels of columns of the
+/// product, `[N / width][K words][width]`.
 #[derive(Debug)]
 pub struct Linear {
     isa: Isa,
@@ -49,7 +49,7 @@ impl Linear {
         Self { isa, element, input, output, panels, bias }
     }
 
-    /// Packs row-major weights: the rows [first, first + n) of W, for values of [n, K].
+    /// Packs row-major weights: the rows from `first` on of W.
     ///
     /// # Panics
     /// If they are more than there is room for.
@@ -72,7 +72,7 @@ impl Linear {
         });
     }
 
-    /// Sets the bias of rows [first, first + n).
+    /// Sets the bias of the rows from `first` on.
     pub fn set_bias(&mut self, first: usize, values: &[f32]) {
         self.bias.words_mut()[..self.output][first..first + values.len()].copy_from_slice(values);
     }
@@ -127,7 +127,7 @@ thread_local! {
     static SUMS: RefCell<Buffer> = RefCell::default();
 }
 
-/// `y = act(x @ W^T + b)` or `y += x @ W^T + b`: [M, K] -> [M, N]. To store, `y` takes that shape; to add, it has it.
+/// `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. To store, `y` takes that shape; to add, it has it.
 ///
 /// # Panics
 /// If shapes or elements do not fit.

@@ -10,7 +10,7 @@ use crate::kernels::{Element, Isa, dispatch};
 /// Independent sums: enough to hide a multiplication's latency on any core.
 const SUMS: usize = 12;
 
-/// Multiplies `steps` times [`SUMS`] registers on every thread of the pool and returns the floating-point operations
+/// Multiplies `steps` times a dozen registers on every thread of the pool and returns the floating-point operations
 /// done; none for [`Isa::Plain`].
 pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize {
     let threads = rayon::current_num_threads();
