@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 
+use crate::kernels::{Element, Isa};
 use crate::{Error, Result};
 
 /// The arithmetic of the encoders.
@@ -12,9 +13,9 @@ pub enum Precision {
     Auto,
     /// Plain IEEE f32.
     F32,
-    /// bfloat16 products.
+    /// bfloat16 products in the blocks, summed in f32; everything else is f32. On the CPU, with AVX512-BF16.
     Bf16,
-    /// Half-precision products.
+    /// Half-precision products: in no device yet.
     F16,
 }
 
@@ -25,25 +26,32 @@ pub struct Compute {
     pub device: Device,
     /// The arithmetic asked for.
     pub precision: Precision,
+    /// The vector instructions that the CPU's kernels may use. Plain: none of ours, candle's tensors run.
+    pub isa: Isa,
 }
 
 impl Default for Compute {
     fn default() -> Self {
-        Self { device: Device::Cpu, precision: Precision::Auto }
+        Self { device: Device::Cpu, precision: Precision::Auto, isa: Isa::best() }
     }
 }
 
 impl Compute {
-    /// Opens a device by name (`auto`, `cpu`, `cuda`, `cuda:N` or `metal`) for a precision.
+    /// Opens a device by name (`auto`, `cpu`, `cuda`, `cuda:N` or `metal`) for a precision, with the best vector
+    /// instructions of the machine.
     ///
     /// # Errors
     /// [`Error::Device`] when this build or this machine lacks the device or the precision; the message says how to
     /// get it.
     pub fn open(device: &str, precision: Precision) -> Result<Self> {
-        if let Precision::Bf16 | Precision::F16 = precision {
-            let name = if precision == Precision::Bf16 { "bf16" } else { "f16" };
-            return Err(Error::Device(format!("this version has no {name} arithmetic; use --precision f32 or auto")));
-        }
+        Self::open_with(device, precision, Isa::best())
+    }
+
+    /// As [`Self::open`], with the vector instructions `isa`.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the machine lacks the instructions.
+    pub fn open_with(device: &str, precision: Precision, isa: Isa) -> Result<Self> {
         let device = match device.split_once(':').unwrap_or((device, "0")) {
             ("auto", "0") => best(),
             ("cpu", "0") => Device::Cpu,
@@ -54,7 +62,44 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        Ok(Self { device, precision })
+        let compute = Self { device, precision, isa };
+        compute.check()?;
+        Ok(compute)
+    }
+
+    /// Refuses what this machine cannot do.
+    fn check(&self) -> Result<()> {
+        let reason = match self.precision {
+            _ if !self.isa.is_available() => {
+                format!("this CPU has no {}; it has {}", self.isa.name(), Isa::best().name())
+            }
+            Precision::Auto | Precision::F32 => return Ok(()),
+            Precision::F16 => "this version has no f16 arithmetic; use --precision f32 or auto".to_owned(),
+            Precision::Bf16 if !self.device.is_cpu() => {
+                "this version has bf16 arithmetic on the CPU only; use --precision f32 or auto".to_owned()
+            }
+            Precision::Bf16 if self.isa.has_bf16() => return Ok(()),
+            Precision::Bf16 if Isa::best().has_bf16() => {
+                format!("there is no bf16 arithmetic in {}; use --precision f32 or auto", self.isa.name())
+            }
+            Precision::Bf16 => "this CPU has no bf16 arithmetic (AVX512-BF16); use --precision f32 or auto".to_owned(),
+        };
+        Err(Error::Device(reason))
+    }
+
+    /// The instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
+    pub(crate) fn kernels(&self) -> Option<(Isa, Element)> {
+        let element = if self.precision == Precision::Bf16 { Element::Bf16 } else { Element::F32 };
+        (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
+    }
+
+    /// What does the arithmetic on the CPU: `avx512-bf16`, `avx512`, `avx2` or `plain`. None on other devices.
+    pub fn instructions(&self) -> Option<&'static str> {
+        match self.precision {
+            _ if !self.device.is_cpu() => None,
+            Precision::Bf16 => Some("avx512-bf16"),
+            _ => Some(self.isa.name()),
+        }
     }
 
     /// The device's name: `cpu`, `cuda:0`, `metal`.
@@ -110,7 +155,14 @@ mod tests {
 
     #[test]
     fn a_missing_precision_is_an_error() {
-        assert!(Compute::open("cpu", Precision::Bf16).unwrap_err().to_string().contains("bf16"));
+        assert!(Compute::open("cpu", Precision::F16).unwrap_err().to_string().contains("f16"));
         assert_eq!(Compute::open("auto", Precision::F32).unwrap().precision, Precision::F32);
+        let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa).map_err(|e| e.to_string());
+        assert!(bf16(Isa::Plain).unwrap_err().contains("bf16"));
+        match Compute::open("cpu", Precision::Bf16) {
+            Ok(compute) => assert_eq!(compute.instructions(), Some("avx512-bf16")),
+            Err(e) => assert!(!Isa::best().has_bf16() && e.to_string().contains("AVX512-BF16"), "{e}"),
+        }
+        assert_eq!(Compute::open_with("cpu", Precision::F32, Isa::Plain).unwrap().instructions(), Some("plain"));
     }
 }

@@ -392,6 +392,24 @@ fn wrong_usage_says_what_and_exits_2() {
 }
 
 #[test]
+fn the_instruction_set_can_be_forced_and_is_told() {
+    let picture = image("wide.png");
+    let mut scores = Vec::new();
+    for isa in zsic::Isa::available().map(zsic::Isa::name) {
+        let output = run(classify(&[&picture, "-l", LABELS, "-v", "-j", "2"]).env("ZSIC_ISA", isa));
+        assert!(err(&output).contains(&format!("on cpu, 2 threads, {isa}\n")), "{isa}: {}", err(&output));
+        scores.push(lines(&output)[0]["predictions"][0]["score"].as_f64().unwrap());
+    }
+    assert!(scores.iter().all(|score| (score - scores[0]).abs() < 5e-5), "{scores:?}");
+    let output = run(classify(&[&picture, "-l", "a,b"]).env("ZSIC_ISA", "sse9"));
+    assert_eq!((output.status.code(), out(&output)), (Some(3), ""));
+    assert!(err(&output).contains("avx512, avx2 or plain"), "{}", err(&output));
+    let output = run(classify(&[&picture, "-l", "a,b", "--precision", "bf16"]).env("ZSIC_ISA", "plain"));
+    assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+    assert!(err(&output).contains("no bf16 arithmetic"), "{}", err(&output));
+}
+
+#[test]
 fn what_cannot_start_says_why_and_exits_3() {
     let empty = tempfile::tempdir().unwrap();
     let (empty, picture) = (empty.path().display().to_string(), image("wide.png"));
@@ -402,7 +420,7 @@ fn what_cannot_start_says_why_and_exits_3() {
         (&[&picture, "-l", "a,b", "-m", &empty], "config.json"),
         (&[&empty, "-l", "a,b"], "no image among the inputs"),
         (&[&picture, "-l", "a,b", "--device", "cuda"], "--features cuda"),
-        (&[&picture, "-l", "a,b", "--precision", "bf16"], "bf16"),
+        (&[&picture, "-l", "a,b", "--precision", "f16"], "f16"),
         (&[&picture, "-l", &long], "pass --truncate"),
         (&[&picture, "-l", "a,b", "-o", "/no/such/folder/x.csv"], "/no/such/folder/x.csv.partial: cannot be written"),
     ] {

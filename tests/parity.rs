@@ -1,5 +1,5 @@
 //! From checkpoint to scores against transformers, in float64, on every fixture. Tolerances: logits 2e-4, scores 5e-5,
-//! pixels 1e-6.
+//! pixels 1e-6. With each of the vector instructions that the machine has, and without (candle's tensors).
 
 mod common;
 
@@ -7,24 +7,47 @@ use std::fs;
 
 use common::{CHECKPOINTS, Expected, fixtures, worst};
 use zsic::source::{MAX_PIXELS, decode};
-use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Label, Labels, Pixels, Template, TextEncoder};
+use zsic::{
+    Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Precision, Template, TextEncoder,
+};
 
 const LOGITS: f64 = 2e-4;
 const SCORES: f64 = 5e-5;
+/// What bf16 products may cost on the fixtures; full-size checkpoints are measured apart.
+const BF16_LOGITS: f64 = 1.0;
 
 struct Loaded {
     checkpoint: Checkpoint,
+    compute: Compute,
     expected: Expected,
     images: ImageEncoder,
     texts: TextEncoder,
 }
 
+/// Everything that the CPU can be asked to run, printed.
+fn computes() -> Vec<Compute> {
+    let computes: Vec<Compute> = Isa::available().map(|isa| Compute { isa, ..Compute::default() }).collect();
+    println!("ran on {:?}", computes.iter().map(Compute::instructions).collect::<Vec<_>>());
+    computes
+}
+
+/// The same, and bf16 where there is bf16.
+fn computes_and_bf16() -> Vec<Compute> {
+    let bf16 = Compute::open("cpu", Precision::Bf16);
+    println!("bf16: {}", bf16.as_ref().map_or_else(ToString::to_string, |_| "ran".to_owned()));
+    computes().into_iter().chain(bf16).collect()
+}
+
 fn load(name: &str) -> Loaded {
+    load_for(name, &Compute::default())
+}
+
+fn load_for(name: &str, compute: &Compute) -> Loaded {
     let checkpoint = Checkpoint::open(fixtures("checkpoints").join(name)).unwrap();
-    let compute = Compute::default();
+    let compute = compute.clone();
     let images = ImageEncoder::load(&checkpoint, &compute).unwrap();
     let texts = TextEncoder::load(&checkpoint, &compute).unwrap();
-    Loaded { checkpoint, expected: Expected::of(name), images, texts }
+    Loaded { checkpoint, compute, expected: Expected::of(name), images, texts }
 }
 
 impl Loaded {
@@ -78,64 +101,97 @@ fn normalised_pixels_are_the_reference_s() {
 
 #[test]
 fn embeddings_are_the_reference_s() {
-    for name in CHECKPOINTS {
-        let loaded = load(name);
-        let images = loaded.images.embed(&loaded.pixels()).unwrap();
-        let texts = loaded.texts.embed(&common::strings(&loaded.expected.json["prompts"])).unwrap();
-        for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
-            for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
-                let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
-                assert!(off < 2e-6, "{name}: {what} off by {off}");
+    for compute in computes() {
+        for name in CHECKPOINTS {
+            let loaded = load_for(name, &compute);
+            let images = loaded.images.embed(&loaded.pixels()).unwrap();
+            let texts = loaded.texts.embed(&common::strings(&loaded.expected.json["prompts"])).unwrap();
+            for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
+                for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
+                    let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
+                    assert!(off < 2e-6, "{name}, {:?}: {what} off by {off}", compute.isa);
+                }
             }
         }
     }
+}
+
+/// The worst error of logits and scores on a checkpoint.
+fn errors(name: &str, compute: &Compute) -> (f64, f64) {
+    let loaded = load_for(name, compute);
+    let pixels = loaded.pixels();
+    let (mut logits, mut scores) = (0f64, 0f64);
+    for (template, what) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
+        let labels = loaded.labels(template);
+        let images = ImageEncoder::load(&loaded.checkpoint, &loaded.compute).unwrap();
+        let all = Classifier::new(images, labels).unwrap().classify(&pixels).unwrap();
+        for (got, expected) in all.into_iter().zip(loaded.expected.rows(what)) {
+            let got = got.unwrap();
+            logits = logits.max(worst(got.logits().iter().map(|&x| x.into()), expected.clone()));
+            let max = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = expected.iter().map(|x| (x - max).exp()).sum();
+            let expected = expected.iter().map(|x| (x - max).exp() / sum);
+            scores = scores.max(worst(got.scores().iter().map(|&x| x.into()), expected));
+        }
+    }
+    (logits, scores)
 }
 
 #[test]
 fn logits_and_scores_are_the_reference_s() {
-    for name in CHECKPOINTS {
-        let loaded = load(name);
-        let pixels = loaded.pixels();
-        for (template, logits) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
-            let labels = loaded.labels(template);
-            let images = ImageEncoder::load(&loaded.checkpoint, &Compute::default()).unwrap();
-            let scores = Classifier::new(images, labels).unwrap().classify(&pixels).unwrap();
-            let rows = loaded.expected.rows(logits);
-            for ((image, got), expected) in loaded.expected.images().iter().zip(scores).zip(rows) {
-                let got = got.unwrap();
-                let off = worst(got.logits().iter().map(|&x| x.into()), expected.clone());
-                assert!(off < LOGITS, "{name}, {image}: {logits} off by {off}");
-                let max = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = expected.iter().map(|x| (x - max).exp()).sum();
-                let off = worst(got.scores().iter().map(|&x| x.into()), expected.iter().map(|x| (x - max).exp() / sum));
-                assert!(off < SCORES, "{name}, {image}: scores off by {off}");
-            }
+    for compute in computes() {
+        for name in CHECKPOINTS {
+            let (logits, scores) = errors(name, &compute);
+            assert!(logits < LOGITS, "{name}, {:?}: logits off by {logits}", compute.isa);
+            assert!(scores < SCORES, "{name}, {:?}: scores off by {scores}", compute.isa);
         }
     }
 }
 
 #[test]
-fn an_image_has_the_same_bits_in_any_batch() {
-    for name in ["quick-gelu", "odd"] {
-        let loaded = load(name);
-        let pixels = loaded.pixels();
-        let many: Vec<Pixels> = (0..33).map(|n| pixels[n * 7 % pixels.len()].clone()).collect();
-        let together = loaded.images.embed(&many).unwrap();
-        for (n, pixels) in many.iter().enumerate() {
-            let alone = loaded.images.embed(std::slice::from_ref(pixels)).unwrap();
-            assert_eq!(alone.row(0), together.row(n), "{name}: image {n} of a batch");
+fn bf16_costs_what_bf16_costs() {
+    let Ok(compute) = Compute::open("cpu", Precision::Bf16) else {
+        return println!("no bf16 on this machine");
+    };
+    for name in CHECKPOINTS {
+        let (logits, scores) = errors(name, &compute);
+        println!("bf16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
+        assert!(logits < BF16_LOGITS, "{name}: logits off by {logits}");
+        assert!(logits > LOGITS, "{name}: logits off by {logits} only: is it bf16 at all?");
+    }
+}
+
+#[test]
+fn an_image_has_the_same_bits_in_any_batch_and_on_any_threads() {
+    for compute in computes_and_bf16() {
+        for name in ["quick-gelu", "odd"] {
+            let loaded = load_for(name, &compute);
+            let pixels = loaded.pixels();
+            let many: Vec<Pixels> = (0..33).map(|n| pixels[n * 7 % pixels.len()].clone()).collect();
+            let together = loaded.images.embed(&many).unwrap();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let again = pool.install(|| loaded.images.embed(&many)).unwrap();
+                assert!(again.rows().eq(together.rows()), "{name}, {:?}: {threads} threads", compute.isa);
+            }
+            for (n, pixels) in many.iter().enumerate() {
+                let alone = loaded.images.embed(std::slice::from_ref(pixels)).unwrap();
+                assert_eq!(alone.row(0), together.row(n), "{name}, {:?}: image {n} of a batch", compute.isa);
+            }
         }
     }
 }
 
 #[test]
 fn a_prompt_has_the_same_bits_in_any_company() {
-    let loaded = load("gelu");
-    let prompts = common::strings(&loaded.expected.json["prompts"]);
-    let many: Vec<String> = (0..100).map(|n| prompts[n % prompts.len()].clone()).collect();
-    let together = loaded.texts.embed(&many).unwrap();
-    for (n, prompt) in many.iter().enumerate().step_by(9) {
-        assert_eq!(loaded.texts.embed(std::slice::from_ref(prompt)).unwrap().row(0), together.row(n));
+    for compute in computes_and_bf16() {
+        let loaded = load_for("gelu", &compute);
+        let prompts = common::strings(&loaded.expected.json["prompts"]);
+        let many: Vec<String> = (0..100).map(|n| prompts[n % prompts.len()].clone()).collect();
+        let together = loaded.texts.embed(&many).unwrap();
+        for (n, prompt) in many.iter().enumerate().step_by(9) {
+            assert_eq!(loaded.texts.embed(std::slice::from_ref(prompt)).unwrap().row(0), together.row(n));
+        }
     }
 }
 

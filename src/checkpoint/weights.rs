@@ -127,6 +127,16 @@ impl Scope<'_> {
         Ok(values)
     }
 
+    /// The values of tensor `name`, row-major, in memory that is used again and again.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn values_in(&self, name: &str, shape: &[usize], values: &mut Vec<f32>) -> Result<()> {
+        self.find(name, shape)?; // before any memory is asked for
+        values.resize(shape.iter().product(), 0.0);
+        self.read_into(name, shape, values)
+    }
+
     fn name(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }

@@ -30,7 +30,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
-    note(common, 1, format!("{} on {}, {threads} threads", checkpoint.files().root().display(), compute.name()));
+    let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
+    note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
     let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;

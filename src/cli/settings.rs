@@ -1,11 +1,11 @@
-//! What the machine's flags mean: threads and device.
+//! What the machine's flags mean: threads, device and vector instructions.
 
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use zsic::{Compute, Precision};
+use zsic::{Compute, Isa, Precision};
 
 use super::args::{Machine, PrecisionArg};
 
@@ -48,5 +48,16 @@ pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
         PrecisionArg::F16 => Precision::F16,
     };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start threads")?;
-    Ok(Compute::open(&machine.device, precision)?)
+    Ok(Compute::open_with(&machine.device, precision, instructions()?)?)
+}
+
+/// The vector instructions that `ZSIC_ISA` holds the kernels to, else the best.
+fn instructions() -> Result<Isa> {
+    match std::env::var("ZSIC_ISA") {
+        Ok(name) if !name.is_empty() => {
+            let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
+            isa.with_context(|| format!("ZSIC_ISA is `{name}`; it can be avx512, avx2 or plain"))
+        }
+        _ => Ok(Isa::best()),
+    }
 }

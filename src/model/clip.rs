@@ -1,26 +1,18 @@
-//! CLIP's two towers, as transformers names and computes them (`CLIPVisionModelWithProjection`,
-//! `CLIPTextModelWithProjection`).
+//! CLIP's two towers, as transformers names them (`CLIPVisionModelWithProjection`, `CLIPTextModelWithProjection`). How
+//! they are computed is not here.
 
-use candle_core::{Device, Tensor};
-
-use super::config::TextConfig;
-use super::encoder::{Encoder, EncoderSpec, LayerNorm, Mask, project};
+use super::config::{TextConfig, VisionConfig};
+use super::encoder::{EncoderSpec, Mask};
+use super::tower::{Items, LinearSpec, Load, Loaded, Parts, Stem, Tower};
 use crate::preprocess::Normalizer;
 use crate::{Checkpoint, Compute, Pixels, Result};
 
 /// Pixels -> projected image features.
 #[derive(Debug)]
 pub struct VisionTower {
-    class_embedding: Tensor,    // [1, 1, W]
-    patch_embedding: Tensor,    // [W, C * P * P]
-    position_embedding: Tensor, // [1 + N, W]
-    pre_layrnorm: LayerNorm,    // the checkpoints' own spelling
-    encoder: Encoder,
-    post_layernorm: LayerNorm,
-    visual_projection: Tensor, // [D, W]
+    tower: Loaded,
     image_size: usize,
-    patch_size: usize,
-    device: Device,
+    dim: usize,
 }
 
 impl VisionTower {
@@ -29,38 +21,10 @@ impl VisionTower {
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
-        let config = &checkpoint.config().vision;
-        let device = &compute.device;
-        let (width, patch) = (config.hidden_size, config.patch_size);
-        let root = checkpoint.weights().root();
-        let model = root.pp("vision_model");
-        let embeddings = model.pp("embeddings");
-        let kernel = embeddings.tensor("patch_embedding.weight", &[width, 3, patch, patch], device)?;
-        let positions = [1 + config.grid() * config.grid(), width];
-        let spec = EncoderSpec {
-            width,
-            mlp_width: config.intermediate_size,
-            heads: config.num_attention_heads,
-            layers: config.num_hidden_layers,
-            act: config.hidden_act,
-            eps: config.layer_norm_eps,
-            mask: Mask::None,
-        };
         Ok(Self {
-            class_embedding: embeddings.tensor("class_embedding", &[width], device)?.reshape((1, 1, width))?,
-            patch_embedding: kernel.reshape((width, 3 * patch * patch))?,
-            position_embedding: embeddings.tensor("position_embedding.weight", &positions, device)?,
-            pre_layrnorm: LayerNorm::load(width, spec.eps, &model.pp("pre_layrnorm"), device)?,
-            encoder: Encoder::load(&spec, &model.pp("encoder"), device)?,
-            post_layernorm: LayerNorm::load(width, spec.eps, &model.pp("post_layernorm"), device)?,
-            visual_projection: root.tensor(
-                "visual_projection.weight",
-                &[checkpoint.config().projection_dim, width],
-                device,
-            )?,
-            image_size: config.image_size,
-            patch_size: patch,
-            device: device.clone(),
+            tower: Loaded::load(&Vision(checkpoint), compute)?,
+            image_size: checkpoint.config().vision.image_size,
+            dim: checkpoint.config().projection_dim,
         })
     }
 
@@ -71,37 +35,70 @@ impl VisionTower {
 
     /// Values in an embedding.
     pub fn dim(&self) -> usize {
-        self.visual_projection.dims()[0]
+        self.dim
     }
 
-    /// Encodes a batch of pixels: [B, D], not yet unit length.
+    /// Encodes a batch of pixels: [B, D], row after row, not yet unit length.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, pixels: &[Pixels], normalizer: &Normalizer) -> Result<Tensor> {
-        let (batch, grid, patch) = (pixels.len(), self.image_size / self.patch_size, self.patch_size);
-        let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, patch)).collect();
-        let patches = Tensor::from_vec(patches, (batch, grid * grid, 3 * patch * patch), &self.device)?;
-        let patches = project(&patches, &self.patch_embedding)?; // [B, N, W]
-        let class = self.class_embedding.broadcast_as((batch, 1, patches.dim(2)?))?;
-        let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
-        let x = self.pre_layrnorm.forward(&x.broadcast_add(&self.position_embedding)?)?;
-        let x = self.encoder.forward(&x)?;
-        let pooled = self.post_layernorm.forward(&x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?)?; // [B, W]
-        project(&pooled, &self.visual_projection) // [B, D]
+    pub fn forward(&self, pixels: &[Pixels], normalizer: &Normalizer) -> Result<Vec<f32>> {
+        self.tower.encode(Items::Images(pixels, normalizer))
+    }
+}
+
+/// The image tower of a checkpoint, to be loaded.
+struct Vision<'a>(&'a Checkpoint);
+
+impl Load for Vision<'_> {
+    fn load<P: Parts>(&self, parts: &P) -> Result<Tower<P>> {
+        let config = &self.0.config().vision;
+        let (width, patch) = (config.hidden_size, config.patch_size);
+        let root = self.0.weights().root();
+        let model = root.pp("vision_model");
+        let embeddings = model.pp("embeddings");
+        let spec = vision_spec(config);
+        let kernel =
+            LinearSpec { names: &["patch_embedding"], shape: &[width, 3, patch, patch], bias: false, exact: true };
+        let projection = [self.0.config().projection_dim, width];
+        let projection = LinearSpec { names: &["visual_projection"], shape: &projection, bias: false, exact: true };
+        let positions = [1 + config.grid() * config.grid(), width];
+        Ok(Tower {
+            stem: Stem::Patches {
+                class: parts.table(&embeddings, "class_embedding", &[width], width)?,
+                kernel: parts.linear(&embeddings, &kernel)?,
+                positions: parts.table(&embeddings, "position_embedding.weight", &positions, width)?,
+                patch,
+            },
+            pre_norm: Some(parts.norm(&model.pp("pre_layrnorm"), width, spec.eps)?), // the checkpoints' own spelling
+            blocks: spec.load(&model.pp("encoder"), parts)?,
+            post_norm: parts.norm(&model.pp("post_layernorm"), width, spec.eps)?,
+            projection: parts.linear(&root, &projection)?,
+            spec,
+        })
+    }
+}
+
+fn vision_spec(config: &VisionConfig) -> EncoderSpec {
+    EncoderSpec {
+        width: config.hidden_size,
+        mlp_width: config.intermediate_size,
+        heads: config.num_attention_heads,
+        layers: config.num_hidden_layers,
+        act: config.hidden_act,
+        eps: config.layer_norm_eps,
+        mask: Mask::None,
     }
 }
 
 /// Token ids -> projected text features.
 #[derive(Debug)]
 pub struct TextTower {
-    token_embedding: Tensor,    // [V, W]
-    position_embedding: Tensor, // [T, W]
-    encoder: Encoder,
-    final_layer_norm: LayerNorm,
-    text_projection: Tensor, // [D, W]
+    tower: Loaded,
+    positions: usize,
+    vocabulary: usize,
+    dim: usize,
     pooling: Pooling,
-    device: Device,
 }
 
 impl TextTower {
@@ -111,67 +108,78 @@ impl TextTower {
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
         let config = &checkpoint.config().text;
-        let device = &compute.device;
-        let width = config.hidden_size;
-        let root = checkpoint.weights().root();
-        let model = root.pp("text_model");
-        let embeddings = model.pp("embeddings");
-        let positions = [config.max_position_embeddings, width];
-        let spec = EncoderSpec {
-            width,
-            mlp_width: config.intermediate_size,
-            heads: config.num_attention_heads,
-            layers: config.num_hidden_layers,
-            act: config.hidden_act,
-            eps: config.layer_norm_eps,
-            mask: Mask::Causal,
-        };
         Ok(Self {
-            token_embedding: embeddings.tensor("token_embedding.weight", &[config.vocab_size, width], device)?,
-            position_embedding: embeddings.tensor("position_embedding.weight", &positions, device)?,
-            encoder: Encoder::load(&spec, &model.pp("encoder"), device)?,
-            final_layer_norm: LayerNorm::load(width, spec.eps, &model.pp("final_layer_norm"), device)?,
-            text_projection: root.tensor(
-                "text_projection.weight",
-                &[checkpoint.config().projection_dim, width],
-                device,
-            )?,
+            tower: Loaded::load(&Text(checkpoint), compute)?,
+            positions: config.max_position_embeddings,
+            vocabulary: config.vocab_size,
+            dim: checkpoint.config().projection_dim,
             pooling: Pooling::of(config),
-            device: device.clone(),
         })
     }
 
     /// Positions: the longest prompt in tokens.
     pub fn positions(&self) -> usize {
-        self.position_embedding.dims()[0]
+        self.positions
     }
 
     /// Tokens in the vocabulary.
     pub fn vocabulary(&self) -> usize {
-        self.token_embedding.dims()[0]
+        self.vocabulary
     }
 
     /// Values in an embedding.
     pub fn dim(&self) -> usize {
-        self.text_projection.dims()[0]
+        self.dim
     }
 
-    /// Encodes prompts of one length: [B, D], not yet unit length. The mask is causal, so what might follow a
-    /// prompt's end could not change its features: no padding is needed, and none is done.
+    /// Encodes prompts of one length: [B, D], row after row, not yet unit length. The mask is causal, so what might
+    /// follow a prompt's end could not change its features: no padding is needed, and none is done.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, prompts: &[&[u32]]) -> Result<Tensor> {
-        let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.len()));
-        let ids = Tensor::from_vec(prompts.concat(), batch * length, &self.device)?;
-        let x = self.token_embedding.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
-        let x = x.broadcast_add(&self.position_embedding.narrow(0, 0, length)?)?;
-        let x = self.encoder.forward(&x)?;
-        let ends =
-            prompts.iter().enumerate().map(|(row, p)| (row * length + self.pooling.position(p)) as u32).collect();
-        let ends = Tensor::from_vec(ends, batch, &self.device)?;
-        let pooled = x.flatten(0, 1)?.index_select(&ends, 0)?; // [B, W]
-        project(&self.final_layer_norm.forward(&pooled)?, &self.text_projection) // [B, D]
+    pub fn forward(&self, prompts: &[&[u32]]) -> Result<Vec<f32>> {
+        let ends: Vec<usize> = prompts.iter().map(|p| self.pooling.position(p)).collect();
+        self.tower.encode(Items::Prompts(prompts, &ends))
+    }
+}
+
+/// The text tower of a checkpoint, to be loaded.
+struct Text<'a>(&'a Checkpoint);
+
+impl Load for Text<'_> {
+    fn load<P: Parts>(&self, parts: &P) -> Result<Tower<P>> {
+        let config = &self.0.config().text;
+        let width = config.hidden_size;
+        let root = self.0.weights().root();
+        let model = root.pp("text_model");
+        let embeddings = model.pp("embeddings");
+        let spec = text_spec(config);
+        let projection = [self.0.config().projection_dim, width];
+        let projection = LinearSpec { names: &["text_projection"], shape: &projection, bias: false, exact: true };
+        let table = |name: &str, rows: usize| parts.table(&embeddings, name, &[rows, width], width);
+        Ok(Tower {
+            stem: Stem::Tokens {
+                tokens: table("token_embedding.weight", config.vocab_size)?,
+                positions: table("position_embedding.weight", config.max_position_embeddings)?,
+            },
+            pre_norm: None,
+            blocks: spec.load(&model.pp("encoder"), parts)?,
+            post_norm: parts.norm(&model.pp("final_layer_norm"), width, spec.eps)?,
+            projection: parts.linear(&root, &projection)?,
+            spec,
+        })
+    }
+}
+
+fn text_spec(config: &TextConfig) -> EncoderSpec {
+    EncoderSpec {
+        width: config.hidden_size,
+        mlp_width: config.intermediate_size,
+        heads: config.num_attention_heads,
+        layers: config.num_hidden_layers,
+        act: config.hidden_act,
+        eps: config.layer_norm_eps,
+        mask: Mask::Causal,
     }
 }
 

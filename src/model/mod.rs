@@ -4,6 +4,9 @@
 pub mod clip;
 pub mod config;
 pub mod encoder;
+pub mod engine;
+pub mod tensors;
+pub mod tower;
 
 use image::RgbImage;
 
@@ -75,7 +78,7 @@ impl ImageEncoder {
             return Ok(embeddings);
         }
         let projected = self.tower.forward(pixels, &self.normalizer)?; // [B, D]
-        projected.to_vec2::<f32>()?.iter().for_each(|row| embeddings.push(row));
+        projected.chunks_exact(self.dim()).for_each(|row| embeddings.push(row));
         Ok(embeddings)
     }
 
@@ -161,8 +164,8 @@ impl TextEncoder {
         for same in order.chunk_by(|&a, &b| tokens[a].len() == tokens[b].len()) {
             for batch in same.chunks(PROMPTS_IN_A_BATCH) {
                 let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
-                let projected = self.tower.forward(&ids)?.to_vec2::<f32>()?; // [B, D]
-                batch.iter().zip(projected).for_each(|(&i, row)| rows[i] = row);
+                let projected = self.tower.forward(&ids)?; // [B, D]
+                batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
                 done += batch.len();
                 progress(done);
             }

@@ -178,6 +178,20 @@ impl Normalizer {
             })
         })
     }
+
+    /// Values of the `n`-th square patch, in the order of [`Self::patches`].
+    pub fn patch(&self, pixels: &Pixels, patch: usize, n: usize, out: &mut [f32]) {
+        let columns = pixels.width / patch;
+        let (top, left) = (n / columns * patch, n % columns * patch);
+        for (channel, out) in out.chunks_exact_mut(patch * patch).enumerate() {
+            for (y, out) in out.chunks_exact_mut(patch).enumerate() {
+                let row = &pixels.data[((top + y) * pixels.width + left) * 3..][..3 * patch];
+                for (out, rgb) in out.iter_mut().zip(row.chunks_exact(3)) {
+                    *out = self.table[channel][usize::from(rgb[channel])];
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +217,9 @@ mod tests {
         let patches: Vec<f32> = preprocessor.normalizer().patches(&pixels, 2).collect();
         assert_eq!(patches.len(), 4 * 12); // the fifth column belongs to no patch
         assert_eq!(patches[12..20], [2.0, 3.0, 7.0, 8.0, 100.0, 100.0, 100.0, 100.0]);
+        let mut third = [0.0; 12];
+        preprocessor.normalizer().patch(&pixels, 2, 2, &mut third);
+        assert_eq!(third, patches[24..36]);
     }
 
     #[test]

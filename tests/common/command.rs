@@ -11,7 +11,7 @@ use super::fixtures;
 /// The command with its environment variables unset.
 pub fn zsic(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
-    for variable in ["ZSIC_MODEL", "ZSIC_REVISION", "ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS"] {
+    for variable in ["ZSIC_MODEL", "ZSIC_REVISION", "ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS", "ZSIC_ISA"] {
         command.env_remove(variable);
     }
     command.args(args).stdin(Stdio::null());

@@ -1,0 +1,195 @@
+//! Vectors of f32 in one register, by instruction set: the few operations that the kernels are written with. No kernel is
+//! here. Every method is inlined into a function that has the instruction set.
+
+#![allow(clippy::missing_safety_doc)] // one contract for all, in the trait's own words
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// A register of f32.
+///
+/// # Safety
+/// Every method needs the instruction set of its type; those that take a pointer need [`Self::N`] values there, or `n`
+/// where they take it.
+#[allow(missing_docs)] // the names say it
+pub unsafe trait Lanes: Copy {
+    const N: usize;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// The first `n < N` values, then zeros.
+    unsafe fn load_first(from: *const f32, n: usize) -> Self;
+    /// The first `n < N` values only.
+    unsafe fn store_first(self, to: *mut f32, n: usize);
+    /// The first `n <= N` values as bf16, rounded to nearest, ties to even.
+    unsafe fn store_bf16(self, to: *mut u16, n: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// `self * by + plus`, rounded once.
+    unsafe fn mul_add(self, by: Self, plus: Self) -> Self;
+    /// The larger; `self` where either is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// The smaller; `self` where either is NaN.
+    unsafe fn min(self, other: Self) -> Self;
+    unsafe fn abs(self) -> Self;
+    /// `self` with the sign of `other`.
+    unsafe fn with_sign_of(self, other: Self) -> Self;
+    /// The nearest whole number, ties to even.
+    unsafe fn round(self) -> Self;
+    /// Two to the power of whole numbers from -126 to 127.
+    unsafe fn exp2_whole(self) -> Self;
+    /// `yes` where `self < than`, else `no`.
+    unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self;
+
+    /// `n <= N` values, zeros after them.
+    #[inline(always)]
+    unsafe fn load_upto(from: *const f32, n: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe { if n >= Self::N { Self::load(from) } else { Self::load_first(from, n) } }
+    }
+
+    /// The first `n <= N` values.
+    #[inline(always)]
+    unsafe fn store_upto(self, to: *mut f32, n: usize) {
+        // SAFETY: the caller's.
+        unsafe { if n >= Self::N { self.store(to) } else { self.store_first(to, n) } }
+    }
+
+    /// The sum, halves first.
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let mut values = [0f32; 16];
+        // SAFETY: there is room for the widest.
+        unsafe { self.store(values.as_mut_ptr()) };
+        let mut half = Self::N / 2;
+        while half > 0 {
+            for i in 0..half {
+                values[i] += values[i + half];
+            }
+            half /= 2;
+        }
+        values[0]
+    }
+
+    /// The largest.
+    #[inline(always)]
+    unsafe fn largest(self) -> f32 {
+        let mut values = [f32::NEG_INFINITY; 16];
+        // SAFETY: there is room for the widest.
+        unsafe { self.store(values.as_mut_ptr()) };
+        let mut largest = values[0];
+        for &value in &values[1..Self::N] {
+            largest = if value > largest { value } else { largest };
+        }
+        largest
+    }
+}
+
+/// Sixteen lanes of AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)]
+pub struct Avx512(pub __m512);
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as __mmask16
+}
+
+// SAFETY: each method is one or a few intrinsics of AVX-512, under the contract of the trait.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)] // all under the one contract
+unsafe impl Lanes for Avx512 {
+    const N: usize = 16;
+    #[inline(always)] unsafe fn splat(value: f32) -> Self { unsafe { Self(_mm512_set1_ps(value)) } }
+    #[inline(always)] unsafe fn load(from: *const f32) -> Self { unsafe { Self(_mm512_loadu_ps(from)) } }
+    #[inline(always)] unsafe fn store(self, to: *mut f32) { unsafe { _mm512_storeu_ps(to, self.0) } }
+    #[inline(always)] unsafe fn load_first(from: *const f32, n: usize) -> Self { unsafe { Self(_mm512_maskz_loadu_ps(first(n), from)) } }
+    #[inline(always)] unsafe fn store_first(self, to: *mut f32, n: usize) { unsafe { _mm512_mask_storeu_ps(to, first(n), self.0) } }
+    #[inline(always)] unsafe fn store_bf16(self, to: *mut u16, n: usize) { unsafe {
+        let bits = _mm512_castps_si512(self.0);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+        let rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0_0000));
+        let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+        _mm256_mask_storeu_epi16(to.cast(), first(n), halves);
+    } }
+    #[inline(always)] unsafe fn add(self, other: Self) -> Self { unsafe { Self(_mm512_add_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn sub(self, other: Self) -> Self { unsafe { Self(_mm512_sub_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn mul(self, other: Self) -> Self { unsafe { Self(_mm512_mul_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn div(self, other: Self) -> Self { unsafe { Self(_mm512_div_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn mul_add(self, by: Self, plus: Self) -> Self { unsafe { Self(_mm512_fmadd_ps(self.0, by.0, plus.0)) } }
+    #[inline(always)] unsafe fn max(self, other: Self) -> Self { unsafe { Self(_mm512_max_ps(other.0, self.0)) } }
+    #[inline(always)] unsafe fn min(self, other: Self) -> Self { unsafe { Self(_mm512_min_ps(other.0, self.0)) } }
+    #[inline(always)] unsafe fn abs(self) -> Self { unsafe { Self(_mm512_abs_ps(self.0)) } }
+    #[inline(always)] unsafe fn with_sign_of(self, other: Self) -> Self { unsafe {
+        let sign = _mm512_set1_ps(-0.0);
+        Self(_mm512_or_ps(_mm512_andnot_ps(sign, self.0), _mm512_and_ps(sign, other.0)))
+    } }
+    #[inline(always)] unsafe fn round(self) -> Self { unsafe { Self(_mm512_roundscale_ps::<8>(self.0)) } }
+    #[inline(always)] unsafe fn exp2_whole(self) -> Self { unsafe {
+        let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+        Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
+    } }
+    #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
+        Self(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, than.0), no.0, yes.0))
+    } }
+}
+
+/// Eight lanes of AVX2.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)]
+pub struct Avx2(pub __m256);
+
+#[cfg(target_arch = "x86_64")]
+static FIRST: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+// SAFETY: each method is one or a few intrinsics of AVX2 and FMA, under the contract of the trait.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)] // all under the one contract
+unsafe impl Lanes for Avx2 {
+    const N: usize = 8;
+    #[inline(always)] unsafe fn splat(value: f32) -> Self { unsafe { Self(_mm256_set1_ps(value)) } }
+    #[inline(always)] unsafe fn load(from: *const f32) -> Self { unsafe { Self(_mm256_loadu_ps(from)) } }
+    #[inline(always)] unsafe fn store(self, to: *mut f32) { unsafe { _mm256_storeu_ps(to, self.0) } }
+    #[inline(always)] unsafe fn load_first(from: *const f32, n: usize) -> Self { unsafe {
+        Self(_mm256_maskload_ps(from, _mm256_loadu_si256(FIRST.as_ptr().add(8 - n).cast())))
+    } }
+    #[inline(always)] unsafe fn store_first(self, to: *mut f32, n: usize) { unsafe {
+        _mm256_maskstore_ps(to, _mm256_loadu_si256(FIRST.as_ptr().add(8 - n).cast()), self.0)
+    } }
+    #[inline(always)] unsafe fn store_bf16(self, to: *mut u16, n: usize) {
+        let mut values = [0f32; 8];
+        unsafe { self.store(values.as_mut_ptr()) };
+        for (i, &value) in values[..n].iter().enumerate() {
+            unsafe { *to.add(i) = super::matrix::bf16_bits(value) };
+        }
+    }
+    #[inline(always)] unsafe fn add(self, other: Self) -> Self { unsafe { Self(_mm256_add_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn sub(self, other: Self) -> Self { unsafe { Self(_mm256_sub_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn mul(self, other: Self) -> Self { unsafe { Self(_mm256_mul_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn div(self, other: Self) -> Self { unsafe { Self(_mm256_div_ps(self.0, other.0)) } }
+    #[inline(always)] unsafe fn mul_add(self, by: Self, plus: Self) -> Self { unsafe { Self(_mm256_fmadd_ps(self.0, by.0, plus.0)) } }
+    #[inline(always)] unsafe fn max(self, other: Self) -> Self { unsafe { Self(_mm256_max_ps(other.0, self.0)) } }
+    #[inline(always)] unsafe fn min(self, other: Self) -> Self { unsafe { Self(_mm256_min_ps(other.0, self.0)) } }
+    #[inline(always)] unsafe fn abs(self) -> Self { unsafe { Self(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0)) } }
+    #[inline(always)] unsafe fn with_sign_of(self, other: Self) -> Self { unsafe {
+        let sign = _mm256_set1_ps(-0.0);
+        Self(_mm256_or_ps(_mm256_andnot_ps(sign, self.0), _mm256_and_ps(sign, other.0)))
+    } }
+    #[inline(always)] unsafe fn round(self) -> Self { unsafe { Self(_mm256_round_ps::<8>(self.0)) } }
+    #[inline(always)] unsafe fn exp2_whole(self) -> Self { unsafe {
+        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+        Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+    } }
+    #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
+        Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, than.0)))
+    } }
+}

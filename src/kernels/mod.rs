@@ -1,0 +1,159 @@
+//! The CPU's fast path: one file per operation, each with its plain version beside the fast ones. Here is the choice of
+//! the instruction set. What a tower is made of is not known here, and nothing here reads a checkpoint.
+//!
+//! On one instruction set the bits of a row never depend on the other rows or on the number of threads: every sum has
+//! one order, which is fixed by the row's own length.
+
+#![allow(unsafe_code)]
+
+pub mod activation;
+pub mod attention;
+pub mod functions;
+pub mod lanes;
+pub mod layer_norm;
+pub mod matrix;
+pub mod product;
+pub mod softmax;
+
+pub use activation::Activation;
+pub use attention::{Heads, attention};
+pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
+pub use matrix::{Element, Matrix};
+pub use product::{Linear, product};
+
+/// The vector instructions that the kernels use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// None: the plain versions, whatever the compiler makes of them.
+    Plain,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL).
+    Avx512,
+}
+
+impl Isa {
+    /// Every instruction set, least first.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Avx2, Self::Avx512];
+
+    /// The best that this machine has.
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Plain)
+    }
+
+    /// Those that this machine has, least first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// True if this machine can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && Self::Avx2.is_available()
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// True if it multiplies bf16 on this machine.
+    pub fn has_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Self::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
+    /// Its name: `plain`, `avx2`, `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// Runs the generic function `$run::<V>` with the lanes of an instruction set; `$plain` where it is [`Isa::Plain`].
+/// The generic function is inlined into a function that has the instruction set, so that its intrinsics are too.
+macro_rules! dispatch {
+    ($isa:expr, $plain:expr, $run:ident($($name:ident: $type:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn avx512($($name: $type),*) {
+            // SAFETY: the caller's, and the instruction set is this function's own.
+            unsafe { $run::<$crate::kernels::lanes::Avx512>($($name),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($name: $type),*) {
+            // SAFETY: the caller's, and the instruction set is this function's own.
+            unsafe { $run::<$crate::kernels::lanes::Avx2>($($name),*) }
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the arguments are in bounds, as at the call; the caller has an `Isa` that is available.
+            $crate::kernels::Isa::Avx512 => unsafe { avx512($($name),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            $crate::kernels::Isa::Avx2 => unsafe { avx2($($name),*) },
+            _ => $plain,
+        }
+    }};
+}
+pub(crate) use dispatch;
+
+/// A pointer that tasks on other threads may write through, each to places of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<T>(pub(crate) *mut T);
+
+// SAFETY: whoever uses the pointer promises, there, that no two threads touch one place.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// The pointer itself. (A method, so that closures capture the whole.)
+    pub(crate) fn get(self) -> *mut T {
+        self.0
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Numbers for the tests.
+
+    use super::Isa;
+
+    /// Sizes that no block divides.
+    pub(crate) const SIZES: [usize; 11] = [1, 7, 15, 16, 17, 31, 33, 50, 77, 257, 577];
+
+    /// The instruction sets to test, printed.
+    pub(crate) fn sets(what: &str) -> Vec<Isa> {
+        let sets: Vec<Isa> = Isa::available().collect();
+        let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
+        println!("{what}: ran on {}", names.join(", "));
+        sets
+    }
+
+    /// Numbers in [-1, 1) that look random, the same at every run.
+    pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+}

@@ -1,0 +1,198 @@
+//! `y = act(x @ W^T + b)`, or `y += x @ W^T + b`, with the weights packed once. Here are the packed form, the division into
+//! tasks and their threads; what one task does is in `task.rs`, and by instruction set beside it.
+//!
+//! Every value of the result is one accumulator over k in order, whatever block it falls in.
+
+mod avx2;
+mod avx512;
+pub mod peak;
+mod plain;
+pub(crate) mod task;
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::matrix::{Buffer, bf16_bits};
+use super::{Activation, Element, Isa, Matrix, Shared};
+use task::Job;
+
+/// Rows of a task at most: with one block of k they fill half of a second-level cache.
+const ROWS: usize = 96;
+/// Panels of a task at most.
+const PANELS: usize = 8;
+
+/// Weights `[N, K]` and bias `[N]`, in the form that the kernels of one instruction set read: panels of columns of the
+/// product, `[N / width][K words][width]`.
+#[derive(Debug)]
+pub struct Linear {
+    isa: Isa,
+    element: Element,
+    input: usize,
+    output: usize,
+    panels: Buffer,
+    bias: Buffer,
+}
+
+impl Linear {
+    /// Zeros, to be filled by [`Self::pack_rows`].
+    ///
+    /// # Panics
+    /// If this machine cannot run the instruction set, or it has no products of that element.
+    pub fn new(isa: Isa, element: Element, input: usize, output: usize) -> Self {
+        assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
+        assert!(element == Element::F32 || isa == Isa::Plain || isa.has_bf16(), "{isa:?} has no bf16");
+        let (mut panels, mut bias) = (Buffer::default(), Buffer::default());
+        let columns = output.next_multiple_of(width(isa));
+        panels.reserve(columns * element.words(input));
+        bias.reserve(columns);
+        Self { isa, element, input, output, panels, bias }
+    }
+
+    /// Packs row-major weights: the rows from `first` on of W.
+    ///
+    /// # Panics
+    /// If they are more than there is room for.
+    pub fn pack_rows(&mut self, first: usize, values: &[f32]) {
+        let rows = first..first + values.len() / self.input;
+        assert!(rows.end <= self.output && values.len().is_multiple_of(self.input));
+        let (width, k, element) = (width(self.isa), self.element.words(self.input), self.element);
+        let panels = first / width..rows.end.div_ceil(width);
+        let words = &mut self.panels.words_mut()[panels.start * k * width..panels.end * k * width];
+        words.par_chunks_mut(k * width).zip(panels).for_each(|(panel, index)| {
+            let mine = (index * width).max(rows.start)..((index + 1) * width).min(rows.end);
+            let row = |row: usize| &values[(row - first) * self.input..][..self.input];
+            for start in (0..k).step_by(16) {
+                for r in mine.clone() {
+                    for at in start..(start + 16).min(k) {
+                        panel[at * width + r % width] = word(row(r), at, element);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Sets the bias of the rows from `first` on.
+    pub fn set_bias(&mut self, first: usize, values: &[f32]) {
+        self.bias.words_mut()[..self.output][first..first + values.len()].copy_from_slice(values);
+    }
+
+    /// K.
+    pub fn input(&self) -> usize {
+        self.input
+    }
+
+    /// N.
+    pub fn output(&self) -> usize {
+        self.output
+    }
+
+    /// What x must hold.
+    pub fn element(&self) -> Element {
+        self.element
+    }
+}
+
+/// Columns of a panel.
+pub(crate) fn width(isa: Isa) -> usize {
+    match isa {
+        Isa::Plain => 1,
+        Isa::Avx2 => 16,
+        Isa::Avx512 => 32,
+    }
+}
+
+/// The `at`-th word of a row.
+fn word(row: &[f32], at: usize, element: Element) -> f32 {
+    match element {
+        Element::F32 => row[at],
+        Element::Bf16 => {
+            let half = |i: usize| row.get(i).map_or(0, |&v| u32::from(bf16_bits(v)));
+            f32::from_bits(half(2 * at) | half(2 * at + 1) << 16)
+        }
+    }
+}
+
+/// What happens to a product before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The activation, and the result replaces what was there.
+    Store(Activation),
+    /// The result is added to what is there, which is f32.
+    Add,
+}
+
+thread_local! {
+    /// A task's partial sums.
+    static SUMS: RefCell<Buffer> = RefCell::default();
+}
+
+/// `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. To store, `y` takes that shape; to add, it has it.
+///
+/// # Panics
+/// If shapes or elements do not fit.
+pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
+    assert!((x.columns(), x.element()) == (linear.input, linear.element));
+    let (rows, width) = (x.rows(), width(linear.isa));
+    match then {
+        Then::Store(_) => y.shape(rows, linear.output),
+        Then::Add => assert!((y.rows(), y.columns(), y.element()) == (rows, linear.output, Element::F32)),
+    }
+    let panels = linear.output.div_ceil(width);
+    let (row_blocks, panels_each) = divide(rows, panels, rayon::current_num_threads());
+    let job = Job {
+        x: x.as_ptr(),
+        x_stride: x.stride(),
+        panels: linear.panels.words().as_ptr(),
+        k: linear.element.words(linear.input),
+        element: linear.element,
+        bias: linear.bias.words().as_ptr(),
+        y: Shared(y.as_mut_ptr()).get(),
+        y_stride: y.stride(),
+        y_element: y.element(),
+        then,
+        rows: 0..0,
+        columns: 0..0,
+        sums: std::ptr::null_mut(),
+    };
+    // Neighbouring tasks share columns, so that weights come from memory once.
+    (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
+        let (block, first) = (index % row_blocks, index / row_blocks * panels_each);
+        let rows = block * rows / row_blocks..(block + 1) * rows / row_blocks;
+        let columns = first * width..((first + panels_each) * width).min(linear.output);
+        SUMS.with_borrow_mut(|sums| {
+            sums.reserve(rows.len() * panels_each * width);
+            let sums = sums.words_mut().as_mut_ptr();
+            run(linear.isa, &Job { rows, columns, sums, ..job.clone() });
+        });
+    });
+}
+
+/// Blocks of rows, and panels of a task: small enough that every thread has several.
+fn divide(rows: usize, panels: usize, threads: usize) -> (usize, usize) {
+    let blocks = rows.div_ceil(ROWS);
+    let mut each = PANELS.min(panels.max(1));
+    while each > 1 && blocks * panels.div_ceil(each) < 4 * threads {
+        each = each.div_ceil(2);
+    }
+    (blocks, each)
+}
+
+fn run(isa: Isa, job: &Job) {
+    match (isa, job.element) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Linear::new` saw that the machine has these; the job is in bounds, by `product`.
+        (Isa::Avx512, Element::F32) => unsafe { avx512::single(job) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        (Isa::Avx512, Element::Bf16) => unsafe { avx512::bf16(job) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        (Isa::Avx2, Element::F32) => unsafe { avx2::single(job) },
+        // SAFETY: the job is in bounds, by `product`.
+        _ => unsafe { plain::run(job) },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The machine's own rate of multiplication, for the benchmarks to compare products with: nothing but multiplications, in
+//! registers. No result is computed here.
+
+use rayon::prelude::*;
+
+use super::task::{Dot, Single};
+use crate::kernels::lanes::Lanes;
+use crate::kernels::{Element, Isa, dispatch};
+
+/// Independent sums: enough to hide a multiplication's latency on any core.
+const SUMS: usize = 12;
+
+/// Multiplies `steps` times a dozen registers on every thread of the pool and returns the floating-point operations
+/// done; none for [`Isa::Plain`].
+pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let each = |_| {
+        let mut total = 0f32;
+        let out = &raw mut total;
+        match element {
+            Element::F32 => dispatch!(isa, (), single(steps: usize, out: *mut f32)),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the machine has the instructions, as asserted; `out` is a value of this function.
+            Element::Bf16 if isa.has_bf16() => unsafe { super::avx512::spin(steps, out) },
+            Element::Bf16 => {}
+        }
+        std::hint::black_box(total);
+    };
+    assert!(isa.is_available());
+    (0..threads).into_par_iter().with_max_len(1).for_each(each);
+    let operations = match (isa, element) {
+        (Isa::Plain, _) => 0,
+        (Isa::Avx2, _) => 16,
+        (Isa::Avx512, Element::F32) => 32,
+        (Isa::Avx512, Element::Bf16) => 64,
+    };
+    threads * steps * SUMS * operations
+}
+
+/// # Safety
+/// As [`spin`].
+#[inline(always)]
+unsafe fn single<V: Lanes>(steps: usize, out: *mut f32)
+where
+    Single: Dot<V>,
+{
+    // SAFETY: the caller's.
+    unsafe { spin::<V, Single>(steps, out) }
+}
+
+/// # Safety
+/// The instruction set of `V` and `D`; a value to write at `out`.
+#[inline(always)]
+pub(super) unsafe fn spin<V: Lanes, D: Dot<V>>(steps: usize, out: *mut f32) {
+    // SAFETY: the caller's.
+    unsafe {
+        let one = V::splat(1.0);
+        let mut sums = [one; SUMS];
+        for (start, sum) in sums.iter_mut().enumerate() {
+            *sum = V::splat(start as f32); // or the compiler would see that they are all one
+        }
+        for _ in 0..steps {
+            for sum in &mut sums {
+                *sum = D::dot(*sum, one, one);
+            }
+        }
+        for sum in sums {
+            *out += sum.sum();
+        }
+    }
+}

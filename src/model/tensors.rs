@@ -1,0 +1,226 @@
+//! Towers on candle's tensors: CUDA, Metal, any CPU, and the oracle of the CPU's kernels.
+
+use candle_core::{D, Device, Tensor};
+
+use super::config::HiddenAct;
+use super::encoder::{Block, EncoderSpec, Mask};
+use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
+use crate::Result;
+use crate::checkpoint::Scope;
+
+/// A device that holds tensors.
+#[derive(Debug)]
+pub struct Tensors {
+    device: Device,
+}
+
+impl Tensors {
+    /// On a device.
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.clone() }
+    }
+
+    /// Rows of items: [B, T, W].
+    fn stem(&self, stem: &Stem<Self>, items: Items) -> Result<Tensor> {
+        match (stem, items) {
+            (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
+                let batch = pixels.len();
+                let count = positions.dim(0)? - 1;
+                let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, *patch)).collect();
+                let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
+                let patches = kernel.forward(&patches)?; // [B, N, W]
+                let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
+                let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
+                Ok(x.broadcast_add(positions)?)
+            }
+            (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, _)) => {
+                let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.len()));
+                let ids = Tensor::from_vec(prompts.concat(), batch * length, &self.device)?;
+                let x = tokens.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
+                Ok(x.broadcast_add(&positions.narrow(0, 0, length)?)?)
+            }
+            _ => unreachable!("images go to image towers, and prompts to text towers"),
+        }
+    }
+}
+
+impl Parts for Tensors {
+    type Table = Tensor;
+    type Norm = LayerNorm;
+    type Linear = Linear;
+
+    fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Tensor> {
+        Ok(weights.tensor(name, shape, &self.device)?.reshape(((), width))?)
+    }
+
+    fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<LayerNorm> {
+        let weight = weights.tensor("weight", &[width], &self.device)?;
+        Ok(LayerNorm { weight, bias: weights.tensor("bias", &[width], &self.device)?, eps })
+    }
+
+    fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
+        let stacked = |part: &str, shape: &[usize]| {
+            let names: Vec<String> = spec.names.iter().map(|name| format!("{name}.{part}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            weights.stacked(&names, shape, &self.device)
+        };
+        let weight = stacked("weight", spec.shape)?.reshape((spec.output(), spec.input()))?;
+        let bias = if spec.bias { Some(stacked("bias", &spec.shape[..1])?) } else { None };
+        Ok(Linear { weight, bias })
+    }
+
+    fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
+        let mut x = self.stem(&tower.stem, items)?; // [B, T, W]
+        let length = x.dim(1)?;
+        if let Some(norm) = &tower.pre_norm {
+            x = norm.forward(&x)?;
+        }
+        let mask = match tower.spec.mask {
+            Mask::None => None,
+            Mask::Causal => Some(causal_mask(length, x.device())?), // [T, T]
+        };
+        for block in &tower.blocks {
+            x = forward(block, &tower.spec, &x, mask.as_ref())?;
+        }
+        let pooled: Vec<u32> = (0..items.count()).map(|i| (i * length + items.pooled(i)) as u32).collect();
+        let pooled = Tensor::from_vec(pooled, items.count(), &self.device)?;
+        let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
+        Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]
+    }
+}
+
+/// Zero where a position may look, minus infinity ahead of it: [T, T].
+fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
+    let ahead = |row: usize| (0..length).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 });
+    let values: Vec<f32> = (0..length).flat_map(ahead).collect();
+    Ok(Tensor::from_vec(values, (length, length), device)?)
+}
+
+/// One block: [B, T, W] -> [B, T, W].
+fn forward(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let x = (x + attention(block, spec, &block.layer_norm1.forward(x)?, mask)?)?; // [B, T, W]
+    Ok((&x + mlp(block, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
+}
+
+fn attention(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let (batch, length, width) = x.dims3()?;
+    let head = width / spec.heads;
+    let qkv = block.qkv_proj.forward(x)?.reshape((batch, length, 3, spec.heads, head))?; // [B, T, 3, H, d]
+    let qkv = qkv.permute((2, 0, 3, 1, 4))?.contiguous()?; // [3, B, H, T, d]
+    let q = (qkv.get(0)? * (head as f64).powf(-0.5))?; // [B, H, T, d]
+    let scores = q.matmul(&qkv.get(1)?.t()?)?; // [B, H, T, T]
+    let scores = match mask {
+        Some(mask) => scores.broadcast_add(mask)?,
+        None => scores,
+    };
+    let mixed = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&qkv.get(2)?)?; // [B, H, T, d]
+    let mixed = mixed.transpose(1, 2)?.reshape((batch, length, width))?; // [B, T, W]
+    block.out_proj.forward(&mixed)
+}
+
+fn mlp(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor) -> Result<Tensor> {
+    let x = block.fc1.forward(x)?; // [B, T, M]
+    let x = match spec.act {
+        HiddenAct::QuickGelu => (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?,
+        HiddenAct::Gelu => x.gelu_erf()?,
+        HiddenAct::GeluPytorchTanh => x.gelu()?,
+        HiddenAct::Relu => x.relu()?,
+    };
+    block.fc2.forward(&x) // [B, T, W]
+}
+
+/// Layer norm with the variance in two passes.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor, // [W]
+    bias: Tensor,   // [W]
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Normalises the last dimension.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        // candle takes the variance as a difference of sums, which loses digits where the mean is large. Centred
+        // first, that difference is exact: the second pass.
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        Ok(candle_nn::ops::layer_norm(&centred, &self.weight, &self.bias, self.eps as f32)?)
+    }
+}
+
+/// `x @ weight^T + bias`, with the weight as checkpoints hold it: [out, in].
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,       // [out, in]
+    bias: Option<Tensor>, // [out]
+}
+
+impl Linear {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = project(x, &self.weight)?;
+        Ok(match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        })
+    }
+}
+
+/// `x @ weight^T` over the last dimension: [.., in] -> [.., out].
+fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (output, input) = weight.dims2()?;
+    let mut shape = x.dims().to_vec();
+    let rows = x.elem_count() / input;
+    let x = x.reshape((rows, input))?;
+    let padded = rows.max(fewest_rows(output));
+    let x = if padded > rows { x.pad_with_zeros(0, 0, padded - rows)? } else { x };
+    let y = x.matmul(&weight.t()?)?.narrow(0, 0, rows)?; // [rows, out]
+    if let Some(last) = shape.last_mut() {
+        *last = output;
+    }
+    Ok(y.reshape(shape)?)
+}
+
+/// The rows that a product must have for `gemm` to take the kernel that it takes for many: its kernels for small results
+/// sum in another order, and an image's bits would depend on its batch. Widths of real models need two rows at most.
+fn fewest_rows(output: usize) -> usize {
+    if output <= 64 { 65 } else { 256 / output + 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Layer norm in f64.
+    fn oracle(x: &[f32], eps: f64) -> Vec<f64> {
+        let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        x.iter().map(|&v| (f64::from(v) - mean) / (variance + eps).sqrt()).collect()
+    }
+
+    #[test]
+    fn layer_norm_holds_far_from_zero() {
+        for offset in [0.0, 100.0, 10_000.0] {
+            let x: Vec<f32> = (0..768).map(|i| offset + 0.29 * (i as f32 * 0.7).sin()).collect();
+            let ones = Tensor::ones(768, candle_core::DType::F32, &Device::Cpu).unwrap();
+            let norm = LayerNorm { weight: ones.clone(), bias: ones.zeros_like().unwrap(), eps: 1e-5 };
+            let tensor = Tensor::from_slice(&x, (1, 768), &Device::Cpu).unwrap();
+            let got = norm.forward(&tensor).unwrap().to_vec2::<f32>().unwrap();
+            let worst = got[0].iter().zip(oracle(&x, 1e-5)).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
+            // The mean is rounded to f32: at 1e4 that is 5e-4 beside a deviation of 0.2.
+            assert!(worst < 1e-5 + f64::from(offset) * 6e-7, "{offset}: {worst}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_in_any_batch() {
+        let weight = Tensor::randn(0f32, 1.0, (96, 640), &Device::Cpu).unwrap();
+        let x = Tensor::randn(0f32, 1.0, (130, 640), &Device::Cpu).unwrap();
+        let all = project(&x, &weight).unwrap().to_vec2::<f32>().unwrap();
+        for (start, rows) in [(0, 1), (3, 1), (7, 2), (5, 50), (1, 129)] {
+            let part = project(&x.narrow(0, start, rows).unwrap(), &weight).unwrap();
+            assert_eq!(part.to_vec2::<f32>().unwrap(), all[start..start + rows], "{start} {rows}");
+        }
+    }
+}
