@@ -340,3 +340,73 @@ fn the_cache_is_where_python_looks_for_it() {
     let flag = world.cache.path().join("flag").display().to_string();
     assert!(pull(&|c| _ = c.args(["--hub-cache", &flag]).env("HF_HUB_CACHE", &other)).starts_with(&flag));
 }
+
+#[test]
+fn a_checkpoint_that_lacks_its_weights_is_not_called_right() {
+    let world = World::new();
+    assert!(world.run(&["models", "pull", NAME]).status.success());
+    fs::remove_file(world.snapshot().join(WEIGHTS)).unwrap();
+    let verified = world.run(&["models", "verify", NAME]);
+    assert_eq!(verified.status.code(), Some(1), "{}", out(&verified));
+    assert!(out(&verified).contains("missing") && err(&verified).contains("not all is right"), "{}", out(&verified));
+    assert!(out(&world.run(&["models", "list"])).contains("clip (incomplete)"));
+    let json = world.run(&["models", "list", "--format", "json"]);
+    assert!(out(&json).contains("\"complete\":false"), "{}", out(&json));
+}
+
+#[test]
+fn a_commit_may_be_given_as_it_is_listed() {
+    let world = World::new();
+    assert!(world.run(&["models", "pull", NAME]).status.success());
+    let listed = world.run(&["models", "list"]);
+    let short = &world.hub.commit()[..12];
+    assert!(out(&listed).contains(short), "{}", out(&listed));
+    assert!(world.run(&["models", "show", NAME, "--revision", short]).status.success());
+    assert!(!world.run(&["models", "show", NAME, "--revision", &short[..6]]).status.success());
+}
+
+#[test]
+fn what_is_in_the_cache_needs_no_token() {
+    let world = World::new();
+    assert!(world.run(&["models", "pull", NAME]).status.success());
+    let output = world.classify(&["-m", NAME]).env("HF_TOKEN", "two words").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), expected()));
+    let output = world.classify(&["-m", "org/other"]).env("HF_TOKEN", "two words").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("HF_TOKEN"), "{}", err(&output));
+}
+
+#[test]
+fn a_repository_on_another_disk_is_removed_there() {
+    let world = World::new();
+    assert!(world.run(&["models", "pull", NAME]).status.success());
+    let elsewhere = world.cache.path().join("elsewhere");
+    fs::rename(world.root(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, world.root()).unwrap();
+    assert!(world.run(&["models", "rm", NAME, "--yes"]).status.success());
+    assert!(!elsewhere.exists() && fs::symlink_metadata(world.root()).is_err());
+}
+
+#[test]
+fn a_cache_whose_path_is_not_text_can_be_described() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    let cache = world.cache.path().join(std::ffi::OsStr::from_bytes(b"nu-\xff"));
+    let run = |args: &[&str]| world.zsic(args).arg("--hub-cache").arg(&cache).output().unwrap();
+    let pulled = run(&["models", "pull", NAME]);
+    assert!(pulled.stdout.starts_with(cache.as_os_str().as_bytes()), "{}", err(&pulled));
+    let listed = run(&["models", "list", "--format", "json"]);
+    assert!(out(&listed).contains(r"nu-\\xFF"), "{}{}", out(&listed), err(&listed));
+}
+
+#[test]
+fn looking_is_no_use() {
+    let world = World::new();
+    assert!(world.run(&["models", "pull", NAME]).status.success());
+    let config = world.snapshot().join("config.json");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let times = fs::FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
+    fs::File::options().write(true).open(&config).unwrap().set_times(times).unwrap();
+    world.run(&["models", "list"]);
+    assert_eq!(fs::metadata(&config).unwrap().accessed().unwrap(), long_ago);
+}

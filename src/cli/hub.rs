@@ -23,11 +23,16 @@ const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE is another place";
 /// # Errors
 /// What kept it from being here, and what to do about it.
 pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<Snapshot> {
+    let (token, unreadable) = match token() {
+        Ok(token) => (token, None),
+        Err(e) if refresh => return Err(e),
+        Err(e) => (None, Some(e)), // what is in the cache needs no token
+    };
     let settings = HubSettings {
         endpoint: text("HF_ENDPOINT")
             .map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned()),
-        token: token()?,
-        offline: is_offline(args),
+        token,
+        offline: is_offline(args) || unreadable.is_some(),
         refresh,
         http: HttpSettings {
             proxies: Proxies {
@@ -45,7 +50,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
     let revision = if args.revision.is_empty() { hub::REVISION } else { &args.revision }; // an empty variable
     let result = hub::fetch(name, revision, &settings);
     drop(settings.progress); // takes the bar off the terminal
-    result.map_err(|e| explain(&e, name, &settings.cache))
+    result.map_err(|e| unreadable.unwrap_or_else(|| explain(&e, name, revision, &settings.cache)))
 }
 
 /// Whether a `config.json` is of a model that can be run, before its weights are fetched.
@@ -80,15 +85,20 @@ fn home() -> Option<PathBuf> {
 /// The token: HF_TOKEN, else the file that logging in leaves.
 fn token() -> Result<Option<Token>> {
     if let Some(token) = text("HF_TOKEN") {
-        return Ok(Some(Token::new(&token, "HF_TOKEN")?));
+        return Ok(Some(Token::new(&on_one_line(&token), "HF_TOKEN")?));
     }
     let Some(path) = path("HF_TOKEN_PATH").or_else(|| home().map(|home| home.join("token"))) else { return Ok(None) };
     match fs::read_to_string(&path) {
         Ok(token) if token.trim().is_empty() => Ok(None),
-        Ok(token) => Ok(Some(Token::new(&token, path.display().to_string())?)),
+        Ok(token) => Ok(Some(Token::new(&on_one_line(&token), path.display().to_string())?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("{}: the token cannot be read", path.display())),
     }
+}
+
+/// As Python reads tokens: a line that was broken by an editor is one word.
+fn on_one_line(token: &str) -> String {
+    token.replace(['\r', '\n'], "")
 }
 
 /// A variable that is set to something.
@@ -114,12 +124,12 @@ fn path(name: &str) -> Option<PathBuf> {
 }
 
 /// An error of the hub, and what the user can do about it here.
-pub fn explain(e: &HubError, name: &str, cache: &Path) -> anyhow::Error {
+pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow::Error {
     let advice = match e {
         HubError::Http(HttpError::Proxy { .. }) => "check HTTPS_PROXY and NO_PROXY".to_owned(),
         HubError::Http(HttpError::Tls { .. }) => "SSL_CERT_FILE names certificates to trust instead".to_owned(),
-        HubError::Offline { .. } => elsewhere(name, cache),
-        e if e.is_no_network() => elsewhere(name, cache),
+        HubError::Offline { .. } => elsewhere(name, revision, cache),
+        e if e.is_no_network() => elsewhere(name, revision, cache),
         HubError::NoRepo { .. } => {
             let nearest = known::nearest(name);
             if nearest.is_empty() { return anyhow!("{e}") } else { format!("did you mean {}?", nearest.join(" or ")) }
@@ -137,12 +147,13 @@ pub fn explain(e: &HubError, name: &str, cache: &Path) -> anyhow::Error {
 }
 
 /// How to do without a network.
-fn elsewhere(name: &str, cache: &Path) -> String {
-    let demo = model::without_network(name);
+fn elsewhere(name: &str, revision: &str, cache: &Path) -> String {
+    let at = if revision == hub::REVISION { String::new() } else { format!(" --revision {revision}") };
+    let demo = model::without_network();
     let demo =
         demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
     format!(
-        "run `zsic models pull {name}` where there is a network and copy models--{} into {}, or give --model a local \
+        "run `zsic models pull {name}{at}` where there is a network and copy models--{} into {}, or give --model a local \
          directory{demo}",
         name.replace('/', "--"),
         cache.display()

@@ -1,12 +1,21 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
-use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
+#[cfg(target_os = "linux")]
+use std::fs::File;
+#[cfg(target_os = "linux")]
+use std::io::Read;
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin, stdout};
+use std::os::unix::ffi::OsStrExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
-use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, Verdict};
+use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Verdict};
+use zsic::source::Input;
 
 use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
 use super::fatal::usage;
@@ -17,6 +26,8 @@ use super::{Outcome, hub, interrupt, show};
 
 /// Letters of a commit that tell it from others, for people.
 const SHORT: usize = 12;
+/// Letters of a commit that are taken for it at least, as git does.
+const FEWEST: usize = 7;
 
 /// Runs the command.
 ///
@@ -26,21 +37,32 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let json = args.format == ListFormat::Json;
     match &args.command {
-        ModelsCommand::List { hub_cache } => list(&library::cached(&hub::cache(hub_cache.as_deref())?)?, json),
+        ModelsCommand::List { hub_cache } => list(&repos(hub_cache.as_deref())?, json),
         ModelsCommand::Pull { model } => pull(model, json, common),
         ModelsCommand::Show { model } => show::show(model, json),
         ModelsCommand::Verify { model } => verify(model, json, common),
         ModelsCommand::Rm { name, revision, yes, hub_cache } => {
-            let cache = hub::cache(hub_cache.as_deref())?;
-            let repo = find(&library::cached(&cache)?, name)?;
+            let repo = find(&repos(hub_cache.as_deref())?, name)?;
             let snapshot = revision.as_deref().map(|revision| at(&repo, revision)).transpose()?;
             let commit = snapshot.map(|snapshot| snapshot.commit.as_str());
             confirm(&repo, commit, *yes)?;
-            let freed = library::remove(&cache, &repo, commit)?;
+            let cache = hub::cache(hub_cache.as_deref())?;
+            let freed = library::remove(&cache, &repo, commit).map_err(|e| plain(&e, &cache))?;
             let text = format!("removed {}: {} freed", title(name, commit), size(freed));
             print(json, &text, || json!({ "name": name, "commit": commit, "freed": freed }))
         }
     }
+}
+
+/// What is in the cache.
+fn repos(hub_cache: Option<&Path>) -> Result<Vec<CachedRepo>> {
+    let cache = hub::cache(hub_cache)?;
+    library::cached(&cache).map_err(|e| plain(&e, &cache))
+}
+
+/// An error of the cache, whose text holds its causes.
+fn plain(e: &HubError, cache: &Path) -> anyhow::Error {
+    hub::explain(e, "", library::REVISION, cache)
 }
 
 fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
@@ -48,7 +70,10 @@ fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
     let mut table = vec![["NAME", "REVISION", "KIND", "SIZE", "LAST USED"].map(str::to_owned)];
     table.extend(rows.clone().map(|(repo, snapshot)| {
         let used = repo.last_used.map_or_else(String::new, |time| date(time)[..10].to_owned());
-        let kind = kind(snapshot).unwrap_or_default();
+        let mut kind = kind(snapshot).unwrap_or_default();
+        if snapshot.missing().is_some() {
+            kind += " (incomplete)";
+        }
         [repo.name.clone(), revision(snapshot), kind, size(snapshot_size(snapshot)), used]
     }));
     let text = if repos.is_empty() { String::new() } else { columns(&table) };
@@ -56,7 +81,8 @@ fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
         let row = |(repo, snapshot): (&CachedRepo, &CachedSnapshot)| {
             json!({
                 "name": repo.name, "commit": snapshot.commit, "refs": snapshot.refs, "kind": kind(snapshot),
-                "size": snapshot_size(snapshot), "last_used": repo.last_used.map(date), "dir": snapshot.dir,
+                "size": snapshot_size(snapshot), "last_used": repo.last_used.map(date), "dir": shown(&snapshot.dir),
+                "complete": snapshot.missing().is_none(),
             })
         };
         rows.clone().map(row).collect()
@@ -66,37 +92,38 @@ fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
 fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     check_name(&model.name)?;
     let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
-    let text = snapshot.dir.display().to_string();
-    print(json, &text, || json!({ "name": model.name, "commit": snapshot.commit, "dir": snapshot.dir }))
+    if !json {
+        let line = [snapshot.dir.as_os_str().as_bytes(), b"\n"].concat(); // byte for byte, for `$(...)`
+        stdout().lock().write_all(&line).context("standard output: cannot be written")?;
+        return Ok(Outcome::Complete);
+    }
+    print(json, "", || json!({ "name": model.name, "commit": snapshot.commit, "dir": shown(&snapshot.dir) }))
 }
 
 fn verify(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     let (repo, snapshot) = cached(model)?;
-    let verdicts = library::verify(&snapshot, |_, _| ())?;
+    let verdicts = library::verify(&snapshot, |_, _| ()).map_err(|e| plain(&e, &repo.dir))?;
+    let missing = snapshot.missing();
     let word = |verdict: &Verdict| match verdict {
         Verdict::Right => "ok",
         Verdict::Damaged => "damaged",
         Verdict::Missing => "missing",
         Verdict::Unknown => "unknown",
     };
-    let rows: Vec<_> = verdicts.iter().map(|(file, verdict)| [word(verdict).to_owned(), file.path.clone()]).collect();
+    let rows = verdicts.iter().map(|(file, verdict)| [word(verdict).to_owned(), file.path.clone()]);
+    let rows: Vec<_> = rows.chain(missing.iter().map(|what| ["missing".to_owned(), what.clone()])).collect();
     print(json, columns(&rows).trim_end(), || {
         let file =
             |(file, verdict): &(library::CachedFile, Verdict)| json!({ "path": file.path, "state": word(verdict) });
-        json!({ "name": repo.name, "commit": snapshot.commit, "files": verdicts.iter().map(file).collect::<Vec<_>>() })
+        let files: Vec<_> = verdicts.iter().map(file).collect();
+        json!({ "name": repo.name, "commit": snapshot.commit, "complete": missing.is_none(), "files": files })
     })?;
-    let bad = verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Damaged | Verdict::Missing)).count();
-    if bad == 0 {
+    let bad = verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Damaged | Verdict::Missing));
+    if !bad && missing.is_none() {
         return Ok(Outcome::Complete);
     }
     let name = &repo.name;
-    warn(
-        common,
-        format!(
-            "{bad} of {} files are not right; `zsic models rm {name}` and `zsic models pull {name}` fetch them again",
-            verdicts.len()
-        ),
-    );
+    warn(common, format!("not all is right; `zsic models rm {name}` and `zsic models pull {name}` fetch it again"));
     Ok(Outcome::SomeFailed)
 }
 
@@ -127,7 +154,7 @@ fn check_name(name: &str) -> Result<()> {
 /// A checkpoint in the cache, by name and revision.
 pub(super) fn cached(model: &ModelId) -> Result<(CachedRepo, CachedSnapshot)> {
     let Hub { revision, hub_cache, .. } = &model.hub;
-    let repo = find(&library::cached(&hub::cache(hub_cache.as_deref())?)?, &model.name)?;
+    let repo = find(&repos(hub_cache.as_deref())?, &model.name)?;
     let snapshot = at(&repo, revision)?.clone();
     Ok((repo, snapshot))
 }
@@ -138,9 +165,15 @@ fn find(repos: &[CachedRepo], name: &str) -> Result<CachedRepo> {
     repo.cloned().ok_or_else(|| anyhow!("{name} is not in the cache; `zsic models pull {name}` fetches it"))
 }
 
+/// The snapshot of a branch, tag or commit; of a commit its first letters, as `list` prints them, are enough.
 fn at<'a>(repo: &'a CachedRepo, revision: &str) -> Result<&'a CachedSnapshot> {
     let is_it = |s: &&CachedSnapshot| s.commit == revision || s.refs.iter().any(|name| name == revision);
-    repo.snapshots.iter().find(is_it).ok_or_else(|| {
+    let begins = |s: &&CachedSnapshot| revision.len() >= FEWEST && s.commit.starts_with(revision);
+    let shortened = || match repo.snapshots.iter().filter(begins).collect::<Vec<_>>()[..] {
+        [only] => Some(only),
+        _ => None,
+    };
+    repo.snapshots.iter().find(is_it).or_else(shortened).ok_or_else(|| {
         let has: Vec<_> = repo.snapshots.iter().map(self::revision).collect();
         let has = if has.is_empty() { "nothing whole".to_owned() } else { has.join(", ") };
         anyhow!("{}: revision {revision} is not in the cache, which has {has}", repo.name)
@@ -162,8 +195,27 @@ fn snapshot_size(snapshot: &CachedSnapshot) -> u64 {
 
 /// What kind of model it says it is.
 pub(super) fn kind(snapshot: &CachedSnapshot) -> Option<String> {
-    let config: Value = serde_json::from_slice(&std::fs::read(snapshot.dir.join("config.json")).ok()?).ok()?;
+    let config: Value = serde_json::from_slice(&read_unnoticed(&snapshot.dir.join("config.json")).ok()?).ok()?;
     Some(config.get("model_type")?.as_str()?.to_owned())
+}
+
+/// Reads a file without that counting as its last use, where the system allows.
+fn read_unnoticed(path: &Path) -> io::Result<Vec<u8>> {
+    #[cfg(target_os = "linux")]
+    {
+        let flag = rustix::fs::OFlags::NOATIME.bits().cast_signed();
+        if let Ok(mut file) = File::options().read(true).custom_flags(flag).open(path) {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    std::fs::read(path)
+}
+
+/// A path in JSON: bytes that are not UTF-8 as `\xNN`.
+pub(super) fn shown(path: &Path) -> String {
+    Input::Path(path.to_path_buf()).name().to_string()
 }
 
 /// Rows with their columns under each other.
@@ -186,7 +238,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
     let text = if json { value().to_string() } else { text.trim_end().to_owned() };
     if !text.is_empty() {
-        writeln!(stdout().lock(), "{text}")?;
+        writeln!(stdout().lock(), "{text}").context("standard output: cannot be written")?;
     }
     Ok(Outcome::Complete)
 }

@@ -10,7 +10,7 @@ use super::Outcome;
 use super::args::ModelId;
 use super::fetching::size;
 use super::model::DEMO;
-use super::models::{cached, columns, kind, print};
+use super::models::{cached, columns, kind, print, shown};
 
 /// Prints what is known of a checkpoint.
 ///
@@ -54,7 +54,7 @@ fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
     print(json, text.trim_end(), || {
         let file = |file: &CachedFile| json!({ "path": file.path, "size": file.size, "etag": file.etag });
         let record = json!({
-            "name": repo.name, "commit": snapshot.commit, "refs": snapshot.refs, "dir": snapshot.dir,
+            "name": repo.name, "commit": snapshot.commit, "refs": snapshot.refs, "dir": shown(&snapshot.dir),
         });
         let mut record = record.as_object().cloned().unwrap_or_default();
         record.extend(facts(&kind, checkpoint.as_ref().ok()));

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::digest;
 use super::error::HubError;
 use super::layout::{Repo, is_commit};
+use super::wanted::{self, Held};
 
 /// A repository in the cache.
 #[derive(Debug, Clone)]
@@ -37,6 +38,16 @@ pub struct CachedSnapshot {
     pub files: Vec<CachedFile>,
     /// Their directory.
     pub dir: PathBuf,
+}
+
+impl CachedSnapshot {
+    /// What it lacks to be opened as a checkpoint, if anything.
+    pub fn missing(&self) -> Option<String> {
+        match wanted::held(&self.dir, None) {
+            Held::Part(what) => Some(what),
+            Held::Enough | Held::All => None,
+        }
+    }
 }
 
 /// One file of it.
@@ -169,6 +180,9 @@ pub fn remove(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<u
     }
     if kept.is_empty() {
         let freed = files_under(&repo.dir)?.iter().map(|path| own_size(&repo.dir.join(path))).sum();
+        if let Ok(elsewhere) = fs::canonicalize(&repo.dir) {
+            delete(&elsewhere)?; // the folder may be a link to another disk
+        }
         delete(&repo.dir)?;
         if let Some(folder) = repo.dir.file_name() {
             delete(&cache.join(".locks").join(folder))?;
