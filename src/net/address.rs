@@ -4,7 +4,14 @@ use ureq::http::Uri;
 
 /// An `http` or `https` URL.
 pub(super) fn parse(url: &str) -> Option<Uri> {
-    url.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+    split(url).filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
+/// A URL in its parts; a port that is none is no part of one, but the half of a password that has a slash in it.
+fn split(url: &str) -> Option<Uri> {
+    let uri = url.parse::<Uri>().ok()?;
+    let place = uri.authority().map_or("", |authority| authority.as_str()).rsplit('@').next()?;
+    (place.trim_end_matches(':') == host(&uri)).then_some(uri)
 }
 
 /// The port, said or not.
@@ -41,9 +48,26 @@ pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     parse(&format!("{scheme}://{authority}/{path}"))
 }
 
-/// A URL for a message: its query may be a signature, which is as good as a password.
+/// A URL, or what was meant to be one, for a message: without the user's name and password, and without its query,
+/// which may be a signature and as good as a password.
 pub(super) fn shown(url: &str) -> String {
-    url.split('?').next().unwrap_or_default().chars().take(200).collect()
+    let text = match split(url) {
+        Some(uri) => {
+            let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
+            let path = Some(uri.path()).filter(|path| *path != "/" || url.ends_with('/')).unwrap_or_default();
+            format!("{scheme}{}{path}", host(&uri))
+        }
+        None => bare(url),
+    };
+    text.chars().take(200).collect()
+}
+
+/// No URL has parts to go by: all before the last `@` may be a password, slashes and question marks in it too.
+fn bare(text: &str) -> String {
+    let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
+    let scheme = if scheme.contains('@') { "" } else { scheme };
+    let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -74,6 +98,18 @@ mod tests {
     fn messages_hold_no_secrets() {
         let url: Uri = "https://me:secret@hub.example/x?signature=secret".parse().unwrap();
         assert_eq!(host(&url), "hub.example");
-        assert_eq!(shown("https://cdn/x?signature=secret"), "https://cdn/x");
+        for (url, safe) in [
+            ("https://cdn/x?signature=secret", "https://cdn/x"),
+            ("http://me:secret@hub:8080", "http://hub:8080"),
+            ("http://me:s@cret@hub/a@b", "http://hub/a@b"),
+            ("gopher://me:secret@h/x?secret", "gopher://h/x"),
+            ("me:secret@127.0.0.1:2", "127.0.0.1:2"),
+            ("/x?signature=secret", "/x"),
+            ("http://me:se/cret@hub/x", "http://hub/x"),
+            ("http://me:se cr?et@hub/x?y", "http://hub/x"),
+            ("not a URL", "not a URL"),
+        ] {
+            assert_eq!(shown(url), safe, "{url}");
+        }
     }
 }

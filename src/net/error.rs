@@ -45,6 +45,14 @@ pub enum HttpError {
         /// What the system says.
         reason: String,
     },
+    /// An answer that breaks the protocol, or is longer than anything that was asked for.
+    #[error("{host} did not answer properly: {reason}")]
+    Malformed {
+        /// Who was asked.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The proxy failed, rather than who is behind it.
     #[error("the proxy {proxy} failed: {reason}")]
     Proxy {

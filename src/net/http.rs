@@ -12,7 +12,7 @@ use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::address::{host, join, parse, same_origin, shown};
 use super::error::HttpError;
-use super::proxies::Proxies;
+use super::proxies::{self, Proxies};
 
 /// Redirects that are followed before giving up.
 const MAX_REDIRECTS: usize = 10;
@@ -139,7 +139,7 @@ impl Client {
 
     /// Sends a request and follows redirects.
     pub fn send(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
-        let home = parse(request.url).ok_or_else(|| HttpError::Settings(format!("{:?} is no URL", request.url)))?;
+        let home = parse(request.url).ok_or_else(|| no_url(request.url))?;
         let (mut url, mut on_the_way) = (home.clone(), Vec::new());
         for _ in 0..=MAX_REDIRECTS {
             let at_home = same_origin(&home, &url);
@@ -163,11 +163,10 @@ impl Client {
 
     fn once(&self, url: &Uri, request: &Request<'_>, at_home: bool) -> Result<Response<Body>, HttpError> {
         let address = url.to_string();
-        let proxy = self.proxies.of(url);
+        let proxy = self.proxies.of(url)?;
         let mut builder = if request.head { self.agent.head(&address) } else { self.agent.get(&address) };
-        if let Some(proxy) = proxy {
-            let parsed = Proxy::new(proxy);
-            let parsed = parsed.map_err(|_| HttpError::Settings("the proxy's setting is no URL".to_owned()))?;
+        if let Some(proxy) = &proxy {
+            let parsed = Proxy::new(&proxy.to_string()).map_err(|_| proxies::unusable())?;
             builder = builder.config().proxy(Some(parsed)).build();
         }
         if request.short {
@@ -179,17 +178,21 @@ impl Client {
         if request.from > 0 {
             builder = builder.header("range", format!("bytes={}-", request.from));
         }
-        let response = builder.call().map_err(|e| self.failure(e, url, proxy))?;
+        let response = builder.call().map_err(|e| self.failure(e, url, proxy.as_ref()))?;
         self.reached.store(true, Ordering::Relaxed);
         Ok(response)
     }
 
     /// What an error in the middle of a body means.
     pub fn cut(&self, e: io::Error, host: &str) -> HttpError {
-        match ureq::Error::from(e) {
-            ureq::Error::Timeout(reason) => HttpError::Stalled { host: host.to_owned(), waited: self.bound(reason) },
-            ureq::Error::Io(e) => HttpError::Cut { host: host.to_owned(), reason: super::reason(&e) },
-            other => HttpError::Cut { host: host.to_owned(), reason: lower(&other.to_string()) },
+        let (host, e) = (host.to_owned(), ureq::Error::from(e));
+        if let Some(reason) = malformed(&e) {
+            return HttpError::Malformed { host, reason };
+        }
+        match e {
+            ureq::Error::Timeout(reason) => HttpError::Stalled { host, waited: self.bound(reason) },
+            ureq::Error::Io(e) => HttpError::Cut { host, reason: super::reason(&e) },
+            other => HttpError::Cut { host, reason: lower(&other.to_string()) },
         }
     }
 
@@ -201,9 +204,12 @@ impl Client {
         }
     }
 
-    fn failure(&self, e: ureq::Error, url: &Uri, proxy: Option<&str>) -> HttpError {
+    fn failure(&self, e: ureq::Error, url: &Uri, proxy: Option<&Uri>) -> HttpError {
         let host = host(url);
-        let via = proxy.map(|proxy| parse(proxy).map_or_else(|| proxy.to_owned(), |uri| super::address::host(&uri)));
+        if let Some(reason) = malformed(&e) {
+            return HttpError::Malformed { host, reason };
+        }
+        let via = proxy.map(super::address::host);
         let tls = |reason: String| HttpError::Tls { host: host.clone(), reason };
         match (e, via) {
             (ureq::Error::ConnectProxyFailed(reason), Some(proxy)) => {
@@ -220,8 +226,23 @@ impl Client {
             (ureq::Error::Io(e), _) => HttpError::Cut { host, reason: super::reason(&e) },
             (ureq::Error::Rustls(e), _) => tls(lower(&e.to_string())),
             (ureq::Error::Tls(reason), _) => tls(reason.to_owned()),
+            (ureq::Error::BadUri(_), _) => no_url(&url.to_string()),
             (other, _) => HttpError::Cut { host, reason: lower(&other.to_string()) },
         }
+    }
+}
+
+fn no_url(text: &str) -> HttpError {
+    HttpError::Settings(format!("{:?} is no URL", shown(text)))
+}
+
+/// What is wrong with an answer that would be no better at the next try.
+fn malformed(e: &ureq::Error) -> Option<String> {
+    match e {
+        ureq::Error::BodyExceedsLimit(limit) => Some(format!("more than {limit} bytes came")),
+        ureq::Error::Protocol(e) => Some(lower(&e.to_string())),
+        ureq::Error::LargeResponseHeader(..) => Some("its headers are too long".to_owned()),
+        _ => None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use ureq::http::Uri;
 
-use super::address::port;
+use super::address::{parse, port};
+use super::error::HttpError;
 
 /// Proxies by the scheme of the URL that is asked for.
 #[derive(Clone, Default)]
@@ -25,9 +26,10 @@ impl std::fmt::Debug for Proxies {
 
 impl Proxies {
     /// The proxy for `url`, if one is to be used.
-    pub(super) fn of(&self, url: &Uri) -> Option<&str> {
+    pub(super) fn of(&self, url: &Uri) -> Result<Option<Uri>, HttpError> {
         let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
-        proxy.as_deref().filter(|_| !self.exempts(url.host().unwrap_or_default(), port(url)))
+        let proxy = proxy.as_deref().filter(|_| !self.exempts(url.host().unwrap_or_default(), port(url)));
+        proxy.map(address).transpose()
     }
 
     /// As curl reads NO_PROXY: names with or without a leading dot stand for subdomains too, and may have a port.
@@ -49,6 +51,24 @@ impl Proxies {
             !name.is_empty() && inside && wanted.is_none_or(|wanted: u16| wanted == port)
         })
     }
+}
+
+/// Where a proxy is; curl's settings need no scheme, and it is http then.
+fn address(proxy: &str) -> Result<Uri, HttpError> {
+    let proxy = proxy.trim();
+    match proxy.split_once("://") {
+        Some((scheme, _)) if scheme.to_ascii_lowercase().starts_with("socks") => {
+            let reason = "the proxy is SOCKS, which is not supported; give an http:// proxy";
+            Err(HttpError::Settings(reason.to_owned()))
+        }
+        Some(_) => parse(proxy).ok_or_else(unusable),
+        None => parse(&format!("http://{proxy}")).ok_or_else(unusable),
+    }
+}
+
+/// A setting that leads nowhere. It may hold a password, so it is not repeated.
+pub(super) fn unusable() -> HttpError {
+    HttpError::Settings("the proxy's setting is no URL; give one like http://host:port".to_owned())
 }
 
 #[cfg(test)]

@@ -35,8 +35,14 @@ pub enum Fault {
     Slow(usize, u64),
     /// After so many bytes nothing more, and the connection stays.
     Stall(usize),
+    /// Nothing at all for so many milliseconds.
+    Silent(u64),
+    /// These bytes in place of an answer.
+    Raw(&'static str),
     /// Ranges are ignored.
     NoRange,
+    /// Ranges are ignored, and the connection ends after so many bytes of the body.
+    NoRangeCut(usize),
     /// Ranges are refused with 416.
     RefuseRange,
     /// Ranges are answered with a part that starts elsewhere.
@@ -191,6 +197,11 @@ impl FakeHub {
         fault: Option<Fault>,
     ) -> Option<()> {
         let wanted = self.with(|state| state.token.clone());
+        match &fault {
+            Some(Fault::Raw(bytes)) => return stream.write_all(bytes.as_bytes()).ok(),
+            Some(Fault::Silent(pause)) => thread::sleep(Duration::from_millis(*pause)),
+            _ => {}
+        }
         if let Some(Fault::Status(status, headers, page)) = &fault {
             return reply(&mut stream, *status, headers, page.as_bytes(), &None, head);
         }
@@ -233,7 +244,7 @@ impl FakeHub {
             );
         };
         let mut headers = vec![("ETag", quoted(&bytes)), ("X-Repo-Commit", commit)];
-        match from.filter(|_| !matches!(fault, Some(Fault::NoRange))) {
+        match from.filter(|_| !matches!(fault, Some(Fault::NoRange | Fault::NoRangeCut(_)))) {
             None => reply(&mut stream, 200, &headers, &bytes, &fault, head),
             Some(from) if from >= bytes.len() || matches!(fault, Some(Fault::RefuseRange)) => {
                 reply(&mut stream, 416, &headers, b"", &None, head)
@@ -298,7 +309,7 @@ fn reply(
         return Some(());
     }
     match fault {
-        Some(Fault::Cut(after)) => stream.write_all(&body[..body.len().min(*after)]).ok(),
+        Some(Fault::Cut(after) | Fault::NoRangeCut(after)) => stream.write_all(&body[..body.len().min(*after)]).ok(),
         Some(Fault::Stall(after)) => {
             stream.write_all(&body[..body.len().min(*after)]).ok()?;
             thread::sleep(Duration::from_secs(30));

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use super::error::HubError;
 use super::layout::{Repo, is_commit, is_etag};
 use super::{Event, HubSettings};
+use crate::net::address::shown;
 use crate::net::http::{Client, Reply, Request};
 
 /// The longest list of files that is read.
 const MAX_LIST: u64 = 32 << 20;
-/// After so many new bytes a cut connection counts as the first of its row.
+/// After so many bytes more than ever before, a cut connection counts as the first of its row.
 const PROGRESS: u64 = 1 << 20;
 /// The most letters of a server's own words that a message repeats.
 const MAX_WORDS: usize = 160;
@@ -83,11 +84,12 @@ impl Hub<'_> {
     pub fn list(&self) -> Result<Listing, HubError> {
         let (endpoint, name) = (&self.settings.endpoint, &self.repo.name);
         let url = format!("{endpoint}/api/models/{name}/revision/{}?blobs=true", escape(&self.repo.revision, ""));
-        let answer = |reason: String| HubError::Answer { what: format!("the list of {name}'s files"), reason };
+        let what = format!("the list of {name}'s files");
+        let answer = |reason: String| HubError::Answer { what: what.clone(), reason };
         self.patiently(|| {
             let mut reply = self.send(&self.request(&url))?;
             let body = reply.body.with_config().limit(MAX_LIST).read_to_vec();
-            let body = body.map_err(|e| HubError::Http(self.client.cut(e.into_io(), &reply.host)))?;
+            let body = body.map_err(|e| HubError::http(&what, self.client.cut(e.into_io(), &reply.host)))?;
             let info: Info = serde_json::from_slice(&body)
                 .map_err(|e| answer(format!("{} did not answer as the hub does: {e}", reply.host)))?;
             let commit = info.sha.filter(|sha| is_commit(sha));
@@ -127,7 +129,7 @@ impl Hub<'_> {
 
     /// Sends a request; an answer that is no success is an error that says what it means.
     pub fn send(&self, request: &Request<'_>) -> Result<Reply, HubError> {
-        let reply = self.client.send(request)?;
+        let reply = self.client.send(request).map_err(|e| HubError::http(&self.subject(request.url), e))?;
         match reply.status {
             200..=299 => Ok(reply),
             300..=399 if !request.leave => Ok(reply),
@@ -147,7 +149,7 @@ impl Hub<'_> {
                 done => return done,
             };
             if let HubError::Interrupted { have, .. } = e
-                && have.abs_diff(kept) >= PROGRESS
+                && have >= kept + PROGRESS
             {
                 (failures, kept) = (0, have); // it came further, so this is the first of a new row
             }
@@ -162,6 +164,12 @@ impl Hub<'_> {
         }
     }
 
+    /// What a URL is about, for messages: a file, or else the repository.
+    fn subject(&self, url: &str) -> String {
+        let file = url.split("/resolve/").nth(1).and_then(|rest| rest.split_once('/'));
+        file.map_or_else(|| self.repo.name.clone(), |(_, file)| file.to_owned())
+    }
+
     /// What an unsuccessful answer means, as Python's huggingface_hub reads it.
     fn refusal(&self, url: &str, reply: Reply) -> HubError {
         let Repo { name, revision, .. } = self.repo;
@@ -170,22 +178,21 @@ impl Hub<'_> {
         let (code, said) = (reply.own_header("x-error-code"), reply.own_header("x-error-message"));
         let listing = url.contains("/api/models/");
         let wrong_token = said.is_some_and(|said| said.contains("Invalid credentials") || said.contains("expired"));
-        let file = url.split("/resolve/").nth(1).and_then(|rest| rest.split_once('/'));
-        let what = file.map_or_else(|| name.clone(), |(_, file)| file.to_owned());
-        let (status, host) = (reply.status, reply.host.clone());
+        let what = self.subject(url);
+        let (status, host, endpoint) = (reply.status, reply.host.clone(), shown(&self.settings.endpoint));
         match (status, code) {
             (401 | 403, _) if wrong_token && with_token => HubError::Token {
                 origin: token.map(|token| token.origin.clone()).unwrap_or_default(),
                 reason: "is not accepted: it is wrong, revoked or expired".to_owned(),
             },
             (_, Some("GatedRepo")) => {
-                HubError::Gated { name: name.clone(), page: format!("{}/{name}", self.settings.endpoint), with_token }
+                HubError::Gated { name: name.clone(), page: format!("{endpoint}/{name}"), with_token }
             }
             (_, Some("RevisionNotFound")) => HubError::NoRevision { name: name.clone(), revision: revision.clone() },
             (401 | 404, Some("RepoNotFound")) | (401, None) | (404, None)
                 if reply.at_home && (listing || status == 401) =>
             {
-                HubError::NoRepo { name: name.clone(), endpoint: self.settings.endpoint.clone(), with_token }
+                HubError::NoRepo { name: name.clone(), endpoint, with_token }
             }
             (429, _) => HubError::RateLimit { after: wait(&reply), host },
             _ => {
@@ -200,8 +207,8 @@ impl Hub<'_> {
 fn wait(reply: &Reply) -> Option<Duration> {
     let limit = reply.own_header("ratelimit");
     let rest = limit.and_then(|limit| limit.split(';').find_map(|part| part.trim().strip_prefix("t=")));
-    let seconds = reply.own_header("retry-after").or(rest)?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let sources = [reply.own_header("retry-after"), rest]; // the first may be a date, which says less than the second
+    sources.into_iter().flatten().find_map(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
 /// Percent-escapes all but letters, digits, `-._~` and what `keep` adds.

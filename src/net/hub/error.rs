@@ -84,7 +84,7 @@ pub enum HubError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// A file came in part. The part is kept.
-    #[error("{file}: {source}; {have} of {size} bytes are kept, and the same command goes on from there")]
+    #[error("{file}: {source}; {have} of {size} bytes are kept, and the same command {}", if *.ranges { "goes on from there" } else { "starts over, since the server sends only whole files" })]
     Interrupted {
         /// The file.
         file: String,
@@ -94,6 +94,8 @@ pub enum HubError {
         have: u64,
         /// Bytes in all.
         size: u64,
+        /// Whether the server can go on from there.
+        ranges: bool,
     },
     /// A file came whole and is not what the hub says it is. Nothing of it is kept.
     #[error("{file}: {reason}; nothing of it was kept")]
@@ -157,6 +159,14 @@ impl HubError {
         }
     }
 
+    /// No answer to a request about `what`, or one that breaks the protocol.
+    pub(super) fn http(what: &str, e: HttpError) -> Self {
+        match e {
+            HttpError::Malformed { .. } => Self::Answer { what: what.to_owned(), reason: e.to_string() },
+            e => Self::Http(e),
+        }
+    }
+
     /// Whether nobody could be reached, so that a copy at hand is better than nothing.
     pub fn is_no_network(&self) -> bool {
         use HttpError::{Connect, Host, Proxy, Silent, Tls};
@@ -170,7 +180,7 @@ impl HubError {
             Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
             Self::Http(e) | Self::Interrupted { source: e, .. } => match e {
                 HttpError::Cut { .. } | HttpError::Stalled { .. } => true,
-                HttpError::Connect { .. } | HttpError::Host { .. } => reached_before,
+                HttpError::Connect { .. } | HttpError::Host { .. } | HttpError::Silent { .. } => reached_before,
                 _ => false,
             },
             _ => false,

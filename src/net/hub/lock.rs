@@ -24,10 +24,13 @@ impl Lock {
                     if let Some(waiting) = waiting.take() {
                         waiting();
                     }
-                    file.lock().map_err(|e| HubError::io(path, e))?;
+                    match file.lock() {
+                        Err(e) if knows_no_locks(&e) => return Ok(Self(file)),
+                        done => done.map_err(|e| HubError::io(path, e))?,
+                    }
                 }
-                // A file system without locks: the hash and the rename still keep the cache right.
-                Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => return Ok(Self(file)),
+                // The hash and the rename still keep the cache right.
+                Err(TryLockError::Error(e)) if knows_no_locks(&e) => return Ok(Self(file)),
                 Err(TryLockError::Error(e)) => return Err(HubError::io(path, e)),
                 Ok(()) => {}
             }
@@ -39,5 +42,24 @@ impl Lock {
                 return Ok(Self(file));
             }
         }
+    }
+}
+
+/// Whether this is a file system without locks, or without the daemon that keeps them.
+fn knows_no_locks(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_file_system_without_a_lock_daemon_has_no_locks() {
+        for none in [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(knows_no_locks(&none.into()), "{none}");
+        }
+        assert!(!knows_no_locks(&Errno::ACCESS.into()));
     }
 }

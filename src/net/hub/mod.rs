@@ -23,13 +23,15 @@ pub use layout::is_name;
 
 use super::http::{Client, HttpSettings};
 use ask::{Hub, Listing, RemoteFile};
-use layout::Repo;
+use layout::{Repo, is_commit};
 use wanted::{CONFIG, Held};
 
 /// Where checkpoints come from where nothing else is said.
 pub const ENDPOINT: &str = "https://huggingface.co";
 /// The revision where none is said.
 pub const REVISION: &str = "main";
+/// The longest file that is read here: a `config.json`, an index of shards.
+const MAX_READ: u64 = 16 << 20;
 
 /// A token that opens private and gated repositories.
 #[derive(Clone)]
@@ -163,16 +165,16 @@ pub struct Snapshot {
 pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snapshot, HubError> {
     let repo = Repo::new(&settings.cache, name, revision)?;
     let (here, missing) = look(&repo);
-    let (here, whole) = match (here, missing) {
+    let here = match (here, missing) {
         (Some(snapshot), None) if !settings.refresh || settings.offline => return Ok(snapshot),
-        (Some(snapshot), None) => (Some(snapshot), true),
         (Some(snapshot), Some(Held::Enough)) if settings.offline => return Ok(snapshot),
-        (Some(snapshot), Some(Held::Enough)) => (Some(snapshot), false),
         (_, missing) if settings.offline => return Err(offline(&repo, settings, missing)),
-        _ => (None, false),
+        (here, None | Some(Held::Enough)) => here,
+        _ => None,
     };
     match download(&repo, settings) {
-        Err(e) if e.is_no_network() && !whole => here.ok_or(e),
+        // A copy that can be opened is better than any error, unless the error is what was asked for.
+        Err(e) if !settings.refresh => here.ok_or(e),
         done => done,
     }
 }
@@ -200,13 +202,14 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     let hub = Hub { repo, settings, client: Client::new(&settings.http)? };
     let listing = hub.list()?;
     let commit = listing.commit.as_str();
+    pinned(repo, commit)?;
     let dir = repo.snapshot(commit);
     let unfit = |reason: String| HubError::Unfit { name: repo.name.clone(), reason };
 
     // A repository of another kind is told by its config, before its files are looked for.
     let mut files: Vec<RemoteFile> = Vec::new();
     if listing.has(CONFIG) {
-        files.push(hub.file(&listing, CONFIG)?);
+        files.push(readable(&hub, hub.file(&listing, CONFIG)?)?);
         transfer::fetch(&hub, commit, &files[0])?;
         (settings.accept)(&read(&dir.join(CONFIG))?).map_err(unfit)?;
     }
@@ -225,12 +228,32 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     Ok(Snapshot { dir, commit: commit.to_owned() })
 }
 
+/// Who asks for a commit gets that one or none.
+fn pinned(repo: &Repo, commit: &str) -> Result<(), HubError> {
+    let asked = &repo.revision;
+    if !is_commit(&asked.to_ascii_lowercase()) || asked.eq_ignore_ascii_case(commit) {
+        return Ok(());
+    }
+    let reason = format!("the hub answered with commit {commit}, and {asked} was asked for");
+    Err(HubError::Answer { what: repo.name.clone(), reason })
+}
+
+/// A file that is read whole into memory, if it is no longer than such files are.
+fn readable(hub: &Hub<'_>, file: RemoteFile) -> Result<RemoteFile, HubError> {
+    if file.size <= MAX_READ {
+        return Ok(file);
+    }
+    let reason = format!("its {} has {} bytes, and no more than {MAX_READ} are read", file.path, file.size);
+    Err(HubError::Unfit { name: hub.repo.name.clone(), reason })
+}
+
 /// The files of the weights. An index is fetched at once, since it alone knows its shards.
 fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path) -> Result<Vec<RemoteFile>, HubError> {
     let first = hub.file(listing, wanted.weights)?;
     if !wanted.sharded() {
         return Ok(vec![first]);
     }
+    let first = readable(hub, first)?;
     transfer::fetch(hub, &listing.commit, &first)?;
     let unfit = |reason| HubError::Unfit { name: hub.repo.name.clone(), reason };
     let shards = wanted::shards(&read(&dir.join(wanted.weights))?);

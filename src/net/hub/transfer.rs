@@ -61,11 +61,12 @@ fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path) -> Resu
     progress(Event::Started { file: &file.path, size: file.size, have: partial.length });
     let mut resumed = partial.length > 0;
     loop {
-        hub.patiently(|| attempt(hub, commit, file, &mut partial))?;
+        hub.patiently(|| attempt(hub, commit, file, &mut partial)).inspect_err(|_| partial.discard_empty())?;
         if partial.is_right() {
             break;
         }
         partial.start_over();
+        partial.kept = 0; // what is there is no part of the file
         if !std::mem::take(&mut resumed) {
             partial.discard();
             let reason = format!("what came is not what the hub promised (its hash is not {})", file.etag);
@@ -89,7 +90,8 @@ fn attempt(hub: &Hub<'_>, commit: &str, file: &RemoteFile, partial: &mut Partial
         partial.start_over();
         return attempt(hub, commit, file, partial); // asks for no range, so this comes once
     }
-    if start(&reply, file, commit, partial.length)? != partial.length {
+    let ranges = start(&reply, file, commit, partial.length)? == partial.length;
+    if !ranges {
         partial.start_over(); // the server knows no ranges
     }
     let host = reply.host;
@@ -98,7 +100,10 @@ fn attempt(hub: &Hub<'_>, commit: &str, file: &RemoteFile, partial: &mut Partial
         End::Short => HttpError::Cut { host, reason: "the answer ended early".to_owned() },
         End::Cut(e) => hub.client.cut(e, &host),
     };
-    Err(HubError::Interrupted { file: file.path.clone(), source, have: partial.length, size: file.size })
+    if let HttpError::Malformed { .. } = source {
+        return Err(HubError::http(&file.path, source)); // asked again, it would be no better
+    }
+    Err(HubError::Interrupted { file: file.path.clone(), source, have: partial.kept, size: file.size, ranges })
 }
 
 /// Checks an answer's headers against what was asked for, and says at which byte its body starts.
@@ -146,6 +151,8 @@ struct Partial {
     path: PathBuf,
     file: File,
     length: u64,
+    /// The most bytes that there were: more than `length` after starting over.
+    kept: u64,
     digest: Digest,
     fresh: Digest,
 }
@@ -164,7 +171,7 @@ impl Partial {
         let fresh = Digest::new(&wanted.etag, wanted.size);
         let mut digest = fresh.clone();
         digest.update_from(&mut file, length, |_| ()).map_err(failed)?;
-        Ok(Self { path, file, length, digest, fresh })
+        Ok(Self { path, file, length, kept: length, digest, fresh })
     }
 
     /// Starts over. What is there is overwritten and not cut off: on a file system that ignores locks another process
@@ -221,6 +228,7 @@ impl Partial {
             }
             self.file.write_all_at(&piece[..n], self.length).map_err(|e| self.write_failed(e, wanted))?;
             self.length += n as u64;
+            self.kept = self.kept.max(self.length);
             let _ = full.send((piece, n));
             (settings.progress)(Event::Advanced { file: &wanted.path, position: self.length });
         }
@@ -241,6 +249,13 @@ impl Partial {
 
     fn discard(&self) {
         let _ = fs::remove_file(&self.path);
+    }
+
+    /// What was refused leaves no trace.
+    fn discard_empty(&self) {
+        if self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
+            self.discard();
+        }
     }
 
     /// Gives the bytes their name, once they are on the disk.
