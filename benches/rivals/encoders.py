@@ -113,7 +113,7 @@ def main():
     versions += [f"{name} {module.__version__ if module else 'not installed'}" for name, module in found.items()]
     print(f"{checkpoint}, {THREADS} threads: {', '.join(versions)}", flush=True)
     zsic(checkpoint, batches)
-    model = transformers.CLIPModel.from_pretrained(checkpoint, attn_implementation="sdpa").eval()
+    model = transformers.CLIPModel.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="sdpa").eval()
     with torch.no_grad():
         pytorch(Tower(model).eval(), model.config.vision_config.image_size, batches)
         exported(Tower(model).eval(), model.config.vision_config.image_size, batches)
