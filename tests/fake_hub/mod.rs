@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // each test uses its part
 
+pub mod world;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
