@@ -10,7 +10,7 @@ use super::messages::{note, warn};
 use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
 use super::stream::Stream;
-use super::{Outcome, interrupt, labels, model, settings};
+use super::{Outcome, interrupt, labels, model, settings, urls};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -29,7 +29,13 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
     let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
-    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+    let images = Stream::start(
+        &args.inputs,
+        urls::images(&args.inputs, &args.machine.hub),
+        checkpoint.preprocessor().clone(),
+        threads,
+        batch,
+    )?;
     let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 

@@ -11,7 +11,7 @@ use super::fatal::usage;
 use super::output::{Place, Sink, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::Stream;
-use super::{Outcome, interrupt, labels, messages, model, settings};
+use super::{Outcome, interrupt, labels, messages, model, settings, urls};
 
 /// Runs the command.
 ///
@@ -29,7 +29,13 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
         None => {
             let batch = usize::from(args.machine.batch_size);
-            let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+            let images = Stream::start(
+                &args.inputs,
+                urls::images(&args.inputs, &args.machine.hub),
+                checkpoint.preprocessor().clone(),
+                threads,
+                batch,
+            )?;
             let encoder = ImageEncoder::load(&checkpoint, &compute)?;
             writer.set_dim(encoder.dim());
             embed_images(&encoder, images, batch, common, place.is_terminal(), writer)

@@ -18,6 +18,7 @@ pub mod settings;
 mod shell;
 mod show;
 mod stream;
+mod urls;
 
 use anyhow::Result;
 use args::{Cli, Command};

@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
-use zsic::source::{self, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk};
+use zsic::net::Images;
+use zsic::source::{self, Entry, ErrorKind, ImageError, Input, Name, Ordered, Select, Tally, Walk};
 use zsic::{Error, Pixels, Preprocessor};
 
 use super::Outcome;
@@ -29,7 +29,8 @@ struct Item {
 /// An ordered stream of images.
 pub struct Stream {
     items: Ordered<Item>,
-    skipped: Arc<AtomicU64>,
+    tally: Arc<Tally>,
+    is_share: bool,
     list_failure: Arc<Mutex<Option<anyhow::Error>>>,
 }
 
@@ -37,23 +38,31 @@ impl Stream {
     /// Starts reading, decoding and preprocessing on `threads` workers, at most `batch` images and a few ahead.
     ///
     /// # Errors
-    /// A usage error if no input is named; otherwise if the list of inputs cannot be opened.
-    pub fn start(args: &Inputs, preprocessor: Preprocessor, threads: usize, batch: usize) -> Result<Self> {
-        let skipped = Arc::new(AtomicU64::new(0));
+    /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
+    pub fn start(
+        args: &Inputs,
+        urls: Images,
+        preprocessor: Preprocessor,
+        threads: usize,
+        batch: usize,
+    ) -> Result<Self> {
+        let tally = Arc::<Tally>::default();
+        let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
+        let is_share = select.is_share();
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
-        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
+        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, select, Arc::clone(&tally));
         let max_pixels = args.max_pixels;
         let work = move |entry: Entry| match entry {
             Err((name, error)) => Item { name, pixels: Err(error) },
             Ok(input) => {
                 let name = input.name();
-                let pixels = catch_unwind(AssertUnwindSafe(|| prepare(&input, &preprocessor, max_pixels)));
+                let pixels = catch_unwind(AssertUnwindSafe(|| prepare(&input, &urls, &preprocessor, max_pixels)));
                 let pixels =
                     pixels.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
                 Item { pixels: pixels.map(Some).map_err(|e| e.named(&name)), name }
             }
         };
-        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped, list_failure })
+        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), tally, is_share, list_failure })
     }
 
     /// The next images: one that is waited for and those behind it that are ready, at most `limit`. None at the end.
@@ -94,13 +103,17 @@ impl Stream {
             }
         }
         drop(progress);
-        match self.skipped.load(Ordering::Relaxed) {
+        match self.tally.skipped() {
             0 => {}
             1 => warn(common, "skipped 1 file that is no image"),
             n => warn(common, format!("skipped {n} files that are no images")),
         }
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
+        }
+        if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
+            note(common, 1, "no image is of this share");
+            return Ok(Outcome::Complete);
         }
         if total == 0 {
             anyhow::bail!("no image among the inputs");
@@ -122,8 +135,12 @@ impl Item {
     }
 }
 
-fn prepare(input: &Input, preprocessor: &Preprocessor, max_pixels: u64) -> Result<Pixels, ImageError> {
-    let image = source::decode(&source::read(input)?, max_pixels)?;
+fn prepare(input: &Input, urls: &Images, preprocessor: &Preprocessor, max_pixels: u64) -> Result<Pixels, ImageError> {
+    let bytes = match input {
+        Input::Url(url) => urls.fetch(url)?,
+        input => source::read(input)?,
+    };
+    let image = source::decode(&bytes, max_pixels)?;
     preprocessor.run(&image).map_err(|e| match e {
         Error::Image(e) => e,
         other => ImageError::new(ErrorKind::Internal, other.to_string()),
@@ -138,13 +155,13 @@ fn inputs(
 ) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
     let stdins = args.inputs.iter().filter(|input| *input == "-").count();
     if args.inputs.is_empty() && args.files_from.is_none() {
-        return Err(usage("no input; name images or folders, or `-` for an image on standard input"));
+        return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
     }
     if args.inputs.iter().any(|input| input.is_empty()) {
         return Err(usage("an input is empty; look for a variable that is not set"));
     }
     if stdins > 1 {
-        return Err(usage("standard input holds one image, and `-` is given twice"));
+        return Err(usage("standard input holds one image or tar, and `-` is given twice"));
     }
     let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
     let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
