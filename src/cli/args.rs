@@ -109,7 +109,9 @@ Examples:
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
   zsic classify *.jpg --labels-file labels.txt --template-set openai-7
   find . -name '*.jpg' -print0 | zsic classify --files-from - -0 -l cat,dog > scores.jsonl
-  curl -s \"$URL\" | zsic classify - -l cat,dog")]
+  zsic classify https://example.com/owl.jpg -l fox,bear,owl
+  zsic classify shards/ --exclude 'val-*' --shard 1/4 -l cat,dog -o scores-1.jsonl
+  zcat photos.tar.gz | zsic classify - -l cat,dog")]
 pub struct Classify {
     #[command(flatten)]
     pub inputs: Inputs,
@@ -150,7 +152,7 @@ pub struct Embed {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Inputs")]
 pub struct Inputs {
-    /// Image files, folders, or `-` for one image on standard input
+    /// Image files, folders, tars of images, http(s) URLs, data: URIs, or `-` for an image or a tar on standard input
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<OsString>,
     /// Read a list of inputs from FILE (`-` for standard input), one a line
@@ -159,9 +161,22 @@ pub struct Inputs {
     /// The list is separated by NUL bytes, as `find -print0` writes it
     #[arg(short = '0', long, requires = "files_from")]
     pub null: bool,
+    /// Of folders and tars, take only files that match GLOB: their names, or their paths below the folder if GLOB has a
+    /// slash; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Of folders and tars, leave out files and folders that match GLOB; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Take only the Ith of N shares, 1/N to N/N, told by the hash of each image's name
+    #[arg(long, value_name = "I/N", default_value_t, hide_default_value = true)]
+    pub shard: zsic::source::Shard,
     /// Follow symbolic links to folders
     #[arg(long)]
     pub follow: bool,
+    /// Follow a URL's redirects from public addresses to private ones too
+    #[arg(long)]
+    pub allow_private_redirects: bool,
     /// Refuse images of more pixels
     #[arg(long, value_name = "N", default_value_t = zsic::source::MAX_PIXELS)]
     pub max_pixels: u64,
@@ -236,7 +251,7 @@ pub struct Hub {
     /// A branch, tag, commit or refs/pr/N of a checkpoint by name
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
-    /// Ask nothing of the network
+    /// Ask nothing of the network, for images by URL neither
     #[arg(long)]
     pub offline: bool,
     /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]

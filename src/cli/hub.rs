@@ -34,15 +34,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         token,
         offline: is_offline(args) || unreadable.is_some(),
         refresh,
-        http: HttpSettings {
-            proxies: Proxies {
-                https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
-                http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
-                exempt: either("NO_PROXY").unwrap_or_default(),
-            },
-            ca_file: path("SSL_CERT_FILE"),
-            ..HttpSettings::default()
-        },
+        http: HttpSettings { proxies: proxies(), ca_file: ca_file(), ..HttpSettings::default() },
         accept: check_config,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
@@ -59,7 +51,22 @@ fn check_config(json: &[u8]) -> Result<(), String> {
     ClipConfig::from_json(json).map(drop).map_err(|e| format!("its config.json: {e}"))
 }
 
-fn is_offline(args: &Hub) -> bool {
+/// The proxies that the environment names.
+pub fn proxies() -> Proxies {
+    Proxies {
+        https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
+        http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
+        exempt: either("NO_PROXY").unwrap_or_default(),
+    }
+}
+
+/// The certificates that the environment names.
+pub fn ca_file() -> Option<PathBuf> {
+    path("SSL_CERT_FILE")
+}
+
+/// Whether nothing is to be asked of the network.
+pub fn is_offline(args: &Hub) -> bool {
     let said = text("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_uppercase();
     args.offline || ["1", "ON", "YES", "TRUE"].contains(&said.as_str())
 }

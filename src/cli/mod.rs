@@ -20,6 +20,7 @@ mod show;
 mod stats;
 mod stream;
 mod twins;
+mod urls;
 
 use anyhow::Result;
 use args::{Cli, Command};

@@ -7,13 +7,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
-use zsic::source::{self, Ahead, ContentHash, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk, Work};
+use zsic::net::Images;
+use zsic::source::{
+    self, Ahead, ContentHash, Entry, ErrorKind, Held, ImageError, Input, Name, Ordered, Select, Tally, Walk, Work,
+};
 use zsic::{Embeddings, Error, Pixels, Preprocessor};
 
 use super::Outcome;
@@ -23,6 +25,7 @@ use super::messages::{note, say, warn};
 use super::progress::Progress;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
+use super::urls;
 
 /// The most images that are answered together: those that need no encoding do not count as a batch.
 const ANSWERED_TOGETHER: usize = 256;
@@ -49,7 +52,8 @@ pub struct Stream {
     items: Ordered<Item>,
     twins: Arc<Twins>,
     stats: Arc<Stats>,
-    skipped: Arc<AtomicU64>,
+    tally: Arc<Tally>,
+    is_share: bool,
     list_failure: Arc<Mutex<Option<anyhow::Error>>>,
     batch: usize,
     threads: usize,
@@ -60,19 +64,26 @@ impl Stream {
     /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead.
     ///
     /// # Errors
-    /// A usage error if no input is named; otherwise if the list of inputs cannot be opened.
+    /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
     pub fn start(args: &Inputs, machine: &Machine, preprocessor: Preprocessor, threads: usize) -> Result<Self> {
-        let skipped = Arc::new(AtomicU64::new(0));
+        let tally = Arc::<Tally>::default();
+        let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
+        let is_share = select.is_share();
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
-        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
+        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, select, Arc::clone(&tally));
         let batch = usize::from(machine.batch_size);
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
         let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
-        let work =
-            Prepare { preprocessor, max_pixels: args.max_pixels, twins: Arc::clone(&twins), stats: Arc::clone(&stats) };
+        let work = Prepare {
+            preprocessor,
+            urls: urls::images(args, &machine.hub),
+            max_pixels: args.max_pixels,
+            twins: Arc::clone(&twins),
+            stats: Arc::clone(&stats),
+        };
         let max_wait = Duration::from_millis(machine.max_wait);
         let items = Ordered::map(entries, ahead, work);
-        Ok(Self { items, twins, stats, skipped, list_failure, batch, threads, max_wait })
+        Ok(Self { items, twins, stats, tally, is_share, list_failure, batch, threads, max_wait })
     }
 
     /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
@@ -163,7 +174,7 @@ impl Stream {
 
     /// What the run came to, on stderr and as its outcome.
     fn tell(self, common: &Common, total: u64, failed: u64, wall: Duration, stats: bool) -> Result<Outcome> {
-        match self.skipped.load(Ordering::Relaxed) {
+        match self.tally.skipped() {
             0 => {}
             1 => warn(common, "skipped 1 file that is no image"),
             n => warn(common, format!("skipped {n} files that are no images")),
@@ -175,6 +186,10 @@ impl Stream {
         }
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
+        }
+        if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
+            note(common, 1, "no image is of this share");
+            return Ok(Outcome::Complete);
         }
         if total == 0 {
             anyhow::bail!("no image among the inputs");
@@ -202,18 +217,25 @@ fn finite(row: &[f32]) -> Result<Row, ImageError> {
 /// What workers do to an input: bytes, RGB, pixels.
 struct Prepare {
     preprocessor: Preprocessor,
+    urls: Images,
     max_pixels: u64,
     twins: Arc<Twins>,
     stats: Arc<Stats>,
 }
 
 impl Work<Entry, Item> for Prepare {
-    fn is_remote(&self, _: &Entry) -> bool {
-        false
+    fn is_remote(&self, entry: &Entry) -> bool {
+        entry.as_ref().is_ok_and(Input::is_remote)
     }
 
     fn fetch(&self, entry: Entry) -> Entry {
-        entry
+        match entry {
+            Ok(Input::Url(url)) => {
+                let bytes = self.stats.time(Part::Fetch, || self.urls.fetch(&url));
+                Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
+            }
+            other => other,
+        }
     }
 
     /// The encoder's threads go first where both have work: what is ahead is enough for it then.
@@ -227,7 +249,7 @@ impl Work<Entry, Item> for Prepare {
             Err((name, error)) => Item { name, ready: Err(error) },
             Ok(input) => {
                 let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&input)));
+                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(input)));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
                 Item { name, ready }
             }
@@ -236,7 +258,7 @@ impl Work<Entry, Item> for Prepare {
 }
 
 impl Prepare {
-    fn prepare(&self, input: &Input) -> Result<Ready, ImageError> {
+    fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
             let content = ContentHash::of(&bytes);
@@ -263,13 +285,13 @@ fn inputs(
 ) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
     let stdins = args.inputs.iter().filter(|input| *input == "-").count();
     if args.inputs.is_empty() && args.files_from.is_none() {
-        return Err(usage("no input; name images or folders, or `-` for an image on standard input"));
+        return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
     }
     if args.inputs.iter().any(|input| input.is_empty()) {
         return Err(usage("an input is empty; look for a variable that is not set"));
     }
     if stdins > 1 {
-        return Err(usage("standard input holds one image, and `-` is given twice"));
+        return Err(usage("standard input holds one image or tar, and `-` is given twice"));
     }
     let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
     let Some(list) = &args.files_from else { return Ok(Box::new(named)) };

@@ -77,6 +77,12 @@ pub enum HttpError {
         /// Where it points.
         to: String,
     },
+    /// A redirect from a public address to one of this machine or network.
+    #[error("it redirects to {host}, which is a private address; --allow-private-redirects follows there")]
+    Private {
+        /// Where it points.
+        host: String,
+    },
     /// Settings that cannot be used.
     #[error("{0}")]
     Settings(String),

@@ -8,16 +8,21 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::address::{host, join, parse, same_origin, shown};
 use super::error::HttpError;
 use super::proxies::{self, Proxies};
+use super::reach::{Private, PublicOnly, is_private_host};
 
 /// Redirects that are followed before giving up.
-const MAX_REDIRECTS: usize = 10;
+pub(super) const MAX_REDIRECTS: usize = 10;
 /// Bytes read from a socket at once; larger than ureq's own, since bodies are gigabytes.
 const READ_BUFFER: usize = 256 << 10;
+/// Connections kept for the next request: as many as threads may ask at once.
+const MAX_IDLE: usize = 32;
 
 /// How requests leave this machine.
 #[derive(Debug, Clone, Default)]
@@ -70,8 +75,8 @@ pub(super) struct Request<'a> {
     pub from: u64,
     /// Where false, a redirect to another host is the answer.
     pub leave: bool,
-    /// The whole answer is awaited within [`Patience::answer`].
-    pub short: bool,
+    /// How long the whole answer may take, its body included.
+    pub within: Option<Duration>,
 }
 
 /// An answer, whatever its status.
@@ -106,10 +111,21 @@ pub(super) struct Client {
     proxies: Proxies,
     patience: Patience,
     reached: AtomicBool,
+    public_only: bool,
 }
 
 impl Client {
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpError> {
+        Self::with(settings, DefaultResolver::default(), false)
+    }
+
+    /// A client that connects to public addresses only, and else says [`HttpError::Private`]. A proxy may be anywhere, and
+    /// what names mean to it is its own affair.
+    pub fn public_only(settings: &HttpSettings) -> Result<Self, HttpError> {
+        Self::with(settings, PublicOnly::default(), true)
+    }
+
+    fn with(settings: &HttpSettings, resolver: impl Resolver, public_only: bool) -> Result<Self, HttpError> {
         let patience = settings.patience.clone();
         let roots = match &settings.ca_file {
             None => RootCerts::WebPki,
@@ -122,6 +138,8 @@ impl Client {
             .user_agent(concat!("zsic/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity") // a compressed body has other lengths and ranges
             .input_buffer_size(READ_BUFFER)
+            .max_idle_connections(MAX_IDLE)
+            .max_idle_connections_per_host(MAX_IDLE)
             .timeout_resolve(Some(patience.connect))
             .timeout_connect(Some(patience.connect))
             .timeout_send_request(Some(patience.answer))
@@ -129,7 +147,9 @@ impl Client {
             .timeout_per_read(Some(patience.stall))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        Ok(Self { agent: config.into(), proxies: settings.proxies.clone(), patience, reached: AtomicBool::new(false) })
+        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
+        let (proxies, reached) = (settings.proxies.clone(), AtomicBool::new(false));
+        Ok(Self { agent, proxies, patience, reached, public_only })
     }
 
     /// Whether anyone has ever answered: from then on a failure to connect may be a passing one.
@@ -148,8 +168,7 @@ impl Client {
             let moved = matches!(status, 301 | 302 | 303 | 307 | 308);
             let to = head.headers.get("location").filter(|_| moved).and_then(|to| to.to_str().ok());
             if let Some(to) = to {
-                let nowhere = || HttpError::Redirect { host: host(&url), to: shown(to) };
-                let next = join(&url, to).ok_or_else(nowhere)?;
+                let next = join(&url, to).ok_or_else(|| redirect(&url, to))?;
                 if request.leave || same_origin(&home, &next) {
                     on_the_way.extend(at_home.then_some(head.headers));
                     url = next;
@@ -158,10 +177,14 @@ impl Client {
             }
             return Ok(Reply { on_the_way, host: host(&url), at_home, status, headers: head.headers, body });
         }
-        Err(HttpError::Redirect { host: host(&url), to: shown(&url.to_string()) })
+        Err(redirect(&url, &url.to_string()))
     }
 
-    fn once(&self, url: &Uri, request: &Request<'_>, at_home: bool) -> Result<Response<Body>, HttpError> {
+    /// Sends a request to `url`, and follows nothing. Credentials are for the host that was asked first only.
+    pub fn once(&self, url: &Uri, request: &Request<'_>, at_home: bool) -> Result<Response<Body>, HttpError> {
+        if self.public_only && is_private_host(url.host().unwrap_or_default()) {
+            return Err(HttpError::Private { host: host(url) });
+        }
         let address = url.to_string();
         let proxy = self.proxies.of(url)?;
         let mut builder = if request.head { self.agent.head(&address) } else { self.agent.get(&address) };
@@ -169,8 +192,8 @@ impl Client {
             let parsed = Proxy::new(&proxy.to_string()).map_err(|_| proxies::unusable())?;
             builder = builder.config().proxy(Some(parsed)).build();
         }
-        if request.short {
-            builder = builder.config().timeout_global(Some(self.patience.answer)).build();
+        if request.within.is_some() {
+            builder = builder.config().timeout_global(request.within).build();
         }
         if let Some(token) = request.bearer.filter(|_| at_home) {
             builder = builder.header("authorization", format!("Bearer {token}"));
@@ -219,6 +242,7 @@ impl Client {
                 HttpError::Proxy { proxy, reason: super::reason(&e) }
             }
             (ureq::Error::Timeout(reason), _) => HttpError::Silent { host, waited: self.bound(reason) },
+            (ureq::Error::Other(e), _) if e.is::<Private>() => HttpError::Private { host },
             (ureq::Error::HostNotFound, _) => HttpError::Host { host },
             (ureq::Error::Io(e), _) if is_tls(&e) => tls(super::reason(&e)),
             (ureq::Error::Io(e), _) if unresolved(&e) => HttpError::Host { host },
@@ -232,7 +256,12 @@ impl Client {
     }
 }
 
-fn no_url(text: &str) -> HttpError {
+/// A redirect that is not followed.
+pub(super) fn redirect(from: &Uri, to: &str) -> HttpError {
+    HttpError::Redirect { host: host(from), to: shown(to) }
+}
+
+pub(super) fn no_url(text: &str) -> HttpError {
     HttpError::Settings(format!("{:?} is no URL", shown(text)))
 }
 

@@ -1,14 +1,18 @@
-//! What comes over the network: checkpoints by name ([`hub`]). It gives directories and knows no model; it reads no
-//! environment variable, so what a user sets there is handed in as settings.
+//! What comes over the network: checkpoints by name ([`hub`]), which it gives as directories, knowing no model; and images
+//! by URL ([`Images`]), which it gives as bytes. It reads no environment variable: what a user sets there is handed in as
+//! settings.
 
 mod address;
 mod error;
 mod http;
 pub mod hub;
+mod images;
 mod proxies;
+mod reach;
 
 pub use error::HttpError;
 pub use http::{HttpSettings, Patience};
+pub use images::{ImageSettings, Images};
 pub use proxies::Proxies;
 
 /// What the operating system says, as part of a line of ours.

@@ -21,6 +21,12 @@ pub enum ErrorKind {
     Decode,
     /// The image has more pixels, or the file more bytes, than allowed.
     TooLarge,
+    /// It did not come over the network.
+    Network,
+    /// It did not come in time.
+    Timeout,
+    /// It may not be asked for: the network is forbidden, or a redirect led to a place that is nobody's business.
+    Refused,
     /// Something that should not happen did.
     Internal,
 }
@@ -35,6 +41,9 @@ impl ErrorKind {
             Self::Format => "format",
             Self::Decode => "decode",
             Self::TooLarge => "too_large",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
             Self::Internal => "internal",
         }
     }

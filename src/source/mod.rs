@@ -1,18 +1,26 @@
-//! What the user named -> an ordered stream of images: files, folders and standard input, read and decoded to RGB.
+//! What the user named -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
+//! decoded to RGB. What a URL leads to is fetched elsewhere.
 
 mod content;
+mod data_uri;
 mod decode;
 mod error;
+mod input;
 mod ordered;
 mod read;
+mod select;
+mod tar;
 mod walk;
 
 pub use content::ContentHash;
 pub use decode::{decode, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
+pub use input::{Held, Input, Name};
 pub use ordered::{Ahead, Ordered, Work};
 pub use read::read;
-pub use walk::{Entry, Input, Name, Walk};
+pub(crate) use read::{read_at_most, too_many_bytes};
+pub use select::{BadGlob, Select, Shard};
+pub use walk::{Entry, Tally, Walk};
 
 /// The most pixels that an image may have unless told otherwise: where Pillow refuses a file as a bomb.
 pub const MAX_PIXELS: u64 = 179_000_000;

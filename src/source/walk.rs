@@ -1,7 +1,5 @@
-//! Files and folders as the user named them -> the images in them, in bytewise order of their paths.
+//! Inputs as the user named them -> the images in them: folders in bytewise order of their paths, tars in their own order.
 
-use std::ffi::OsString;
-use std::fmt::{self, Write};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -11,85 +9,110 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::input::{Held, Input, Name};
+use super::read::{HEAD, read_image};
+use super::select::Select;
+use super::tar::{BLOCK, Members, is_tar, is_tar_name};
 use super::{ErrorKind, ImageError, is_image, is_image_name};
-
-/// Where an image's bytes are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// Standard input, named `-`.
-    Stdin,
-    /// A file, or a folder to be walked.
-    Path(PathBuf),
-}
-
-impl Input {
-    /// What the user's word means.
-    pub fn from_arg(arg: impl Into<OsString>) -> Self {
-        let arg = arg.into();
-        if arg == "-" { Self::Stdin } else { Self::Path(arg.into()) }
-    }
-
-    /// The name in records.
-    pub fn name(&self) -> Name {
-        match self {
-            Self::Stdin => Name("-".to_owned()),
-            Self::Path(path) => Name::of(path),
-        }
-    }
-}
-
-/// An image's name in records: the path as it was given, bytes that are not UTF-8 written as `\xNN`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
-
-impl Name {
-    fn of(path: &Path) -> Self {
-        let mut name = String::new();
-        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-            name.push_str(chunk.valid());
-            for byte in chunk.invalid() {
-                let _ = write!(name, "\\x{byte:02X}"); // a String takes everything
-            }
-        }
-        Self(name)
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// An image to read, or the failure to find it.
 pub type Entry = std::result::Result<Input, (Name, ImageError)>;
 
-/// Walks inputs in their order; folders recursively.
+/// What a walk passed over.
+#[derive(Debug, Default)]
+pub struct Tally {
+    skipped: AtomicU64,
+    elsewhere: AtomicU64,
+}
+
+impl Tally {
+    /// Files in folders and tars that are no images.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// What belongs to other shares. Files that nothing but their first bytes would tell are among them, unopened.
+    pub fn elsewhere(&self) -> u64 {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn skip(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn pass_elsewhere(&self) {
+        self.elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Walks inputs in their order; folders recursively, and tars member by member.
 ///
-/// In a folder, hidden entries are skipped; links to files are followed, links to folders only if asked (loops are cut);
-/// what is neither called nor begins like an image is skipped and counted.
+/// In a folder or tar, hidden entries are skipped; what is neither called nor begins like an image is skipped and counted.
+/// In a folder, links to files are followed, links to folders only if asked (loops are cut), and a file called `.tar` is
+/// walked. What is named outright is taken as it is, but for the share it belongs to.
 #[derive(Debug)]
 pub struct Walk<I> {
     inputs: I,
     follow: bool,
+    select: Select,
+    tally: Arc<Tally>,
+    /// The folder at hand, as it was named.
+    root: PathBuf,
     folder: Option<walkdir::IntoIter>,
-    skipped: Arc<AtomicU64>,
+    members: Option<Members>,
 }
 
 impl<I: Iterator<Item = Entry>> Walk<I> {
-    /// A walk over `inputs`, those that failed among them; `skipped` counts the files in folders that are no images.
-    pub fn new(inputs: I, follow: bool, skipped: Arc<AtomicU64>) -> Self {
-        Self { inputs, follow, folder: None, skipped }
+    /// A walk over `inputs`, those that failed among them, that takes what `select` says and counts the rest.
+    pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
+        Self { inputs, follow, select, tally, root: PathBuf::new(), folder: None, members: None }
     }
 
-    /// The next image of the folder at hand.
+    /// The next image of the tar at hand.
+    fn next_in_tar(&mut self) -> Option<Entry> {
+        let entry = self.members.as_mut()?.next(&self.select, &self.tally);
+        if entry.is_none() {
+            self.members = None;
+        }
+        entry
+    }
+
+    /// Makes the tar at `path` the one at hand, or says why it is none.
+    fn enter_tar(&mut self, path: &Path, below: PathBuf) -> Option<Entry> {
+        match Members::open(path, below) {
+            Ok(members) => {
+                self.members = Some(members);
+                None
+            }
+            Err(e) => {
+                let name = Name::of(path);
+                self.share(Err((name.clone(), e.named(name))))
+            }
+        }
+    }
+
+    /// The entry, if it is of the share at hand.
+    fn share(&self, entry: Entry) -> Option<Entry> {
+        let ours = self.shares(&entry.as_ref().map_or_else(|(name, _)| name.clone(), Input::name));
+        ours.then_some(entry)
+    }
+
+    fn shares(&self, name: &Name) -> bool {
+        let ours = self.select.shares(name);
+        if !ours {
+            self.tally.pass_elsewhere();
+        }
+        ours
+    }
+
+    /// A path below the folder at hand.
+    fn below<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
+    /// The next image of the folder at hand, or the failure of something in it; or its next tar, made the one at hand.
     fn next_in_folder(&mut self) -> Option<Entry> {
-        loop {
+        while self.members.is_none() {
             let entry = match self.folder.as_mut()?.next() {
                 None => {
                     self.folder = None;
@@ -102,16 +125,55 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
                     None => continue,
                 },
             };
-            if entry.depth() > 0 && entry.file_name().as_bytes().starts_with(b".") {
+            let below = self.below(entry.path());
+            let unwanted = entry.file_type().is_dir() && !self.select.enters(below);
+            if entry.depth() > 0 && (unwanted || entry.file_name().as_bytes().starts_with(b".")) {
                 self.skip_folder(&entry);
                 continue;
             }
-            match self.candidate(&entry) {
-                Some(true) => return Some(Ok(Input::Path(entry.into_path()))),
-                Some(false) => _ = self.skipped.fetch_add(1, Ordering::Relaxed),
-                None => {}
+            if let Some(found) = self.judge(entry) {
+                return Some(found);
             }
         }
+        None
+    }
+
+    /// An entry that is an image of the share at hand.
+    fn judge(&mut self, entry: DirEntry) -> Option<Entry> {
+        let path = entry.path();
+        let kind = self.kind(&entry)?;
+        if kind == Kind::File && is_tar_name(path) {
+            let below = self.below(path).to_path_buf();
+            return if self.select.enters(&below) { self.enter_tar(path, below) } else { None };
+        }
+        if !self.select.takes(self.below(path)) || !self.shares(&Name::of(path)) {
+            return None;
+        }
+        let image = match kind {
+            Kind::File => is_image_name(path) || begins_like_an_image(path),
+            Kind::Dangling => is_image_name(path), // a failure if it is called an image
+            Kind::Other => false,
+        };
+        if !image {
+            self.tally.skip();
+            return None;
+        }
+        Some(Ok(Input::Path(entry.into_path())))
+    }
+
+    /// Standard input, looked at for what it is: a tar, which becomes the one at hand, or an image.
+    fn stdin(&mut self) -> Option<Entry> {
+        let (mut head, name) = (Vec::new(), Name::stdin());
+        let bytes = match std::io::stdin().take(BLOCK).read_to_end(&mut head) {
+            Ok(_) if is_tar(&head) => {
+                self.members = Some(Members::of_stdin(head));
+                return None;
+            }
+            _ if !self.shares(&name) => return None,
+            Ok(_) => read_image(head.as_slice().chain(std::io::stdin()), 0),
+            Err(e) => Err(ImageError::from_io(&e)),
+        };
+        Some(Ok(Input::Held(Held { name, bytes })))
     }
 
     /// Keeps the walk out of an entry, if it is a folder.
@@ -123,22 +185,21 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         }
     }
 
-    /// Whether an entry is an image; none if it is something that is not even counted.
-    fn candidate(&self, entry: &DirEntry) -> Option<bool> {
-        let path = entry.path();
+    /// What an entry is; none if it is a folder, or a link to one that is not followed.
+    fn kind(&self, entry: &DirEntry) -> Option<Kind> {
         let kind = if entry.path_is_symlink() && !self.follow {
-            match std::fs::metadata(path) {
-                Ok(target) if target.is_dir() => return None,
+            match std::fs::metadata(entry.path()) {
                 Ok(target) => target.file_type(),
-                Err(_) => return Some(is_image_name(path)), // a dangling link: a failure if it is called an image
+                Err(_) => return Some(Kind::Dangling),
             }
         } else {
             entry.file_type()
         };
-        if kind.is_dir() {
-            return None;
+        match kind {
+            kind if kind.is_dir() => None,
+            kind if kind.is_file() => Some(Kind::File),
+            _ => Some(Kind::Other),
         }
-        Some(kind.is_file() && (is_image_name(path) || begins_like_an_image(path)))
     }
 
     /// The record for an entry that cannot be listed: a folder without permission, or an image behind a dangling link.
@@ -154,11 +215,15 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
                 }
             },
         );
-        if !path.is_dir() && !is_image_name(path) {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
+        let name = Name::of(path);
+        let wanted = path.is_dir() || self.select.takes_below(Path::new(""), self.below(path));
+        if !wanted || !self.shares(&name) {
             return None;
         }
-        let name = Name::of(path);
+        if !path.is_dir() && !is_image_name(path) {
+            self.tally.skip();
+            return None;
+        }
         Some(Err((name.clone(), error.named(name))))
     }
 }
@@ -168,15 +233,37 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
 
     fn next(&mut self) -> Option<Entry> {
         loop {
-            if let Some(entry) = self.next_in_folder() {
+            if let Some(entry) = self.next_in_tar().or_else(|| self.next_in_folder()) {
                 return Some(entry);
             }
-            match self.inputs.next()? {
-                Ok(Input::Path(path)) if path.is_dir() => self.folder = Some(walk_folder(&path, self.follow)),
-                entry => return Some(entry),
+            if self.members.is_some() || self.folder.is_some() {
+                continue;
+            }
+            let found = match self.inputs.next()? {
+                Ok(Input::Path(path)) if path.is_dir() => {
+                    self.folder = Some(walk_folder(&path, self.follow));
+                    self.root = path;
+                    None
+                }
+                Ok(Input::Path(path)) if is_tar_name(&path) => self.enter_tar(&path, PathBuf::new()),
+                Ok(Input::Stdin) => self.stdin(),
+                entry => self.share(entry),
+            };
+            if found.is_some() {
+                return found;
             }
         }
     }
+}
+
+/// What an entry of a folder is.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    File,
+    /// A link that leads nowhere.
+    Dangling,
+    /// A pipe or device, which is never opened.
+    Other,
 }
 
 /// True for what failed on a hidden entry of a folder, which is skipped like any other.
@@ -199,5 +286,5 @@ fn walk_folder(path: &Path, follow: bool) -> walkdir::IntoIter {
 
 fn begins_like_an_image(path: &Path) -> bool {
     let mut head = Vec::new();
-    File::open(path).is_ok_and(|file| file.take(32).read_to_end(&mut head).is_ok()) && is_image(&head)
+    File::open(path).is_ok_and(|file| file.take(HEAD).read_to_end(&mut head).is_ok()) && is_image(&head)
 }

@@ -124,7 +124,7 @@ impl Hub<'_> {
     /// A short GET of `url`.
     pub fn request<'u>(&'u self, url: &'u str) -> Request<'u> {
         let bearer = self.settings.token.as_ref().map(|token| token.secret.as_str());
-        Request { url, head: false, bearer, from: 0, leave: true, short: true }
+        Request { url, head: false, bearer, from: 0, leave: true, within: Some(self.settings.http.patience.answer) }
     }
 
     /// Sends a request; an answer that is no success is an error that says what it means.

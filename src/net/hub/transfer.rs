@@ -85,7 +85,7 @@ fn attempt(hub: &Hub<'_>, commit: &str, file: &RemoteFile, partial: &mut Partial
         return Ok(());
     }
     let url = hub.url(commit, &file.path);
-    let reply = hub.send(&Request { from: partial.length, short: false, ..hub.request(&url) })?;
+    let reply = hub.send(&Request { from: partial.length, within: None, ..hub.request(&url) })?;
     if reply.status == OUT_OF_RANGE {
         partial.start_over();
         return attempt(hub, commit, file, partial); // asks for no range, so this comes once

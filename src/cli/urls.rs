@@ -1,0 +1,17 @@
+//! Images by URL: what flags and the environment say about fetching them.
+
+use zsic::net::{HttpSettings, ImageSettings, Images};
+
+use super::args::{Hub, Inputs};
+use super::hub;
+
+/// What fetches images.
+pub fn images(inputs: &Inputs, machine: &Hub) -> Images {
+    let default = ImageSettings::default();
+    Images::new(ImageSettings {
+        http: HttpSettings { proxies: hub::proxies(), ca_file: hub::ca_file(), ..default.http },
+        offline: hub::is_offline(machine),
+        private_redirects: inputs.allow_private_redirects,
+        ..default
+    })
+}

@@ -1,0 +1,266 @@
+//! Images by `http` and `https` URL, fetched by any number of threads over shared connections. What leaves this machine is
+//! a bare GET: no cookies and no token, but for a user and password that stand in the URL itself.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use ureq::Body;
+use ureq::http::{HeaderMap, Uri};
+
+use super::address::{host, join, parse};
+use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
+use super::{HttpError, HttpSettings, Patience};
+use crate::source::{ErrorKind, ImageError, read_at_most, too_many_bytes};
+
+/// What no URL holds as it is, though people write it.
+const ESCAPED: AsciiSet =
+    CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// How images are fetched.
+#[derive(Debug, Clone)]
+pub struct ImageSettings {
+    /// Proxies, certificates, and how long to wait for one thing.
+    pub http: HttpSettings,
+    /// Ask nothing of the network.
+    pub offline: bool,
+    /// Follow redirects from public addresses to private ones too.
+    pub private_redirects: bool,
+    /// How long to wait for one image in all: redirects, tries and its last byte.
+    pub whole: Duration,
+    /// The most bytes of one image.
+    pub max_bytes: u64,
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        let patience = Patience {
+            answer: Duration::from_secs(15),
+            attempts: 3,
+            pause: Duration::from_millis(300),
+            longest_pause: Duration::from_secs(5),
+            ..Patience::default()
+        };
+        Self {
+            http: HttpSettings { patience, ..HttpSettings::default() },
+            offline: false,
+            private_redirects: false,
+            whole: Duration::from_secs(120),
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Fetches images. Making one opens no socket and reads no file.
+pub struct Images {
+    settings: ImageSettings,
+    clients: OnceLock<Result<Clients, String>>,
+}
+
+/// The clients differ in the addresses they connect to, and so keep their connections apart.
+struct Clients {
+    any: Client,
+    public: Client,
+}
+
+/// Whether to try again.
+enum Again {
+    Never,
+    Soon,
+    /// Not before so long, as the server asked.
+    After(Duration),
+}
+
+struct Failure {
+    error: ImageError,
+    again: Again,
+}
+
+/// What came back, redirects followed.
+struct Answer<'c> {
+    client: &'c Client,
+    host: String,
+    status: u16,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl Images {
+    /// A fetcher of these settings.
+    pub fn new(settings: ImageSettings) -> Self {
+        Self { settings, clients: OnceLock::new() }
+    }
+
+    /// The bytes of the image at `url`. Waits for as long as the settings say, busy servers' pauses included.
+    ///
+    /// # Errors
+    /// [`ImageError`] of kind `refused` where the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
+    /// `too_large`, or `format` for what does not begin like an image. Messages do not name the URL.
+    pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
+        if self.settings.offline {
+            return Err(ImageError::new(
+                ErrorKind::Refused,
+                "is a URL, and nothing is asked of the network (--offline)",
+            ));
+        }
+        let patience = &self.settings.http.patience;
+        let deadline = Instant::now() + self.settings.whole;
+        let mut tries = 1;
+        loop {
+            let Failure { error, again } = match self.attempt(url, deadline) {
+                Ok(bytes) => return Ok(bytes),
+                Err(failure) => failure,
+            };
+            let pause = match again {
+                Again::Never => return Err(error),
+                Again::Soon => patience.pause * 2u32.saturating_pow(tries - 1),
+                Again::After(asked) => asked,
+            };
+            if tries >= patience.attempts || pause > patience.longest_pause || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tries += 1;
+            sleep(pause);
+        }
+    }
+
+    fn attempt(&self, url: &str, deadline: Instant) -> Result<Vec<u8>, Failure> {
+        let Answer { client, host, status, headers, body } =
+            self.follow(url, deadline).map_err(|e| self.failure(e, deadline))?;
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if !(200..=299).contains(&status) {
+            let asked = header("retry-after").and_then(|asked| asked.trim().parse().ok()).map(Duration::from_secs);
+            return Err(refusal(status, &host, asked));
+        }
+        let length: u64 = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        if length > self.settings.max_bytes {
+            return Err(Failure { error: too_many_bytes(self.settings.max_bytes), again: Again::Never });
+        }
+        let again = Cell::new(Again::Never);
+        let bytes = read_at_most(body.into_reader(), length, self.settings.max_bytes, |e| {
+            let failure = self.failure(client.cut(e, &host), deadline);
+            again.set(failure.again);
+            failure.error
+        });
+        let named = |e: ImageError| match (e.kind, header("content-type")) {
+            (ErrorKind::Format, _) if url.ends_with(".tar") => ImageError::new(
+                ErrorKind::Format,
+                "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...",
+            ),
+            (ErrorKind::Format, Some(kind)) if !kind.starts_with("image/") => {
+                let kind: String = kind.chars().take(60).collect();
+                ImageError { message: format!("{kind} came: {}", e.message), ..e }
+            }
+            _ => e,
+        };
+        bytes.map_err(|e| Failure { error: named(e), again: again.into_inner() })
+    }
+
+    /// Asks, and follows redirects: from a public address to public ones only.
+    fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
+        let Clients { any, public } = self.clients()?;
+        let mut client = if self.settings.private_redirects { any } else { public };
+        let mut at = address(url).ok_or_else(|| no_url(url))?;
+        for hop in 0..=MAX_REDIRECTS {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let request = Request { url, head: false, bearer: None, from: 0, leave: true, within: Some(left) };
+            let response = match client.once(&at, &request, false) {
+                Err(HttpError::Private { .. }) if hop == 0 => {
+                    client = any; // what the user named may be private, and so may be where it leads
+                    client.once(&at, &request, false)?
+                }
+                response => response?,
+            };
+            let (head, body) = response.into_parts();
+            let status = head.status.as_u16();
+            let to = head.headers.get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
+            let Some(to) = to else {
+                return Ok(Answer { client, host: host(&at), status, headers: head.headers, body });
+            };
+            let to = escaped(&String::from_utf8_lossy(to.as_bytes()));
+            at = join(&at, &to).ok_or_else(|| redirect(&at, &to))?;
+        }
+        Err(redirect(&at, &at.to_string()))
+    }
+
+    fn clients(&self) -> Result<&Clients, HttpError> {
+        let make = || {
+            let http = &self.settings.http;
+            Ok(Clients { any: Client::new(http)?, public: Client::public_only(http)? })
+        };
+        let clients = self.clients.get_or_init(|| make().map_err(|e: HttpError| e.to_string()));
+        clients.as_ref().map_err(|reason| HttpError::Settings(reason.clone()))
+    }
+
+    /// What no answer means for the image.
+    fn failure(&self, e: HttpError, deadline: Instant) -> Failure {
+        let (kind, again) = match e {
+            HttpError::Silent { .. } | HttpError::Stalled { .. } => (ErrorKind::Timeout, Again::Never),
+            HttpError::Private { .. } => (ErrorKind::Refused, Again::Never),
+            HttpError::Cut { .. } => (ErrorKind::Network, Again::Soon),
+            _ => (ErrorKind::Network, Again::Never),
+        };
+        let whole = self.settings.whole.as_secs_f32();
+        let message = match kind {
+            ErrorKind::Timeout if Instant::now() >= deadline => format!("did not come within {whole} s"),
+            _ => e.to_string(),
+        };
+        Failure { error: ImageError::new(kind, message), again }
+    }
+}
+
+impl std::fmt::Debug for Images {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Images").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What a status that is no success means.
+fn refusal(status: u16, host: &str, asked: Option<Duration>) -> Failure {
+    let (kind, said) = match status {
+        404 | 410 => (ErrorKind::NotFound, "is not there"),
+        401 | 403 => (ErrorKind::Permission, "may not be fetched"),
+        _ => (ErrorKind::Network, "cannot be fetched"),
+    };
+    let again = match status {
+        429 | 502..=504 => asked.map_or(Again::Soon, Again::After),
+        _ => Again::Never,
+    };
+    Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}")), again }
+}
+
+/// A URL as people write it, as one that can be asked for.
+fn address(url: &str) -> Option<Uri> {
+    parse(&escaped(url.split('#').next()?))
+}
+
+fn escaped(url: &str) -> String {
+    utf8_percent_encode(url, &ESCAPED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_as_people_write_them() {
+        for (written, asked) in [
+            ("http://h/a b.jpg?x={1}#part", "http://h/a%20b.jpg?x=%7B1%7D"),
+            ("http://h/\u{fc}.jpg", "http://h/%C3%BC.jpg"),
+            ("http://h/%C3%BC.jpg", "http://h/%C3%BC.jpg"),
+            ("HTTP://h", "http://h/"),
+        ] {
+            assert_eq!(address(written).unwrap().to_string(), asked);
+        }
+        assert!(address("http://").is_none() && address("http:///x").is_none());
+    }
+
+    #[test]
+    fn offline_asks_nobody() {
+        let images = Images::new(ImageSettings { offline: true, ..ImageSettings::default() });
+        let e = images.fetch("http://127.0.0.1:1/x.jpg").unwrap_err();
+        assert!(e.kind == ErrorKind::Refused && images.clients.get().is_none(), "{e}");
+    }
+}

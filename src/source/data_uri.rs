@@ -1,0 +1,113 @@
+//! `data:` URIs (RFC 2397) -> the bytes in them. Base64 is read as browsers read it: white space and missing padding pass.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use percent_encoding::percent_decode;
+use ring::digest::{SHA256, digest};
+
+use super::input::{Held, Name};
+use super::{ErrorKind, ImageError};
+
+const FORGIVING: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+/// What stands after the media type of base64.
+const MARK: &[u8] = b";base64";
+/// The longest media type that a name repeats; one that is longer is none.
+const LONGEST_TYPE: usize = 100;
+
+/// The bytes of a URI that begins with `data:`, named `data:<media type>;sha256=<hash of the bytes>`. Where they cannot
+/// be decoded, the hash is that of what stands in their place.
+pub(super) fn decode(uri: &[u8]) -> Held {
+    let rest = uri.get("data:".len()..).unwrap_or_default();
+    let Some(comma) = rest.iter().position(|&byte| byte == b',') else {
+        let reason = "a data: URI has a comma before its data, as in data:image/png;base64,iVBORw0";
+        return Held { name: name(b"", rest), bytes: Err(ImageError::new(ErrorKind::Decode, reason)) };
+    };
+    let (head, data) = (rest[..comma].trim_ascii(), &rest[comma + 1..]);
+    let (media_type, base64) = match before_mark(head) {
+        Some(media_type) => (media_type, true),
+        None => (head, false),
+    };
+    let bytes: Vec<u8> = percent_decode(data).collect();
+    let bytes = if base64 { from_base64(bytes) } else { Ok(bytes) };
+    Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes }
+}
+
+/// What comes before the mark of base64, if there is one.
+fn before_mark(head: &[u8]) -> Option<&[u8]> {
+    let (start, end) = head.split_at_checked(head.len().checked_sub(MARK.len())?)?;
+    end.eq_ignore_ascii_case(MARK).then_some(start)
+}
+
+fn from_base64(mut text: Vec<u8>) -> Result<Vec<u8>, ImageError> {
+    text.retain(|byte| !byte.is_ascii_whitespace());
+    FORGIVING.decode(&text).map_err(|e| {
+        let reason = e.to_string().to_ascii_lowercase();
+        let reason = reason.trim_end_matches('.');
+        ImageError::new(ErrorKind::Decode, format!("the base64 of the data: URI is damaged: {reason}"))
+    })
+}
+
+fn name(media_type: &[u8], bytes: &[u8]) -> Name {
+    let said = String::from_utf8_lossy(&media_type[..media_type.len().min(LONGEST_TYPE)]);
+    let media_type = match &*said {
+        "" => "text/plain".to_owned(),
+        parameters if parameters.starts_with(';') => format!("text/plain{parameters}"),
+        media_type => media_type.to_owned(),
+    };
+    let hash: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Name::data(format!("data:{media_type};sha256={hash}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn both_ways_of_writing_bytes_are_read() {
+        for (uri, media_type) in [
+            ("data:image/png;base64,YWJj", "image/png"),
+            ("DATA:image/png;BASE64,YW%4Aj", "image/png"),
+            ("data:image/png;base64,YW Jj\n", "image/png"),
+            ("data:image/png;base64,YWJj%3D%3D", "image/png"),
+            ("data:image/png,%61bc", "image/png"),
+            ("data:,abc", "text/plain"),
+            ("data:;charset=utf-8,abc", "text/plain;charset=utf-8"),
+            ("data:;base64,YWJj", "text/plain"),
+        ] {
+            let held = decode(uri.as_bytes());
+            if !uri.contains("%3D") {
+                assert_eq!(held.bytes.as_deref(), Ok(&b"abc"[..]), "{uri}");
+                assert_eq!(held.name.as_str(), format!("data:{media_type};sha256={ABC}"), "{uri}");
+            } else {
+                assert!(held.bytes.is_err(), "padding where there is none to give: {uri}");
+            }
+        }
+        assert_eq!(decode(b"data:;base64,YWI=").bytes.unwrap(), b"ab");
+        assert_eq!(decode(b"data:;base64,YWI").bytes.unwrap(), b"ab");
+        assert_eq!(decode(b"data:a,b,c").bytes.unwrap(), b"b,c");
+    }
+
+    #[test]
+    fn bad_ones_say_what_is_wrong() {
+        for (uri, said) in [
+            ("data:image/png;base64", "has a comma before its data"),
+            ("data:", "has a comma before its data"),
+            ("data:image/png;base64,YW!j", "invalid symbol 33, offset 2"),
+            ("data:image/png;base64,YWJjZ", "is damaged: invalid"),
+            ("data:image/png;base64,Y_-j", "invalid symbol 95"),
+        ] {
+            let held = decode(uri.as_bytes());
+            let e = held.bytes.unwrap_err();
+            assert!(e.message.contains(said) && e.kind == ErrorKind::Decode, "{uri}: {e}");
+        }
+        assert!(decode(format!("data:{},", "x".repeat(9999)).as_bytes()).name.as_str().len() < 300);
+    }
+}

@@ -1,0 +1,159 @@
+//! What the user's word means, and what an image is called in records. Nothing is opened here.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use percent_encoding::percent_encode_byte;
+
+use super::ImageError;
+use super::data_uri;
+
+/// Where an image's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input, named `-`: an image or a tar of them.
+    Stdin,
+    /// A file, or a folder or tar to be walked.
+    Path(PathBuf),
+    /// An `http` or `https` URL, as it was given. [`crate::net::Images`] fetches it.
+    Url(String),
+    /// Bytes that are here already: a `data:` URI, a member of a tar, or what standard input held.
+    Held(Held),
+}
+
+/// An image's bytes beside its name, or why there are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub(super) name: Name,
+    pub(super) bytes: Result<Vec<u8>, ImageError>,
+}
+
+impl Held {
+    /// What came of fetching or reading the image `name`.
+    pub fn new(name: Name, bytes: Result<Vec<u8>, ImageError>) -> Self {
+        Self { name, bytes }
+    }
+}
+
+impl Input {
+    /// What the user's word means: `-`, a `data:` URI, an `http(s)://` URL, or else a path. Schemes may be in capitals.
+    pub fn from_arg(arg: impl Into<OsString>) -> Self {
+        let arg = arg.into();
+        let begins = |scheme: &str| {
+            arg.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+        };
+        match () {
+            () if arg == "-" => Self::Stdin,
+            () if begins("data:") => Self::Held(data_uri::decode(arg.as_bytes())),
+            () if begins("http://") || begins("https://") => Self::Url(text(arg)),
+            () => Self::Path(arg.into()),
+        }
+    }
+
+    /// The name in records.
+    pub fn name(&self) -> Name {
+        match self {
+            Self::Stdin => Name::stdin(),
+            Self::Path(path) => Name::of(path),
+            Self::Url(url) => Name(url.clone()),
+            Self::Held(held) => held.name.clone(),
+        }
+    }
+
+    /// Whether a network stands between here and the bytes: waiting for them takes no CPU.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Url(_))
+    }
+}
+
+/// A URL as text: bytes that are not UTF-8 are written as URLs write them.
+fn text(url: OsString) -> String {
+    let mut text = String::new();
+    for chunk in url.into_vec().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|&byte| text.push_str(percent_encode_byte(byte)));
+    }
+    text
+}
+
+/// An image's name in records: the path as it was given, bytes that are not UTF-8 written as `\xNN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    pub(super) fn of(path: &Path) -> Self {
+        let mut name = String::new();
+        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+            name.push_str(chunk.valid());
+            for byte in chunk.invalid() {
+                let _ = write!(name, "\\x{byte:02X}"); // a String takes everything
+            }
+        }
+        Self(name)
+    }
+
+    pub(super) fn stdin() -> Self {
+        Self("-".to_owned())
+    }
+
+    /// The name of a `data:` URI.
+    pub(super) fn data(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The name of something in this tar.
+    pub(super) fn member(&self, path: &[u8]) -> Self {
+        Self(format!("{}/{}", self.0, Self::of(Path::new(OsStr::from_bytes(path))).0))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_told_apart() {
+        let is = |word: &str| match Input::from_arg(word) {
+            Input::Stdin => "stdin",
+            Input::Path(_) => "path",
+            Input::Url(_) => "url",
+            Input::Held(_) => "data",
+        };
+        for (word, kind) in [
+            ("-", "stdin"),
+            ("http://h/x", "url"),
+            ("HTTPS://h/x", "url"),
+            ("data:,x", "data"),
+            ("http:/x", "path"),
+            ("https:x", "path"),
+            ("ftp://h/x", "path"),
+            ("c:\\x.jpg", "path"),
+            ("./data:x", "path"),
+            ("./-", "path"),
+            ("dat", "path"),
+        ] {
+            assert_eq!(is(word), kind, "{word}");
+        }
+    }
+
+    #[test]
+    fn names_are_what_was_given() {
+        let name = |bytes: &[u8]| Input::from_arg(OsStr::from_bytes(bytes)).name().as_str().to_owned();
+        assert_eq!(name(b"http://me:pw@h/x y?z#f"), "http://me:pw@h/x y?z#f");
+        assert_eq!(name(b"http://h/caf\xe9"), "http://h/caf%E9");
+        assert_eq!(name(b"caf\xe9"), "caf\\xE9");
+    }
+}

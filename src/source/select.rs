@@ -1,0 +1,266 @@
+//! Which of the images that a walk comes to are taken: globs, and the share of one of several machines. It judges names
+//! and opens nothing.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use ring::digest::{SHA256, digest};
+
+use super::Name;
+
+/// What is taken of folders and tars, and of everything.
+#[derive(Debug, Clone, Default)]
+pub struct Select {
+    include: Option<Globs>,
+    exclude: Globs,
+    shard: Shard,
+}
+
+impl Select {
+    /// Everything but what the globs and the shard leave out.
+    ///
+    /// A glob without a slash is matched against a file's own name, else against its path below the folder that was named;
+    /// `*` stops at a slash and `**` does not. With `include`, a file is taken if any of those match. What `exclude` matches
+    /// is left out, a folder or tar with all that is in it. A glob that ends in a slash means folders and tars only.
+    ///
+    /// # Errors
+    /// A glob that is none, with the reason.
+    pub fn new(include: &[String], exclude: &[String], shard: Shard) -> Result<Self, BadGlob> {
+        let include = if include.is_empty() {
+            None
+        } else {
+            // To take a folder is to take what is in it.
+            let inside = |glob: &String| if glob.ends_with('/') { format!("{}**", deep(glob)) } else { glob.clone() };
+            Some(Globs::new(&include.iter().map(inside).collect::<Vec<_>>())?)
+        };
+        Ok(Self { include, exclude: Globs::new(exclude)?, shard })
+    }
+
+    /// Whether the globs let in a file, by its path below what was named. Its folders are judged by [`Self::enters`].
+    pub(super) fn takes(&self, path: &Path) -> bool {
+        self.include.as_ref().is_none_or(|globs| globs.match_file(path)) && !self.exclude.match_file(path)
+    }
+
+    /// Whether the globs let in a folder or tar, by its path below what was named.
+    pub(super) fn enters(&self, path: &Path) -> bool {
+        !self.exclude.match_folder(path)
+    }
+
+    /// Whether the globs let in a file and every folder above it that lies below `base`.
+    pub(super) fn takes_below(&self, base: &Path, path: &Path) -> bool {
+        let folders = path.ancestors().skip(1).take_while(|folder| *folder != base && !folder.as_os_str().is_empty());
+        self.takes(path) && folders.into_iter().all(|folder| self.enters(folder))
+    }
+
+    /// Whether an image of this name is of the share at hand.
+    pub(super) fn shares(&self, name: &Name) -> bool {
+        self.shard.holds(name.as_str())
+    }
+
+    /// Whether there are other shares.
+    pub fn is_share(&self) -> bool {
+        self.shard.of > 1
+    }
+}
+
+/// A glob with its own name put at any depth, if it has no slash but the one it ends in.
+fn deep(glob: &str) -> String {
+    if glob.trim_end_matches('/').contains('/') { glob.to_owned() } else { format!("**/{glob}") }
+}
+
+/// A glob that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{glob:?} is no glob: {reason}")]
+pub struct BadGlob {
+    /// As it was given.
+    pub glob: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Globs for names, and for paths.
+#[derive(Debug, Clone, Default)]
+struct Globs {
+    names: GlobSet,
+    paths: GlobSet,
+    folder_names: GlobSet,
+    folder_paths: GlobSet,
+}
+
+impl Globs {
+    fn new(globs: &[String]) -> Result<Self, BadGlob> {
+        let mut sets = [const { Vec::new() }; 4];
+        for glob in globs {
+            let pattern = glob.trim_end_matches('/');
+            let bad = |reason: String| BadGlob { glob: glob.clone(), reason };
+            if pattern.is_empty() {
+                return Err(bad("it is empty".to_owned()));
+            }
+            let (of_path, of_folder) = (pattern.contains('/'), glob.ends_with('/'));
+            let anchored = pattern.strip_prefix('/').or(pattern.strip_prefix("./")).unwrap_or(pattern);
+            let built = GlobBuilder::new(anchored).literal_separator(true).build();
+            let built = built.map_err(|e| bad(e.kind().to_string()))?;
+            sets[usize::from(of_path) + 2 * usize::from(of_folder)].push(built);
+        }
+        let set = |globs: Vec<globset::Glob>| {
+            let mut builder = GlobSetBuilder::new();
+            globs.into_iter().for_each(|glob| _ = builder.add(glob));
+            builder
+                .build()
+                .map_err(|e| BadGlob { glob: e.glob().unwrap_or_default().to_owned(), reason: e.kind().to_string() })
+        };
+        let [names, paths, folder_names, folder_paths] = sets;
+        Ok(Self {
+            names: set(names)?,
+            paths: set(paths)?,
+            folder_names: set(folder_names)?,
+            folder_paths: set(folder_paths)?,
+        })
+    }
+
+    fn match_file(&self, path: &Path) -> bool {
+        self.names.is_match(own_name(path)) || self.paths.is_match(path)
+    }
+
+    fn match_folder(&self, path: &Path) -> bool {
+        let name = own_name(path);
+        self.match_file(path) || self.folder_names.is_match(name) || self.folder_paths.is_match(path)
+    }
+}
+
+fn own_name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_else(|| OsStr::from_bytes(b""))
+}
+
+/// One of several shares of any list of images: stable, disjoint, and together the whole.
+///
+/// An image is of share `(h mod n) + 1`, where h is the first eight bytes of the SHA-256 of its name as records have it, as
+/// a big-endian number. So a new image never moves the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: u64,
+    of: u64,
+}
+
+impl Default for Shard {
+    /// All there is.
+    fn default() -> Self {
+        Self { index: 1, of: 1 }
+    }
+}
+
+impl Shard {
+    fn holds(self, name: &str) -> bool {
+        if self.of == 1 {
+            return true;
+        }
+        let hash = digest(&SHA256, name.as_bytes());
+        let first = hash.as_ref()[..8].iter().fold(0, |h, &byte| h << 8 | u64::from(byte));
+        first % self.of + 1 == self.index
+    }
+}
+
+impl FromStr for Shard {
+    type Err = &'static str;
+
+    /// Reads `I/N`, counted from one.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.parse::<u32>().ok().map(u64::from);
+        let numbers = text.split_once('/').and_then(|(index, of)| Some((number(index)?, number(of)?)));
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
+            Some((0, _)) => Err("shares are counted from 1, so the first of four is 1/4"),
+            Some(_) => Err("there is no such share; of four they are 1/4 to 4/4"),
+            None => Err("a share is I/N, like 1/4"),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(include: &[&str], exclude: &[&str]) -> Select {
+        let owned = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>();
+        Select::new(&owned(include), &owned(exclude), Shard::default()).unwrap()
+    }
+
+    #[test]
+    fn globs_match_names_or_paths() {
+        for (glob, yes, no) in [
+            ("*.jpg", &["x.jpg", "a/b/x.jpg"][..], &["x.png", "x.jpg/y"][..]),
+            ("a/*.jpg", &["a/x.jpg"], &["x.jpg", "b/a/x.jpg", "a/b/x.jpg"]),
+            ("**/a/*.jpg", &["a/x.jpg", "b/a/x.jpg"], &["a/b/x.jpg"]),
+            ("a/**", &["a/x.jpg", "a/b/x"], &["b/a/x"]),
+            ("/x.jpg", &["x.jpg"], &["a/x.jpg"]),
+            ("./x.jpg", &["x.jpg"], &["a/x.jpg"]),
+            ("cats/", &["cats/x.jpg", "a/cats/b/x.jpg"], &["cats", "dogs/x.jpg"]),
+            ("*.{jpg,png}", &["x.jpg", "a/x.png"], &["x.gif"]),
+            ("[ab].jpg", &["a.jpg"], &["c.jpg", "A.jpg"]),
+        ] {
+            let select = select(&[glob], &[]);
+            yes.iter().for_each(|path| assert!(select.takes(Path::new(path)), "{glob} takes {path}"));
+            no.iter().for_each(|path| assert!(!select.takes(Path::new(path)), "{glob} leaves {path}"));
+        }
+    }
+
+    #[test]
+    fn what_is_excluded_is_gone_with_all_in_it() {
+        let select = select(&["*.jpg"], &["thumbs", "old/", "a/b", "x-*.jpg"]);
+        let takes = |path: &str| select.takes_below(Path::new(""), Path::new(path));
+        for path in ["1.jpg", "a/1.jpg", "b/1.jpg", "a/old.jpg"] {
+            assert!(takes(path), "{path}");
+        }
+        for path in ["thumbs/1.jpg", "c/thumbs/1.jpg", "old/1.jpg", "a/b/c/1.jpg", "x-1.jpg", "1.png"] {
+            assert!(!takes(path), "{path}");
+        }
+        assert!(select.takes_below(Path::new("thumbs"), Path::new("thumbs/1.jpg")), "what is above is not judged");
+    }
+
+    #[test]
+    fn bad_globs_say_so() {
+        for glob in ["[a", "{a", "", "/"] {
+            let e = Select::new(&[], &[glob.to_owned()], Shard::default()).unwrap_err().to_string();
+            assert!(e.starts_with(&format!("{glob:?} is no glob: ")), "{e}");
+        }
+    }
+
+    #[test]
+    fn shares_are_disjoint_stable_and_the_whole() {
+        let names: Vec<String> = (0..2000).map(|n| format!("photos/{n}.jpg")).collect();
+        let share = |text: &str| {
+            let shard: Shard = text.parse().unwrap();
+            names.iter().filter(|name| shard.holds(name)).count()
+        };
+        for of in [1, 2, 3, 7] {
+            let shards: Vec<Shard> = (1..=of).map(|index| format!("{index}/{of}").parse().unwrap()).collect();
+            assert!(names.iter().all(|name| shards.iter().filter(|shard| shard.holds(name)).count() == 1));
+        }
+        assert!((440..=560).contains(&share("2/4")), "{}", share("2/4"));
+        // sha256("owl.jpg") begins so: any language can say whose an image is.
+        let first = u64::from_str_radix(OWL, 16).unwrap();
+        let shard: Shard = format!("{}/{}", first % 1000 + 1, 1000).parse().unwrap();
+        assert!(shard.holds("owl.jpg"));
+    }
+
+    /// The first sixteen digits of `printf owl.jpg | sha256sum`.
+    const OWL: &str = "43a0ec449e32dc4f";
+
+    #[test]
+    fn shares_are_counted_from_one() {
+        for bad in ["0/4", "5/4", "1/0", "4", "1/", "/4", "-1/4", "a/b", "1/4/2", ""] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+        assert_eq!("4/4".parse::<Shard>().unwrap().to_string(), "4/4");
+    }
+}

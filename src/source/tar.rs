@@ -1,0 +1,286 @@
+//! A tar, in a file or coming through a pipe -> the images in it, one after the other as they lie there. Of each member
+//! that is not wanted the bytes are passed over, by seeking where that is possible. Nothing is unpacked to disk.
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, ErrorKind as Io, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::decode::check_format;
+use super::input::{Held, Name};
+use super::read::{HEAD, MAX_BYTES, open, packed, too_many_bytes};
+use super::select::Select;
+use super::walk::{Entry, Tally};
+use super::{ErrorKind, ImageError, Input, is_image, is_image_name};
+use crate::error::os_reason;
+
+/// Bytes of a header, and what the data of a member is filled up to.
+pub(super) const BLOCK: u64 = 512;
+/// The most that the headers of one member may take: long names, and what else pax writes.
+const MAX_HEADERS: u64 = 16 << 20;
+
+/// True for a path that is called a tar.
+pub(super) fn is_tar_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
+}
+
+/// True if these bytes, [`BLOCK`] of them, are the first of a tar with something in it.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    let Ok(block) = <&[u8; BLOCK as usize]>::try_from(head) else { return false };
+    let sum: u32 = block[..148].iter().chain(&block[156..]).map(|&byte| u32::from(byte)).sum();
+    let sum = sum + 8 * u32::from(b' '); // as if the sum's own place were blank
+    tar::Header::from_byte_slice(block).cksum().is_ok_and(|said| said == sum)
+}
+
+/// What a tar's bytes come from.
+enum Source {
+    File(BufReader<File>, u64),
+    Stream(Box<dyn Read + Send>),
+}
+
+/// The images of one tar, in its order.
+pub(super) struct Members {
+    source: Source,
+    position: Cell<u64>,
+    name: Name,
+    /// The tar's path below the folder that was named; empty if it was itself named.
+    below: PathBuf,
+    ended: bool,
+}
+
+/// What one step through a tar came to.
+enum Step {
+    Found(Entry),
+    Passed,
+    End,
+}
+
+impl Members {
+    /// Opens the tar in a file.
+    ///
+    /// # Errors
+    /// The tar's failure, if it cannot be opened or is none.
+    pub fn open(path: &Path, below: PathBuf) -> Result<Self, ImageError> {
+        let failed = |e: io::Error| ImageError::from_io(&e);
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        let source = if metadata.is_file() {
+            Source::File(BufReader::new(File::open(path).map_err(failed)?), metadata.len())
+        } else {
+            Source::Stream(open(path).map_err(failed)?)
+        };
+        let mut members = Self { source, position: Cell::new(0), name: Name::of(path), below, ended: false };
+        members.check_head()?;
+        Ok(members)
+    }
+
+    /// The tar on standard input, whose first bytes were read already.
+    pub fn of_stdin(head: Vec<u8>) -> Self {
+        let source = Source::Stream(Box::new(Cursor::new(head).chain(io::stdin())));
+        Self { source, position: Cell::new(0), name: Name::stdin(), below: PathBuf::new(), ended: false }
+    }
+
+    /// Looks at the first block and puts it back.
+    fn check_head(&mut self) -> Result<(), ImageError> {
+        let mut head = Vec::new();
+        self.source.by_ref().take(BLOCK).read_to_end(&mut head).map_err(|e| ImageError::from_io(&e))?;
+        if head.is_empty() {
+            return Err(ImageError::new(ErrorKind::Decode, "the tar is empty"));
+        }
+        let blank = head.len() as u64 == BLOCK && head.iter().all(|&byte| byte == 0); // as of no files at all
+        if !is_tar(&head) && !blank {
+            return Err(packed(&head).unwrap_or_else(|| ImageError::new(ErrorKind::Format, "is no tar")));
+        }
+        match &mut self.source {
+            Source::File(file, _) => file.seek_relative(-(BLOCK as i64)).map_err(|e| ImageError::from_io(&e)),
+            Source::Stream(stream) => {
+                let rest = std::mem::replace(stream, Box::new(io::empty()));
+                *stream = Box::new(Cursor::new(head).chain(rest));
+                Ok(())
+            }
+        }
+    }
+
+    /// The next image that is taken. A tar that is torn or damaged ends with its own failure.
+    pub fn next(&mut self, select: &Select, tally: &Tally) -> Option<Entry> {
+        while !self.ended {
+            match self.step(select, tally) {
+                Ok(Step::Found(entry)) => return Some(entry),
+                Ok(Step::Passed) => {}
+                Ok(Step::End) => self.ended = true,
+                Err(e) => {
+                    self.ended = true;
+                    if select.shares(&self.name) {
+                        return Some(Err((self.name.clone(), failure(&e).named(&self.name))));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn step(&mut self, select: &Select, tally: &Tally) -> io::Result<Step> {
+        let before = self.position.get();
+        let headers = Cell::new(MAX_HEADERS);
+        let counted = Counted { source: &mut self.source, position: &self.position, left: &headers };
+        // A new one for each member: it borrows what it reads from, and starts wherever that stands.
+        let mut archive = tar::Archive::new(counted);
+        let Some(member) = archive.entries()?.next() else {
+            // A block of zeros ends a tar, and another may follow.
+            return Ok(if self.position.get() == before { Step::End } else { Step::Passed });
+        };
+        let mut member = member?;
+        let start = self.position.get();
+        let stored = if member.header().entry_type().is_gnu_sparse() {
+            member.header().entry_size()? // without its holes
+        } else {
+            member.size()
+        };
+        headers.set(u64::MAX);
+        let wanted = Wanted { name: &self.name, below: &self.below, select, tally };
+        let step = wanted.read(&mut member)?;
+        let end = stored.checked_next_multiple_of(BLOCK).and_then(|stored| start.checked_add(stored));
+        let end = end.ok_or_else(|| io::Error::from(Io::UnexpectedEof))?;
+        let passed = end.saturating_sub(self.position.get());
+        self.source.skip(passed, self.position.get())?;
+        self.position.set(end);
+        Ok(step)
+    }
+}
+
+/// Judges members, and reads those that are taken.
+struct Wanted<'a> {
+    name: &'a Name,
+    below: &'a Path,
+    select: &'a Select,
+    tally: &'a Tally,
+}
+
+impl Wanted<'_> {
+    fn read(&self, member: &mut tar::Entry<'_, impl Read>) -> io::Result<Step> {
+        let kind = member.header().entry_type();
+        let path = member.path_bytes().into_owned();
+        if kind.is_dir() || kind.is_pax_global_extensions() || path.ends_with(b"/") {
+            return Ok(Step::Passed);
+        }
+        let parts = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+        let parts: Vec<&[u8]> = parts.collect();
+        let path = parts.join(&b'/');
+        let name = self.name.member(&path);
+        let path = Path::new(OsStr::from_bytes(&path));
+        let hidden = parts.iter().any(|part| part.starts_with(b".") && *part != b"..");
+        if hidden || !self.select.takes_below(self.below, &self.below.join(path)) {
+            return Ok(Step::Passed);
+        }
+        if !self.select.shares(&name) {
+            self.tally.pass_elsewhere();
+            return Ok(Step::Passed);
+        }
+        let bytes = if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+            contents(member, path)?
+        } else if (kind.is_symlink() || kind.is_hard_link()) && is_image_name(path) {
+            let reason =
+                "is a link in the tar, which is not followed; make the tar with --dereference --hard-dereference";
+            Some(Err(ImageError::new(ErrorKind::Read, reason)))
+        } else {
+            None
+        };
+        Ok(match bytes {
+            None => {
+                self.tally.skip();
+                Step::Passed
+            }
+            Some(Err(e)) => Step::Found(Err((name.clone(), e.named(&name)))),
+            Some(bytes) => Step::Found(Ok(Input::Held(Held { name, bytes }))),
+        })
+    }
+}
+
+/// A member's bytes, or why it cannot be taken for an image; none if it is not even called one.
+fn contents(member: &mut tar::Entry<'_, impl Read>, path: &Path) -> io::Result<Option<Result<Vec<u8>, ImageError>>> {
+    let size = member.size();
+    let mut bytes = Vec::new();
+    member.take(HEAD).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size.min(HEAD) {
+        return Err(Io::UnexpectedEof.into());
+    }
+    if !is_image_name(path) && !is_image(&bytes) {
+        return Ok(None);
+    }
+    if let Err(e) = check_format(&bytes) {
+        return Ok(Some(Err(e)));
+    }
+    if size > MAX_BYTES {
+        return Ok(Some(Err(too_many_bytes(MAX_BYTES))));
+    }
+    // Grown as bytes come: what a header says of the size may be anything.
+    member.read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size { Err(Io::UnexpectedEof.into()) } else { Ok(Some(Ok(bytes))) }
+}
+
+/// What failed, said of the tar.
+fn failure(e: &io::Error) -> ImageError {
+    let text = os_reason(e);
+    match e.kind() {
+        Io::UnexpectedEof => ImageError::new(ErrorKind::Decode, "the tar ends early"),
+        Io::Other if text.contains("failed to read entire block") => {
+            ImageError::new(ErrorKind::Decode, "the tar ends early")
+        }
+        Io::Other | Io::InvalidData | Io::InvalidInput => {
+            ImageError::new(ErrorKind::Decode, format!("the tar is damaged: {text}"))
+        }
+        _ => ImageError::from_io(e),
+    }
+}
+
+impl Source {
+    /// Passes over `count` bytes from `position` on.
+    fn skip(&mut self, count: u64, position: u64) -> io::Result<()> {
+        match self {
+            Self::File(file, length) => {
+                let end = position.checked_add(count).filter(|end| *end <= *length);
+                let count = end.and_then(|_| i64::try_from(count).ok()).ok_or(Io::UnexpectedEof)?;
+                file.seek_relative(count)
+            }
+            Self::Stream(stream) => match io::copy(&mut stream.take(count), &mut io::sink())? {
+                passed if passed < count => Err(Io::UnexpectedEof.into()),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.read(into),
+            Self::Stream(stream) => stream.read(into),
+        }
+    }
+}
+
+/// A source that tells how far it was read, and ends with an error before headers fill the memory.
+struct Counted<'a> {
+    source: &'a mut Source,
+    position: &'a Cell<u64>,
+    left: &'a Cell<u64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(into)?;
+        self.position.set(self.position.get() + read as u64);
+        match self.left.get().checked_sub(read as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other("the headers of a member are too long")),
+        }
+        Ok(read)
+    }
+}
+
+impl std::fmt::Debug for Members {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Members").field("name", &self.name).field("position", &self.position).finish()
+    }
+}
