@@ -1,6 +1,7 @@
 //! What the user named -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
 //! decoded to RGB. What a URL leads to is fetched elsewhere.
 
+mod content;
 mod data_uri;
 mod decode;
 mod error;
@@ -11,10 +12,11 @@ mod select;
 mod tar;
 mod walk;
 
+pub use content::ContentHash;
 pub use decode::{decode, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};
-pub use ordered::Ordered;
+pub use ordered::{Ahead, Ordered, Work};
 pub use read::read;
 pub(crate) use read::{read_at_most, too_many_bytes};
 pub use select::{BadGlob, Select, Shard};
