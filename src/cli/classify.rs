@@ -30,7 +30,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let batch = usize::from(args.machine.batch_size);
     let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
-    let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
+    let model = compute.for_embeddings(checkpoint.config().projection_dim);
+    let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
