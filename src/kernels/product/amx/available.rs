@@ -1,6 +1,5 @@
 //! Whether this machine has AMX, and lets us use it. Nothing is computed here.
 
-use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
 
@@ -62,7 +61,7 @@ fn permitted() -> bool {
     let mut answer = ARCH_PRCTL;
     // SAFETY: a system call that takes two numbers; it changes the two registers that are named, and no memory.
     unsafe {
-        asm!(
+        std::arch::asm!(
             "syscall",
             inout("rax") answer,
             in("rdi") ARCH_REQ_XCOMP_PERM,
