@@ -1,15 +1,14 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
-use zsic::{
-    Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
-};
+use rayon::prelude::*;
+use zsic::{Activation, Checkpoint, Compute, Error, ImageError, Label, Labels, Readout, Scorer, Scores, TextEncoder};
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::messages::{note, warn};
 use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
-use super::stream::Stream;
+use super::stream::{Answer, Stream};
 use super::{Outcome, interrupt, labels, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
@@ -28,27 +27,40 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let format = Format::resolve(args.output.format, &place)?;
     let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    let batch = usize::from(args.machine.batch_size);
-    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+    let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads)?;
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
-    let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+    let mut scorer = Scorer::new(Readout::load(&checkpoint)?, labels);
     match args.output.activation {
         ActivationArg::Auto => {}
-        ActivationArg::Softmax => classifier = classifier.with_activation(Activation::Softmax),
-        ActivationArg::Sigmoid => classifier = classifier.with_activation(Activation::Sigmoid),
+        ActivationArg::Softmax => scorer = scorer.with_activation(Activation::Softmax),
+        ActivationArg::Sigmoid => scorer = scorer.with_activation(Activation::Sigmoid),
     }
 
     let output = &args.output;
-    let names = classifier.labels().names();
+    let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, sink, output.logits, names);
-    let encode = |pixels: &[Pixels]| Ok(classifier.classify(pixels)?);
-    let outcome = images.run(common, place.is_terminal(), batch, encode, |image, scores| {
-        writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
-    })?;
+    let encoder = model::ImageTower::new(&checkpoint, &compute);
+    let write = |answers: &[Answer]| {
+        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
+        let scores = scorer.score(&rows).into_par_iter();
+        let mut scored = scores.map(|s| Ok(predictions(output, names, &s?))).collect::<Vec<_>>().into_iter();
+        for Answer { name, row } in answers {
+            let scored = match row {
+                Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
+                Err(e) => Err(e.clone()),
+            };
+            match scored {
+                Ok(predictions) => writer.record(name.as_str(), &Ok(predictions))?,
+                Err(e) => writer.record(name.as_str(), &Err(&e))?,
+            }
+        }
+        Ok(())
+    };
+    let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
     writer.finish()?;
     Ok(outcome)
 }

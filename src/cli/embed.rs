@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use safetensors::tensor::{Dtype, TensorView};
-use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
+use zsic::{Checkpoint, Compute, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
+use super::model::ImageTower;
 use super::output::{Place, Sink, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::stream::Stream;
+use super::stream::{Answer, Stream};
 use super::{Outcome, interrupt, labels, messages, model, settings};
 
 /// Runs the command.
@@ -28,11 +29,14 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     match texts {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
         None => {
-            let batch = usize::from(args.machine.batch_size);
-            let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
-            let encoder = ImageEncoder::load(&checkpoint, &compute)?;
-            writer.set_dim(encoder.dim());
-            embed_images(&encoder, images, batch, common, place.is_terminal(), writer)
+            let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads)?;
+            writer.set_dim(checkpoint.config().projection_dim);
+            let encoder = ImageTower::new(&checkpoint, &compute);
+            let write = |answers: &[Answer]| answers.iter().try_for_each(|answer| writer.image(answer));
+            let outcome =
+                images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
+            writer.finish()?;
+            Ok(outcome)
         }
     }
 }
@@ -78,40 +82,6 @@ fn embed_texts(
     Ok(Outcome::Complete)
 }
 
-fn embed_images(
-    encoder: &ImageEncoder,
-    images: Stream,
-    batch: usize,
-    common: &Common,
-    on_terminal: bool,
-    mut writer: Writer,
-) -> Result<Outcome> {
-    let encode = |pixels: &[Pixels]| {
-        let embeddings = encoder.embed(pixels)?;
-        Ok(embeddings.rows().map(|row| finite(row.to_vec())).collect())
-    };
-    let outcome = images.run(common, on_terminal, batch, encode, |image, row| match (&mut writer, &row) {
-        (Writer::Lines(sink), _) => {
-            let line = image_embedding(image.as_str(), row.as_deref())? + "\n";
-            sink.write(line.as_bytes())
-        }
-        (Writer::Tensor(tensor), Ok(row)) => {
-            tensor.push(image.as_str(), row);
-            Ok(())
-        }
-        (Writer::Tensor(_), Err(e)) => {
-            messages::error(format!("left out: {e}"));
-            Ok(())
-        }
-    })?;
-    writer.finish()?;
-    Ok(outcome)
-}
-
-fn finite(row: Vec<f32>) -> Result<Vec<f32>, ImageError> {
-    if row.iter().all(|x| x.is_finite()) { Ok(row) } else { Err(ImageError::not_finite()) }
-}
-
 /// Lines as they come, or one tensor at the end.
 enum Writer {
     Lines(Sink),
@@ -137,6 +107,17 @@ impl Writer {
         if let Self::Tensor(tensor) = self {
             tensor.dim = dim;
         }
+    }
+
+    fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {
+        match (self, row) {
+            (Self::Lines(sink), row) => {
+                sink.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes())?
+            }
+            (Self::Tensor(tensor), Ok(row)) => tensor.push(name.as_str(), row),
+            (Self::Tensor(_), Err(e)) => messages::error(format!("left out: {e}")),
+        }
+        Ok(())
     }
 
     fn finish(self) -> Result<()> {
