@@ -125,6 +125,12 @@ impl Matrix {
         &mut self.buffer.words_mut()[row * self.stride..][..self.columns]
     }
 
+    /// Takes some rows of `from`, which are f32 in both.
+    pub fn pick(&mut self, from: &Self, rows: &[usize]) {
+        self.shape(rows.len(), from.columns);
+        rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
+    }
+
     /// The words of all rows, `stride` words each; of f32 the first `columns` of each are its values.
     pub fn words_mut(&mut self) -> &mut [f32] {
         let words = self.rows * self.stride;
@@ -193,6 +199,9 @@ mod tests {
     fn a_matrix_keeps_its_rows_apart() {
         let values: Vec<f32> = (0..3 * 64).map(|i| i as f32).collect();
         let matrix = Matrix::from_values(&values, 64);
+        let mut picked = Matrix::new(Element::F32);
+        picked.pick(&matrix, &[2, 0]);
+        assert_eq!(picked.to_values(), [&values[128..], &values[..64]].concat());
         assert_eq!((matrix.stride(), matrix.to_values()), (80, values));
     }
 }

@@ -132,8 +132,13 @@ impl TextTower {
         self.dim
     }
 
-    /// Encodes prompts of one length: [B, D], row after row, not yet unit length. The mask is causal, so what might
-    /// follow a prompt's end could not change its features: no padding is needed, and none is done.
+    /// Prompts in batches for [`Self::forward`], as indices.
+    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        self.tower.batches(prompts)
+    }
+
+    /// Encodes prompts that [`Self::batches`] puts together: [B, D], row after row, not yet unit length. The mask is
+    /// causal, so what might follow a prompt's end could not change its features: no padding is needed, and none is done.
     ///
     /// # Errors
     /// When the device fails.

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::config::HiddenAct;
-use super::encoder::{Block, EncoderSpec, Mask};
+use super::encoder::{Block, EncoderSpec};
+use super::rows::{self, Rows};
 use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
 use crate::kernels::product::Then;
-use crate::kernels::{Activation, Element, Heads, Isa, Linear, Matrix, Norm};
-use crate::kernels::{attention, layer_norm, layer_norm_in_place, product};
+use crate::kernels::{Activation, Element, Isa, Linear, Matrix, Norm};
+use crate::kernels::{attention, layer_norm, layer_norm_in_place, product, product_columns};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
 const ROWS: usize = 2400;
@@ -44,11 +45,12 @@ impl Table {
 #[derive(Debug)]
 struct Space {
     patches: Matrix,  // [B * N, 3 * P * P]
-    x: Matrix,        // [B * T, W]
-    rows: Matrix,     // [B * T, W], as the next product reads them
-    wide: Matrix,     // [B * T, 3 W]
-    hidden: Matrix,   // [B * T, M]
+    x: Matrix,        // [R, W]
+    rows: Matrix,     // [R, W], as the next product reads them
+    wide: Matrix,     // [R, 3 W]
+    hidden: Matrix,   // [R, M]
     pooled: Matrix,   // [B, W]
+    queries: Matrix,  // [B, 3 W], of which the first third is used
     features: Matrix, // [B, D]
 }
 
@@ -74,6 +76,7 @@ impl Engine {
             wide: exact(),
             hidden: Matrix::new(self.element),
             pooled: exact(),
+            queries: exact(),
             features: exact(),
         })
     }
@@ -82,31 +85,38 @@ impl Engine {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
     }
 
-    /// One block on the rows of `space.x`.
-    fn block(&self, block: &Block<Self>, spec: &EncoderSpec, length: usize, space: &mut Space) {
-        let Space { x, rows, wide, hidden, .. } = space;
-        let heads = Heads { length, heads: spec.heads, causal: spec.mask == Mask::Causal };
+    /// One block on the rows of `space.x`. The last one leaves those that stand for items in `space.pooled`, and computes
+    /// of the others only what those look at: keys and values.
+    fn block(&self, block: &Block<Self>, spec: &EncoderSpec, batch: &Rows, last: bool, space: &mut Space) {
+        let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
+        let store = Then::Store(Activation::None);
         layer_norm(x, &block.layer_norm1, rows);
-        product(rows, &block.qkv_proj, wide, Then::Store(Activation::None)); // [B * T, 3 W]
-        attention(self.isa, wide, heads, rows);
+        let x = if last {
+            product_columns(rows, &block.qkv_proj, spec.width..3 * spec.width, wide, store);
+            pooled.pick(x, &batch.ends);
+            layer_norm(pooled, &block.layer_norm1, rows);
+            product_columns(rows, &block.qkv_proj, 0..spec.width, queries, store);
+            attention(self.isa, spec.heads, queries, wide, &batch.pooled, rows);
+            pooled
+        } else {
+            product(rows, &block.qkv_proj, wide, store); // [R, 3 W]
+            attention(self.isa, spec.heads, wide, wide, &batch.all, rows);
+            x
+        };
         product(rows, &block.out_proj, x, Then::Add);
         layer_norm(x, &block.layer_norm2, rows);
-        product(rows, &block.fc1, hidden, Then::Store(activation(spec.act))); // [B * T, M]
+        product(rows, &block.fc1, hidden, Then::Store(activation(spec.act))); // [R, M]
         product(hidden, &block.fc2, x, Then::Add);
     }
 
     /// Features of items whose rows fit together.
     fn encode_group(&self, tower: &Tower<Self>, items: Items, space: &mut Space, features: &mut Vec<f32>) {
-        let length = stem(&tower.stem, tower.spec.width, items, space);
+        let batch = stem(&tower.stem, tower.spec.width, items, space);
         if let Some(norm) = &tower.pre_norm {
             layer_norm_in_place(&mut space.x, norm);
         }
-        for block in &tower.blocks {
-            self.block(block, &tower.spec, length, space);
-        }
-        space.pooled.shape(items.count(), tower.spec.width);
-        for item in 0..items.count() {
-            space.pooled.row_mut(item).copy_from_slice(space.x.row(item * length + items.pooled(item)));
+        for (index, block) in tower.blocks.iter().enumerate() {
+            self.block(block, &tower.spec, &batch, index + 1 == tower.blocks.len(), space);
         }
         layer_norm_in_place(&mut space.pooled, &tower.post_norm);
         product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
@@ -114,8 +124,8 @@ impl Engine {
     }
 }
 
-/// Rows of items into `space.x` [B * T, W]; returns T.
-fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> usize {
+/// Rows of items into `space.x` [R, W].
+fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> Rows {
     match (stem, items) {
         (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
             let count = positions.values.len() / width - 1;
@@ -133,15 +143,15 @@ fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> u
                 let value = if at == 0 { class.row(0) } else { wide.row(item * count + at - 1) };
                 sum(value, positions.row(at), out);
             });
-            1 + count
+            Rows::images(pixels.len(), 1 + count)
         }
-        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, _)) => {
-            let length = prompts.first().map_or(0, |p| p.len());
-            space.x.shape(prompts.len() * length, width);
-            for (row, &id) in prompts.iter().flat_map(|p| p.iter()).enumerate() {
-                sum(tokens.row(id as usize), positions.row(row % length), space.x.row_mut(row));
+        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, ends)) => {
+            let rows = Rows::prompts(prompts, ends);
+            space.x.shape(rows.tokens.len(), width);
+            for (row, &(id, position)) in rows.tokens.iter().enumerate() {
+                sum(tokens.row(id as usize), positions.row(position), space.x.row_mut(row));
             }
-            length
+            rows
         }
         _ => unreachable!("images go to image towers, and prompts to text towers"),
     }
@@ -194,14 +204,19 @@ impl Parts for Engine {
         Ok(linear)
     }
 
+    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        rows::batches(prompts, ROWS)
+    }
+
     fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
-        let length = match (&tower.stem, items) {
-            (Stem::Patches { positions, .. }, _) => positions.values.len() / positions.width,
-            (_, Items::Prompts(prompts, _)) => prompts.first().map_or(0, |p| p.len()),
-            _ => 0,
-        };
         let count = items.count();
-        let groups = (count * length).div_ceil(ROWS.max(length)).max(1);
+        let groups = match &tower.stem {
+            Stem::Patches { positions, .. } => {
+                let length = positions.values.len() / positions.width;
+                (count * length).div_ceil(ROWS.max(length))
+            }
+            Stem::Tokens { .. } => 1,
+        };
         let mut features = Vec::with_capacity(count * tower.projection.output());
         let mut space = self.take();
         for group in 0..groups {

@@ -5,6 +5,7 @@ pub mod clip;
 pub mod config;
 pub mod encoder;
 pub mod engine;
+pub mod rows;
 pub mod tensors;
 pub mod tower;
 
@@ -14,9 +15,6 @@ use crate::preprocess::{Normalizer, Preprocessor};
 use crate::text::ClipTokenizer;
 use crate::{Activation, Checkpoint, Compute, Embeddings, Error, Pixels, Result};
 use clip::{TextTower, VisionTower};
-
-/// Prompts of one length encoded together.
-const PROMPTS_IN_A_BATCH: usize = 32;
 
 /// Images -> unit embeddings.
 #[derive(Debug)]
@@ -151,24 +149,20 @@ impl TextEncoder {
         self.embed_tokens(&tokens, |_| {})
     }
 
-    /// Encodes token ids as unit vectors [N, D]: those of one length together, so that nothing is padded. `progress`
-    /// hears how many are done.
+    /// Encodes token ids as unit vectors [N, D]; the bits of a row do not depend on the other rows. `progress` hears how
+    /// many are done.
     ///
     /// # Errors
     /// [`Error::Tensor`] when the device fails.
     pub fn embed_tokens(&self, tokens: &[Vec<u32>], mut progress: impl FnMut(usize)) -> Result<Embeddings> {
-        let mut order: Vec<usize> = (0..tokens.len()).collect();
-        order.sort_by_key(|&i| tokens[i].len());
         let mut rows = vec![Vec::new(); tokens.len()];
         let mut done = 0;
-        for same in order.chunk_by(|&a, &b| tokens[a].len() == tokens[b].len()) {
-            for batch in same.chunks(PROMPTS_IN_A_BATCH) {
-                let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
-                let projected = self.tower.forward(&ids)?; // [B, D]
-                batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
-                done += batch.len();
-                progress(done);
-            }
+        for batch in self.tower.batches(tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
+            let projected = self.tower.forward(&ids)?; // [B, D]
+            batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
+            done += batch.len();
+            progress(done);
         }
         let mut embeddings = Embeddings::new(self.dim());
         rows.iter().for_each(|row| embeddings.push(row));

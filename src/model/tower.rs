@@ -36,6 +36,9 @@ pub trait Parts: Sized {
     /// As [`Self::table`].
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
 
+    /// Prompts in batches that are to be encoded together, as indices.
+    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>>;
+
     /// Runs a tower: the features [B, D] of each item, row after row.
     ///
     /// # Errors
@@ -113,7 +116,7 @@ pub enum Stem<P: Parts> {
 pub enum Items<'a> {
     /// Pixels of the tower's size.
     Images(&'a [Pixels], &'a Normalizer),
-    /// Token ids, all of one length, and the position that stands for each.
+    /// Token ids of one of [`Parts::batches`], and the position that stands for each.
     Prompts(&'a [&'a [u32]], &'a [usize]),
 }
 
@@ -131,14 +134,6 @@ impl<'a> Items<'a> {
         match self {
             Self::Images(pixels, normalizer) => Items::Images(&pixels[range], normalizer),
             Self::Prompts(prompts, ends) => Items::Prompts(&prompts[range.clone()], &ends[range]),
-        }
-    }
-
-    /// The position that stands for an item.
-    pub fn pooled(&self, item: usize) -> usize {
-        match self {
-            Self::Images(..) => 0,
-            Self::Prompts(_, ends) => ends[item],
         }
     }
 }
@@ -180,6 +175,14 @@ impl Loaded {
                 Self::Tensors(tensors, Box::new(tower))
             }
         })
+    }
+
+    /// As [`Parts::batches`].
+    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        match self {
+            Self::Tensors(tensors, _) => tensors.batches(prompts),
+            Self::Kernels(engine, _) => engine.batches(prompts),
+        }
     }
 
     /// Features [B, D] of each item, row after row, not yet unit length.

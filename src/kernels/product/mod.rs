@@ -10,6 +10,7 @@ mod plain;
 pub(crate) mod task;
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -132,13 +133,24 @@ thread_local! {
 /// # Panics
 /// If shapes or elements do not fit.
 pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
+    product_columns(x, linear, 0..linear.output, y, then);
+}
+
+/// As [`product`], of some columns of the result only; of others next to them too, as whole panels are computed. What `y`
+/// holds in the rest is unspecified if it is stored, and stays if it is added to.
+///
+/// # Panics
+/// As [`product`].
+pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then) {
+    assert!(columns.end <= linear.output);
     assert!((x.columns(), x.element()) == (linear.input, linear.element));
     let (rows, width) = (x.rows(), width(linear.isa));
     match then {
         Then::Store(_) => y.shape(rows, linear.output),
         Then::Add => assert!((y.rows(), y.columns(), y.element()) == (rows, linear.output, Element::F32)),
     }
-    let panels = linear.output.div_ceil(width);
+    let first_panel = columns.start / width;
+    let panels = columns.end.div_ceil(width) - first_panel;
     let (row_blocks, panels_each) = divide(rows, panels, rayon::current_num_threads());
     let job = Job {
         x: x.as_ptr(),
@@ -157,9 +169,10 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
     };
     // Neighbouring tasks share columns, so that weights come from memory once.
     (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
-        let (block, first) = (index % row_blocks, index / row_blocks * panels_each);
+        let (block, first) = (index % row_blocks, first_panel + index / row_blocks * panels_each);
         let rows = block * rows / row_blocks..(block + 1) * rows / row_blocks;
-        let columns = first * width..((first + panels_each) * width).min(linear.output);
+        let last = (first + panels_each).min(first_panel + panels);
+        let columns = first * width..(last * width).min(linear.output);
         SUMS.with_borrow_mut(|sums| {
             sums.reserve(rows.len() * panels_each * width);
             let sums = sums.words_mut().as_mut_ptr();

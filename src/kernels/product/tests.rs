@@ -117,3 +117,21 @@ fn bf16_results_are_rounded_f32_ones() {
         assert_eq!(y.to_values(), rounded, "{isa:?}");
     }
 }
+
+#[test]
+fn some_columns_have_the_bits_that_they_have_among_all() {
+    for (isa, element) in pairs("some columns") {
+        let (m, k, n) = (70, 40, 300);
+        let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
+        let (x, linear, then) =
+            (matrix(&x, k, element), linear(isa, element, &weight, &bias), Then::Store(Activation::None));
+        let (mut all, mut some) = (Matrix::new(Element::F32), Matrix::new(Element::F32));
+        product(&x, &linear, &mut all, then);
+        for columns in [0..100, 100..300, 33..34, 290..300, 0..300] {
+            some.shape(m, n);
+            some.words_mut().fill(f32::NAN);
+            product_columns(&x, &linear, columns.clone(), &mut some, then);
+            assert!((0..m).all(|row| some.row(row)[columns.clone()] == all.row(row)[columns.clone()]), "{columns:?}");
+        }
+    }
+}
