@@ -149,7 +149,7 @@ where
         let v = k.add(keys * dim);
         let scores = v.add(length * columns);
         let tile = scores.add(QUERIES * stride);
-        pack_keys(head, k, width);
+        pack_keys::<V>(head, k);
         pack_values::<V>(head, v);
         for start in (0..head.queries).step_by(QUERIES) {
             let queries = start..(start + QUERIES).min(head.queries);
@@ -234,19 +234,30 @@ unsafe fn mix<V: Lanes>(
     }
 }
 
-/// Keys as the panels of a product: [T / width][d][width]. What is beyond the last key is left as it was: no query sees it.
+/// Keys as the panels of a product: [T / width][d][width]. What is beyond the last key is anything: no query sees it.
 ///
 /// # Safety
 /// As [`fast`].
 #[inline(always)]
-unsafe fn pack_keys(head: &Head, to: *mut f32, width: usize) {
-    for (key, &row) in head.keys.iter().enumerate() {
-        // SAFETY: the caller's.
+unsafe fn pack_keys<V: Lanes>(head: &Head, to: *mut f32) {
+    let width = 2 * V::N;
+    let whole = head.dim - head.dim % V::N;
+    for first in (0..head.keys.len()).step_by(V::N) {
+        // SAFETY: the caller's; there is room for whole panels.
         unsafe {
-            let from = head.k.add(row as usize * head.stride);
-            let to = to.add(key / width * head.dim * width + key % width);
-            for i in 0..head.dim {
-                *to.add(i * width) = *from.add(i);
+            let to = to.add(first / width * head.dim * width + first % width);
+            let mut rows = [std::ptr::null(); 16];
+            for (i, row) in rows[..V::N].iter_mut().enumerate() {
+                let key = head.keys[(first + i).min(head.keys.len() - 1)];
+                *row = head.k.add(key as usize * head.stride);
+            }
+            for at in (0..whole).step_by(V::N) {
+                V::transpose(&rows.map(|row| row.wrapping_add(at)), to.add(at * width), width);
+            }
+            for at in whole..head.dim {
+                for (i, row) in rows[..V::N].iter().enumerate() {
+                    *to.add(at * width + i) = *row.add(at);
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Activations in memory: rows of f32, or of bf16 two to a word, at a distance that does not fill one set of the cache.
 //! The memory is kept when the shape changes. No arithmetic is here.
 
+use super::memory::Memory;
+
 /// What the values of a matrix are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
@@ -26,30 +28,26 @@ const LINE: usize = 16;
 /// Memory aligned to cache lines; it grows and is never given back before it is dropped.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    memory: Vec<f32>,
-    start: usize,
-    words: usize,
+    memory: Memory,
 }
 
 impl Buffer {
     /// Makes room for `words` words. What is new is zero; what was there is unspecified.
     pub fn reserve(&mut self, words: usize) {
-        if words > self.words {
-            self.memory = Vec::new(); // nothing to be copied
-            self.memory = vec![0.0; words + LINE];
-            self.start = self.memory.as_ptr().align_offset(4 * LINE).min(LINE);
-            self.words = words;
+        if words > self.memory.words().len() {
+            self.memory = Memory::default(); // nothing to be copied
+            self.memory = Memory::zeroed(words);
         }
     }
 
     /// Every word.
     pub fn words(&self) -> &[f32] {
-        &self.memory[self.start..self.start + self.words]
+        self.memory.words()
     }
 
     /// Every word.
     pub fn words_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.start..self.start + self.words]
+        self.memory.words_mut()
     }
 }
 

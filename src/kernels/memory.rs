@@ -2,8 +2,6 @@
 //! fault in place of hundreds, and addresses that the CPU translates without looking anything up. What it holds is not
 //! known here.
 
-use std::ffi::c_void;
-
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::Shared;
@@ -26,7 +24,7 @@ pub(super) struct Memory {
 /// Memory of the system's.
 #[derive(Debug)]
 struct Map {
-    base: Shared<c_void>,
+    base: Shared<u8>,
     bytes: usize,
 }
 
@@ -50,7 +48,9 @@ impl Memory {
         match &self.map {
             // SAFETY: the map has as many bytes and one large page more, of which `start` is less; they are zeros, or
             // what was written through `words_mut`.
-            Some(map) => unsafe { std::slice::from_raw_parts(map.base.get().cast::<f32>().add(self.start), self.words) },
+            Some(map) => unsafe {
+                std::slice::from_raw_parts(map.base.get().cast::<f32>().add(self.start), self.words)
+            },
             None => &self.heap[self.start..self.start + self.words],
         }
     }
@@ -74,7 +74,7 @@ impl Map {
         let base = unsafe {
             mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         };
-        Some(Self { base: Shared(base.ok()?), bytes })
+        Some(Self { base: Shared(base.ok()?.cast()), bytes })
     }
 
     /// Asks for large pages where they are used whole, so that none is larger than what is used of it.
@@ -82,8 +82,8 @@ impl Map {
         #[cfg(target_os = "linux")]
         // SAFETY: the range is within the map. Advice that is refused changes nothing.
         let _ = unsafe {
-            let base = self.base.get().byte_add(start);
-            rustix::mm::madvise(base, bytes / LARGE * LARGE, rustix::mm::Advice::LinuxHugepage)
+            let base = self.base.get().add(start);
+            rustix::mm::madvise(base.cast(), bytes / LARGE * LARGE, rustix::mm::Advice::LinuxHugepage)
         };
         #[cfg(not(target_os = "linux"))]
         let _ = (start, bytes);
@@ -93,7 +93,7 @@ impl Map {
 impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: the map is this one's, and with it goes the last that points into it.
-        let _ = unsafe { munmap(self.base.get(), self.bytes) };
+        let _ = unsafe { munmap(self.base.get().cast(), self.bytes) };
     }
 }
 

@@ -12,6 +12,7 @@ pub mod functions;
 pub mod lanes;
 pub mod layer_norm;
 pub mod matrix;
+mod memory;
 pub mod product;
 pub mod softmax;
 

@@ -161,11 +161,11 @@ impl Load for Text<'_> {
         let spec = text_spec(config);
         let projection = [self.0.config().projection_dim, width];
         let projection = LinearSpec { names: &["text_projection"], shape: &projection, bias: false, exact: true };
-        let table = |name: &str, rows: usize| parts.table(&embeddings, name, &[rows, width], width);
+        let positions = [config.max_position_embeddings, width];
         Ok(Tower {
             stem: Stem::Tokens {
-                tokens: table("token_embedding.weight", config.vocab_size)?,
-                positions: table("position_embedding.weight", config.max_position_embeddings)?,
+                tokens: parts.lookup(&embeddings, "token_embedding.weight", [config.vocab_size, width])?,
+                positions: parts.table(&embeddings, "position_embedding.weight", &positions, width)?,
             },
             pre_norm: None,
             blocks: spec.load(&model.pp("encoder"), parts)?,

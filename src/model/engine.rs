@@ -10,7 +10,7 @@ use super::encoder::{Block, EncoderSpec};
 use super::rows::{self, Rows};
 use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
-use crate::checkpoint::Scope;
+use crate::checkpoint::{self as weights, Scope};
 use crate::kernels::product::Then;
 use crate::kernels::{Activation, Element, Isa, Linear, Matrix, Norm};
 use crate::kernels::{attention, layer_norm, layer_norm_in_place, product, product_columns};
@@ -24,8 +24,6 @@ pub struct Engine {
     isa: Isa,
     element: Element,
     spaces: Mutex<Vec<Space>>,
-    /// A weight as it is read, on its way to its packed form. Emptied by [`Self::loaded`].
-    staging: Mutex<Vec<f32>>,
 }
 
 /// Rows of values [n, W].
@@ -57,12 +55,7 @@ struct Space {
 impl Engine {
     /// For products of `element` by the instruction set.
     pub fn new(isa: Isa, element: Element) -> Self {
-        Self { isa, element, spaces: Mutex::default(), staging: Mutex::default() }
-    }
-
-    /// Gives back what only loading needed.
-    pub fn loaded(&self) {
-        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        Self { isa, element, spaces: Mutex::default() }
     }
 
     /// A space that no other thread uses.
@@ -110,8 +103,14 @@ impl Engine {
     }
 
     /// Features of items whose rows fit together.
-    fn encode_group(&self, tower: &Tower<Self>, items: Items, space: &mut Space, features: &mut Vec<f32>) {
-        let batch = stem(&tower.stem, tower.spec.width, items, space);
+    fn encode_group(
+        &self,
+        tower: &Tower<Self>,
+        items: Items,
+        space: &mut Space,
+        features: &mut Vec<f32>,
+    ) -> Result<()> {
+        let batch = stem(&tower.stem, tower.spec.width, items, space)?;
         if let Some(norm) = &tower.pre_norm {
             layer_norm_in_place(&mut space.x, norm);
         }
@@ -121,11 +120,12 @@ impl Engine {
         layer_norm_in_place(&mut space.pooled, &tower.post_norm);
         product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
         (0..items.count()).for_each(|item| features.extend_from_slice(space.features.row(item)));
+        Ok(())
     }
 }
 
 /// Rows of items into `space.x` [R, W].
-fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> Rows {
+fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> Result<Rows> {
     match (stem, items) {
         (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
             let count = positions.values.len() / width - 1;
@@ -143,15 +143,17 @@ fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> R
                 let value = if at == 0 { class.row(0) } else { wide.row(item * count + at - 1) };
                 sum(value, positions.row(at), out);
             });
-            Rows::images(pixels.len(), 1 + count)
+            Ok(Rows::images(pixels.len(), 1 + count))
         }
         (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, ends)) => {
             let rows = Rows::prompts(prompts, ends);
             space.x.shape(rows.tokens.len(), width);
             for (row, &(id, position)) in rows.tokens.iter().enumerate() {
-                sum(tokens.row(id as usize), positions.row(position), space.x.row_mut(row));
+                let x = space.x.row_mut(row);
+                tokens.read(id as usize, x)?;
+                x.iter_mut().zip(positions.row(position)).for_each(|(x, position)| *x += position);
             }
-            rows
+            Ok(rows)
         }
         _ => unreachable!("images go to image towers, and prompts to text towers"),
     }
@@ -172,11 +174,16 @@ fn activation(act: HiddenAct) -> Activation {
 
 impl Parts for Engine {
     type Table = Table;
+    type Lookup = weights::Rows;
     type Norm = Norm;
     type Linear = Linear;
 
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Table> {
         Ok(Table { values: weights.values(name, shape)?, width })
+    }
+
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<weights::Rows> {
+        weights.rows(name, &shape)
     }
 
     fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Norm> {
@@ -186,19 +193,15 @@ impl Parts for Engine {
 
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
         let element = if spec.exact { Element::F32 } else { self.element };
-        let mut values = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         // A weight that is missing is found before memory for the packed ones is asked for.
-        weights.values_in(&format!("{}.weight", spec.names[0]), spec.shape, &mut values)?;
+        let found = |name: &&str| weights.rows(&format!("{name}.weight"), spec.shape);
+        let found: Vec<_> = spec.names.iter().map(found).collect::<Result<_>>()?;
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
-        linear.pack_rows(0, &values);
-        for (index, name) in spec.names.iter().enumerate() {
-            let row = index * spec.shape[0];
-            if index > 0 {
-                weights.values_in(&format!("{name}.weight"), spec.shape, &mut values)?;
-                linear.pack_rows(row, &values);
-            }
+        for (index, (name, rows)) in spec.names.iter().zip(found).enumerate() {
+            let first = index * spec.shape[0];
+            linear.pack(first, spec.shape[0], |row, values| rows.read(row, values))?;
             if spec.bias {
-                linear.set_bias(row, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);
+                linear.set_bias(first, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);
             }
         }
         Ok(linear)
@@ -222,7 +225,7 @@ impl Parts for Engine {
         for group in 0..groups {
             let range = group * count / groups..(group + 1) * count / groups;
             if !range.is_empty() {
-                self.encode_group(tower, items.slice(range), &mut space, &mut features);
+                self.encode_group(tower, items.slice(range), &mut space, &mut features)?;
             }
         }
         self.give_back(space);

@@ -104,8 +104,13 @@ impl TextEncoder {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file, or the weight that is missing or misshapen.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
-        let tokenizer = checkpoint.tokenizer()?;
-        Ok(Self { tower: TextTower::load(checkpoint, compute)?, tokenizer, truncate: false })
+        // The tokenizer is built by one thread, while the others can read weights.
+        let (tokenizer, tower) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| checkpoint.tokenizer());
+            let tower = TextTower::load(checkpoint, compute);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
+        });
+        Ok(Self { tokenizer: tokenizer?, tower: tower?, truncate: false })
     }
 
     /// Cuts over-long prompts, keeping their end token, instead of refusing them.

@@ -49,11 +49,16 @@ impl Tensors {
 
 impl Parts for Tensors {
     type Table = Tensor;
+    type Lookup = Tensor;
     type Norm = LayerNorm;
     type Linear = Linear;
 
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Tensor> {
         Ok(weights.tensor(name, shape, &self.device)?.reshape(((), width))?)
+    }
+
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Tensor> {
+        weights.tensor(name, &shape, &self.device)
     }
 
     fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<LayerNorm> {

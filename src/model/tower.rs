@@ -13,6 +13,8 @@ use crate::{Compute, Pixels, Result};
 pub trait Parts: Sized {
     /// Rows of values: embeddings.
     type Table: std::fmt::Debug;
+    /// Many rows, of which a batch reads a few: embeddings of tokens.
+    type Lookup: std::fmt::Debug;
     /// A layer norm's parameters.
     type Norm: std::fmt::Debug;
     /// A product's weights and bias.
@@ -23,6 +25,12 @@ pub trait Parts: Sized {
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Self::Table>;
+
+    /// Finds the weight `name` as rows [n, width].
+    ///
+    /// # Errors
+    /// As [`Self::table`].
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
 
     /// Loads `weight` and `bias`.
     ///
@@ -105,7 +113,7 @@ pub enum Stem<P: Parts> {
     /// Embeddings of tokens; positions are added.
     Tokens {
         /// [V, W]
-        tokens: P::Table,
+        tokens: P::Lookup,
         /// [T, W]
         positions: P::Table,
     },
@@ -166,7 +174,6 @@ impl Loaded {
             Some((isa, element)) => {
                 let engine = Engine::new(isa, element);
                 let tower = family.load(&engine)?;
-                engine.loaded();
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {

@@ -5,6 +5,7 @@
 
 mod avx2;
 mod avx512;
+mod pack;
 pub mod peak;
 mod plain;
 pub(crate) mod task;
@@ -36,7 +37,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Zeros, to be filled by [`Self::pack_rows`].
+    /// Zeros, to be filled by [`Self::pack`] or [`Self::pack_rows`].
     ///
     /// # Panics
     /// If this machine cannot run the instruction set, or it has no products of that element.
@@ -48,29 +49,6 @@ impl Linear {
         panels.reserve(columns * element.words(input));
         bias.reserve(columns);
         Self { isa, element, input, output, panels, bias }
-    }
-
-    /// Packs row-major weights: the rows from `first` on of W.
-    ///
-    /// # Panics
-    /// If they are more than there is room for.
-    pub fn pack_rows(&mut self, first: usize, values: &[f32]) {
-        let rows = first..first + values.len() / self.input;
-        assert!(rows.end <= self.output && values.len().is_multiple_of(self.input));
-        let (width, k, element) = (width(self.isa), self.element.words(self.input), self.element);
-        let panels = first / width..rows.end.div_ceil(width);
-        let words = &mut self.panels.words_mut()[panels.start * k * width..panels.end * k * width];
-        words.par_chunks_mut(k * width).zip(panels).for_each(|(panel, index)| {
-            let mine = (index * width).max(rows.start)..((index + 1) * width).min(rows.end);
-            let row = |row: usize| &values[(row - first) * self.input..][..self.input];
-            for start in (0..k).step_by(16) {
-                for r in mine.clone() {
-                    for at in start..(start + 16).min(k) {
-                        panel[at * width + r % width] = word(row(r), at, element);
-                    }
-                }
-            }
-        });
     }
 
     /// Sets the bias of the rows from `first` on.

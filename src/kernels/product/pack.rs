@@ -82,14 +82,7 @@ fn pack_panel(isa: Isa, element: Element, input: usize, rows: &mut [f32], column
 /// The instruction set; `count` rows of `input` values at `rows`, and a panel at `panel` that has as many columns from
 /// `column` on.
 #[inline(always)]
-unsafe fn fast<V: Lanes>(
-    rows: *mut f32,
-    count: usize,
-    input: usize,
-    element: Element,
-    column: usize,
-    panel: *mut f32,
-) {
+unsafe fn fast<V: Lanes>(rows: *mut f32, count: usize, input: usize, element: Element, column: usize, panel: *mut f32) {
     let (width, k) = (2 * V::N, element.words(input));
     let whole_rows = if column.is_multiple_of(V::N) { count - count % V::N } else { 0 };
     let whole_k = k - k % V::N;

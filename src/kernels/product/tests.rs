@@ -135,3 +135,34 @@ fn some_columns_have_the_bits_that_they_have_among_all() {
         }
     }
 }
+
+#[test]
+fn weights_are_packed_as_the_plain_version_reads_them() {
+    for (isa, element) in pairs("packing").into_iter().filter(|(isa, _)| *isa != Isa::Plain) {
+        for (i, &k) in SIZES.iter().enumerate() {
+            let n = SIZES[(i + 4) % SIZES.len()];
+            let weight = noise(n * k, 1);
+            let mut linear = Linear::new(isa, element, k, n);
+            let part = n / 3; // in two parts, the second of which begins anywhere in a panel
+            linear.pack_rows(0, &weight[..part * k]);
+            linear.pack_rows(part, &weight[part * k..]);
+            let (width, words) = (width(isa), element.words(k));
+            for (row, values) in weight.chunks_exact(k).enumerate() {
+                for at in 0..words {
+                    let got = linear.panels.words()[(row / width * words + at) * width + row % width];
+                    let want = word(values, at, element);
+                    assert_eq!(got.to_bits(), want.to_bits(), "{isa:?} {element:?} {n} x {k}: {row}, {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_to_read_weights_is_passed_on() {
+    let mut linear = Linear::new(Isa::best(), Element::F32, 10, 100);
+    assert_eq!(
+        linear.pack(0, 100, |row, _| if row > 60 { Err(row) } else { Ok(()) }).map_err(|row| row > 60),
+        Err(true)
+    );
+}
