@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use zsic::Isa;
 use zsic::kernels::product::{Then, peak::multiply_in_registers};
-use zsic::kernels::{Activation, Element, Heads, Linear, Matrix, Norm, attention, layer_norm, product};
+use zsic::kernels::{Activation, Attends, Element, Linear, Matrix, Norm, attention, layer_norm, product};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
@@ -59,10 +59,11 @@ fn attentions(c: &mut Criterion) {
         let mut qkv = Matrix::new(Element::F32);
         qkv.shape(items * length, 3 * heads * 64);
         qkv.words_mut().fill(0.1);
+        let mut attends = Attends::new(false);
+        (0..items).for_each(|item| attends.push(length, (item * length) as u32..((item + 1) * length) as u32));
         for (isa, _, name) in sets().into_iter().filter(|(_, element, _)| *element == Element::F32) {
             let mut out = Matrix::new(Element::F32);
-            let heads = Heads { length, heads, causal: false };
-            group.bench_function(name, |b| b.iter(|| attention(isa, black_box(&qkv), heads, &mut out)));
+            group.bench_function(name, |b| b.iter(|| attention(isa, heads, black_box(&qkv), &qkv, &attends, &mut out)));
         }
     }
 }

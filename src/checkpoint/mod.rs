@@ -15,7 +15,7 @@ use crate::text::ClipTokenizer;
 use crate::{Error, Preprocessor, Result};
 
 pub use files::Files;
-pub use weights::{Scope, Weights};
+pub use weights::{Rows, Scope, Weights};
 
 /// The model's settings.
 const CONFIG: &str = "config.json";

@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use half::slice::HalfFloatSliceExt;
-use half::vec::HalfBitsVecExt;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
@@ -14,6 +13,8 @@ use crate::error::os_reason;
 
 /// Values read by one thread at a time.
 const CHUNK: usize = 1 << 18;
+/// Values of two bytes read at a time.
+const HALVES: usize = 1 << 13;
 
 /// The tensors of a file by name.
 pub(super) type Table = HashMap<String, Stored>;
@@ -33,28 +34,40 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Bytes of a value.
+    pub(super) fn size(&self) -> std::result::Result<usize, String> {
+        match self.dtype {
+            Dtype::F32 => Ok(4),
+            Dtype::F16 | Dtype::BF16 => Ok(2),
+            other => Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
+        }
+    }
+
     /// Reads `out.len()` values in the order they are stored, on all threads.
     pub(super) fn read(&self, out: &mut [f32]) -> std::result::Result<(), String> {
-        let size = match self.dtype {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::BF16 => 2,
-            other => return Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
+        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(index, chunk)| self.read_part(index * CHUNK, chunk))
+    }
+
+    /// Reads `out.len()` values from the `first`-th on, on this thread.
+    pub(super) fn read_part(&self, first: usize, out: &mut [f32]) -> std::result::Result<(), String> {
+        let size = self.size()?;
+        let read = |bytes: &mut [u8], value: usize| {
+            let at = self.offset + (value * size) as u64;
+            self.file.read_exact_at(bytes, at).map_err(|e| format!("cannot be read: {}", os_reason(&e)))
         };
-        let torn = |e: std::io::Error| format!("cannot be read: {}", os_reason(&e));
-        out.par_chunks_mut(CHUNK).enumerate().try_for_each(|(index, chunk)| {
-            let at = self.offset + (index * CHUNK * size) as u64;
-            if self.dtype == Dtype::F32 {
-                let bytes = bytemuck::cast_slice_mut(chunk);
-                return self.file.read_exact_at(bytes, at).map_err(torn);
-            }
-            let mut bits = vec![0u16; chunk.len()];
-            self.file.read_exact_at(bytemuck::cast_slice_mut(&mut bits), at).map_err(torn)?;
+        if self.dtype == Dtype::F32 {
+            return read(bytemuck::cast_slice_mut(out), first);
+        }
+        let mut bits = [0u16; HALVES];
+        for (index, out) in out.chunks_mut(HALVES).enumerate() {
+            let bits = &mut bits[..out.len()];
+            read(bytemuck::cast_slice_mut(bits), first + index * HALVES)?;
             match self.dtype {
-                Dtype::F16 => bits.reinterpret_into::<half::f16>().convert_to_f32_slice(chunk),
-                _ => bits.reinterpret_into::<half::bf16>().convert_to_f32_slice(chunk),
+                Dtype::F16 => bits.reinterpret_cast::<half::f16>().convert_to_f32_slice(out),
+                _ => bits.reinterpret_cast::<half::bf16>().convert_to_f32_slice(out),
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 

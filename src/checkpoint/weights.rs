@@ -127,14 +127,20 @@ impl Scope<'_> {
         Ok(values)
     }
 
-    /// The values of tensor `name`, row-major, in memory that is used again and again.
+    /// Finds tensor `name`, to be read row by row.
     ///
     /// # Errors
     /// As [`Self::tensor`].
-    pub fn values_in(&self, name: &str, shape: &[usize], values: &mut Vec<f32>) -> Result<()> {
-        self.find(name, shape)?; // before any memory is asked for
-        values.resize(shape.iter().product(), 0.0);
-        self.read_into(name, shape, values)
+    pub fn rows(&self, name: &str, shape: &[usize]) -> Result<Rows> {
+        let stored = self.find(name, shape)?.clone();
+        let rows = Rows {
+            name: self.name(name),
+            width: shape[1..].iter().product(),
+            gathered: if stored.strides.is_some() { Some(self.values(name, shape)?) } else { None },
+            stored,
+        };
+        rows.stored.size().map_err(|e| rows.failed(&e))?;
+        Ok(rows)
     }
 
     fn name(&self, name: &str) -> String {
@@ -165,5 +171,39 @@ impl Scope<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// A tensor that was found: its rows are read from the file when they are wanted, by any thread.
+#[derive(Debug)]
+pub struct Rows {
+    name: String,
+    stored: Stored,
+    /// Values in a row.
+    width: usize,
+    /// All values, where the file has them in another order.
+    gathered: Option<Vec<f32>>,
+}
+
+impl Rows {
+    /// Reads rows from `first` on, as many as fit, on this thread.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if they cannot be read.
+    ///
+    /// # Panics
+    /// If they are more than there are.
+    pub fn read(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let first = first * self.width;
+        assert!(first + out.len() <= self.stored.shape.iter().product());
+        match &self.gathered {
+            Some(values) => out.copy_from_slice(&values[first..first + out.len()]),
+            None => self.stored.read_part(first, out).map_err(|e| self.failed(&e))?,
+        }
+        Ok(())
+    }
+
+    fn failed(&self, reason: &str) -> Error {
+        Error::checkpoint(&self.stored.file.path, format!("weight `{}` {reason}", self.name))
     }
 }

@@ -54,6 +54,8 @@ pub unsafe trait Lanes: Copy {
     unsafe fn exp2_whole(self) -> Self;
     /// `yes` where `self < than`, else `no`.
     unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self;
+    /// The first N of `rows`, N values each, as columns: N rows of N, `stride` apart.
+    unsafe fn transpose(rows: &[*const f32; 16], to: *mut f32, stride: usize);
 
     /// `n <= N` values, zeros after them.
     #[inline(always)]
@@ -166,6 +168,32 @@ unsafe impl Lanes for Avx512 {
     #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
         Self(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, than.0), no.0, yes.0))
     } }
+    #[inline(always)] unsafe fn transpose(rows: &[*const f32; 16], to: *mut f32, stride: usize) { unsafe {
+        let mut r = [_mm512_setzero_ps(); 16];
+        for i in 0..16 { r[i] = _mm512_loadu_ps(rows[i]); }
+        let mut t = r;
+        for i in 0..8 {
+            t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        // Afterwards lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
+        for g in (0..16).step_by(4) {
+            let pair = |i: usize, j: usize| (_mm512_castps_pd(t[g + i]), _mm512_castps_pd(t[g + j]));
+            let ((a, b), (c, d)) = (pair(0, 2), pair(1, 3));
+            r[g] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            r[g + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            r[g + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
+            r[g + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
+        }
+        for c in 0..4 {
+            let even = (_mm512_shuffle_f32x4::<0x88>(r[c], r[4 + c]), _mm512_shuffle_f32x4::<0x88>(r[8 + c], r[12 + c]));
+            let odd = (_mm512_shuffle_f32x4::<0xdd>(r[c], r[4 + c]), _mm512_shuffle_f32x4::<0xdd>(r[8 + c], r[12 + c]));
+            _mm512_storeu_ps(to.add(c * stride), _mm512_shuffle_f32x4::<0x88>(even.0, even.1));
+            _mm512_storeu_ps(to.add((4 + c) * stride), _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1));
+            _mm512_storeu_ps(to.add((8 + c) * stride), _mm512_shuffle_f32x4::<0xdd>(even.0, even.1));
+            _mm512_storeu_ps(to.add((12 + c) * stride), _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1));
+        }
+    } }
 }
 
 /// Eight lanes of AVX2.
@@ -218,6 +246,28 @@ unsafe impl Lanes for Avx2 {
     } }
     #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
         Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, than.0)))
+    } }
+    #[inline(always)] unsafe fn transpose(rows: &[*const f32; 16], to: *mut f32, stride: usize) { unsafe {
+        let mut r = [_mm256_setzero_ps(); 8];
+        for i in 0..8 { r[i] = _mm256_loadu_ps(rows[i]); }
+        let mut t = r;
+        for i in 0..4 {
+            t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        // Afterwards lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
+        for g in [0, 4] {
+            let pair = |i: usize, j: usize| (_mm256_castps_pd(t[g + i]), _mm256_castps_pd(t[g + j]));
+            let ((a, b), (c, d)) = (pair(0, 2), pair(1, 3));
+            r[g] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            r[g + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+            r[g + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
+            r[g + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
+        }
+        for c in 0..4 {
+            _mm256_storeu_ps(to.add(c * stride), _mm256_permute2f128_ps::<0x20>(r[c], r[4 + c]));
+            _mm256_storeu_ps(to.add((4 + c) * stride), _mm256_permute2f128_ps::<0x31>(r[c], r[4 + c]));
+        }
     } }
 }
 

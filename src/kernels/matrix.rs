@@ -1,6 +1,8 @@
 //! Activations in memory: rows of f32, or of bf16 two to a word, at a distance that does not fill one set of the cache.
 //! The memory is kept when the shape changes. No arithmetic is here but that of bf16's rounding.
 
+use super::memory::Memory;
+
 /// What the values of a matrix are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
@@ -39,30 +41,26 @@ const LINE: usize = 16;
 /// Memory aligned to cache lines; it grows and is never given back before it is dropped.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    memory: Vec<f32>,
-    start: usize,
-    words: usize,
+    memory: Memory,
 }
 
 impl Buffer {
     /// Makes room for `words` words. What is new is zero; what was there is unspecified.
     pub fn reserve(&mut self, words: usize) {
-        if words > self.words {
-            self.memory = Vec::new(); // nothing to be copied
-            self.memory = vec![0.0; words + LINE];
-            self.start = self.memory.as_ptr().align_offset(4 * LINE).min(LINE);
-            self.words = words;
+        if words > self.memory.words().len() {
+            self.memory = Memory::default(); // nothing to be copied
+            self.memory = Memory::zeroed(words);
         }
     }
 
     /// Every word.
     pub fn words(&self) -> &[f32] {
-        &self.memory[self.start..self.start + self.words]
+        self.memory.words()
     }
 
     /// Every word.
     pub fn words_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.start..self.start + self.words]
+        self.memory.words_mut()
     }
 }
 
@@ -137,6 +135,12 @@ impl Matrix {
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(self.element == Element::F32 && row < self.rows);
         &mut self.buffer.words_mut()[row * self.stride..][..self.columns]
+    }
+
+    /// Takes some rows of `from`, which are f32 in both.
+    pub fn pick(&mut self, from: &Self, rows: &[usize]) {
+        self.shape(rows.len(), from.columns);
+        rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
     }
 
     /// The words of all rows, `stride` words each; of f32 the first `columns` of each are its values.
@@ -270,6 +274,9 @@ mod tests {
     fn a_matrix_keeps_its_rows_apart() {
         let values: Vec<f32> = (0..3 * 64).map(|i| i as f32).collect();
         let matrix = Matrix::from_values(&values, 64);
+        let mut picked = Matrix::new(Element::F32);
+        picked.pick(&matrix, &[2, 0]);
+        assert_eq!(picked.to_values(), [&values[128..], &values[..64]].concat());
         assert_eq!((matrix.stride(), matrix.to_values()), (80, values));
     }
 }

@@ -12,15 +12,16 @@ pub mod functions;
 pub mod lanes;
 pub mod layer_norm;
 pub mod matrix;
+mod memory;
 pub mod product;
 pub mod similarity;
 pub mod softmax;
 
 pub use activation::Activation;
-pub use attention::{Heads, attention};
+pub use attention::{Attends, attention};
 pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
-pub use product::{Linear, product};
+pub use product::{Linear, product, product_columns};
 
 /// The vector instructions that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

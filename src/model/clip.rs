@@ -132,8 +132,13 @@ impl TextTower {
         self.dim
     }
 
-    /// Encodes prompts of one length: [B, D], row after row, not yet unit length. The mask is causal, so what might
-    /// follow a prompt's end could not change its features: no padding is needed, and none is done.
+    /// Prompts in batches for [`Self::forward`], as indices.
+    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        self.tower.batches(prompts)
+    }
+
+    /// Encodes prompts that [`Self::batches`] puts together: [B, D], row after row, not yet unit length. The mask is
+    /// causal, so what might follow a prompt's end could not change its features: no padding is needed, and none is done.
     ///
     /// # Errors
     /// When the device fails.
@@ -156,11 +161,11 @@ impl Load for Text<'_> {
         let spec = text_spec(config);
         let projection = [self.0.config().projection_dim, width];
         let projection = LinearSpec { names: &["text_projection"], shape: &projection, bias: false, exact: true };
-        let table = |name: &str, rows: usize| parts.table(&embeddings, name, &[rows, width], width);
+        let positions = [config.max_position_embeddings, width];
         Ok(Tower {
             stem: Stem::Tokens {
-                tokens: table("token_embedding.weight", config.vocab_size)?,
-                positions: table("position_embedding.weight", config.max_position_embeddings)?,
+                tokens: parts.lookup(&embeddings, "token_embedding.weight", [config.vocab_size, width])?,
+                positions: parts.table(&embeddings, "position_embedding.weight", &positions, width)?,
             },
             pre_norm: None,
             blocks: spec.load(&model.pp("encoder"), parts)?,

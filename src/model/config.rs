@@ -137,9 +137,11 @@ impl ClipConfig {
             ("text_config.vocab_size", text.vocab_size),
             ("text_config.hidden_size", text.hidden_size),
             ("text_config.intermediate_size", text.intermediate_size),
+            ("text_config.num_hidden_layers", text.num_hidden_layers),
             ("text_config.max_position_embeddings", text.max_position_embeddings),
             ("vision_config.hidden_size", vision.hidden_size),
             ("vision_config.intermediate_size", vision.intermediate_size),
+            ("vision_config.num_hidden_layers", vision.num_hidden_layers),
             ("vision_config.image_size", vision.image_size),
             ("vision_config.patch_size", vision.patch_size),
             ("projection_dim", self.projection_dim),
@@ -218,6 +220,7 @@ mod tests {
         assert!(error(json!({"model_type": "clip", "vision_config": {"num_attention_heads": 7}})).contains("7"));
         assert!(error(json!({"model_type": "clip", "vision_config": {"patch_size": 0}})).contains("patch_size"));
         assert!(error(json!({"model_type": "clip", "vision_config": {"patch_size": 225}})).contains("image_size"));
+        assert!(error(json!({"model_type": "clip", "text_config": {"num_hidden_layers": 0}})).contains("layers"));
         assert!(error(json!({"model_type": "clip", "projection_dim": -1})).contains("-1"));
         assert!(error(json!([])).contains("map") || error(json!([])).contains("struct"));
     }

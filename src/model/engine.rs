@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::config::HiddenAct;
-use super::encoder::{Block, EncoderSpec, Mask};
+use super::encoder::{Block, EncoderSpec};
+use super::rows::{self, Rows};
 use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
-use crate::checkpoint::Scope;
+use crate::checkpoint::{self as weights, Scope};
 use crate::kernels::product::Then;
-use crate::kernels::{Activation, Element, Heads, Isa, Linear, Matrix, Norm};
-use crate::kernels::{attention, layer_norm, layer_norm_in_place, product};
+use crate::kernels::{Activation, Element, Isa, Linear, Matrix, Norm};
+use crate::kernels::{attention, layer_norm, layer_norm_in_place, product, product_columns};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
 const ROWS: usize = 2400;
@@ -23,8 +24,6 @@ pub struct Engine {
     isa: Isa,
     element: Element,
     spaces: Mutex<Vec<Space>>,
-    /// A weight as it is read, on its way to its packed form. Emptied by [`Self::loaded`].
-    staging: Mutex<Vec<f32>>,
 }
 
 /// Rows of values [n, W].
@@ -44,23 +43,19 @@ impl Table {
 #[derive(Debug)]
 struct Space {
     patches: Matrix,  // [B * N, 3 * P * P]
-    x: Matrix,        // [B * T, W]
-    rows: Matrix,     // [B * T, W], as the next product reads them
-    wide: Matrix,     // [B * T, 3 W]
-    hidden: Matrix,   // [B * T, M]
+    x: Matrix,        // [R, W]
+    rows: Matrix,     // [R, W], as the next product reads them
+    wide: Matrix,     // [R, 3 W]
+    hidden: Matrix,   // [R, M]
     pooled: Matrix,   // [B, W]
+    queries: Matrix,  // [B, 3 W], of which the first third is used
     features: Matrix, // [B, D]
 }
 
 impl Engine {
     /// For products of `element` by the instruction set.
     pub fn new(isa: Isa, element: Element) -> Self {
-        Self { isa, element, spaces: Mutex::default(), staging: Mutex::default() }
-    }
-
-    /// Gives back what only loading needed.
-    pub fn loaded(&self) {
-        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        Self { isa, element, spaces: Mutex::default() }
     }
 
     /// A space that no other thread uses.
@@ -74,6 +69,7 @@ impl Engine {
             wide: exact(),
             hidden: Matrix::new(self.element),
             pooled: exact(),
+            queries: exact(),
             features: exact(),
         })
     }
@@ -82,40 +78,54 @@ impl Engine {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
     }
 
-    /// One block on the rows of `space.x`.
-    fn block(&self, block: &Block<Self>, spec: &EncoderSpec, length: usize, space: &mut Space) {
-        let Space { x, rows, wide, hidden, .. } = space;
-        let heads = Heads { length, heads: spec.heads, causal: spec.mask == Mask::Causal };
+    /// One block on the rows of `space.x`. The last one leaves those that stand for items in `space.pooled`, and computes
+    /// of the others only what those look at: keys and values.
+    fn block(&self, block: &Block<Self>, spec: &EncoderSpec, batch: &Rows, last: bool, space: &mut Space) {
+        let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
+        let store = Then::Store(Activation::None);
         layer_norm(x, &block.layer_norm1, rows);
-        product(rows, &block.qkv_proj, wide, Then::Store(Activation::None)); // [B * T, 3 W]
-        attention(self.isa, wide, heads, rows);
+        let x = if last {
+            product_columns(rows, &block.qkv_proj, spec.width..3 * spec.width, wide, store);
+            pooled.pick(x, &batch.ends);
+            layer_norm(pooled, &block.layer_norm1, rows);
+            product_columns(rows, &block.qkv_proj, 0..spec.width, queries, store);
+            attention(self.isa, spec.heads, queries, wide, &batch.pooled, rows);
+            pooled
+        } else {
+            product(rows, &block.qkv_proj, wide, store); // [R, 3 W]
+            attention(self.isa, spec.heads, wide, wide, &batch.all, rows);
+            x
+        };
         product(rows, &block.out_proj, x, Then::Add);
         layer_norm(x, &block.layer_norm2, rows);
-        product(rows, &block.fc1, hidden, Then::Store(activation(spec.act))); // [B * T, M]
+        product(rows, &block.fc1, hidden, Then::Store(activation(spec.act))); // [R, M]
         product(hidden, &block.fc2, x, Then::Add);
     }
 
     /// Features of items whose rows fit together.
-    fn encode_group(&self, tower: &Tower<Self>, items: Items, space: &mut Space, features: &mut Vec<f32>) {
-        let length = stem(&tower.stem, tower.spec.width, items, space);
+    fn encode_group(
+        &self,
+        tower: &Tower<Self>,
+        items: Items,
+        space: &mut Space,
+        features: &mut Vec<f32>,
+    ) -> Result<()> {
+        let batch = stem(&tower.stem, tower.spec.width, items, space)?;
         if let Some(norm) = &tower.pre_norm {
             layer_norm_in_place(&mut space.x, norm);
         }
-        for block in &tower.blocks {
-            self.block(block, &tower.spec, length, space);
-        }
-        space.pooled.shape(items.count(), tower.spec.width);
-        for item in 0..items.count() {
-            space.pooled.row_mut(item).copy_from_slice(space.x.row(item * length + items.pooled(item)));
+        for (index, block) in tower.blocks.iter().enumerate() {
+            self.block(block, &tower.spec, &batch, index + 1 == tower.blocks.len(), space);
         }
         layer_norm_in_place(&mut space.pooled, &tower.post_norm);
         product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
         (0..items.count()).for_each(|item| features.extend_from_slice(space.features.row(item)));
+        Ok(())
     }
 }
 
-/// Rows of items into `space.x` [B * T, W]; returns T.
-fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> usize {
+/// Rows of items into `space.x` [R, W].
+fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> Result<Rows> {
     match (stem, items) {
         (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
             let count = positions.values.len() / width - 1;
@@ -133,15 +143,17 @@ fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> u
                 let value = if at == 0 { class.row(0) } else { wide.row(item * count + at - 1) };
                 sum(value, positions.row(at), out);
             });
-            1 + count
+            Ok(Rows::images(pixels.len(), 1 + count))
         }
-        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, _)) => {
-            let length = prompts.first().map_or(0, |p| p.len());
-            space.x.shape(prompts.len() * length, width);
-            for (row, &id) in prompts.iter().flat_map(|p| p.iter()).enumerate() {
-                sum(tokens.row(id as usize), positions.row(row % length), space.x.row_mut(row));
+        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, ends)) => {
+            let rows = Rows::prompts(prompts, ends);
+            space.x.shape(rows.tokens.len(), width);
+            for (row, &(id, position)) in rows.tokens.iter().enumerate() {
+                let x = space.x.row_mut(row);
+                tokens.read(id as usize, x)?;
+                x.iter_mut().zip(positions.row(position)).for_each(|(x, position)| *x += position);
             }
-            length
+            Ok(rows)
         }
         _ => unreachable!("images go to image towers, and prompts to text towers"),
     }
@@ -162,11 +174,16 @@ fn activation(act: HiddenAct) -> Activation {
 
 impl Parts for Engine {
     type Table = Table;
+    type Lookup = weights::Rows;
     type Norm = Norm;
     type Linear = Linear;
 
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Table> {
         Ok(Table { values: weights.values(name, shape)?, width })
+    }
+
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<weights::Rows> {
+        weights.rows(name, &shape)
     }
 
     fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Norm> {
@@ -176,38 +193,39 @@ impl Parts for Engine {
 
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
         let element = if spec.exact { Element::F32 } else { self.element };
-        let mut values = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         // A weight that is missing is found before memory for the packed ones is asked for.
-        weights.values_in(&format!("{}.weight", spec.names[0]), spec.shape, &mut values)?;
+        let found = |name: &&str| weights.rows(&format!("{name}.weight"), spec.shape);
+        let found: Vec<_> = spec.names.iter().map(found).collect::<Result<_>>()?;
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
-        linear.pack_rows(0, &values);
-        for (index, name) in spec.names.iter().enumerate() {
-            let row = index * spec.shape[0];
-            if index > 0 {
-                weights.values_in(&format!("{name}.weight"), spec.shape, &mut values)?;
-                linear.pack_rows(row, &values);
-            }
+        for (index, (name, rows)) in spec.names.iter().zip(found).enumerate() {
+            let first = index * spec.shape[0];
+            linear.pack(first, spec.shape[0], |row, values| rows.read(row, values))?;
             if spec.bias {
-                linear.set_bias(row, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);
+                linear.set_bias(first, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);
             }
         }
         Ok(linear)
     }
 
+    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        rows::batches(prompts, ROWS)
+    }
+
     fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
-        let length = match (&tower.stem, items) {
-            (Stem::Patches { positions, .. }, _) => positions.values.len() / positions.width,
-            (_, Items::Prompts(prompts, _)) => prompts.first().map_or(0, |p| p.len()),
-            _ => 0,
-        };
         let count = items.count();
-        let groups = (count * length).div_ceil(ROWS.max(length)).max(1);
+        let groups = match &tower.stem {
+            Stem::Patches { positions, .. } => {
+                let length = positions.values.len() / positions.width;
+                (count * length).div_ceil(ROWS.max(length))
+            }
+            Stem::Tokens { .. } => 1,
+        };
         let mut features = Vec::with_capacity(count * tower.projection.output());
         let mut space = self.take();
         for group in 0..groups {
             let range = group * count / groups..(group + 1) * count / groups;
             if !range.is_empty() {
-                self.encode_group(tower, items.slice(range), &mut space, &mut features);
+                self.encode_group(tower, items.slice(range), &mut space, &mut features)?;
             }
         }
         self.give_back(space);

@@ -7,6 +7,7 @@ pub mod clip;
 pub mod config;
 pub mod encoder;
 pub mod engine;
+pub mod rows;
 pub mod tensors;
 pub mod tower;
 
@@ -17,9 +18,6 @@ use crate::score::Readout;
 use crate::text::ClipTokenizer;
 use crate::{Activation, Checkpoint, Compute, Embeddings, Error, Pixels, Result};
 use clip::{TextTower, VisionTower};
-
-/// Prompts of one length encoded together.
-const PROMPTS_IN_A_BATCH: usize = 32;
 
 /// Images -> unit embeddings.
 #[derive(Debug)]
@@ -120,9 +118,14 @@ impl TextEncoder {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file, or the weight that is missing or misshapen.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
-        let tokenizer = checkpoint.tokenizer()?;
         let compute = compute.for_embeddings(checkpoint.config().projection_dim);
-        Ok(Self { tower: TextTower::load(checkpoint, &compute)?, tokenizer, truncate: false })
+        // The tokenizer is built by one thread, while the others can read weights.
+        let (tokenizer, tower) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| checkpoint.tokenizer());
+            let tower = TextTower::load(checkpoint, &compute);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
+        });
+        Ok(Self { tokenizer: tokenizer?, tower: tower?, truncate: false })
     }
 
     /// Cuts over-long prompts, keeping their end token, instead of refusing them.
@@ -166,24 +169,20 @@ impl TextEncoder {
         self.embed_tokens(&tokens, |_| {})
     }
 
-    /// Encodes token ids as unit vectors [N, D]: those of one length together, so that nothing is padded. `progress`
-    /// hears how many are done.
+    /// Encodes token ids as unit vectors [N, D]; the bits of a row do not depend on the other rows. `progress` hears how
+    /// many are done.
     ///
     /// # Errors
     /// [`Error::Tensor`] when the device fails.
     pub fn embed_tokens(&self, tokens: &[Vec<u32>], mut progress: impl FnMut(usize)) -> Result<Embeddings> {
-        let mut order: Vec<usize> = (0..tokens.len()).collect();
-        order.sort_by_key(|&i| tokens[i].len());
         let mut rows = vec![Vec::new(); tokens.len()];
         let mut done = 0;
-        for same in order.chunk_by(|&a, &b| tokens[a].len() == tokens[b].len()) {
-            for batch in same.chunks(PROMPTS_IN_A_BATCH) {
-                let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
-                let projected = self.tower.forward(&ids)?; // [B, D]
-                batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
-                done += batch.len();
-                progress(done);
-            }
+        for batch in self.tower.batches(tokens) {
+            let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
+            let projected = self.tower.forward(&ids)?; // [B, D]
+            batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
+            done += batch.len();
+            progress(done);
         }
         let mut embeddings = Embeddings::new(self.dim());
         rows.iter().for_each(|row| embeddings.push(row));

@@ -8,6 +8,9 @@ use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
 
+/// Prompts of one length encoded together.
+const PROMPTS: usize = 32;
+
 /// A device that holds tensors.
 #[derive(Debug)]
 pub struct Tensors {
@@ -46,11 +49,16 @@ impl Tensors {
 
 impl Parts for Tensors {
     type Table = Tensor;
+    type Lookup = Tensor;
     type Norm = LayerNorm;
     type Linear = Linear;
 
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Tensor> {
         Ok(weights.tensor(name, shape, &self.device)?.reshape(((), width))?)
+    }
+
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Tensor> {
+        weights.tensor(name, &shape, &self.device)
     }
 
     fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<LayerNorm> {
@@ -69,6 +77,14 @@ impl Parts for Tensors {
         Ok(Linear { weight, bias })
     }
 
+    /// Those of one length together, so that nothing is padded.
+    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..prompts.len()).collect();
+        order.sort_by_key(|&i| prompts[i].len());
+        let same = order.chunk_by(|&a, &b| prompts[a].len() == prompts[b].len());
+        same.flat_map(|same| same.chunks(PROMPTS).map(<[usize]>::to_vec)).collect()
+    }
+
     fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
         let mut x = self.stem(&tower.stem, items)?; // [B, T, W]
         let length = x.dim(1)?;
@@ -82,7 +98,11 @@ impl Parts for Tensors {
         for block in &tower.blocks {
             x = forward(block, &tower.spec, &x, mask.as_ref())?;
         }
-        let pooled: Vec<u32> = (0..items.count()).map(|i| (i * length + items.pooled(i)) as u32).collect();
+        let pooled = |item| match items {
+            Items::Images(..) => 0, // the class row
+            Items::Prompts(_, ends) => ends[item],
+        };
+        let pooled: Vec<u32> = (0..items.count()).map(|item| (item * length + pooled(item)) as u32).collect();
         let pooled = Tensor::from_vec(pooled, items.count(), &self.device)?;
         let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
         Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]

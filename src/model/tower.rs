@@ -13,6 +13,8 @@ use crate::{Compute, Pixels, Result};
 pub trait Parts: Sized {
     /// Rows of values: embeddings.
     type Table: std::fmt::Debug;
+    /// Many rows, of which a batch reads a few: embeddings of tokens.
+    type Lookup: std::fmt::Debug;
     /// A layer norm's parameters.
     type Norm: std::fmt::Debug;
     /// A product's weights and bias.
@@ -23,6 +25,12 @@ pub trait Parts: Sized {
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
     fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Self::Table>;
+
+    /// Finds the weight `name` as rows [n, width].
+    ///
+    /// # Errors
+    /// As [`Self::table`].
+    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
 
     /// Loads `weight` and `bias`.
     ///
@@ -35,6 +43,9 @@ pub trait Parts: Sized {
     /// # Errors
     /// As [`Self::table`].
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
+
+    /// Prompts in batches that are to be encoded together, as indices.
+    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>>;
 
     /// Runs a tower: the features [B, D] of each item, row after row.
     ///
@@ -102,7 +113,7 @@ pub enum Stem<P: Parts> {
     /// Embeddings of tokens; positions are added.
     Tokens {
         /// [V, W]
-        tokens: P::Table,
+        tokens: P::Lookup,
         /// [T, W]
         positions: P::Table,
     },
@@ -113,7 +124,7 @@ pub enum Stem<P: Parts> {
 pub enum Items<'a> {
     /// Pixels of the tower's size.
     Images(&'a [Pixels], &'a Normalizer),
-    /// Token ids, all of one length, and the position that stands for each.
+    /// Token ids of one of [`Parts::batches`], and the position that stands for each.
     Prompts(&'a [&'a [u32]], &'a [usize]),
 }
 
@@ -131,14 +142,6 @@ impl<'a> Items<'a> {
         match self {
             Self::Images(pixels, normalizer) => Items::Images(&pixels[range], normalizer),
             Self::Prompts(prompts, ends) => Items::Prompts(&prompts[range.clone()], &ends[range]),
-        }
-    }
-
-    /// The position that stands for an item.
-    pub fn pooled(&self, item: usize) -> usize {
-        match self {
-            Self::Images(..) => 0,
-            Self::Prompts(_, ends) => ends[item],
         }
     }
 }
@@ -171,7 +174,6 @@ impl Loaded {
             Some((isa, element)) => {
                 let engine = Engine::new(isa, element);
                 let tower = family.load(&engine)?;
-                engine.loaded();
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
@@ -180,6 +182,14 @@ impl Loaded {
                 Self::Tensors(tensors, Box::new(tower))
             }
         })
+    }
+
+    /// As [`Parts::batches`].
+    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+        match self {
+            Self::Tensors(tensors, _) => tensors.batches(prompts),
+            Self::Kernels(engine, _) => engine.batches(prompts),
+        }
     }
 
     /// Features [B, D] of each item, row after row, not yet unit length.

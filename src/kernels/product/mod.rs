@@ -6,11 +6,13 @@
 pub(crate) mod amx;
 mod avx2;
 mod avx512;
+mod pack;
 pub mod peak;
 mod plain;
 pub(crate) mod task;
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -36,7 +38,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Zeros, to be filled by [`Self::pack_rows`].
+    /// Zeros, to be filled by [`Self::pack`] or [`Self::pack_rows`].
     ///
     /// # Panics
     /// If this machine cannot run the instruction set, or it has no products of that element.
@@ -50,34 +52,6 @@ impl Linear {
         panels.reserve(columns * words(isa, element, input));
         bias.reserve(columns);
         Self { isa, element, input, output, panels, bias }
-    }
-
-    /// Packs row-major weights: the rows from `first` on of W.
-    ///
-    /// # Panics
-    /// If they are more than there is room for.
-    pub fn pack_rows(&mut self, first: usize, values: &[f32]) {
-        let rows = first..first + values.len() / self.input;
-        assert!(rows.end <= self.output && values.len().is_multiple_of(self.input));
-        let (width, k, element) = (width(self.isa), words(self.isa, self.element, self.input), self.element);
-        let panels = first / width..rows.end.div_ceil(width);
-        let words = &mut self.panels.words_mut()[panels.start * k * width..panels.end * k * width];
-        words.par_chunks_mut(k * width).zip(panels).for_each(|(panel, index)| {
-            let mine = (index * width).max(rows.start)..((index + 1) * width).min(rows.end);
-            let row = |row: usize| &values[(row - first) * self.input..][..self.input];
-            #[cfg(target_arch = "x86_64")]
-            if self.isa == Isa::Amx {
-                // SAFETY: `Self::new` saw that the machine has AVX-512 too.
-                return mine.for_each(|r| unsafe { amx::pack(row(r), r % width, element, panel) });
-            }
-            for start in (0..k).step_by(16) {
-                for r in mine.clone() {
-                    for at in start..(start + 16).min(k) {
-                        panel[at * width + r % width] = word(row(r), at, element);
-                    }
-                }
-            }
-        });
     }
 
     /// Sets the bias of the rows from `first` on.
@@ -151,13 +125,24 @@ thread_local! {
 /// # Panics
 /// If shapes or elements do not fit.
 pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
+    product_columns(x, linear, 0..linear.output, y, then);
+}
+
+/// As [`product`], of some columns of the result only; of others next to them too, as whole panels are computed. What `y`
+/// holds in the rest is unspecified if it is stored, and stays if it is added to.
+///
+/// # Panics
+/// As [`product`].
+pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then) {
+    assert!(columns.end <= linear.output);
     assert!((x.columns(), x.element()) == (linear.input, linear.element));
     let (rows, width) = (x.rows(), width(linear.isa));
     match then {
         Then::Store(_) => y.shape(rows, linear.output),
         Then::Add => assert!((y.rows(), y.columns(), y.element()) == (rows, linear.output, Element::F32)),
     }
-    let panels = linear.output.div_ceil(width);
+    let first_panel = columns.start / width;
+    let panels = columns.end.div_ceil(width) - first_panel;
     let k = words(linear.isa, linear.element, linear.input);
     let (row_blocks, panels_each) = divide(linear.isa, rows, panels, k);
     let unit = if linear.isa == Isa::Amx { width } else { 1 }; // whole tiles, but for the last
@@ -179,9 +164,10 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
     };
     // Neighbouring tasks share columns, so that weights come from memory once.
     (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
-        let (block, first) = (index % row_blocks, index / row_blocks * panels_each);
+        let (block, first) = (index % row_blocks, first_panel + index / row_blocks * panels_each);
         let rows = start(block)..start(block + 1);
-        let columns = first * width..((first + panels_each) * width).min(linear.output);
+        let last = (first + panels_each).min(first_panel + panels);
+        let columns = first * width..(last * width).min(linear.output);
         SUMS.with_borrow_mut(|sums| {
             // AMX has its sums in registers.
             sums.reserve(if linear.isa == Isa::Amx { 0 } else { rows.len() * panels_each * width });

@@ -186,3 +186,58 @@ fn bf16_results_are_rounded_f32_ones() {
         assert_eq!(y.to_values(), rounded, "{isa:?}");
     }
 }
+
+#[test]
+fn some_columns_have_the_bits_that_they_have_among_all() {
+    for (isa, element) in pairs("some columns") {
+        let (m, k, n) = (70, 40, 300);
+        let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
+        let (x, linear, then) =
+            (matrix(&x, k, element), linear(isa, element, &weight, &bias), Then::Store(Activation::None));
+        let (mut all, mut some) = (Matrix::new(Element::F32), Matrix::new(Element::F32));
+        product(&x, &linear, &mut all, then);
+        for columns in [0..100, 100..300, 33..34, 290..300, 0..300] {
+            some.shape(m, n);
+            some.words_mut().fill(f32::NAN);
+            product_columns(&x, &linear, columns.clone(), &mut some, then);
+            assert!((0..m).all(|row| some.row(row)[columns.clone()] == all.row(row)[columns.clone()]), "{columns:?}");
+        }
+    }
+}
+
+#[test]
+fn weights_are_packed_as_the_plain_version_reads_them() {
+    for (isa, element) in pairs("packing").into_iter().filter(|(isa, _)| *isa != Isa::Plain) {
+        for (i, &k) in SIZES.iter().enumerate() {
+            let n = SIZES[(i + 4) % SIZES.len()];
+            let weight = noise(n * k, 1);
+            let mut linear = Linear::new(isa, element, k, n);
+            let part = n / 3; // in two parts, the second of which begins anywhere in a panel
+            linear.pack_rows(0, &weight[..part * k]);
+            linear.pack_rows(part, &weight[part * k..]);
+            let (width, words) = (width(isa), words(isa, element, k));
+            for (row, values) in weight.chunks_exact(k).enumerate() {
+                for at in 0..element.words(k) {
+                    let column = row % width;
+                    let place = match (isa, element) {
+                        // Tiles of 16 pairs by 16 columns: left and right, of the high parts and of the low.
+                        (Isa::Amx, _) => at / 16 * 512 + column / 16 * 256 + at % 16 * 16 + column % 16,
+                        _ => at * width + column,
+                    };
+                    let got = linear.panels.words()[row / width * words * width + place];
+                    let want = word(values, at, element);
+                    assert_eq!(got.to_bits(), want.to_bits(), "{isa:?} {element:?} {n} x {k}: {row}, {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_to_read_weights_is_passed_on() {
+    let mut linear = Linear::new(Isa::best(), Element::F32, 10, 100);
+    assert_eq!(
+        linear.pack(0, 100, |row, _| if row > 60 { Err(row) } else { Ok(()) }).map_err(|row| row > 60),
+        Err(true)
+    );
+}

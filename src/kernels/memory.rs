@@ -1,0 +1,115 @@
+//! Zeroed memory, aligned to cache lines. Much of it comes from the system in large pages, where that has them: one page
+//! fault in place of hundreds, and addresses that the CPU translates without looking anything up. What it holds is not
+//! known here.
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use super::Shared;
+
+/// Words of a cache line.
+const LINE: usize = 16;
+/// Bytes of a large page.
+const LARGE: usize = 2 << 20;
+
+/// Words that were zero when they came.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    heap: Vec<f32>,
+    map: Option<Map>,
+    /// Words before the first that is aligned.
+    start: usize,
+    words: usize,
+}
+
+/// Memory of the system's.
+#[derive(Debug)]
+struct Map {
+    base: Shared<u8>,
+    bytes: usize,
+}
+
+impl Memory {
+    /// `words` zeros, which cost nothing until they are touched.
+    pub(super) fn zeroed(words: usize) -> Self {
+        if 4 * words >= LARGE
+            && let Some(map) = Map::new(4 * words + LARGE)
+        {
+            let start = map.base.get().align_offset(LARGE);
+            map.advise(start, 4 * words);
+            return Self { heap: Vec::new(), map: Some(map), start: start / 4, words };
+        }
+        let heap = vec![0.0; words + LINE];
+        let start = heap.as_ptr().align_offset(4 * LINE).min(LINE);
+        Self { heap, map: None, start, words }
+    }
+
+    /// Every word.
+    pub(super) fn words(&self) -> &[f32] {
+        match &self.map {
+            // SAFETY: the map has as many bytes and one large page more, of which `start` is less; they are zeros, or
+            // what was written through `words_mut`.
+            Some(map) => unsafe {
+                std::slice::from_raw_parts(map.base.get().cast::<f32>().add(self.start), self.words)
+            },
+            None => &self.heap[self.start..self.start + self.words],
+        }
+    }
+
+    /// Every word.
+    pub(super) fn words_mut(&mut self) -> &mut [f32] {
+        match &self.map {
+            // SAFETY: as in `words`, and nothing else has the map.
+            Some(map) => unsafe {
+                std::slice::from_raw_parts_mut(map.base.get().cast::<f32>().add(self.start), self.words)
+            },
+            None => &mut self.heap[self.start..self.start + self.words],
+        }
+    }
+}
+
+impl Map {
+    /// None if the system has no more.
+    fn new(bytes: usize) -> Option<Self> {
+        // SAFETY: the system chooses a place that is free.
+        let base = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+        };
+        Some(Self { base: Shared(base.ok()?.cast()), bytes })
+    }
+
+    /// Asks for large pages where they are used whole, so that none is larger than what is used of it.
+    fn advise(&self, start: usize, bytes: usize) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the range is within the map. Advice that is refused changes nothing.
+        let _ = unsafe {
+            let base = self.base.get().add(start);
+            rustix::mm::madvise(base.cast(), bytes / LARGE * LARGE, rustix::mm::Advice::LinuxHugepage)
+        };
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, bytes);
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the map is this one's, and with it goes the last that points into it.
+        let _ = unsafe { munmap(self.base.get().cast(), self.bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_zero_and_aligned_however_large() {
+        for words in [0, 1, 1000, LARGE / 4 - 1, LARGE / 4, 3 * LARGE / 4 + 5] {
+            let mut memory = Memory::zeroed(words);
+            assert_eq!(memory.words().len(), words);
+            assert!(memory.words().iter().all(|&word| word == 0.0), "{words}");
+            assert_eq!(memory.words().as_ptr().align_offset(64), 0, "{words}");
+            memory.words_mut().fill(1.0);
+            assert!(memory.words().iter().all(|&word| word == 1.0), "{words}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Which rows go through a tower's blocks together, and who attends to whom: an image's positions, and the tokens of
+//! prompts, where a row serves all prompts that begin alike. What is computed with them is not here.
+//!
+//! The mask of prompts is causal: a token's row depends on the tokens before it only, so its bits are the same in every
+//! prompt that begins so, and it is computed once. What follows the token that stands for a prompt is left out.
+
+use crate::kernels::Attends;
+
+/// The rows of a batch.
+#[derive(Debug)]
+pub struct Rows {
+    /// In all blocks but the last: every row.
+    pub all: Attends,
+    /// In the last block: for each item, the row that stands for it.
+    pub pooled: Attends,
+    /// Those rows.
+    pub ends: Vec<usize>,
+    /// Of prompts: the token of each row and its position.
+    pub tokens: Vec<(u32, usize)>,
+}
+
+impl Rows {
+    fn new(causal: bool) -> Self {
+        let (all, pooled) = (Attends::new(causal), Attends::new(causal));
+        Self { all, pooled, ends: Vec::new(), tokens: Vec::new() }
+    }
+
+    /// Items of `length` rows, the first of which stands for the item.
+    pub fn images(count: usize, length: usize) -> Self {
+        let mut rows = Self::new(false);
+        for item in 0..count {
+            let own = (item * length) as u32..((item + 1) * length) as u32;
+            rows.all.push(length, own.clone());
+            rows.pooled.push(1, own);
+            rows.ends.push(item * length);
+        }
+        rows
+    }
+
+    /// Prompts of any lengths, each up to the position in `ends` that stands for it. Neighbours share what they begin
+    /// with: sorted, all do.
+    pub fn prompts(prompts: &[&[u32]], ends: &[usize]) -> Self {
+        let mut rows = Self::new(true);
+        let mut before: &[u32] = &[];
+        let mut path: Vec<u32> = Vec::new(); // the rows of `before`
+        for (&prompt, &end) in prompts.iter().zip(ends) {
+            let prompt = &prompt[..=end];
+            let shared = common(before, prompt);
+            path.truncate(shared);
+            for (position, &token) in prompt.iter().enumerate().skip(shared) {
+                path.push(rows.tokens.len() as u32);
+                rows.tokens.push((token, position));
+            }
+            rows.all.push(prompt.len() - shared, path.iter().copied());
+            rows.pooled.push(1, path.iter().copied());
+            rows.ends.push(path[end] as usize);
+            before = prompt;
+        }
+        rows
+    }
+}
+
+/// Prompts in batches of about `rows` rows, as indices, so that prompts that begin alike are neighbours.
+pub fn batches(prompts: &[Vec<u32>], rows: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by(|&a, &b| prompts[a].cmp(&prompts[b]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let (mut left, mut before): (usize, &[u32]) = (0, &[]);
+    for index in order {
+        let prompt = &prompts[index];
+        match batches.last_mut() {
+            Some(batch) if prompt.len() - common(before, prompt) <= left => {
+                left -= prompt.len() - common(before, prompt);
+                batch.push(index);
+            }
+            _ => {
+                left = rows.saturating_sub(prompt.len());
+                batches.push(vec![index]);
+            }
+        }
+        before = prompt;
+    }
+    batches
+}
+
+/// Tokens that both begin with.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_after_the_same_tokens_is_one_row() {
+        let prompts: [&[u32]; 5] = [&[1, 2, 3, 9], &[1, 2, 3, 9, 7], &[1, 2, 4, 9], &[1, 5, 9], &[6, 2, 9]];
+        let rows = Rows::prompts(&prompts, &[3, 3, 3, 2, 2]); // of the second, 7 follows its end
+        let tokens = [(1, 0), (2, 1), (3, 2), (9, 3), (4, 2), (9, 3), (5, 1), (9, 2), (6, 0), (2, 1), (9, 2)];
+        assert_eq!(rows.tokens, tokens);
+        assert_eq!(rows.ends, [3, 3, 5, 7, 10]);
+        assert_eq!((rows.all.queries(), rows.pooled.queries()), (11, 5));
+    }
+
+    #[test]
+    fn batches_are_sorted_and_bounded_and_hold_every_prompt_once() {
+        let prompts: Vec<Vec<u32>> = (0..100).map(|n| vec![1, n * 7 % 3, n * 31 % 100, 9]).collect();
+        assert_eq!(batches(&prompts, 1000).len(), 1);
+        let batches = batches(&prompts, 20);
+        let mut all = batches.concat();
+        assert!(all.windows(2).all(|pair| prompts[pair[0]] <= prompts[pair[1]]));
+        for batch in &batches {
+            let prompts: Vec<&[u32]> = batch.iter().map(|&index| prompts[index].as_slice()).collect();
+            assert!(Rows::prompts(&prompts, &vec![3; prompts.len()]).tokens.len() <= 20);
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..100));
+        assert_eq!(super::batches(&[vec![0; 50], vec![1; 50]], 20), [[0], [1]]);
+        assert!(super::batches(&[], 20).is_empty());
+    }
+}
