@@ -12,11 +12,8 @@ type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 /// Every instruction set of this machine with what it multiplies, best first.
 fn sets() -> Vec<(Isa, Element, String)> {
-    let all = Isa::available().flat_map(|isa| [(isa, Element::F32), (isa, Element::Bf16)]);
-    let mut sets: Vec<_> = all
-        .filter(|(isa, element)| *element == Element::F32 || isa.has_bf16())
-        .map(|(isa, element)| (isa, element, format!("{}, {element:?}", isa.name())))
-        .collect();
+    let all = Isa::available().flat_map(|isa| isa.elements().iter().map(move |&element| (isa, element)));
+    let mut sets: Vec<_> = all.map(|(isa, element)| (isa, element, format!("{}, {element:?}", isa.name()))).collect();
     sets.reverse();
     sets
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use zsic::embeddings::dot;
-use zsic::source::{self, Input, Ordered, Walk};
+use zsic::source::{self, Ahead, Entry, Input, Ordered, Select, Walk};
 use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,11 +18,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Read, decode and preprocess on two threads, at most sixteen images ahead.
     let preprocessor = checkpoint.preprocessor().clone();
-    let walk = Walk::new([Ok(Input::from_arg(folder))].into_iter(), false, Arc::default());
-    let pixels = Ordered::map(walk, 2, 16, move |entry| {
+    let walk = Walk::new([Ok(Input::from_arg(folder))].into_iter(), false, Select::default(), Arc::default());
+    let ahead = Ahead { workers: 2, fetchers: 0, window: 16 };
+    let pixels = Ordered::map(walk, ahead, move |entry: Entry| {
         let input = entry.map_err(|(_, error)| error)?;
-        let image = source::decode(&source::read(&input)?, source::MAX_PIXELS).map_err(|e| e.named(input.name()))?;
-        Ok::<_, zsic::Error>((input.name(), preprocessor.run(&image)?))
+        let name = input.name();
+        let image = source::decode(&source::read(input)?, source::MAX_PIXELS).map_err(|e| e.named(&name))?;
+        Ok::<_, zsic::Error>((name, preprocessor.run(&image)?))
     });
 
     let (mut names, mut embeddings) = (Vec::new(), Embeddings::new(encoder.dim()));

@@ -1,4 +1,4 @@
-//! Times the image tower alone: `tower_speed CHECKPOINT [f32|bf16] [BATCH ...]`, milliseconds an image (median) for each
+//! Times the image tower alone: `tower_speed CHECKPOINT [f32|bf16|auto] [BATCH ...]`, milliseconds an image (median) for each
 //! batch. Environment: ZSIC_ISA and ZSIC_THREADS as for the command.
 
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let checkpoint = Checkpoint::open(args.next().ok_or("give a checkpoint's directory")?)?;
     let precision = match args.next().as_deref() {
         Some("bf16") => Precision::Bf16,
+        Some("auto") => Precision::Auto,
         _ => Precision::F32,
     };
     let batches: Vec<usize> = args.map(|n| n.parse()).collect::<Result<_, _>>()?;

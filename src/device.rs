@@ -8,16 +8,21 @@ use crate::{Error, Result};
 /// The arithmetic of the encoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: today IEEE f32 on every device.
+    /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: on CPUs with AMX three bf16 products for each of
+    /// f32, elsewhere, and for models with narrow embeddings, IEEE f32.
     #[default]
     Auto,
     /// Plain IEEE f32.
     F32,
-    /// bfloat16 products in the blocks, summed in f32; everything else is f32. On the CPU, with AVX512-BF16.
+    /// bfloat16 products in the blocks, summed in f32; everything else is f32. On the CPU, with AMX or AVX512-BF16.
     Bf16,
     /// Half-precision products: in no device yet.
     F16,
 }
+
+/// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
+/// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
+const SPLIT_FROM: usize = 512;
 
 /// The device that runs the models, and its precision.
 #[derive(Debug, Clone)]
@@ -71,7 +76,7 @@ impl Compute {
     fn check(&self) -> Result<()> {
         let reason = match self.precision {
             _ if !self.isa.is_available() => {
-                format!("this CPU has no {}; it has {}", self.isa.name(), Isa::best().name())
+                format!("this machine has no {}; it has {}", self.isa.name(), Isa::best().name())
             }
             Precision::Auto | Precision::F32 => return Ok(()),
             Precision::F16 => "this version has no f16 arithmetic; use --precision f32 or auto".to_owned(),
@@ -82,22 +87,38 @@ impl Compute {
             Precision::Bf16 if Isa::best().has_bf16() => {
                 format!("there is no bf16 arithmetic in {}; use --precision f32 or auto", self.isa.name())
             }
-            Precision::Bf16 => "this CPU has no bf16 arithmetic (AVX512-BF16); use --precision f32 or auto".to_owned(),
+            Precision::Bf16 => {
+                "this CPU has no bf16 arithmetic (AMX or AVX512-BF16); use --precision f32 or auto".to_owned()
+            }
         };
         Err(Error::Device(reason))
     }
 
+    /// The same, for a model whose embeddings have `dim` values: what `auto` means depends on that.
+    pub fn for_embeddings(&self, dim: usize) -> Self {
+        let narrow = self.precision == Precision::Auto && dim < SPLIT_FROM;
+        Self { precision: if narrow { Precision::F32 } else { self.precision }, ..self.clone() }
+    }
+
     /// The instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
     pub(crate) fn kernels(&self) -> Option<(Isa, Element)> {
-        let element = if self.precision == Precision::Bf16 { Element::Bf16 } else { Element::F32 };
+        let element = match self.precision {
+            Precision::Bf16 => Element::Bf16,
+            Precision::Auto if self.isa == Isa::Amx => Element::Split,
+            _ => Element::F32,
+        };
         (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
     }
 
-    /// What does the arithmetic on the CPU: `avx512-bf16`, `avx512`, `avx2` or `plain`. None on other devices.
+    /// What does the arithmetic on the CPU: `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`. None on
+    /// other devices.
     pub fn instructions(&self) -> Option<&'static str> {
-        match self.precision {
+        match self.kernels() {
             _ if !self.device.is_cpu() => None,
-            Precision::Bf16 => Some("avx512-bf16"),
+            Some((Isa::Amx, Element::Split)) => Some("amx-split"),
+            Some((Isa::Amx, Element::Bf16)) => Some("amx-bf16"),
+            Some((Isa::Amx, Element::F32)) => Some(Isa::Avx512.name()),
+            Some((_, Element::Bf16)) => Some("avx512-bf16"),
             _ => Some(self.isa.name()),
         }
     }
@@ -159,10 +180,30 @@ mod tests {
         assert_eq!(Compute::open("auto", Precision::F32).unwrap().precision, Precision::F32);
         let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa).map_err(|e| e.to_string());
         assert!(bf16(Isa::Plain).unwrap_err().contains("bf16"));
-        match Compute::open("cpu", Precision::Bf16) {
+        match bf16(Isa::Avx512) {
             Ok(compute) => assert_eq!(compute.instructions(), Some("avx512-bf16")),
-            Err(e) => assert!(!Isa::best().has_bf16() && e.to_string().contains("AVX512-BF16"), "{e}"),
+            Err(e) => assert!(
+                !Isa::Avx512.has_bf16() && e.contains(if Isa::best() > Isa::Avx512 { "avx512" } else { "CPU" }),
+                "{e}"
+            ),
         }
         assert_eq!(Compute::open_with("cpu", Precision::F32, Isa::Plain).unwrap().instructions(), Some("plain"));
+        for (precision, name) in
+            [(Precision::Auto, "amx-split"), (Precision::Bf16, "amx-bf16"), (Precision::F32, "avx512")]
+        {
+            match Compute::open_with("cpu", precision, Isa::Amx) {
+                Ok(compute) => assert_eq!(compute.instructions(), Some(name)),
+                Err(e) => assert!(e.to_string().contains("this machine has no amx; it has"), "{e}"),
+            }
+        }
+    }
+
+    #[test]
+    fn auto_is_f32_for_narrow_embeddings_only() {
+        let auto = Compute::default();
+        assert_eq!(auto.for_embeddings(511).precision, Precision::F32);
+        assert_eq!(auto.for_embeddings(512).precision, Precision::Auto);
+        let bf16 = Compute { precision: Precision::Bf16, ..auto };
+        assert_eq!(bf16.for_embeddings(16).precision, Precision::Bf16);
     }
 }

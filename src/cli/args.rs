@@ -29,7 +29,7 @@ Environment:
   ZSIC_MODEL, ZSIC_REVISION     the checkpoint; a flag beats a variable
   ZSIC_DEVICE, ZSIC_PRECISION   where and how precisely to compute
   ZSIC_THREADS                  threads to use
-  ZSIC_ISA                      avx512, avx2 or plain, for comparisons
+  ZSIC_ISA                      amx, avx512, avx2 or plain, for comparisons
   HF_HUB_CACHE, HF_HOME         where checkpoints are kept
   HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
   HF_HUB_OFFLINE                1 asks nothing of the network

@@ -28,7 +28,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
     let checkpoint = model::open(&args.machine, common)?;
     let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads)?;
-    let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
+    let model = compute.for_embeddings(checkpoint.config().projection_dim);
+    let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;

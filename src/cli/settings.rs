@@ -56,7 +56,7 @@ fn instructions() -> Result<Isa> {
     match std::env::var("ZSIC_ISA") {
         Ok(name) if !name.is_empty() => {
             let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
-            isa.with_context(|| format!("ZSIC_ISA is `{name}`; it can be avx512, avx2 or plain"))
+            isa.with_context(|| format!("ZSIC_ISA is `{name}`; it can be amx, avx512, avx2 or plain"))
         }
         _ => Ok(Isa::best()),
     }

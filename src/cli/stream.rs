@@ -75,8 +75,8 @@ impl Stream {
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
         let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
         let work = Prepare {
-            urls: urls::images(args, &machine.hub),
             preprocessor,
+            urls: urls::images(args, &machine.hub),
             max_pixels: args.max_pixels,
             twins: Arc::clone(&twins),
             stats: Arc::clone(&stats),
@@ -216,8 +216,8 @@ fn finite(row: &[f32]) -> Result<Row, ImageError> {
 
 /// What workers do to an input: bytes, RGB, pixels.
 struct Prepare {
-    urls: Images,
     preprocessor: Preprocessor,
+    urls: Images,
     max_pixels: u64,
     twins: Arc<Twins>,
     stats: Arc<Stats>,
@@ -229,10 +229,13 @@ impl Work<Entry, Item> for Prepare {
     }
 
     fn fetch(&self, entry: Entry) -> Entry {
-        entry.map(|input| match &input {
-            Input::Url(url) => Input::Held(Held::new(input.name(), self.urls.fetch(url))),
-            _ => input,
-        })
+        match entry {
+            Ok(Input::Url(url)) => {
+                let bytes = self.stats.time(Part::Fetch, || self.urls.fetch(&url));
+                Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
+            }
+            other => other,
+        }
     }
 
     /// The encoder's threads go first where both have work: what is ahead is enough for it then.
@@ -246,7 +249,7 @@ impl Work<Entry, Item> for Prepare {
             Err((name, error)) => Item { name, ready: Err(error) },
             Ok(input) => {
                 let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&input)));
+                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(input)));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
                 Item { name, ready }
             }
@@ -255,7 +258,7 @@ impl Work<Entry, Item> for Prepare {
 }
 
 impl Prepare {
-    fn prepare(&self, input: &Input) -> Result<Ready, ImageError> {
+    fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
             let content = ContentHash::of(&bytes);

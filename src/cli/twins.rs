@@ -110,8 +110,8 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(50));
             Ok(pixels())
         };
+        let content = ContentHash::of(b"a");
         std::thread::scope(|scope| {
-            let content = ContentHash::of(b"a");
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| twins.ready(content, decode))).collect();
             let ready: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect();
             assert!(ready.iter().all(|r| matches!(r, Ready::Pixels { .. })));

@@ -292,6 +292,27 @@ mod tests {
     }
 
     #[test]
+    fn split_results_are_split_f32_ones() {
+        for isa in sets("attention, split") {
+            for dim in [7, 33, 64, 80] {
+                let heads = Heads { length: 20, heads: 3, causal: false };
+                let qkv = noise(20 * 9 * dim, 2);
+                let (mut out, mut want) = (Matrix::new(Element::Split), Matrix::new(Element::Split));
+                attention(isa, &Matrix::from_values(&qkv, 9 * dim), heads, &mut out);
+                let exact = run(isa, &qkv, 3 * dim, heads);
+                want.shape(20, 3 * dim);
+                let stride = want.stride();
+                for (at, &value) in exact.iter().enumerate() {
+                    let row = &mut want.words_mut()[at / (3 * dim) * stride..];
+                    // SAFETY: the row has the column.
+                    unsafe { write(row.as_mut_ptr(), Element::Split, at % (3 * dim), value) };
+                }
+                assert_eq!(out.to_values(), want.to_values(), "{isa:?} {dim}");
+            }
+        }
+    }
+
+    #[test]
     fn extreme_values_come_out_as_they_should() {
         for isa in sets("attention, extremes") {
             let heads = Heads { length: 17, heads: 1, causal: false };

@@ -23,6 +23,18 @@ pub unsafe trait Lanes: Copy {
     unsafe fn store_first(self, to: *mut f32, n: usize);
     /// The first `n <= N` values as bf16, rounded to nearest, ties to even.
     unsafe fn store_bf16(self, to: *mut u16, n: usize);
+    /// The first `n <= N` values in two parts, as [`super::matrix::split`], to where each part goes.
+    #[inline(always)]
+    unsafe fn store_split(self, high: *mut u16, low: *mut u16, n: usize) {
+        let mut values = [0f32; 16];
+        // SAFETY: there is room for the widest; the rest is the caller's.
+        unsafe {
+            self.store(values.as_mut_ptr());
+            for (i, &value) in values[..n].iter().enumerate() {
+                (*high.add(i), *low.add(i)) = super::matrix::split(value);
+            }
+        }
+    }
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -119,6 +131,21 @@ unsafe impl Lanes for Avx512 {
         let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
         _mm256_mask_storeu_epi16(to.cast(), first(n), halves);
     } }
+    #[inline(always)] unsafe fn store_split(self, high: *mut u16, low: *mut u16, n: usize) { unsafe {
+        let bits = _mm512_castps_si512(self.0);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        // 0x81: NaN; 0x18: infinity.
+        let nan = _mm512_fpclass_ps_mask::<0x81>(self.0);
+        let infinite = _mm512_fpclass_ps_mask::<0x18>(self.0);
+        let above = _mm512_fpclass_ps_mask::<0x18>(_mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32(-0x1_0000))));
+        let rounded = _mm512_mask_mov_epi32(rounded, above & !infinite, bits);
+        let rounded = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0_0000));
+        let rounded = _mm512_and_si512(rounded, _mm512_set1_epi32(-0x1_0000));
+        let rest = _mm512_maskz_sub_ps(!(nan | infinite), self.0, _mm512_castsi512_ps(rounded));
+        _mm256_mask_storeu_epi16(high.cast(), first(n), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded)));
+        Self(rest).store_bf16(low, n);
+    } }
     #[inline(always)] unsafe fn add(self, other: Self) -> Self { unsafe { Self(_mm512_add_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn sub(self, other: Self) -> Self { unsafe { Self(_mm512_sub_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn mul(self, other: Self) -> Self { unsafe { Self(_mm512_mul_ps(self.0, other.0)) } }
@@ -192,4 +219,63 @@ unsafe impl Lanes for Avx2 {
     #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
         Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, than.0)))
     } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::matrix::{bf16_bits, split};
+    use crate::kernels::{dispatch, testing};
+
+    #[inline(always)]
+    unsafe fn parts<V: Lanes>(values: *const f32, count: usize, high: *mut u16, low: *mut u16, whole: *mut u16) {
+        for at in (0..count).step_by(V::N) {
+            let n = (count - at).min(V::N);
+            // SAFETY: the test's arrays have `count` values.
+            unsafe {
+                let value = V::load_upto(values.add(at), n);
+                value.store_split(high.add(at), low.add(at), n);
+                value.store_bf16(whole.add(at), n);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_values_are_the_plain_ones() {
+        let extremes = [
+            0.0,
+            -0.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+            -f32::NAN,
+            f32::MAX,
+            f32::MIN,
+            3.39e38,
+            f32::MIN_POSITIVE,
+            1e-40,
+            f32::from_bits(1),
+            f32::from_bits(0x7f80_0001),
+            f32::from_bits(0x3f80_8000),
+            f32::from_bits(0xbf81_8000),
+        ];
+        let values = [&extremes[..], &testing::noise(1000, 1)].concat();
+        let count = values.len();
+        for isa in testing::sets("parts of values") {
+            let (mut highs, mut lows, mut wholes) = (vec![0u16; count], vec![0u16; count], vec![0u16; count]);
+            let (values, high, low) = (values.as_ptr(), highs.as_mut_ptr(), lows.as_mut_ptr());
+            let whole = wholes.as_mut_ptr();
+            dispatch!(
+                isa,
+                continue,
+                parts(values: *const f32, count: usize, high: *mut u16, low: *mut u16, whole: *mut u16)
+            );
+            for at in 0..count {
+                // SAFETY: within the values.
+                let value = unsafe { *values.add(at) };
+                assert_eq!((highs[at], lows[at]), split(value), "{isa:?} {value:e}");
+                assert_eq!(wholes[at], bf16_bits(value), "{isa:?} {value:e}");
+            }
+        }
+    }
 }

@@ -170,6 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn split_results_are_split_f32_ones() {
+        for isa in sets("layer norm, split") {
+            for width in SIZES {
+                let norm = Norm::new(isa, noise(width, 1), noise(width, 2), 1e-5);
+                let x = Matrix::from_values(&noise(3 * width, 3), width);
+                let (mut exact, mut parts) = (Matrix::new(Element::F32), Matrix::new(Element::Split));
+                layer_norm(&x, &norm, &mut exact);
+                layer_norm(&x, &norm, &mut parts);
+                for (exact, got) in exact.to_values().into_iter().zip(parts.to_values()) {
+                    assert!((exact - got).abs() <= exact.abs() * 2f32.powi(-16), "{isa:?} {width}: {got} for {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn extreme_values_come_out_as_they_should() {
         for isa in sets("layer norm, extremes") {
             let norm = Norm::new(isa, vec![1.0; 50], vec![0.5; 50], 1e-5);

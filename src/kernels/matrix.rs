@@ -1,5 +1,5 @@
 //! Activations in memory: rows of f32, or of bf16 two to a word, at a distance that does not fill one set of the cache.
-//! The memory is kept when the shape changes. No arithmetic is here.
+//! The memory is kept when the shape changes. No arithmetic is here but that of bf16's rounding.
 
 /// What the values of a matrix are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,13 @@ pub enum Element {
     F32,
     /// bfloat16.
     Bf16,
+    /// f32 as the sum of two bfloat16, to 2^-17: what [`split`] makes of it. A row is blocks of [`BLOCK`] high parts and
+    /// the [`BLOCK`] low parts that belong to them.
+    Split,
 }
+
+/// Values of a block of [`Element::Split`]; rows of bf16 are padded to as many with zeros.
+pub const BLOCK: usize = 32;
 
 impl Element {
     /// 32-bit words that hold `values` values.
@@ -16,7 +22,14 @@ impl Element {
         match self {
             Self::F32 => values,
             Self::Bf16 => values.div_ceil(2),
+            Self::Split => values.next_multiple_of(BLOCK),
         }
+    }
+
+    /// Where in a row the halves of the `column`-th value are, counted in bf16; of f32 there are none.
+    fn halves(self, column: usize) -> (usize, Option<usize>) {
+        let high = column / BLOCK * 2 * BLOCK + column % BLOCK;
+        if self == Self::Split { (high, Some(high + BLOCK)) } else { (column, None) }
     }
 }
 
@@ -85,10 +98,11 @@ impl Matrix {
         self.stride = LINE * (lines + usize::from(lines.is_multiple_of(4)));
         (self.rows, self.columns) = (rows, columns);
         self.buffer.reserve(rows * self.stride);
-        if self.element == Element::Bf16 && columns % 2 == 1 {
-            // The other half of the last word is multiplied too.
+        if self.element != Element::F32 && !columns.is_multiple_of(BLOCK) {
+            // What is behind the last value of a block is multiplied too.
+            let last = self.element.words(columns / BLOCK * BLOCK)..self.element.words(columns.next_multiple_of(BLOCK));
             for row in 0..rows {
-                self.buffer.words_mut()[row * self.stride + columns / 2] = 0.0;
+                self.buffer.words_mut()[row * self.stride..][last.clone()].fill(0.0);
             }
         }
     }
@@ -143,16 +157,21 @@ impl Matrix {
 
     /// A copy of all values as f32, row-major.
     pub fn to_values(&self) -> Vec<f32> {
-        let words = self.buffer.words();
-        let value = |row: usize, column: usize| match self.element {
-            Element::F32 => words[row * self.stride + column],
-            Element::Bf16 => {
-                let word = words[row * self.stride + column / 2].to_bits();
-                f32::from_bits(if column.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
+        let value = |row: usize, column: usize| {
+            let row = &self.buffer.words()[row * self.stride..][..self.stride];
+            match (self.element, self.element.halves(column)) {
+                (Element::F32, _) => row[column],
+                (_, (high, low)) => half(row, high) + low.map_or(0.0, |low| half(row, low)),
             }
         };
         (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()
     }
+}
+
+/// The `at`-th bf16 of a row.
+pub(crate) fn half(row: &[f32], at: usize) -> f32 {
+    let word = row[at / 2].to_bits();
+    f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
 }
 
 /// Writes `value` as the `column`-th of a row that starts at `row`.
@@ -165,8 +184,36 @@ pub(crate) unsafe fn write(row: *mut f32, element: Element, column: usize, value
         match element {
             Element::F32 => *row.add(column) = value,
             Element::Bf16 => *row.cast::<u16>().add(column) = bf16_bits(value),
+            Element::Split => {
+                let (high, low) = split_at(row, column);
+                (*high, *low) = split(value);
+            }
         }
     }
+}
+
+/// Where the parts of the `column`-th value of a row of [`Element::Split`] are.
+///
+/// # Safety
+/// The row has that column.
+pub(crate) unsafe fn split_at(row: *mut f32, column: usize) -> (*mut u16, *mut u16) {
+    // SAFETY: the caller's; a block is whole.
+    unsafe {
+        let high = row.cast::<u16>().add(Element::Split.halves(column).0);
+        (high, high.add(BLOCK))
+    }
+}
+
+/// The nearest bf16, and the nearest bf16 to what is left. The high part of a finite value is finite: one that would be
+/// rounded to infinity is cut off instead. The low part of infinity and NaN is zero, so that a product of them is
+/// as little finite as that of the whole value.
+pub fn split(value: f32) -> (u16, u16) {
+    let high = match bf16_bits(value) {
+        high if high & 0x7fff == 0x7f80 && value.is_finite() => (value.to_bits() >> 16) as u16,
+        high => high,
+    };
+    let rest = value - f32::from_bits(u32::from(high) << 16);
+    (high, if value.is_finite() { bf16_bits(rest) } else { 0 })
 }
 
 /// The nearest bf16, ties to even.
@@ -187,6 +234,36 @@ mod tests {
         let round = |bits: u32| bf16_bits(f32::from_bits(bits));
         assert_eq!((round(0x3f80_8000), round(0x3f81_8000), round(0x3f80_8001)), (0x3f80, 0x3f82, 0x3f81));
         assert_eq!((bf16_bits(f32::NAN), bf16_bits(f32::INFINITY), bf16_bits(f32::MAX)), (0x7fc0, 0x7f80, 0x7f80));
+    }
+
+    #[test]
+    fn the_parts_of_a_value_are_finite_where_it_is() {
+        let value = |half: u16| f32::from_bits(u32::from(half) << 16);
+        for x in [0.0, -0.0, 1.0, -1.1, 1e-30, 3.3e38, f32::MAX, f32::MIN, std::f32::consts::PI] {
+            let (high, low) = split(x);
+            let sum = f64::from(value(high)) + f64::from(value(low));
+            assert!((sum - f64::from(x)).abs() <= f64::from(x).abs() * 2f64.powi(-17), "{x}");
+            assert!(value(low).abs() <= value(high).abs() * 2f32.powi(-7), "{x}");
+        }
+        assert_eq!(split(f32::NEG_INFINITY), (0xff80, 0));
+        assert_eq!(split(f32::NAN), (0x7fc0, 0));
+    }
+
+    #[test]
+    fn split_values_come_back_and_padding_is_zero() {
+        let mut matrix = Matrix::new(Element::Split);
+        matrix.shape(3, 64);
+        matrix.words_mut().fill(f32::NAN);
+        matrix.shape(3, 33);
+        let values: Vec<f32> = (0..3 * 33).map(|i| i as f32 + 0.5).collect();
+        for (at, &value) in values.iter().enumerate() {
+            let stride = matrix.stride();
+            // SAFETY: the row has 33 columns.
+            unsafe { write(matrix.as_mut_ptr().add(at / 33 * stride), Element::Split, at % 33, value) };
+        }
+        assert_eq!(matrix.to_values(), values);
+        let (row, stride) = (Element::Split.words(33), matrix.stride());
+        assert!((0..3).all(|r| matrix.words_mut()[r * stride..][..row].iter().all(|word| !word.is_nan())));
     }
 
     #[test]

@@ -31,11 +31,13 @@ pub enum Isa {
     Avx2,
     /// AVX-512 (F, BW, DQ, VL).
     Avx512,
+    /// AMX's tiles for products of bf16; for all else AVX-512.
+    Amx,
 }
 
 impl Isa {
     /// Every instruction set, least first.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::Avx512, Self::Amx];
 
     /// The best that this machine has.
     pub fn best() -> Self {
@@ -61,6 +63,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && Self::Avx2.is_available()
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::Avx512.is_available() && product::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -69,17 +73,28 @@ impl Isa {
     /// True if it multiplies bf16 on this machine.
     pub fn has_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return self == Self::Avx512 && is_x86_feature_detected!("avx512bf16");
+        return self == Self::Amx || self == Self::Avx512 && is_x86_feature_detected!("avx512bf16");
         #[cfg(not(target_arch = "x86_64"))]
         false
     }
 
-    /// Its name: `plain`, `avx2`, `avx512`.
+    /// What it multiplies on this machine in a way of its own. (The plain version multiplies everything, for comparison,
+    /// and AMX leaves f32 to AVX-512.)
+    pub fn elements(self) -> &'static [Element] {
+        match self {
+            Self::Amx => &[Element::Bf16, Element::Split],
+            _ if self.has_bf16() => &[Element::F32, Element::Bf16],
+            _ => &[Element::F32],
+        }
+    }
+
+    /// Its name: `plain`, `avx2`, `avx512`, `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
         }
     }
 }
@@ -103,7 +118,7 @@ macro_rules! dispatch {
         match $isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the arguments are in bounds, as at the call; the caller has an `Isa` that is available.
-            $crate::kernels::Isa::Avx512 => unsafe { avx512($($name),*) },
+            $crate::kernels::Isa::Avx512 | $crate::kernels::Isa::Amx => unsafe { avx512($($name),*) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             $crate::kernels::Isa::Avx2 => unsafe { avx2($($name),*) },
@@ -142,8 +157,16 @@ pub(crate) mod testing {
     pub(crate) fn sets(what: &str) -> Vec<Isa> {
         let sets: Vec<Isa> = Isa::available().collect();
         let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
-        println!("{what}: ran on {}", names.join(", "));
+        println!("{what}: ran on {}{}", names.join(", "), if amx_is_emulated() { " (emulated)" } else { "" });
         sets
+    }
+
+    /// True if what runs as AMX here is the tests' emulator, and not the machine.
+    pub(crate) fn amx_is_emulated() -> bool {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        return Isa::Amx.is_available() && !super::product::amx::is_on_this_machine();
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        false
     }
 
     /// Numbers in [-1, 1) that look random, the same at every run.

@@ -1,6 +1,8 @@
 //! The loaded model: an image encoder and a text encoder, each loaded apart. The only place, with
 //! [`crate::classifier`], where tokens, pixels and weights meet.
 
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod amx_tests;
 pub mod clip;
 pub mod config;
 pub mod encoder;
@@ -46,7 +48,8 @@ impl ImageEncoder {
     /// [`Error::Checkpoint`] naming the weight that is missing or misshapen; [`Error::PixelSize`] if the
     /// preprocessor's output cannot fit the tower.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
-        let tower = VisionTower::load(checkpoint, compute)?;
+        let compute = compute.for_embeddings(checkpoint.config().projection_dim);
+        let tower = VisionTower::load(checkpoint, &compute)?;
         let preprocessor = checkpoint.preprocessor().clone();
         if let Some(got) = preprocessor.output_size()
             && got != (tower.image_size(), tower.image_size())
@@ -118,7 +121,8 @@ impl TextEncoder {
     /// [`Error::Checkpoint`] naming the file, or the weight that is missing or misshapen.
     pub fn load(checkpoint: &Checkpoint, compute: &Compute) -> Result<Self> {
         let tokenizer = checkpoint.tokenizer()?;
-        Ok(Self { tower: TextTower::load(checkpoint, compute)?, tokenizer, truncate: false })
+        let compute = compute.for_embeddings(checkpoint.config().projection_dim);
+        Ok(Self { tower: TextTower::load(checkpoint, &compute)?, tokenizer, truncate: false })
     }
 
     /// Cuts over-long prompts, keeping their end token, instead of refusing them.

@@ -27,16 +27,26 @@ pub struct Ahead {
 /// What is done to each item.
 pub trait Work<T, R>: Send + Sync + 'static {
     /// True for an item that must be fetched first.
-    fn is_remote(&self, item: &T) -> bool;
+    fn is_remote(&self, _item: &T) -> bool {
+        false
+    }
 
     /// Waits for what an item names. Runs on a fetching thread.
-    fn fetch(&self, item: T) -> T;
+    fn fetch(&self, item: T) -> T {
+        item
+    }
 
     /// The result. Runs on a working thread.
     fn run(&self, item: T) -> R;
 
     /// Called first on each working thread.
     fn begin(&self) {}
+}
+
+impl<T, R, F: Fn(T) -> R + Send + Sync + 'static> Work<T, R> for F {
+    fn run(&self, item: T) -> R {
+        self(item)
+    }
 }
 
 /// Results in the order of the items they came from. A panic on a thread comes out where its result would have.

@@ -20,15 +20,15 @@ pub(crate) const HEAD: u64 = 32;
 /// # Errors
 /// [`ImageError`] of kind `not_found`, `permission`, `read`, `too_large`, or `format` for what does not begin like an
 /// image; `refused` for a URL, which [`crate::net::Images`] fetches.
-pub fn read(input: &Input) -> Result<Vec<u8>, ImageError> {
+pub fn read(input: Input) -> Result<Vec<u8>, ImageError> {
     let failed = |e: io::Error| ImageError::from_io(&e);
     match input {
         Input::Stdin => read_image(io::stdin().lock(), 0),
-        Input::Held(Held { bytes, .. }) => bytes.clone(),
+        Input::Held(Held { bytes, .. }) => bytes,
         Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, and files only are read here")),
         Input::Path(path) => {
-            let length = std::fs::metadata(path).map_or(0, |m| m.len());
-            read_image(open(path).map_err(failed)?, length)
+            let length = std::fs::metadata(&path).map_or(0, |m| m.len());
+            read_image(open(&path).map_err(failed)?, length)
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Every value of the result is one accumulator over k in order, whatever block it falls in.
 
+pub(crate) mod amx;
 mod avx2;
 mod avx512;
 pub mod peak;
@@ -13,7 +14,7 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::matrix::{Buffer, bf16_bits};
+use super::matrix::{BLOCK, Buffer, bf16_bits, split};
 use super::{Activation, Element, Isa, Matrix, Shared};
 use task::Job;
 
@@ -41,10 +42,12 @@ impl Linear {
     /// If this machine cannot run the instruction set, or it has no products of that element.
     pub fn new(isa: Isa, element: Element, input: usize, output: usize) -> Self {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
-        assert!(element == Element::F32 || isa == Isa::Plain || isa.has_bf16(), "{isa:?} has no bf16");
+        // AMX leaves f32 to AVX-512.
+        let isa = if (isa, element) == (Isa::Amx, Element::F32) { Isa::Avx512 } else { isa };
+        assert!(isa == Isa::Plain || isa.elements().contains(&element), "{isa:?} has no {element:?}");
         let (mut panels, mut bias) = (Buffer::default(), Buffer::default());
         let columns = output.next_multiple_of(width(isa));
-        panels.reserve(columns * element.words(input));
+        panels.reserve(columns * words(isa, element, input));
         bias.reserve(columns);
         Self { isa, element, input, output, panels, bias }
     }
@@ -56,12 +59,17 @@ impl Linear {
     pub fn pack_rows(&mut self, first: usize, values: &[f32]) {
         let rows = first..first + values.len() / self.input;
         assert!(rows.end <= self.output && values.len().is_multiple_of(self.input));
-        let (width, k, element) = (width(self.isa), self.element.words(self.input), self.element);
+        let (width, k, element) = (width(self.isa), words(self.isa, self.element, self.input), self.element);
         let panels = first / width..rows.end.div_ceil(width);
         let words = &mut self.panels.words_mut()[panels.start * k * width..panels.end * k * width];
         words.par_chunks_mut(k * width).zip(panels).for_each(|(panel, index)| {
             let mine = (index * width).max(rows.start)..((index + 1) * width).min(rows.end);
             let row = |row: usize| &values[(row - first) * self.input..][..self.input];
+            #[cfg(target_arch = "x86_64")]
+            if self.isa == Isa::Amx {
+                // SAFETY: `Self::new` saw that the machine has AVX-512 too.
+                return mine.for_each(|r| unsafe { amx::pack(row(r), r % width, element, panel) });
+            }
             for start in (0..k).step_by(16) {
                 for r in mine.clone() {
                     for at in start..(start + 16).min(k) {
@@ -98,8 +106,13 @@ pub(crate) fn width(isa: Isa) -> usize {
     match isa {
         Isa::Plain => 1,
         Isa::Avx2 => 16,
-        Isa::Avx512 => 32,
+        Isa::Avx512 | Isa::Amx => 32,
     }
+}
+
+/// Words of k in a panel.
+fn words(isa: Isa, element: Element, input: usize) -> usize {
+    element.words(if isa == Isa::Amx { input.next_multiple_of(BLOCK) } else { input })
 }
 
 /// The `at`-th word of a row.
@@ -109,6 +122,12 @@ fn word(row: &[f32], at: usize, element: Element) -> f32 {
         Element::Bf16 => {
             let half = |i: usize| row.get(i).map_or(0, |&v| u32::from(bf16_bits(v)));
             f32::from_bits(half(2 * at) | half(2 * at + 1) << 16)
+        }
+        Element::Split => {
+            let (block, part, pair) = (at / BLOCK, at % BLOCK / 16, at % 16);
+            let part_of = |&v: &f32| if part == 0 { split(v).0 } else { split(v).1 };
+            let half = |i: usize| row.get(block * BLOCK + i).map_or(0, |v| u32::from(part_of(v)));
+            f32::from_bits(half(2 * pair) | half(2 * pair + 1) << 16)
         }
     }
 }
@@ -139,12 +158,15 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
         Then::Add => assert!((y.rows(), y.columns(), y.element()) == (rows, linear.output, Element::F32)),
     }
     let panels = linear.output.div_ceil(width);
-    let (row_blocks, panels_each) = divide(rows, panels, rayon::current_num_threads());
+    let k = words(linear.isa, linear.element, linear.input);
+    let (row_blocks, panels_each) = divide(linear.isa, rows, panels, k);
+    let unit = if linear.isa == Isa::Amx { width } else { 1 }; // whole tiles, but for the last
+    let start = |block: usize| (block * rows.div_ceil(unit) / row_blocks * unit).min(rows);
     let job = Job {
         x: x.as_ptr(),
         x_stride: x.stride(),
         panels: linear.panels.words().as_ptr(),
-        k: linear.element.words(linear.input),
+        k,
         element: linear.element,
         bias: linear.bias.words().as_ptr(),
         y: Shared(y.as_mut_ptr()).get(),
@@ -158,10 +180,11 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
     // Neighbouring tasks share columns, so that weights come from memory once.
     (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
         let (block, first) = (index % row_blocks, index / row_blocks * panels_each);
-        let rows = block * rows / row_blocks..(block + 1) * rows / row_blocks;
+        let rows = start(block)..start(block + 1);
         let columns = first * width..((first + panels_each) * width).min(linear.output);
         SUMS.with_borrow_mut(|sums| {
-            sums.reserve(rows.len() * panels_each * width);
+            // AMX has its sums in registers.
+            sums.reserve(if linear.isa == Isa::Amx { 0 } else { rows.len() * panels_each * width });
             let sums = sums.words_mut().as_mut_ptr();
             run(linear.isa, &Job { rows, columns, sums, ..job.clone() });
         });
@@ -169,7 +192,13 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
 }
 
 /// Blocks of rows, and panels of a task: small enough that every thread has several.
-fn divide(rows: usize, panels: usize, threads: usize) -> (usize, usize) {
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn divide(isa: Isa, rows: usize, panels: usize, k: usize) -> (usize, usize) {
+    let threads = rayon::current_num_threads();
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Amx {
+        return amx::divide(rows, panels, k, threads);
+    }
     let blocks = rows.div_ceil(ROWS);
     let mut each = PANELS.min(panels.max(1));
     while each > 1 && blocks * panels.div_ceil(each) < 4 * threads {
@@ -182,6 +211,9 @@ fn run(isa: Isa, job: &Job) {
     match (isa, job.element) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Linear::new` saw that the machine has these; the job is in bounds, by `product`.
+        (Isa::Amx, _) => unsafe { amx::run(job) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         (Isa::Avx512, Element::F32) => unsafe { avx512::single(job) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

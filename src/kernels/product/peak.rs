@@ -11,7 +11,7 @@ use crate::kernels::{Element, Isa, dispatch};
 const SUMS: usize = 12;
 
 /// Multiplies `steps` times a dozen registers on every thread of the pool and returns the floating-point operations
-/// done; none for [`Isa::Plain`].
+/// done; none where the instruction set multiplies no such elements.
 pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize {
     let threads = rayon::current_num_threads();
     let each = |_| {
@@ -21,20 +21,25 @@ pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize 
             Element::F32 => dispatch!(isa, (), single(steps: usize, out: *mut f32)),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the machine has the instructions, as asserted; `out` is a value of this function.
-            Element::Bf16 if isa.has_bf16() => unsafe { super::avx512::spin(steps, out) },
-            Element::Bf16 => {}
+            Element::Bf16 if isa == Isa::Avx512 && isa.has_bf16() => unsafe { super::avx512::spin(steps, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Element::Bf16 | Element::Split if isa == Isa::Amx => unsafe { super::amx::spin(steps) },
+            Element::Bf16 | Element::Split => {}
         }
         std::hint::black_box(total);
     };
     assert!(isa.is_available());
     (0..threads).into_par_iter().with_max_len(1).for_each(each);
     let operations = match (isa, element) {
-        (Isa::Plain, _) => 0,
-        (Isa::Avx2, _) => 16,
-        (Isa::Avx512, Element::F32) => 32,
-        (Isa::Avx512, Element::Bf16) => 64,
+        (Isa::Avx2, Element::F32) => SUMS * 16,
+        (Isa::Avx512 | Isa::Amx, Element::F32) => SUMS * 32,
+        (Isa::Avx512, Element::Bf16) => SUMS * 64,
+        (Isa::Amx, Element::Bf16) => SUMS * 16 * 16 * 64,
+        (Isa::Amx, Element::Split) => SUMS / 3 * 16 * 16 * 64, // three products of bf16 are one
+        (Isa::Plain, _) | (Isa::Avx2, _) | (Isa::Avx512, Element::Split) => 0,
     };
-    threads * steps * SUMS * operations
+    threads * steps * operations
 }
 
 /// # Safety

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::Then;
 use crate::kernels::lanes::Lanes;
+use crate::kernels::matrix::{BLOCK, split_at, write};
 use crate::kernels::{Activation, Element};
 
 /// Words of k that are gone through for all rows of a task before the next.
@@ -148,12 +149,12 @@ pub(super) unsafe fn tile<V: Lanes, D: Dot<V>, const R: usize>(tile: Tile) {
     }
 }
 
-/// Bias, activation, and the store or addition of a finished tile.
+/// Bias, activation, and the store or addition of a finished tile, whose rows are a panel's width apart.
 ///
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn finish<V: Lanes>(job: &Job, sums: *const f32, rows: Range<usize>, column: usize) {
+pub(super) unsafe fn finish<V: Lanes>(job: &Job, sums: *const f32, rows: Range<usize>, column: usize) {
     let width = 2 * V::N;
     for (index, row) in rows.enumerate() {
         for half in [0, V::N] {
@@ -185,6 +186,15 @@ pub(crate) unsafe fn put<V: Lanes>(value: V, row: *mut f32, element: Element, co
         match element {
             Element::F32 => value.store_upto(row.add(column), n),
             Element::Bf16 => value.store_bf16(row.cast::<u16>().add(column), n),
+            Element::Split if column % BLOCK + n <= BLOCK => {
+                let (high, low) = split_at(row, column);
+                value.store_split(high, low, n);
+            }
+            Element::Split => {
+                let mut values = [0f32; 16];
+                value.store(values.as_mut_ptr());
+                values[..n].iter().enumerate().for_each(|(i, &v)| write(row, element, column + i, v));
+            }
         }
     }
 }

@@ -25,8 +25,8 @@ fn matrix(x: &[f32], columns: usize, element: Element) -> Matrix {
 
 /// Every pair that this machine can run.
 fn pairs(what: &str) -> Vec<(Isa, Element)> {
-    let mut pairs: Vec<_> = sets(what).into_iter().map(|isa| (isa, Element::F32)).collect();
-    pairs.extend(Isa::available().filter(|isa| isa.has_bf16()).map(|isa| (isa, Element::Bf16)));
+    let each = |isa: Isa| isa.elements().iter().map(move |&element| (isa, element));
+    let pairs: Vec<_> = sets(what).into_iter().flat_map(each).collect();
     println!("{what}: {pairs:?}");
     pairs
 }
@@ -101,6 +101,75 @@ fn extreme_values_come_out_as_they_should() {
         x[k - 1] = f32::NAN;
         let y = run(&x);
         assert!(y[..n].iter().all(|y| y.is_nan()) && y[n..].iter().all(|&y| y == 33.0));
+    }
+}
+
+#[test]
+fn split_products_are_nearly_those_of_f32() {
+    for (isa, element) in pairs("split").into_iter().filter(|(_, element)| *element == Element::Split) {
+        let (m, k, n) = (33, 257, 50);
+        let (x, weight, bias) = (noise(m * k, 1), noise(n * k, 2), vec![0.0; n]);
+        let got = run_one(isa, element, &x, &weight, &bias, Then::Store(Activation::None));
+        for (at, got) in got.into_iter().enumerate() {
+            let terms = (0..k).map(|i| f64::from(x[at / n * k + i]) * f64::from(weight[at % n * k + i]));
+            let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+            // 2^-16 is the product of two low parts at most, and what they are rounded by comes to as much again.
+            assert!((f64::from(got) - sum).abs() < size * 2f64.powi(-16), "{isa:?} {at}: {got} for {sum}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_in_f32_is_not_finite_in_split_products() {
+    for (isa, element) in pairs("not finite").into_iter().filter(|(_, element)| *element != Element::Bf16) {
+        let (k, n) = (40, 3);
+        let weight = [vec![1.5f32; k], vec![-1e-3; k], vec![0.0; k]].concat();
+        for (value, finite) in [
+            (f32::INFINITY, [false; 3]),
+            (f32::NEG_INFINITY, [false; 3]),
+            (f32::NAN, [false; 3]),
+            (f32::MAX, [false, true, true]),
+            (3.3e38, [false, true, true]),
+            (1e38, [true; 3]),
+        ] {
+            let mut x = vec![0f32; 2 * k];
+            x[k - 2] = value;
+            let y = run_one(isa, element, &x, &weight, &[0.0; 3], Then::Store(Activation::None));
+            let got: Vec<bool> = y.iter().map(|y| y.is_finite()).collect();
+            assert_eq!(got[..n], finite, "{isa:?} {element:?} {value}: {y:?}");
+            assert_eq!(got[n..], [true; 3]);
+        }
+    }
+}
+
+#[test]
+fn what_was_in_the_padding_is_not_multiplied() {
+    for (isa, element) in pairs("padding") {
+        for k in [1, 15, 33, 50, 95] {
+            let (m, n) = (17, 20);
+            let mut x = Matrix::new(element);
+            x.shape(m, 128);
+            x.words_mut().fill(f32::NAN);
+            // As a layer norm leaves it: only the values are written.
+            let norm = crate::kernels::Norm::new(isa, vec![0.0; k], vec![0.5; k], 1e-5);
+            crate::kernels::layer_norm(&Matrix::from_values(&noise(m * k, 1), k), &norm, &mut x);
+            let mut y = Matrix::new(Element::F32);
+            product(&x, &linear(isa, element, &vec![2.0; n * k], &vec![0.0; n]), &mut y, Then::Store(Activation::None));
+            assert!(y.to_values().iter().all(|&y| y == k as f32), "{isa:?} {element:?} {k}");
+        }
+    }
+}
+
+#[test]
+fn split_results_are_split_f32_ones() {
+    for (isa, element) in pairs("split results").into_iter().filter(|(_, element)| *element == Element::Split) {
+        let (m, k, n) = (5, 20, 37);
+        let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
+        let mut y = Matrix::new(Element::Split);
+        let then = Then::Store(Activation::Gelu);
+        product(&matrix(&x, k, element), &linear(isa, element, &weight, &bias), &mut y, then);
+        let exact = run_one(isa, element, &x, &weight, &bias, then);
+        assert_eq!(y.to_values(), matrix(&exact, n, element).to_values(), "{isa:?}");
     }
 }
 

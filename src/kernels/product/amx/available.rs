@@ -1,0 +1,80 @@
+//! Whether this machine has AMX, and lets us use it. Nothing is computed here.
+
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::sync::OnceLock;
+
+use crate::kernels::Isa;
+
+/// True if this machine can run the products here, or if the tests' emulator does it instead.
+pub(crate) fn is_available() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| is_on_this_machine() || emulated())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+fn emulated() -> bool {
+    super::emulated::install()
+}
+
+#[cfg(not(all(test, target_os = "linux")))]
+fn emulated() -> bool {
+    false
+}
+
+/// True if the CPU has the instructions, the system saves the registers, and lets this process use them. It asks the
+/// system for that once.
+pub(crate) fn is_on_this_machine() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| Isa::Avx512.is_available() && cpu_and_system_have_it() && permitted())
+}
+
+#[allow(unused_unsafe)] // whether __cpuid is safe depends on the compiler's version
+fn cpu_and_system_have_it() -> bool {
+    /// # Safety
+    /// The system has switched XSAVE on.
+    #[target_feature(enable = "xsave")]
+    unsafe fn saved() -> u64 {
+        // SAFETY: the caller's.
+        unsafe { _xgetbv(0) }
+    }
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_BF16: u32 = 1 << 22;
+    const AMX_TILE: u32 = 1 << 24;
+    /// The tiles' configuration and the tiles.
+    const STATE: u64 = 1 << 17 | 1 << 18;
+    // SAFETY: every x86-64 CPU has CPUID; leaf 7 is there where AVX-512 is. XGETBV is there where the bit says so.
+    unsafe {
+        let features = __cpuid_count(7, 0).edx;
+        __cpuid(1).ecx & OSXSAVE != 0 && features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE && {
+            saved() & STATE == STATE
+        }
+    }
+}
+
+/// Asks Linux for the tiles' registers, for this process and the threads it will have. Kernels before 5.16 and some
+/// sandboxes refuse.
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
+    const XTILEDATA: u64 = 18;
+    let mut answer = ARCH_PRCTL;
+    // SAFETY: a system call that takes two numbers; it changes the two registers that are named, and no memory.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inout("rax") answer,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XTILEDATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack),
+        );
+    }
+    answer == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
