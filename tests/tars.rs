@@ -89,6 +89,10 @@ fn members_are_images_of_their_own() {
     assert!(err(&output).contains("skipped 2 files that are no images"), "{}", err(&output));
     let records = lines(&output);
     assert_eq!(records[0]["predictions"], records[6]["predictions"]);
+    for record in &records[3..5] {
+        let (name, message) = (record["image"].as_str().unwrap(), record["error"]["message"].as_str().unwrap());
+        assert!(message.starts_with(&format!("{name}: ")) && message.matches(name).count() == 1, "{message}");
+    }
     // Through a pipe the same, but for the name; and in a folder, among files, in the order of paths.
     let through = piped(classify(&["-", &image("wide.png")]), fs::read(&path).unwrap());
     let renamed = out(&output).replace(&path.display().to_string(), "-");

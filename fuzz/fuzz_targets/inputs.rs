@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     if first & 1 == 0 {
         let input = Input::from_arg(OsString::from_vec([b"data:", rest].concat()));
         assert!(input.name().as_str().starts_with("data:"));
-        let _ = read(&input);
+        let _ = read(input);
         return;
     }
     let dir = tempfile::tempdir().unwrap();

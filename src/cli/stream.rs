@@ -332,7 +332,7 @@ fn read_list(
         input @ Input::Stdin if is_stdin => {
             let reason =
                 ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
-            Err((input.name(), reason.named(input.name())))
+            Err((input.name(), reason))
         }
         input => Ok(input),
     };

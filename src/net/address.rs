@@ -43,7 +43,11 @@ pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     }
     let path = match to.strip_prefix('/') {
         Some(rest) => rest.to_owned(),
-        None => format!("{}/{to}", base.path().rsplit_once('/')?.0.trim_start_matches('/')),
+        None if to.starts_with('?') => format!("{}{to}", base.path().trim_start_matches('/')),
+        None => match base.path().rsplit_once('/')?.0.trim_start_matches('/') {
+            "" => to.to_owned(),
+            folder => format!("{folder}/{to}"),
+        },
     };
     parse(&format!("{scheme}://{authority}/{path}"))
 }
@@ -80,6 +84,9 @@ mod tests {
         let joined = |to| join(&base, to).map(|uri| uri.to_string());
         assert_eq!(joined("/c?d=1#e").unwrap(), "https://hub.example:8443/c?d=1");
         assert_eq!(joined("z").unwrap(), "https://hub.example:8443/a/b/resolve/z");
+        assert_eq!(joined("?z").unwrap(), "https://hub.example:8443/a/b/resolve/x?z");
+        let root = "http://h/moved".parse().unwrap();
+        assert_eq!(join(&root, "z?q").unwrap().to_string(), "http://h/z?q");
         assert_eq!(joined("//cdn.example/f").unwrap(), "https://cdn.example/f");
         assert_eq!(joined("http://cdn.example/f").unwrap(), "http://cdn.example/f");
         assert_eq!(joined("file:///etc/passwd"), None);

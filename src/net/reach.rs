@@ -21,6 +21,9 @@ pub(super) struct Private;
 impl Resolver for PublicOnly {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let all = self.0.resolve(uri, config, timeout)?;
+        if config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
+            return Ok(all); // the user's own word, wherever it is
+        }
         let mut public = self.empty();
         all.iter().filter(|address| is_public(address.ip())).for_each(|address| public.push(*address));
         if public.is_empty() { Err(Error::Other(Box::new(Private))) } else { Ok(public) }

@@ -112,7 +112,7 @@ impl Members {
                 Err(e) => {
                     self.ended = true;
                     if select.shares(&self.name) {
-                        return Some(Err((self.name.clone(), failure(&e).named(&self.name))));
+                        return Some(Err((self.name.clone(), failure(&e))));
                     }
                 }
             }
@@ -191,7 +191,7 @@ impl Wanted<'_> {
                 self.tally.skip();
                 Step::Passed
             }
-            Some(Err(e)) => Step::Found(Err((name.clone(), e.named(&name)))),
+            Some(Err(e)) => Step::Found(Err((name, e))),
             Some(bytes) => Step::Found(Ok(Input::Held(Held { name, bytes }))),
         })
     }

@@ -15,7 +15,7 @@ use super::select::Select;
 use super::tar::{BLOCK, Members, is_tar, is_tar_name};
 use super::{ErrorKind, ImageError, is_image, is_image_name};
 
-/// An image to read, or the failure to find it.
+/// An image to read, or the failure to find it, whose message does not name it yet.
 pub type Entry = std::result::Result<Input, (Name, ImageError)>;
 
 /// What a walk passed over.
@@ -84,10 +84,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
                 self.members = Some(members);
                 None
             }
-            Err(e) => {
-                let name = Name::of(path);
-                self.share(Err((name.clone(), e.named(name))))
-            }
+            Err(e) => self.share(Err((Name::of(path), e))),
         }
     }
 
@@ -224,7 +221,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
             self.tally.skip();
             return None;
         }
-        Some(Err((name.clone(), error.named(name))))
+        Some(Err((name, error)))
     }
 }
 
