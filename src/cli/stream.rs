@@ -11,8 +11,9 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
+use zsic::preprocess::Decoding;
 use zsic::source::{self, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk};
-use zsic::{Error, Pixels, Preprocessor};
+use zsic::{Pixels, Preprocessor};
 
 use super::Outcome;
 use super::args::{Common, Inputs};
@@ -42,12 +43,12 @@ impl Stream {
         let skipped = Arc::new(AtomicU64::new(0));
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
         let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
-        let max_pixels = args.max_pixels;
+        let (max_pixels, decoding) = (args.max_pixels, args.decode.into());
         let work = move |entry: Entry| match entry {
             Err((name, error)) => Item { name, pixels: Err(error) },
             Ok(input) => {
                 let name = input.name();
-                let pixels = catch_unwind(AssertUnwindSafe(|| prepare(&input, &preprocessor, max_pixels)));
+                let pixels = catch_unwind(AssertUnwindSafe(|| prepare(&input, &preprocessor, max_pixels, decoding)));
                 let pixels =
                     pixels.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
                 Item { pixels: pixels.map(Some).map_err(|e| e.named(&name)), name }
@@ -122,12 +123,13 @@ impl Item {
     }
 }
 
-fn prepare(input: &Input, preprocessor: &Preprocessor, max_pixels: u64) -> Result<Pixels, ImageError> {
-    let image = source::decode(&source::read(input)?, max_pixels)?;
-    preprocessor.run(&image).map_err(|e| match e {
-        Error::Image(e) => e,
-        other => ImageError::new(ErrorKind::Internal, other.to_string()),
-    })
+fn prepare(
+    input: &Input,
+    preprocessor: &Preprocessor,
+    max_pixels: u64,
+    decoding: Decoding,
+) -> Result<Pixels, ImageError> {
+    preprocessor.decode(&source::read(input)?, max_pixels, decoding)
 }
 
 /// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in

@@ -6,7 +6,7 @@ mod ordered;
 mod read;
 mod walk;
 
-pub use decode::{decode, is_image, is_image_name};
+pub use decode::{Options, Rows, decode, decode_rows, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
 pub use ordered::Ordered;
 pub use read::read;
