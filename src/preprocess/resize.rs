@@ -2,7 +2,9 @@
 //! 8-bit RGB. Horizontal pass first, with an 8-bit image between the passes. Only a window of the result is computed.
 //! Here are the weights and the order; the sums are `kernels/resample.rs`'s.
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::kernels::Isa;
 use crate::kernels::resample::{self, Taps};
@@ -59,7 +61,7 @@ pub enum Arithmetic {
 }
 
 /// One axis of a resize: `from` pixels to `to`, of which `length` from `start` on are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// Source pixels.
     pub from: usize,
@@ -94,8 +96,26 @@ impl Window {
     }
 }
 
+/// How many axes' weights a thread keeps: those of both ways of holding a camera.
+const KEPT: usize = 4;
+
+/// The weights of an axis, kept for the next image of that size: for a small one they take as long as a pass.
+fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Rc<Taps> {
+    type Kept = ((Axis, Filter, Arithmetic), Rc<Taps>);
+    thread_local!(static RECENT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) });
+    let key = (axis, filter, arithmetic);
+    RECENT.with_borrow_mut(|recent| {
+        if let Some((_, taps)) = recent.iter().find(|(kept, _)| *kept == key) {
+            return Rc::clone(taps);
+        }
+        recent.truncate(KEPT - 1);
+        recent.insert(0, (key, Rc::new(computed_taps(axis, filter, arithmetic))));
+        Rc::clone(&recent[0].1)
+    })
+}
+
 /// The weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
-fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
+fn computed_taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
     let scale = axis.from as f64 / axis.to as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -158,8 +178,8 @@ fn torchvision_bits(largest: f64) -> u32 {
 pub struct Resizer {
     columns: Axis,
     /// The weights of each pass; `None` where the size stays.
-    across: Option<Taps>,
-    down: Option<Taps>,
+    across: Option<Rc<Taps>>,
+    down: Option<Rc<Taps>>,
     /// The rows of the source that the vertical pass, or the window itself, will read.
     needed: Range<usize>,
     /// How many rows came in.
@@ -174,7 +194,7 @@ impl Resizer {
     pub fn new(columns: Axis, rows: Axis, filter: Filter, arithmetic: Arithmetic) -> Self {
         let weights = |axis: Axis| (axis.from != axis.to).then(|| taps(axis, filter, arithmetic));
         let (across, down) = (weights(columns), weights(rows));
-        let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, Taps::reach);
+        let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, |taps| taps.reach());
         let narrow = Vec::with_capacity(needed.len() * columns.length * 3);
         Self { columns, across, down, needed, rows: 0, narrow, isa: Isa::best() }
     }
@@ -270,6 +290,16 @@ mod tests {
         let mut resizer = Resizer::new(columns, rows, Filter::Bicubic, Arithmetic::Torchvision);
         source.chunks(3 * 50 * 3).for_each(|part| resizer.push(part));
         assert!(resizer.finish() == resize(&source, columns, rows, Filter::Bicubic, Arithmetic::Torchvision));
+    }
+
+    #[test]
+    fn kept_weights_are_those_of_their_axis() {
+        for n in [5, 9, 5, 6, 7, 8, 9, 5] {
+            for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow] {
+                let axis = whole(n, 4);
+                assert!(*taps(axis, Filter::Bicubic, arithmetic) == computed_taps(axis, Filter::Bicubic, arithmetic));
+            }
+        }
     }
 
     #[test]
