@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use serde_json::Value;
 use zsic::Preprocessor;
-use zsic::preprocess::Arithmetic;
+use zsic::preprocess::{Arithmetic, Decoding};
 use zsic::source::{MAX_PIXELS, decode};
 
 fn fixtures(name: &str) -> PathBuf {
@@ -84,6 +84,57 @@ fn decoding_equals_pillow() {
         .collect();
     assert!(cases.len() >= 490, "only {} files", cases.len());
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A JPEG file of a picture with some structure.
+fn jpeg(width: usize, height: usize) -> Vec<u8> {
+    let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+    compress.set_size(width, height);
+    compress.set_chroma_sampling_pixel_sizes((2, 2), (2, 2));
+    compress.set_fastest_defaults();
+    let mut compress = compress.start_compress(Vec::new()).unwrap();
+    let pixel = |n: usize| [(n % width / 9) as u8, (n / width * 3) as u8, (n % width / 40 * 20) as u8];
+    let pixels: Vec<u8> = (0..width * height).flat_map(pixel).collect();
+    compress.write_scanlines(&pixels).unwrap();
+    compress.finish().unwrap()
+}
+
+/// Decoded and preprocessed in one go: what decoding and then preprocessing give, errors included.
+#[test]
+fn rows_taken_as_they_come_change_nothing() {
+    let dir = fixtures("decode");
+    let preprocessor = Preprocessor::from_json(serde_json::json!({"size": 20, "crop_size": 24})).unwrap();
+    let mut files: Vec<(String, Vec<u8>)> =
+        vec![("wide".to_owned(), jpeg(20_000, 19)), ("tall".to_owned(), jpeg(3, 9000))];
+    for case in index(&dir) {
+        let file = case["file"].as_str().unwrap();
+        files.push((file.to_owned(), fs::read(dir.join(file)).unwrap()));
+    }
+    for (name, bytes) in files {
+        let apart = decode(&bytes, MAX_PIXELS).map(|image| preprocessor.run(&image).unwrap());
+        assert!(preprocessor.decode(&bytes, MAX_PIXELS, Decoding::Exact) == apart, "{name}");
+    }
+}
+
+#[test]
+fn fast_decoding_is_for_large_jpeg_files_and_nearly_exact() {
+    let preprocessor = Preprocessor::from_json(serde_json::json!({})).unwrap();
+    let both = |preprocessor: &Preprocessor, bytes: &[u8]| {
+        [Decoding::Exact, Decoding::Fast].map(|how| preprocessor.decode(bytes, MAX_PIXELS, how).unwrap())
+    };
+    let [exact, fast] = both(&preprocessor, &jpeg(1200, 900)); // a half of it is twice 224 and more
+    assert_eq!((fast.width(), fast.height()), (224, 224));
+    let off: u64 = exact.data().iter().zip(fast.data()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!(0 < off && off < 2 * exact.data().len() as u64, "{off}");
+    let [exact, fast] = both(&preprocessor, &jpeg(1200, 894)); // a half would be 447
+    assert!(exact == fast);
+    let mut pnm = b"P6 1200 900 255\n".to_vec();
+    pnm.extend((0..1200 * 900 * 3).map(|n| (n / 5000) as u8));
+    let [exact, fast] = both(&preprocessor, &pnm);
+    assert!(exact == fast);
+    let unresized = Preprocessor::from_json(serde_json::json!({"do_resize": false})).unwrap();
+    let [exact, fast] = both(&unresized, &jpeg(1200, 900));
+    assert!(exact == fast);
 }
 
 /// Every file of the fixtures, cut and with bytes changed: whatever comes of it, it is an image or an error, small

@@ -12,10 +12,8 @@ pub enum Part {
     Fetch,
     /// Reading files, hashing them, and looking up what is known.
     Read,
-    /// Bytes to RGB.
+    /// Bytes to the model's pixels.
     Decode,
-    /// RGB to the model's pixels.
-    Resize,
     /// Pixels to embeddings.
     Encode,
     /// Embeddings to records, written.
@@ -27,7 +25,7 @@ pub enum Part {
 /// Counters, shared by all threads.
 #[derive(Debug, Default)]
 pub struct Stats {
-    nanoseconds: [AtomicU64; 7],
+    nanoseconds: [AtomicU64; 6],
     encoded: AtomicU64,
     bytes: AtomicU64,
     batches: AtomicU64,
@@ -82,7 +80,6 @@ impl Stats {
         }
         line("read", seconds(Part::Read), &format!("{decoders}, {bytes}"));
         line("decode", seconds(Part::Decode), &decoders);
-        line("resize", seconds(Part::Resize), &decoders);
         line("encode", seconds(Part::Encode), &format!("{:.0} % of the time", 100.0 * seconds(Part::Encode) / wall));
         line("write", seconds(Part::Write), "scores and records");
         line("idle", seconds(Part::Idle), "the encoder waited for images");

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
 use zsic::net::Images;
+use zsic::preprocess::Decoding;
 use zsic::source::{
     self, Ahead, ContentHash, Entry, ErrorKind, Held, ImageError, Input, Name, Ordered, Select, Tally, Walk, Work,
 };
-use zsic::{Embeddings, Error, Pixels, Preprocessor};
+use zsic::{Embeddings, Pixels, Preprocessor};
 
 use super::Outcome;
 use super::args::{Common, Inputs, Machine};
@@ -78,6 +79,7 @@ impl Stream {
             preprocessor,
             urls: urls::images(args, &machine.hub),
             max_pixels: args.max_pixels,
+            decoding: args.decode.into(),
             twins: Arc::clone(&twins),
             stats: Arc::clone(&stats),
         };
@@ -219,6 +221,7 @@ struct Prepare {
     preprocessor: Preprocessor,
     urls: Images,
     max_pixels: u64,
+    decoding: Decoding,
     twins: Arc<Twins>,
     stats: Arc<Stats>,
 }
@@ -265,15 +268,8 @@ impl Prepare {
             Ok((bytes, content))
         })?;
         self.stats.read(bytes.len());
-        self.twins.ready(content, || self.pixels(&bytes))
-    }
-
-    fn pixels(&self, bytes: &[u8]) -> Result<Pixels, ImageError> {
-        let image = self.stats.time(Part::Decode, || source::decode(bytes, self.max_pixels))?;
-        self.stats.time(Part::Resize, || self.preprocessor.run(&image)).map_err(|e| match e {
-            Error::Image(e) => e,
-            other => ImageError::new(ErrorKind::Internal, other.to_string()),
-        })
+        let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
+        self.twins.ready(content, || self.stats.time(Part::Decode, decode))
     }
 }
 

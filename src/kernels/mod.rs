@@ -14,6 +14,7 @@ pub mod layer_norm;
 pub mod matrix;
 mod memory;
 pub mod product;
+pub mod resample;
 pub mod similarity;
 pub mod softmax;
 

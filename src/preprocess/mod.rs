@@ -2,6 +2,7 @@
 //! from the checkpoint's own file ([`config`]); the resampler is in [`resize`].
 
 pub mod config;
+mod intake;
 pub mod resize;
 
 use std::sync::Arc;
@@ -9,14 +10,24 @@ use std::sync::Arc;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::source::ErrorKind;
+use crate::source::{self, Rows};
 use crate::{ImageError, Result};
 use config::{Crop, ProcessorConfig, Size};
+use intake::Intake;
 pub use resize::{Arithmetic, Filter};
-use resize::{Axis, Window};
 
-/// The most pixels of a result: beyond any model, and short of what memory holds.
-const MAX_PIXELS: usize = 1 << 26;
+/// How many times the side that a picture is resized to its reduced decoding keeps at least.
+const REDUCED_TO: usize = 2;
+
+/// How JPEG files are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoding {
+    /// Every pixel.
+    Exact,
+    /// Much larger pictures than the model takes at a half, a quarter or an eighth of their size, where at least twice
+    /// the size that they are resized to remains.
+    Fast,
+}
 
 /// An image after resize and crop: RGB bytes, row after row. A clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,53 +96,34 @@ impl Preprocessor {
     /// # Errors
     /// [`ImageError`] for an image without pixels, or, where nothing is cropped, one too long to be resized.
     pub fn run(&self, image: &RgbImage) -> Result<Pixels> {
-        let (width, height) = (image.width() as usize, image.height() as usize);
-        if width == 0 || height == 0 {
-            return Err(ImageError::empty().into());
-        }
-        let (resized_width, resized_height) = match self.config.resize {
-            Some((size, _)) => size.of(width, height),
-            None => (width, height),
-        };
-        let filter = self.config.resize.map_or(Filter::Bicubic, |(_, filter)| filter);
-        let crop = self.config.crop.unwrap_or(Crop { width: resized_width, height: resized_height });
-        if crop.width.checked_mul(crop.height).is_none_or(|pixels| pixels > MAX_PIXELS) {
-            return Err(
-                ImageError::new(ErrorKind::TooLarge, "would be resized to more pixels than any model takes").into()
-            );
-        }
-        let (columns, rows) =
-            (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
-        let kept = resize::resize(
-            image.as_raw(),
-            Axis { from: width, to: resized_width, start: columns.start, length: columns.kept },
-            Axis { from: height, to: resized_height, start: rows.start, length: rows.kept },
-            filter,
-            self.arithmetic,
-        );
-        let data = if (columns.kept, rows.kept) == (crop.width, crop.height) {
-            kept
-        } else {
-            let pad = |w: &Window| w.padding(self.arithmetic);
-            surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (crop.width, crop.height))
-        };
-        Ok(Pixels { data: Arc::new(data), width: crop.width, height: crop.height })
+        let mut intake = Intake::new(&self.config, self.arithmetic);
+        intake.begin(image.width() as usize, image.height() as usize)?;
+        intake.push(image.as_raw());
+        Ok(intake.finish()?)
     }
-}
 
-/// Places an image at (left, top) on a black canvas.
-fn surround(
-    image: &[u8],
-    (w, h): (usize, usize),
-    (left, top): (usize, usize),
-    (width, height): (usize, usize),
-) -> Vec<u8> {
-    let mut canvas = vec![0; width * height * 3];
-    for row in 0..h {
-        let at = ((top + row) * width + left) * 3;
-        canvas[at..at + w * 3].copy_from_slice(&image[row * w * 3..][..w * 3]);
+    /// Decodes a file's bytes, an image of at most `max_pixels`, and preprocesses its rows as they come: with
+    /// [`Decoding::Exact`] the same bytes as decoding and then [`Self::run`] give.
+    ///
+    /// # Errors
+    /// As [`source::decode`] and [`Self::run`].
+    pub fn decode(&self, bytes: &[u8], max_pixels: u64, decoding: Decoding) -> std::result::Result<Pixels, ImageError> {
+        let enough = match decoding {
+            Decoding::Exact => None,
+            Decoding::Fast => self.resized_side().map(|side| side * REDUCED_TO),
+        };
+        let mut intake = Intake::new(&self.config, self.arithmetic);
+        source::decode_rows(bytes, &source::Options { max_pixels, enough }, &mut intake)?;
+        intake.finish()
     }
-    canvas
+
+    /// The longest of the sides that every image is resized to, if there is such a step.
+    fn resized_side(&self) -> Option<usize> {
+        self.config.resize.map(|(size, _)| match size {
+            Size::Exact { width, height } => width.max(height),
+            Size::ShortestEdge(side) => side,
+        })
+    }
 }
 
 /// Byte -> the value that the model takes, per channel: what rescaling and normalising do together.

@@ -1,5 +1,13 @@
 //! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12) compute on
 //! 8-bit RGB. Horizontal pass first, with an 8-bit image between the passes. Only a window of the result is computed.
+//! Here are the weights and the order; the sums are `kernels/resample.rs`'s.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::kernels::Isa;
+use crate::kernels::resample::{self, Taps};
 
 /// The filter, named as in Pillow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +61,7 @@ pub enum Arithmetic {
 }
 
 /// One axis of a resize: `from` pixels to `to`, of which `length` from `start` on are wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// Source pixels.
     pub from: usize,
@@ -88,43 +96,48 @@ impl Window {
     }
 }
 
-/// Integer weights of one axis: each wanted pixel's first source pixel and its run of weights.
-struct Taps {
-    bits: u32,
-    runs: Vec<(usize, Vec<i32>)>,
+/// How many axes' weights a thread keeps: those of both ways of holding a camera.
+const KEPT: usize = 4;
+
+/// The weights of an axis, kept for the next image of that size: for a small one they take as long as a pass.
+fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Rc<Taps> {
+    type Kept = ((Axis, Filter, Arithmetic), Rc<Taps>);
+    thread_local!(static RECENT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) });
+    let key = (axis, filter, arithmetic);
+    RECENT.with_borrow_mut(|recent| {
+        if let Some((_, taps)) = recent.iter().find(|(kept, _)| *kept == key) {
+            return Rc::clone(taps);
+        }
+        recent.truncate(KEPT - 1);
+        recent.insert(0, (key, Rc::new(computed_taps(axis, filter, arithmetic))));
+        Rc::clone(&recent[0].1)
+    })
 }
 
-impl Taps {
-    /// The weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
-    fn new(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Self {
-        let scale = axis.from as f64 / axis.to as f64;
-        let stretch = scale.max(1.0);
-        let support = filter.support() * stretch;
-        let run = |i: usize| {
-            let centre = (i as f64 + 0.5) * scale;
-            let low = (centre - support + 0.5).max(0.0) as usize;
-            let high = ((centre + support + 0.5) as usize).min(axis.from);
-            let weights: Vec<f64> = (low..high).map(|x| filter.at((x as f64 - centre + 0.5) / stretch)).collect();
-            let sum: f64 = weights.iter().sum();
-            (low, weights.iter().map(|w| if sum == 0.0 { *w } else { w / sum }).collect::<Vec<f64>>())
-        };
-        let runs: Vec<(usize, Vec<f64>)> = (axis.start..axis.start + axis.length).map(run).collect();
-        let bits = match arithmetic {
-            Arithmetic::Pillow => 22,
-            Arithmetic::Torchvision => torchvision_bits(largest_weight(axis, &run, &runs)),
-        };
-        let whole = f64::from(1u32 << bits);
-        let integer = |w: &f64| (w * whole + 0.5f64.copysign(*w)) as i32; // rounds half away from zero
-        let runs = runs.into_iter().map(|(low, weights)| (low, weights.iter().map(integer).collect())).collect();
-        Self { bits, runs }
-    }
-
-    /// The source pixels that any run touches.
-    fn reach(&self) -> std::ops::Range<usize> {
-        let low = self.runs.iter().map(|(low, _)| *low).min().unwrap_or(0);
-        let high = self.runs.iter().map(|(low, weights)| low + weights.len()).max().unwrap_or(0);
-        low..high
-    }
+/// The weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
+fn computed_taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
+    let scale = axis.from as f64 / axis.to as f64;
+    let stretch = scale.max(1.0);
+    let support = filter.support() * stretch;
+    let run = |i: usize| {
+        let centre = (i as f64 + 0.5) * scale;
+        let low = (centre - support + 0.5).max(0.0) as usize;
+        let high = ((centre + support + 0.5) as usize).min(axis.from);
+        let mut weights: Vec<f64> = (low..high).map(|x| filter.at((x as f64 - centre + 0.5) / stretch)).collect();
+        let sum: f64 = weights.iter().sum();
+        if sum != 0.0 {
+            weights.iter_mut().for_each(|w| *w /= sum);
+        }
+        (low, weights)
+    };
+    let runs: Vec<(usize, Vec<f64>)> = (axis.start..axis.start + axis.length).map(run).collect();
+    let bits = match arithmetic {
+        Arithmetic::Pillow => 22,
+        Arithmetic::Torchvision => torchvision_bits(largest_weight(axis, &run, &runs)),
+    };
+    let whole = f64::from(1u32 << bits);
+    let integer = |w: &f64| (w * whole + 0.5f64.copysign(*w)) as i32; // rounds half away from zero
+    Taps::new(bits, runs.iter().map(|(low, weights)| (*low, weights.iter().map(integer).collect())))
 }
 
 /// The largest weight of the whole axis, windows included or not: it sets the precision of all.
@@ -160,60 +173,75 @@ fn torchvision_bits(largest: f64) -> u32 {
     (0..22).find(|bits| !fits(bits + 1)).unwrap_or(22)
 }
 
-/// Resizes RGB bytes [H, W, 3] and returns the wanted window of the result.
+/// A resize under way: the source's rows go in from the top, and the wanted window of the result comes out.
+#[derive(Debug)]
+pub struct Resizer {
+    columns: Axis,
+    /// The weights of each pass; `None` where the size stays.
+    across: Option<Rc<Taps>>,
+    down: Option<Rc<Taps>>,
+    /// The rows of the source that the vertical pass, or the window itself, will read.
+    needed: Range<usize>,
+    /// How many rows came in.
+    rows: usize,
+    /// The needed rows after the horizontal pass.
+    narrow: Vec<u8>,
+    isa: Isa,
+}
+
+impl Resizer {
+    /// Prepares the weights.
+    pub fn new(columns: Axis, rows: Axis, filter: Filter, arithmetic: Arithmetic) -> Self {
+        let weights = |axis: Axis| (axis.from != axis.to).then(|| taps(axis, filter, arithmetic));
+        let (across, down) = (weights(columns), weights(rows));
+        let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, |taps| taps.reach());
+        let narrow = Vec::with_capacity(needed.len() * columns.length * 3);
+        Self { columns, across, down, needed, rows: 0, narrow, isa: Isa::best() }
+    }
+
+    /// Takes the next rows, RGB bytes `[n, W, 3]`.
+    ///
+    /// # Panics
+    /// If they are not whole.
+    pub fn push(&mut self, rows: &[u8]) {
+        let stride = self.columns.from * 3;
+        let count = rows.len() / stride;
+        assert_eq!(rows.len(), count * stride, "whole rows of the source image");
+        let wanted = |row: usize| (row.clamp(self.rows, self.rows + count) - self.rows) * stride;
+        let band = &rows[wanted(self.needed.start)..wanted(self.needed.end)];
+        self.rows += count;
+        match &self.across {
+            Some(taps) => resample::horizontal(self.isa, band, self.columns.from, taps, &mut self.narrow),
+            None => {
+                let kept = self.columns.start * 3..(self.columns.start + self.columns.length) * 3;
+                band.chunks_exact(stride).for_each(|row| self.narrow.extend_from_slice(&row[kept.clone()]));
+            }
+        }
+    }
+
+    /// The window of the result.
+    ///
+    /// # Panics
+    /// If rows of the source that it depends on did not come in.
+    pub fn finish(self) -> Vec<u8> {
+        let stride = self.columns.length * 3;
+        assert_eq!(self.narrow.len(), self.needed.len() * stride, "the rows of the source image");
+        match self.down {
+            Some(taps) => resample::vertical(self.isa, &self.narrow, stride, self.needed.start, &taps),
+            None => self.narrow,
+        }
+    }
+}
+
+/// Resizes RGB bytes `[H, W, 3]` and returns the wanted window of the result.
 ///
 /// # Panics
 /// If `source` is not `columns.from` x `rows.from` pixels.
 pub fn resize(source: &[u8], columns: Axis, rows: Axis, filter: Filter, arithmetic: Arithmetic) -> Vec<u8> {
     assert_eq!(source.len(), columns.from * rows.from * 3, "the bytes of the source image");
-    let down = (rows.from != rows.to).then(|| Taps::new(rows, filter, arithmetic));
-    // The rows of the source that the vertical pass, or the window itself, will read.
-    let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, Taps::reach);
-    let band = &source[needed.start * columns.from * 3..needed.end * columns.from * 3];
-    let narrow = if columns.from == columns.to {
-        let row = columns.start * 3..(columns.start + columns.length) * 3;
-        band.chunks_exact(columns.from * 3).flat_map(|r| &r[row.clone()]).copied().collect()
-    } else {
-        horizontal(band, columns.from, &Taps::new(columns, filter, arithmetic))
-    };
-    match down {
-        Some(taps) => vertical(&narrow, columns.length * 3, needed.start, &taps),
-        None => narrow,
-    }
-}
-
-/// Each row on its own: [H, W, 3] -> [H, w, 3].
-fn horizontal(source: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(source.len() / width * taps.runs.len());
-    for row in source.chunks_exact(width * 3) {
-        for (low, weights) in &taps.runs {
-            let mut sum = [1i32 << (taps.bits - 1); 3];
-            for (pixel, &weight) in row[low * 3..].chunks_exact(3).zip(weights) {
-                sum[0] += i32::from(pixel[0]) * weight;
-                sum[1] += i32::from(pixel[1]) * weight;
-                sum[2] += i32::from(pixel[2]) * weight;
-            }
-            out.extend(sum.map(|s| (s >> taps.bits).clamp(0, 255) as u8));
-        }
-    }
-    out
-}
-
-/// Each column on its own: rows of `stride` bytes, the first of them the image's row `first`.
-fn vertical(source: &[u8], stride: usize, first: usize, taps: &Taps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(taps.runs.len() * stride);
-    let mut sums = vec![0i32; stride];
-    for (low, weights) in &taps.runs {
-        sums.fill(1 << (taps.bits - 1));
-        let rows = source[(low - first) * stride..].chunks_exact(stride);
-        for (row, &weight) in rows.zip(weights) {
-            for (sum, &byte) in sums.iter_mut().zip(row) {
-                *sum += i32::from(byte) * weight;
-            }
-        }
-        out.extend(sums.iter().map(|sum| (sum >> taps.bits).clamp(0, 255) as u8));
-    }
-    out
+    let mut resizer = Resizer::new(columns, rows, filter, arithmetic);
+    resizer.push(source);
+    resizer.finish()
 }
 
 #[cfg(test)]
@@ -250,6 +278,26 @@ mod tests {
                         (y..y + m).flat_map(|r| all[(r * tw + x) * 3..][..n * 3].to_vec()).collect();
                     assert!(part == expected, "{w}x{h} to {tw}x{th}, {filter:?}, {arithmetic:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_may_come_in_parts() {
+        let source = noise(50 * 40 * 3);
+        let (columns, rows) =
+            (Axis { from: 50, to: 20, start: 3, length: 9 }, Axis { from: 40, to: 60, start: 7, length: 30 });
+        let mut resizer = Resizer::new(columns, rows, Filter::Bicubic, Arithmetic::Torchvision);
+        source.chunks(3 * 50 * 3).for_each(|part| resizer.push(part));
+        assert!(resizer.finish() == resize(&source, columns, rows, Filter::Bicubic, Arithmetic::Torchvision));
+    }
+
+    #[test]
+    fn kept_weights_are_those_of_their_axis() {
+        for n in [5, 9, 5, 6, 7, 8, 9, 5] {
+            for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow] {
+                let axis = whole(n, 4);
+                assert!(*taps(axis, Filter::Bicubic, arithmetic) == computed_taps(axis, Filter::Bicubic, arithmetic));
             }
         }
     }

@@ -13,7 +13,7 @@ mod tar;
 mod walk;
 
 pub use content::ContentHash;
-pub use decode::{decode, is_image, is_image_name};
+pub use decode::{Options, Rows, decode, decode_rows, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};
 pub use ordered::{Ahead, Ordered, Work};

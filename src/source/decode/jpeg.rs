@@ -4,15 +4,18 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
+use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::{Decoded, Outcome, check_size, damaged, rgb, upright};
+use super::{Decoded, Options, Outcome, Rows, check_size, damaged, rgb, upright};
 use crate::source::ImageError;
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+/// Rows handed on together: few enough to stay in the cache.
+const STRIP: usize = 16;
 
 /// Bytes that remember whether more was asked for than there is. libjpeg goes on with grey where the data ends early;
 /// Pillow, and so zsic, calls such a file truncated.
@@ -40,37 +43,69 @@ impl BufRead for Tail<'_> {
     }
 }
 
-/// Decodes a JPEG file. Fatal errors of the C library arrive here as panics, caught by the caller.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+/// Decodes a JPEG file. The rows of one that is neither turned nor printed in inks go to `rows`, if there is someone to
+/// take them, and nothing is left. Fatal errors of the C library arrive here as panics, caught by the caller.
+pub(super) fn decode(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
     let exhausted = Cell::new(false);
     let tail = Tail { rest: bytes, exhausted: &exhausted };
-    let file = Decompress::with_markers(&[Marker::APP(1)]).from_reader(tail).map_err(failed)?;
+    let mut file = Decompress::with_markers(&[Marker::APP(1)]).from_reader(tail).map_err(failed)?;
     let (width, height) = file.size();
-    check_size(width as u64, height as u64, max_pixels)?;
+    check_size(width as u64, height as u64, options.max_pixels)?;
     let segment = |prefix: &[u8]| file.markers().find_map(|m| m.data.strip_prefix(prefix).map(<[u8]>::to_vec));
     let orientation = upright::orientation(segment(EXIF).as_deref(), segment(XMP).as_deref());
+    if let Some(eighths) = options.enough.and_then(|side| eighths(width.min(height), side)) {
+        file.scale(eighths);
+    }
     let inks = matches!(file.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
     let space = if inks { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
     let started = file.to_colorspace(space).map_err(failed)?;
-    let data: Vec<u8> = if inks {
-        // Adobe writes inks inverted, and Pillow takes every file of four channels for Adobe's.
-        let pixels: Vec<[u8; 4]> = whole(started, &exhausted)?;
-        pixels.iter().flat_map(|pixel| rgb::from_cmyk(pixel.map(|ink| 255 - ink))).collect()
-    } else {
-        whole(started, &exhausted)?
+    let (width, height) = (started.width() as u32, started.height() as u32);
+    let data: Vec<u8> = match rows {
+        _ if inks => {
+            // Adobe writes inks inverted, and Pillow takes every file of four channels for Adobe's.
+            let pixels: Vec<[u8; 4]> = whole(started, &exhausted)?;
+            pixels.iter().flat_map(|pixel| rgb::from_cmyk(pixel.map(|ink| 255 - ink))).collect()
+        }
+        Some(rows) if orientation == Orientation::NoTransforms => {
+            hand_on(started, &exhausted, rows)?;
+            return Ok(None);
+        }
+        _ => whole(started, &exhausted)?,
     };
-    let image = RgbImage::from_raw(width as u32, height as u32, data).ok_or_else(|| ImageError::truncated("JPEG"))?;
-    Ok(Decoded { image, orientation })
+    let image = RgbImage::from_raw(width, height, data).ok_or_else(|| ImageError::truncated("JPEG"))?;
+    Ok(Some(Decoded { image, orientation }))
 }
 
-/// Every pixel. After the last one the data may end, but an error in it still counts.
+/// The smallest reduction, in eighths, that leaves a side of `enough` of one of `side` pixels.
+fn eighths(side: usize, enough: usize) -> Option<u8> {
+    [1u8, 2, 4].into_iter().find(|&eighths| (side * usize::from(eighths)).div_ceil(8) >= enough)
+}
+
+/// Every row, a few at a time.
+fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &mut dyn Rows) -> Outcome<()> {
+    let (width, height) = (started.width(), started.height());
+    rows.begin(width, height)?;
+    let mut strip = vec![0u8; width * 3 * STRIP.min(height)];
+    for top in (0..height).step_by(STRIP) {
+        let strip = &mut strip[..width * 3 * STRIP.min(height - top)];
+        rows.push(started.read_scanlines_into(strip).map_err(failed)?);
+    }
+    finish(started, exhausted)
+}
+
+/// Every pixel.
 fn whole<T: bytemuck::Pod>(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<Vec<T>> {
     let pixels = started.read_scanlines().map_err(failed)?;
+    finish(started, exhausted)?;
+    Ok(pixels)
+}
+
+/// After the last pixel the data may end, but an error in it still counts.
+fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<()> {
     if exhausted.get() {
         return Err(ImageError::truncated("JPEG"));
     }
-    started.finish().map_err(failed)?;
-    Ok(pixels)
+    started.finish().map_err(failed)
 }
 
 /// Decodes a strip or tile of a TIFF file, `size` pixels of `channels` bytes in the colours in which they are stored,
@@ -91,4 +126,18 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
 
 fn failed(e: io::Error) -> ImageError {
     damaged(ImageFormat::Jpeg, e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reduced_sizes_are_large_enough() {
+        assert_eq!(eighths(3000, 448), Some(2)); // 750; an eighth would be 375
+        assert_eq!(eighths(3584, 448), Some(1));
+        assert_eq!(eighths(896, 448), Some(4));
+        assert_eq!(eighths(894, 448), None);
+        assert_eq!(eighths(480, 448), None);
+    }
 }

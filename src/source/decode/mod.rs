@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{ImageFormat, RgbImage};
 
 use super::{ErrorKind, ImageError};
 
@@ -60,33 +60,69 @@ pub(super) fn check_format(head: &[u8]) -> Outcome<()> {
     format(head).map(drop)
 }
 
+/// What is wanted of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The most pixels that it may have as it is stored.
+    pub max_pixels: u64,
+    /// The shorter side that is enough. A JPEG file much larger is decoded at 1/2, 1/4 or 1/8 of its size, never to less
+    /// than this; `None` decodes it all.
+    pub enough: Option<usize>,
+}
+
+/// Whoever takes an image's rows as they are decoded.
+pub trait Rows {
+    /// Hears the size, once, before the first row.
+    ///
+    /// # Errors
+    /// Why an image of that size cannot be taken; the decoder stops there.
+    fn begin(&mut self, width: usize, height: usize) -> Result<(), ImageError>;
+    /// Takes the next rows from the top, RGB bytes `[n, W, 3]`.
+    fn push(&mut self, rows: &[u8]);
+}
+
 /// Decodes an image of at most `max_pixels`.
 ///
 /// # Errors
 /// [`ImageError`] of kind `format`, `decode` or `too_large`. A decoder that panics is a `decode` error of its file.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
+    run(bytes, &Options { max_pixels, enough: None }, None)?.ok_or_else(ImageError::empty)
+}
+
+/// Decodes an image into the hands of `rows`: the same pixels as [`decode`]'s, where nothing less is enough, but those
+/// of an upright JPEG file come as they are decoded, and no whole image is ever in memory.
+///
+/// # Errors
+/// As [`decode`], and what `rows` says. Rows that came before an error count for nothing.
+pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outcome<()> {
+    if let Some(image) = run(bytes, options, Some(&mut *rows))? {
+        rows.begin(image.width() as usize, image.height() as usize)?;
+        rows.push(image.as_raw());
+    }
+    Ok(())
+}
+
+/// The image, unless its rows were handed on.
+fn run(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
     let format = format(bytes)?;
+    let max_pixels = options.max_pixels;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, max_pixels),
-        ImageFormat::Png => png::decode(bytes, max_pixels),
-        ImageFormat::WebP => webp::decode(bytes, max_pixels),
-        ImageFormat::Gif => gif::decode(bytes, max_pixels),
-        ImageFormat::Bmp => bmp::decode(bytes, max_pixels),
-        ImageFormat::Tiff => tiff::decode(bytes, max_pixels),
-        ImageFormat::Pnm => pnm::decode(bytes, max_pixels),
-        ImageFormat::Ico => ico::decode(bytes, max_pixels),
+        ImageFormat::Jpeg => jpeg::decode(bytes, options, rows),
+        ImageFormat::Png => png::decode(bytes, max_pixels).map(Some),
+        ImageFormat::WebP => webp::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Gif => gif::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Bmp => bmp::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Tiff => tiff::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Pnm => pnm::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Ico => ico::decode(bytes, max_pixels).map(Some),
         other => Err(unsupported(other, "no decoder")),
     }));
-    let Decoded { image, orientation } = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
+    let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
+    let Some(Decoded { image, orientation }) = decoded else { return Ok(None) };
     if image.is_empty() {
         return Err(ImageError::empty());
     }
-    if orientation == Orientation::NoTransforms {
-        return Ok(image);
-    }
-    let mut image = DynamicImage::from(image);
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    Ok(Some(upright::turned(image, orientation)))
 }
 
 /// The format that the first bytes tell, if zsic reads it.

@@ -1,0 +1,94 @@
+//! An image's rows -> Pixels: the plan of resize and crop for its size, made when the size is known. What is decoded is
+//! not known here.
+
+use std::sync::Arc;
+
+use super::Pixels;
+use super::config::{Crop, ProcessorConfig};
+use super::resize::{Arithmetic, Axis, Filter, Resizer, Window};
+use crate::ImageError;
+use crate::source::{ErrorKind, Rows};
+
+/// The most pixels of a result: beyond any model, and short of what memory holds.
+const MAX_PIXELS: usize = 1 << 26;
+
+/// The steps for one image.
+pub(super) struct Intake<'a> {
+    config: &'a ProcessorConfig,
+    arithmetic: Arithmetic,
+    plan: Option<Plan>,
+}
+
+/// What is computed, once the size is known.
+struct Plan {
+    resizer: Resizer,
+    columns: Window,
+    rows: Window,
+    crop: Crop,
+}
+
+impl<'a> Intake<'a> {
+    /// Nothing taken yet.
+    pub(super) fn new(config: &'a ProcessorConfig, arithmetic: Arithmetic) -> Self {
+        Self { config, arithmetic, plan: None }
+    }
+
+    /// The pixels, once all rows are there.
+    pub(super) fn finish(self) -> Result<Pixels, ImageError> {
+        let Plan { resizer, columns, rows, crop: Crop { width, height } } = self.plan.ok_or_else(ImageError::empty)?;
+        let kept = resizer.finish();
+        let data = if (columns.kept, rows.kept) == (width, height) {
+            kept
+        } else {
+            let pad = |w: &Window| w.padding(self.arithmetic);
+            surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (width, height))
+        };
+        Ok(Pixels { data: Arc::new(data), width, height })
+    }
+}
+
+impl Rows for Intake<'_> {
+    fn begin(&mut self, width: usize, height: usize) -> Result<(), ImageError> {
+        if width == 0 || height == 0 {
+            return Err(ImageError::empty());
+        }
+        let (resized_width, resized_height) =
+            self.config.resize.map_or((width, height), |(size, _)| size.of(width, height));
+        let filter = self.config.resize.map_or(Filter::Bicubic, |(_, filter)| filter);
+        let crop = self.config.crop.unwrap_or(Crop { width: resized_width, height: resized_height });
+        if crop.width.checked_mul(crop.height).is_none_or(|pixels| pixels > MAX_PIXELS) {
+            return Err(ImageError::new(ErrorKind::TooLarge, "would be resized to more pixels than any model takes"));
+        }
+        let (columns, rows) =
+            (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
+        let resizer = Resizer::new(
+            Axis { from: width, to: resized_width, start: columns.start, length: columns.kept },
+            Axis { from: height, to: resized_height, start: rows.start, length: rows.kept },
+            filter,
+            self.arithmetic,
+        );
+        self.plan = Some(Plan { resizer, columns, rows, crop });
+        Ok(())
+    }
+
+    fn push(&mut self, rows: &[u8]) {
+        if let Some(plan) = &mut self.plan {
+            plan.resizer.push(rows);
+        }
+    }
+}
+
+/// Places an image at (left, top) on a black canvas.
+fn surround(
+    image: &[u8],
+    (w, h): (usize, usize),
+    (left, top): (usize, usize),
+    (width, height): (usize, usize),
+) -> Vec<u8> {
+    let mut canvas = vec![0; width * height * 3];
+    for row in 0..h {
+        let at = ((top + row) * width + left) * 3;
+        canvas[at..at + w * 3].copy_from_slice(&image[row * w * 3..][..w * 3]);
+    }
+    canvas
+}
