@@ -1,8 +1,10 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use zsic::cache::Scope;
 use zsic::{
-    Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
+    Activation, Checkpoint, Classifier, Compute, EncodedLabel, Error, ImageEncoder, Label, Labels, Pixels, Scores,
+    TextEncoder,
 };
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
@@ -10,7 +12,7 @@ use super::messages::{note, warn};
 use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
 use super::stream::Stream;
-use super::{Outcome, interrupt, labels, model, settings};
+use super::{Outcome, cache, interrupt, labels, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -33,7 +35,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
-    let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
+    let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
+    let labels = encode(&labels, &args.labels, &checkpoint, &compute, &kept, common)?;
     let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
     match args.output.activation {
         ActivationArg::Auto => {}
@@ -49,30 +52,41 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
     })?;
     writer.finish()?;
+    cache::close(&kept, common);
     Ok(outcome)
 }
 
-/// Encodes the labels. The text tower is gone when this returns.
+/// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
+/// gone when this returns.
 fn encode(
     labels: &[Label],
     args: &LabelArgs,
     checkpoint: &Checkpoint,
     compute: &Compute,
+    kept: &Scope,
     common: &Common,
 ) -> Result<Labels> {
     note(common, 1, format!("the first label's prompt: {}", labels[0].prompts[0]));
     for label in labels {
         note(common, 2, format!("{}: {}", label.name, label.prompts.join(" | ")));
     }
-    let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
-    let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
-    let progress = many.then(|| Progress::texts(common, "encoding prompts"));
-    let encoded = Labels::encode(&text, labels, |done, total| {
-        if let Some(progress) = &progress {
-            progress.set(done, total);
-        }
+    let mut missing = 0;
+    let encoded = kept.labels(labels, args.truncate, |labels| {
+        missing = labels.len();
+        let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
+        let progress = many.then(|| Progress::texts(common, "encoding prompts"));
+        EncodedLabel::encode(&text, labels, |done, total| {
+            if let Some(progress) = &progress {
+                progress.set(done, total);
+            }
+        })
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
+    if kept.is_on() {
+        note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
+    }
+    let encoded = Labels::from_encoded(labels.iter().map(|l| l.name.clone()).collect(), &encoded)?;
     for &(a, b) in encoded.alike() {
         let names = encoded.names();
         warn(common, format!("the model reads the labels `{}` and `{}` alike", names[a], names[b]));

@@ -11,7 +11,7 @@ use super::fatal::usage;
 use super::output::{Place, Sink, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::Stream;
-use super::{Outcome, interrupt, labels, messages, model, settings};
+use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 
 /// Runs the command.
 ///
@@ -58,14 +58,16 @@ fn embed_texts(
     compute: &Compute,
     mut writer: Writer,
 ) -> Result<Outcome> {
-    let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
-    writer.set_dim(encoder.dim());
-    let tokens = |text: &String| encoder.tokenize(text).map_err(|e| labels::too_long("the text", text, e));
-    let tokens = texts.iter().map(tokens).collect::<Result<Vec<_>>>()?;
-    let progress = Progress::texts(common, "encoding texts");
-    let embeddings = encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))?;
-    drop(progress);
-    for (text, row) in texts.iter().zip(embeddings.rows()) {
+    let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
+    let embeddings = kept.texts(texts, args.truncate, |texts| {
+        let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>()?;
+        let progress = Progress::texts(common, "encoding texts");
+        encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))
+    });
+    let embeddings = embeddings.map_err(|e| too_long(texts, e))?;
+    writer.set_dim(checkpoint.config().projection_dim);
+    for (text, row) in texts.iter().zip(&embeddings) {
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
         }
@@ -75,7 +77,17 @@ fn embed_texts(
         }
     }
     writer.finish()?;
+    cache::close(&kept, common);
     Ok(Outcome::Complete)
+}
+
+/// Says which text is too long, and what to do.
+fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
+    let text = match &e {
+        zsic::Error::PromptTooLong { prompt, .. } => texts.iter().find(|text| *text == prompt),
+        _ => None,
+    };
+    labels::too_long("the text", text.map_or("", |text| text), e)
 }
 
 fn embed_images(
