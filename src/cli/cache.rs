@@ -19,11 +19,11 @@ use super::models::{columns, print, shown};
 /// # Errors
 /// If the cache can be read or written no more.
 pub fn run(args: &Args) -> Result<Outcome> {
-    let dir = dir(&args.place)?;
     let json = args.format == ListFormat::Json;
-    match args.command {
-        CacheCommand::Info { cache_size } => info(&dir, cache_size, json),
-        CacheCommand::Clear => {
+    match &args.command {
+        CacheCommand::Info { place, cache_size } => info(&dir(place)?, *cache_size, json),
+        CacheCommand::Clear { place } => {
+            let dir = dir(place)?;
             let freed = library::clear(&dir)?;
             let text = format!("cleared {}: {} freed", dir.display(), size(freed));
             print(json, &text, || json!({ "dir": shown(&dir), "freed": freed }))

@@ -38,8 +38,6 @@ Examples:
 pub struct Cache {
     #[command(subcommand)]
     pub command: CacheCommand,
-    #[command(flatten)]
-    pub place: CachePlace,
     /// The format
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
     pub format: ListFormat,
@@ -49,12 +47,17 @@ pub struct Cache {
 pub enum CacheCommand {
     /// Say where the cache is, what it has and what it takes
     Info {
+        #[command(flatten)]
+        place: CachePlace,
         /// The limit to compare with
         #[arg(long, value_name = "BYTES", default_value = SIZE, value_parser = size)]
         cache_size: u64,
     },
     /// Remove all that is kept, also while other processes use it
-    Clear,
+    Clear {
+        #[command(flatten)]
+        place: CachePlace,
+    },
 }
 
 /// A number of bytes: `500M` is 500 * 1024 * 1024, as `500MiB` is; `500MB` is 500,000,000.
