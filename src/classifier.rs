@@ -2,6 +2,7 @@
 
 use image::RgbImage;
 use rayon::prelude::*;
+use ring::digest::{Context, SHA256};
 
 use crate::kernels::similarity::Panels;
 use crate::score::Readout;
@@ -12,6 +13,55 @@ const PROMPTS_AT_A_TIME: usize = 4096;
 /// Images scored at a time by one thread, which bounds the memory of their cosines.
 const IMAGES_AT_A_TIME: usize = 64;
 
+/// One label as the model sees it, apart from its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedLabel {
+    /// The SHA-256 of its prompts' token ids: labels that the tokenizer cannot tell apart have the same.
+    pub tokens: [u8; 32],
+    /// The unit mean of its prompts' unit embeddings: [D].
+    pub embedding: Vec<f32>,
+}
+
+impl EncodedLabel {
+    /// Encodes each label. `progress` hears how many of how many prompts are done.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`], or what the encoder says.
+    pub fn encode(text: &TextEncoder, labels: &[Label], mut progress: impl FnMut(usize, usize)) -> Result<Vec<Self>> {
+        let total = labels.iter().map(|l| l.prompts.len()).sum();
+        let widest = labels.iter().map(|l| l.prompts.len()).max().unwrap_or(1).max(1);
+        let mut encoded = Vec::with_capacity(labels.len());
+        let mut before = 0;
+        for labels in labels.chunks((PROMPTS_AT_A_TIME / widest).max(1)) {
+            let prompts = labels.iter().flat_map(|l| &l.prompts);
+            let prompts: Vec<Vec<u32>> = prompts.map(|prompt| text.tokenize(prompt)).collect::<Result<_>>()?;
+            let rows = text.embed_tokens(&prompts, |done| progress(before + done, total))?; // [P, D]
+            before += prompts.len();
+            let mut next = 0;
+            for label in labels {
+                let own = next..next + label.prompts.len();
+                next = own.end;
+                let mut embeddings = Embeddings::new(text.dim());
+                own.clone().for_each(|row| embeddings.push(rows.row(row)));
+                encoded.push(Self { tokens: digest(&prompts[own]), embedding: embeddings.mean().values().to_vec() });
+            }
+        }
+        Ok(encoded)
+    }
+}
+
+/// The SHA-256 of lists of token ids.
+fn digest(prompts: &[Vec<u32>]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for ids in prompts {
+        context.update(&(ids.len() as u64).to_le_bytes());
+        ids.iter().for_each(|id| context.update(&id.to_le_bytes()));
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
 /// Labels and their embeddings [L, D]: encoded once, used for every image.
 #[derive(Debug, Clone)]
 pub struct Labels {
@@ -21,40 +71,30 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Encodes each label as the unit mean of its prompts' unit embeddings. `progress` hears how many of how many
-    /// prompts are done.
+    /// Encodes labels; see [`EncodedLabel::encode`].
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], or what the encoder says.
-    pub fn encode(text: &TextEncoder, labels: &[Label], mut progress: impl FnMut(usize, usize)) -> Result<Self> {
-        let total = labels.iter().map(|l| l.prompts.len()).sum();
-        let widest = labels.iter().map(|l| l.prompts.len()).max().unwrap_or(1).max(1);
-        let mut embeddings = Embeddings::new(text.dim());
-        let mut tokens = Vec::with_capacity(labels.len());
-        let mut before = 0;
-        for labels in labels.chunks((PROMPTS_AT_A_TIME / widest).max(1)) {
-            let mut prompts = Vec::new(); // the token ids of every prompt of these labels
-            for label in labels {
-                let start = prompts.len();
-                for prompt in &label.prompts {
-                    prompts.push(text.tokenize(prompt)?);
-                }
-                tokens.push(prompts[start..].to_vec());
-            }
-            let rows = text.embed_tokens(&prompts, |done| progress(before + done, total))?; // [P, D]
-            before += prompts.len();
-            let mut next = rows.rows();
-            for label in labels {
-                let mut own = Embeddings::new(text.dim());
-                next.by_ref().take(label.prompts.len()).for_each(|row| own.push(row));
-                embeddings.extend(&own.mean()); // [L, D]
-            }
-        }
-        let names: Vec<String> = labels.iter().map(|l| l.name.clone()).collect();
+    /// [`Error::PromptTooLong`], [`Error::NotFinite`], or what the encoder says.
+    pub fn encode(text: &TextEncoder, labels: &[Label], progress: impl FnMut(usize, usize)) -> Result<Self> {
+        let names = labels.iter().map(|l| l.name.clone()).collect();
+        Self::from_encoded(names, &EncodedLabel::encode(text, labels, progress)?)
+    }
+
+    /// Labels that were encoded before, under their names.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] naming the label whose embedding is not finite.
+    ///
+    /// # Panics
+    /// If there is not one name for each, or their dimensions differ.
+    pub fn from_encoded(names: Vec<String>, encoded: &[EncodedLabel]) -> Result<Self> {
+        assert_eq!(names.len(), encoded.len(), "every encoded label has a name");
+        let mut embeddings = Embeddings::new(encoded.first().map_or(0, |label| label.embedding.len()));
+        encoded.iter().for_each(|label| embeddings.push_unit(&label.embedding)); // [L, D]
         if let Some(label) = embeddings.rows().position(|row| row.iter().any(|x| !x.is_finite())) {
             return Err(Error::NotFinite { what: format!("the label `{}`", names[label]) });
         }
-        Ok(Self { names, embeddings, alike: alike(&tokens) })
+        Ok(Self { names, embeddings, alike: alike(encoded) })
     }
 
     /// The labels as the user wrote them.
@@ -74,13 +114,13 @@ impl Labels {
 }
 
 /// Pairs (first, later) of equal token lists.
-fn alike(tokens: &[Vec<Vec<u32>>]) -> Vec<(usize, usize)> {
+fn alike(labels: &[EncodedLabel]) -> Vec<(usize, usize)> {
     let mut first = std::collections::HashMap::new();
     let mut pairs = Vec::new();
-    for (index, ids) in tokens.iter().enumerate() {
-        match first.get(ids) {
+    for (index, label) in labels.iter().enumerate() {
+        match first.get(&label.tokens) {
             Some(&earlier) => pairs.push((earlier, index)),
-            None => drop(first.insert(ids, index)),
+            None => drop(first.insert(label.tokens, index)),
         }
     }
     pairs
@@ -149,7 +189,7 @@ impl Classifier {
     /// # Errors
     /// [`Error::Device`] if the labels were encoded by a model of another dimension.
     pub fn new(images: ImageEncoder, labels: Labels) -> Result<Self> {
-        if images.dim() != labels.embeddings.dim() {
+        if !labels.embeddings.is_empty() && images.dim() != labels.embeddings.dim() {
             let (image, text) = (images.dim(), labels.embeddings.dim());
             let reason = format!("image embeddings have {image} values and the labels' {text}: two different models");
             return Err(Error::Device(reason));

@@ -23,6 +23,15 @@ impl Embeddings {
         self.values.extend(row.iter().map(|&x| (f64::from(x) / norm) as f32));
     }
 
+    /// Adds a row that is unit length already, as it is.
+    ///
+    /// # Panics
+    /// If the row does not have [`Self::dim`] values.
+    pub fn push_unit(&mut self, row: &[f32]) {
+        assert_eq!(row.len(), self.dim, "a row has as many values as the embeddings' dimension");
+        self.values.extend_from_slice(row);
+    }
+
     /// Values in a row.
     pub fn dim(&self) -> usize {
         self.dim

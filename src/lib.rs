@@ -27,6 +27,7 @@
 //! [`Pixels`], encode, [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no
 //! environment variable.
 
+pub mod cache;
 pub mod checkpoint;
 pub mod classifier;
 pub mod device;
@@ -40,8 +41,9 @@ pub mod score;
 pub mod source;
 pub mod text;
 
+pub use cache::Cache;
 pub use checkpoint::Checkpoint;
-pub use classifier::{Classifier, Labels, Scorer};
+pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
 pub use device::{Compute, Precision};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::command::{err, out};
+use common::command::{cache_dir, err, out};
 use common::fixtures;
 use fake_hub::{FakeHub, Fault, NAME, etag};
 use serde_json::Value;
@@ -41,6 +41,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
         command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("HF_ENDPOINT", self.hub.url()).env("HF_HOME", self.cache.path());
+        command.env("ZSIC_CACHE_DIR", cache_dir());
         command
     }
 
@@ -72,7 +73,11 @@ impl World {
 /// What the directory itself gives.
 fn expected() -> Vec<u8> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
-    let output = command.args(["classify", &image(), "-l", "cat,wine glass", "-m"]).arg(checkpoint()).output().unwrap();
+    let output = command
+        .args(["classify", "--no-cache", &image(), "-l", "cat,wine glass", "-m"])
+        .arg(checkpoint())
+        .output()
+        .unwrap();
     assert!(output.status.success());
     output.stdout
 }
@@ -179,6 +184,7 @@ fn a_complete_snapshot_opens_no_socket() {
     let mut strace = Command::new("/usr/bin/strace");
     strace.args(["-f", "-e", "trace=network", "-o"]).arg(&trace).arg(command.get_program()).args(command.get_args());
     strace.env_clear().env("HF_HOME", world.cache.path()).env("HF_ENDPOINT", world.hub.url());
+    strace.env("ZSIC_CACHE_DIR", cache_dir());
     let Some(output) = strace.output().ok().filter(|output| !err(output).contains("ptrace")) else {
         eprintln!("skipped: strace is not here, or not allowed");
         return;
@@ -205,7 +211,16 @@ fn without_network_the_error_says_what_to_paste() {
         assert!(e.contains("models--openai--clip-vit-large-patch14") && e.contains("local directory"), "{e}");
         // What it says to paste is what was typed, and works.
         let (_, paste) = e.trim_end().split_once("to try zsic on drawings without a network: ").unwrap();
-        assert!(Command::new("sh").args(["-c", paste]).output().unwrap().status.success(), "{paste}");
+        assert!(
+            Command::new("sh")
+                .args(["-c", paste])
+                .env("ZSIC_CACHE_DIR", cache_dir())
+                .output()
+                .unwrap()
+                .status
+                .success(),
+            "{paste}"
+        );
     }
     assert!(world.hub.seen().is_empty());
 }

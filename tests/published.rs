@@ -45,7 +45,7 @@ fn picture(name: &str) -> PathBuf {
 /// Label, score and logit of every label, best first.
 fn classify(model: &str, image: &str, labels: &[&str], template: Option<&str>) -> Vec<(String, f64, f64)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
-    command.args(["classify", "--logits", "--format", "jsonl", "-m", model]).arg(picture(image));
+    command.args(["classify", "--no-cache", "--logits", "--format", "jsonl", "-m", model]).arg(picture(image));
     labels.iter().for_each(|label| _ = command.args(["-l", &label.replace(',', "\\,")]));
     template.iter().for_each(|template| _ = command.args(["-t", template]));
     let output = command.output().unwrap();

@@ -130,7 +130,7 @@ def main():
     Hub.files = {p.name: p.read_bytes() for p in fixture.iterdir() if not p.name.startswith("expected")}
     url = serve()
     image = str(ROOT / "tests/fixtures/checkpoints/images/wide.png")
-    classify = [zsic, "classify", image, "-l", "cat,dog", "-m"]
+    classify = [zsic, "classify", "--no-cache", image, "-l", "cat,dog", "-m"]
     expected = run([*classify, str(fixture)], {})
     offline = {"HF_ENDPOINT": url, "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as folder:

@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--labels", default="fox,bear,seagull,owl,a very small black dog in the snow,café")
     args = parser.parse_args()
     labels = args.labels.split(",")
-    command = [args.zsic, "classify", *args.images, "-l", args.labels, "-m", args.checkpoint, "--logits"]
+    command = [args.zsic, "classify", "--no-cache", *args.images, "-l", args.labels, "-m", args.checkpoint, "--logits"]
     lines = subprocess.run(command + ["--format", "jsonl"], stdout=subprocess.PIPE, check=True).stdout.splitlines()
     worst = [0.0, 0.0]
     for line, (logits, scores) in zip(lines, reference(args.checkpoint, args.images, labels), strict=True):

@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
     commands = {
-        "zsic": [args.zsic, "classify", args.image, "-l", LABELS, "-m", args.checkpoint],
+        "zsic": [args.zsic, "classify", "--no-cache", args.image, "-l", LABELS, "-m", args.checkpoint],
         "transformers": [sys.executable, "-c", PIPELINE, args.checkpoint, args.image, LABELS],
     }
     import torch

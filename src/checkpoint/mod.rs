@@ -8,7 +8,7 @@ mod stored;
 mod torch;
 mod weights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::model::config::ClipConfig;
 use crate::text::ClipTokenizer;
@@ -19,6 +19,18 @@ pub use weights::{Rows, Scope, Weights};
 
 /// The model's settings.
 const CONFIG: &str = "config.json";
+
+/// Every other file that settings may be in; weights are beside them.
+const SETTINGS: [&str; 8] = [
+    "processor_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+];
 
 /// An open checkpoint: its settings read and checked, its weights found but not loaded.
 #[derive(Debug)]
@@ -57,6 +69,12 @@ impl Checkpoint {
         let preprocessor = open_preprocessor(&files)?;
         let weights = Weights::open(&files)?;
         Ok(Self { files, config, preprocessor, weights })
+    }
+
+    /// The files that decide what the model computes, those of them that there are.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let settings = [CONFIG].into_iter().chain(SETTINGS).filter(|name| self.files.contains(name));
+        settings.map(|name| self.files.path(name)).chain(self.weights.paths()).collect()
     }
 
     /// Where the files are.

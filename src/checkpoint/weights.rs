@@ -1,6 +1,6 @@
 //! Weights by name, from whichever files hold them, as f32 tensors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
@@ -45,6 +45,11 @@ impl Weights {
     /// The names' root, to walk down from.
     pub fn root(&self) -> Scope<'_> {
         Scope { weights: self, prefix: String::new() }
+    }
+
+    /// The files that hold them, and the index if there is one.
+    pub(super) fn paths(&self) -> BTreeSet<PathBuf> {
+        self.tensors.values().map(|stored| stored.file.path.clone()).chain([self.path.clone()]).collect()
     }
 
     /// Names and shapes of every tensor, in no order.

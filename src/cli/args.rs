@@ -1,10 +1,12 @@
 //! What the user typed. Meaning is given to it in the command's own file.
 
+mod cache;
 mod models;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use cache::{Cache, CacheCommand, CachePlace, Caching};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -30,6 +32,7 @@ Environment:
   ZSIC_MODEL, ZSIC_REVISION     the checkpoint; a flag beats a variable
   ZSIC_DEVICE, ZSIC_PRECISION   where and how precisely to compute
   ZSIC_THREADS                  threads to use
+  ZSIC_CACHE_DIR                where embeddings are kept between runs
   ZSIC_ISA                      amx, avx512, avx2 or plain, for comparisons
   HF_HUB_CACHE, HF_HOME         where checkpoints are kept
   HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
@@ -91,6 +94,8 @@ pub enum Command {
     Embed(Box<Embed>),
     /// List, fetch, describe, check and remove checkpoints
     Models(Models),
+    /// Look at the embeddings kept between runs, and remove them
+    Cache(Cache),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -245,6 +250,8 @@ pub struct Machine {
     pub model: OsString,
     #[command(flatten)]
     pub hub: Hub,
+    #[command(flatten)]
+    pub caching: Caching,
     /// Where to run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,

@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 use rayon::prelude::*;
-use zsic::{Activation, Checkpoint, Compute, Error, ImageError, Label, Labels, Readout, Scorer, Scores, TextEncoder};
+use zsic::cache::Scope;
+use zsic::{
+    Activation, Checkpoint, Compute, EncodedLabel, Error, ImageError, Label, Labels, Readout, Scorer, Scores,
+    TextEncoder,
+};
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::messages::{note, warn};
 use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
-use super::{Outcome, interrupt, labels, model, settings};
+use super::{Outcome, cache, interrupt, labels, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -27,12 +31,13 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let format = Format::resolve(args.output.format, &place)?;
     let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads)?;
+    let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
+    let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), &kept, threads)?;
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
-    let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
+    let labels = encode(&labels, &args.labels, &checkpoint, &compute, &kept, common)?;
     let mut scorer = Scorer::new(Readout::load(&checkpoint)?, labels);
     match args.output.activation {
         ActivationArg::Auto => {}
@@ -62,30 +67,41 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     };
     let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
     writer.finish()?;
+    cache::close(&kept, common);
     Ok(outcome)
 }
 
-/// Encodes the labels. The text tower is gone when this returns.
+/// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
+/// gone when this returns.
 fn encode(
     labels: &[Label],
     args: &LabelArgs,
     checkpoint: &Checkpoint,
     compute: &Compute,
+    kept: &Scope,
     common: &Common,
 ) -> Result<Labels> {
     note(common, 1, format!("the first label's prompt: {}", labels[0].prompts[0]));
     for label in labels {
         note(common, 2, format!("{}: {}", label.name, label.prompts.join(" | ")));
     }
-    let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
-    let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
-    let progress = many.then(|| Progress::texts(common, "encoding prompts"));
-    let encoded = Labels::encode(&text, labels, |done, total| {
-        if let Some(progress) = &progress {
-            progress.set(done, total);
-        }
+    let mut missing = 0;
+    let encoded = kept.labels(labels, args.truncate, |labels| {
+        missing = labels.len();
+        let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
+        let progress = many.then(|| Progress::texts(common, "encoding prompts"));
+        EncodedLabel::encode(&text, labels, |done, total| {
+            if let Some(progress) = &progress {
+                progress.set(done, total);
+            }
+        })
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
+    if kept.is_on() {
+        note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
+    }
+    let encoded = Labels::from_encoded(labels.iter().map(|l| l.name.clone()).collect(), &encoded)?;
     for &(a, b) in encoded.alike() {
         let names = encoded.names();
         warn(common, format!("the model reads the labels `{}` and `{}` alike", names[a], names[b]));

@@ -12,7 +12,7 @@ use super::model::ImageTower;
 use super::output::{Place, Sink, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
-use super::{Outcome, interrupt, labels, messages, model, settings};
+use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 
 /// Runs the command.
 ///
@@ -29,13 +29,15 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     match texts {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
         None => {
-            let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads)?;
+            let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
+            let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), &kept, threads)?;
             writer.set_dim(checkpoint.config().projection_dim);
             let encoder = ImageTower::new(&checkpoint, &compute);
             let write = |answers: &[Answer]| answers.iter().try_for_each(|answer| writer.image(answer));
             let outcome =
                 images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
             writer.finish()?;
+            cache::close(&kept, common);
             Ok(outcome)
         }
     }
@@ -62,14 +64,16 @@ fn embed_texts(
     compute: &Compute,
     mut writer: Writer,
 ) -> Result<Outcome> {
-    let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
-    writer.set_dim(encoder.dim());
-    let tokens = |text: &String| encoder.tokenize(text).map_err(|e| labels::too_long("the text", text, e));
-    let tokens = texts.iter().map(tokens).collect::<Result<Vec<_>>>()?;
-    let progress = Progress::texts(common, "encoding texts");
-    let embeddings = encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))?;
-    drop(progress);
-    for (text, row) in texts.iter().zip(embeddings.rows()) {
+    let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
+    let embeddings = kept.texts(texts, args.truncate, |texts| {
+        let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>()?;
+        let progress = Progress::texts(common, "encoding texts");
+        encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))
+    });
+    let embeddings = embeddings.map_err(|e| too_long(texts, e))?;
+    writer.set_dim(checkpoint.config().projection_dim);
+    for (text, row) in texts.iter().zip(&embeddings) {
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
         }
@@ -79,7 +83,17 @@ fn embed_texts(
         }
     }
     writer.finish()?;
+    cache::close(&kept, common);
     Ok(Outcome::Complete)
+}
+
+/// Says which text is too long, and what to do.
+fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
+    let text = match &e {
+        zsic::Error::PromptTooLong { prompt, .. } => texts.iter().find(|text| *text == prompt),
+        _ => None,
+    };
+    labels::too_long("the text", text.map_or("", |text| text), e)
 }
 
 /// Lines as they come, or one tensor at the end.

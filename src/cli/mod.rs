@@ -1,6 +1,7 @@
 //! The command's side: flags, commands, output, progress. What images and models are is the library's.
 
 pub mod args;
+mod cache;
 mod classify;
 mod embed;
 pub mod fatal;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Classify(args) => classify::run(args, &cli.common),
         Command::Embed(args) => embed::run(args, &cli.common),
         Command::Models(args) => models::run(args, &cli.common),
+        Command::Cache(args) => cache::run(args),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use zsic::cache::{ContentHash, Scope, Stamp};
 use zsic::error::os_reason;
 use zsic::net::Images;
 use zsic::preprocess::Decoding;
-use zsic::source::{
-    self, Ahead, ContentHash, Entry, ErrorKind, Held, ImageError, Input, Name, Ordered, Select, Tally, Walk, Work,
-};
+use zsic::source::{self, Ahead, Entry, ErrorKind, Held, ImageError, Input, Name, Ordered, Select, Tally, Walk, Work};
 use zsic::{Embeddings, Pixels, Preprocessor};
 
 use super::Outcome;
@@ -52,6 +52,8 @@ pub struct Answer {
 pub struct Stream {
     items: Ordered<Item>,
     twins: Arc<Twins>,
+    kept: Scope,
+    decoding: Decoding,
     stats: Arc<Stats>,
     tally: Arc<Tally>,
     is_share: bool,
@@ -66,7 +68,13 @@ impl Stream {
     ///
     /// # Errors
     /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
-    pub fn start(args: &Inputs, machine: &Machine, preprocessor: Preprocessor, threads: usize) -> Result<Self> {
+    pub fn start(
+        args: &Inputs,
+        machine: &Machine,
+        preprocessor: Preprocessor,
+        kept: &Scope,
+        threads: usize,
+    ) -> Result<Self> {
         let tally = Arc::<Tally>::default();
         let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
         let is_share = select.is_share();
@@ -75,17 +83,31 @@ impl Stream {
         let batch = usize::from(machine.batch_size);
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
         let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
+        let decoding = args.decode.into();
         let work = Prepare {
             preprocessor,
             urls: urls::images(args, &machine.hub),
             max_pixels: args.max_pixels,
-            decoding: args.decode.into(),
+            decoding,
             twins: Arc::clone(&twins),
+            kept: kept.clone(),
             stats: Arc::clone(&stats),
         };
         let max_wait = Duration::from_millis(machine.max_wait);
         let items = Ordered::map(entries, ahead, work);
-        Ok(Self { items, twins, stats, tally, is_share, list_failure, batch, threads, max_wait })
+        Ok(Self {
+            items,
+            twins,
+            kept: kept.clone(),
+            decoding,
+            stats,
+            tally,
+            is_share,
+            list_failure,
+            batch,
+            threads,
+            max_wait,
+        })
     }
 
     /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
@@ -158,6 +180,7 @@ impl Stream {
                 let row = finite(row);
                 if let Ok(row) = &row {
                     self.twins.remember(*content, row);
+                    self.kept.put_image(content, self.decoding, row);
                 }
                 rows.insert(*content, row);
             }
@@ -223,6 +246,7 @@ struct Prepare {
     max_pixels: u64,
     decoding: Decoding,
     twins: Arc<Twins>,
+    kept: Scope,
     stats: Arc<Stats>,
 }
 
@@ -262,14 +286,33 @@ impl Work<Entry, Item> for Prepare {
 
 impl Prepare {
     fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
+        let stamp = match &input {
+            Input::Path(path) if self.kept.is_on() => fs::metadata(path).ok().and_then(|m| Stamp::of(path, &m)),
+            _ => None,
+        };
+        let known = || self.kept(&self.kept.cache().content_of(stamp.as_ref()?)?);
+        if let Some(row) = self.stats.time(Part::Read, known) {
+            return Ok(Ready::Known(row));
+        }
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
             let content = ContentHash::of(&bytes);
             Ok((bytes, content))
         })?;
         self.stats.read(bytes.len());
+        if let Some(stamp) = &stamp {
+            self.kept.cache().remember(stamp, &content);
+        }
+        if let Some(row) = self.stats.time(Part::Read, || self.kept(&content)) {
+            return Ok(Ready::Known(row));
+        }
         let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
         self.twins.ready(content, || self.stats.time(Part::Decode, decode))
+    }
+
+    /// What an earlier run kept of a content.
+    fn kept(&self, content: &ContentHash) -> Option<Row> {
+        self.kept.image(content, self.decoding).map(Row::from)
     }
 }
 

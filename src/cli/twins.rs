@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use zsic::source::ContentHash;
+use zsic::cache::ContentHash;
 use zsic::{ImageError, Pixels};
 
 /// A unit embedding.

@@ -24,6 +24,11 @@ pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
 pub use product::{Linear, product, product_columns};
 
+/// The version of the bits that come out: of embeddings, whatever part of the way from bytes and texts to them changes
+/// (decoding, resizing, tokenizing, kernels, candle). Raise it with every such change, so that no embedding of an older
+/// version is taken from a cache; `tests/bits.rs` tells when it was forgotten.
+pub const BITS_VERSION: u32 = 1;
+
 /// The vector instructions that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {

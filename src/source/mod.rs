@@ -1,7 +1,6 @@
 //! What the user named -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
 //! decoded to RGB. What a URL leads to is fetched elsewhere.
 
-mod content;
 mod data_uri;
 mod decode;
 mod error;
@@ -12,7 +11,6 @@ mod select;
 mod tar;
 mod walk;
 
-pub use content::ContentHash;
 pub use decode::{Options, Rows, decode, decode_rows, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};

@@ -2,18 +2,33 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::fixtures;
 
-/// The command with its environment variables unset.
+/// Where the commands of this test binary keep embeddings: nowhere that a user or another run of the tests looks.
+pub fn cache_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let binary = std::env::current_exe().unwrap();
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache").join(binary.file_name().unwrap());
+        _ = fs::remove_dir_all(&dir);
+        dir
+    })
+}
+
+/// The command with its environment variables unset, and a cache of its own.
 pub fn zsic(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
     for variable in ["ZSIC_MODEL", "ZSIC_REVISION", "ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS", "ZSIC_ISA"] {
         command.env_remove(variable);
     }
+    command.env("ZSIC_CACHE_DIR", cache_dir());
     command.args(args).stdin(Stdio::null());
     command
 }

@@ -1,0 +1,47 @@
+//! What can go wrong with the cache. None of it is a reason to stop: without the cache everything is computed again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::error::os_reason;
+
+/// A failure of the cache; messages are one line in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The directory or the file cannot be made, read or written.
+    #[error("{}: the cache cannot be used: {reason}", .path.display())]
+    Io {
+        /// The directory or the file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The disk is full, or the process may write no more.
+    #[error("{}: the cache cannot grow: the disk is full", .0.display())]
+    Full(PathBuf),
+    /// The file is no cache, or a damaged one.
+    #[error("{}: the cache is damaged; `zsic cache clear` removes it", .0.display())]
+    Damaged(PathBuf),
+    /// Another process has been writing for too long.
+    #[error("{}: the cache is in use by another process that does not finish", .0.display())]
+    Busy(PathBuf),
+}
+
+impl CacheError {
+    pub(super) fn io(path: &Path, e: &io::Error) -> Self {
+        Self::Io { path: path.to_path_buf(), reason: os_reason(e) }
+    }
+
+    pub(super) fn store(path: &Path, e: rusqlite::Error) -> Self {
+        let owned = path.to_path_buf();
+        match e.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(owned),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(owned),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(owned),
+            _ => Self::Io { path: owned, reason: e.to_string().replace('\n', " ") },
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which checkpoint it is: the hash of all its files that decide what the model computes, wherever they lie.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Cache;
+use super::keys::{ContentHash, Key, Parts};
+use crate::checkpoint::Files;
+use crate::error::os_reason;
+use crate::{Checkpoint, Error, Result};
+
+/// The checkpoint's key. Files that were hashed before are not read.
+pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
+    let mut parts = Parts::of("checkpoint");
+    match checkpoint.files() {
+        Files::Embedded { files, .. } => {
+            for (name, bytes) in *files {
+                parts = parts.and(name.as_bytes()).and(ContentHash::of(bytes).bytes());
+            }
+        }
+        Files::Directory(_) => {
+            for path in checkpoint.paths() {
+                let name = path.file_name().unwrap_or_default();
+                parts = parts.and(name.as_bytes()).and(content(&path, cache)?.bytes());
+            }
+        }
+    }
+    Ok(parts.key())
+}
+
+/// What people call it: the built-in one's name, `owner/name@commit`, or the directory.
+pub(super) fn name(checkpoint: &Checkpoint) -> String {
+    const LETTERS: usize = 12; // of a commit that tell it from others
+    let root = checkpoint.files().root();
+    let above = |levels| root.ancestors().nth(levels)?.file_name()?.to_str();
+    if let (Some(commit), Some("snapshots"), Some(repo)) = (above(0), above(1), above(2))
+        && let Some(repo) = repo.strip_prefix("models--")
+    {
+        return format!("{}@{}", repo.replacen("--", "/", 1), &commit[..commit.len().min(LETTERS)]);
+    }
+    match checkpoint.files() {
+        Files::Embedded { name, .. } => (*name).to_owned(),
+        Files::Directory(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).display().to_string(),
+    }
+}
+
+/// The hash of a file's content: of a blob of the hub's, its name, which was checked when it was fetched.
+fn content(path: &Path, cache: &Cache) -> Result<ContentHash> {
+    let failed = |e| Error::checkpoint(path, format!("cannot be read: {}", os_reason(&e)));
+    let target = fs::canonicalize(path).map_err(failed)?;
+    let blob = target.parent().and_then(Path::file_name).is_some_and(|dir| dir == "blobs");
+    let name = target.file_name().and_then(|name| name.to_str());
+    if let Some(hash) = name.filter(|_| blob).and_then(ContentHash::from_hex) {
+        return Ok(hash);
+    }
+    let file = File::open(&target).map_err(failed)?;
+    let stamp = super::Stamp::of(&target, &file.metadata().map_err(failed)?);
+    if let Some(hash) = stamp.and_then(|stamp| cache.content_of(&stamp)) {
+        return Ok(hash);
+    }
+    let hash = ContentHash::of_reader(file).map_err(failed)?;
+    if let Some(stamp) = stamp {
+        cache.remember(&stamp, &hash);
+    }
+    Ok(hash)
+}

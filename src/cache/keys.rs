@@ -1,0 +1,224 @@
+//! Keys: SHA-256 over all that decides an embedding's bits. Where they are kept is not known here.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use ring::digest::{Context, SHA256};
+
+use crate::kernels::{BITS_VERSION, Isa};
+use crate::preprocess::Decoding;
+use crate::{Compute, Precision};
+
+/// A file must have been left alone for so many seconds to be known by its stamp: on some file systems two changes of
+/// one moment have one time.
+const SETTLED: i64 = 2;
+
+/// What an entry is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Some of its bits as a number.
+    pub(super) fn number(&self) -> i64 {
+        self.0[..8].iter().fold(0, |n, byte| n << 8 | i64::from(*byte))
+    }
+}
+
+/// A key in the making. Each part goes in with its length, so that no two lists of parts look alike.
+pub(super) struct Parts(Context);
+
+impl Parts {
+    pub fn of(what: &str) -> Self {
+        Self(Context::new(&SHA256)).and(what.as_bytes())
+    }
+
+    pub fn and(mut self, part: &[u8]) -> Self {
+        self.0.update(&(part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    pub fn key(self) -> Key {
+        Key(digest(self.0))
+    }
+}
+
+fn digest(context: Context) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+/// The SHA-256 of a file's or an image's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    /// Of bytes in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(bytes);
+        Self(digest(context))
+    }
+
+    /// Of all that is left to read.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut context = Context::new(&SHA256);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(Self(digest(context))),
+                read => context.update(&buffer[..read]),
+            }
+        }
+    }
+
+    /// As it was written by [`Self::bytes`]; none for another length.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// From 64 hexadecimal digits.
+    pub(super) fn from_hex(hex: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Its 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What tells, without reading it, that a file is as it was: its absolute path, size, device, inode, and the times of its
+/// last changes to the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp(Key);
+
+impl Stamp {
+    /// The stamp of the file at `path`, whose metadata must be from before its content is read. None for what is no
+    /// regular file, and for one that was changed in the last two seconds: it may change again and look the same.
+    pub fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs().cast_signed();
+        Self::at(path, metadata, now)
+    }
+
+    fn at(path: &Path, metadata: &Metadata, now: i64) -> Option<Self> {
+        let changed = metadata.ctime().max(metadata.mtime());
+        if !metadata.is_file() || changed >= now - SETTLED {
+            return None;
+        }
+        let path = std::path::absolute(path).ok()?;
+        let mut parts = Parts::of("file").and(path.as_os_str().as_bytes());
+        for number in [metadata.size(), metadata.dev(), metadata.ino()] {
+            parts = parts.and(&number.to_le_bytes());
+        }
+        for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+            parts = parts.and(&number.to_le_bytes());
+        }
+        Some(Self(parts.key()))
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.0
+    }
+}
+
+/// All of one checkpoint in one arithmetic.
+pub(super) fn scope(checkpoint: &Key, compute: &Compute) -> Key {
+    let precision = match compute.precision {
+        Precision::Auto => "auto",
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+        Precision::F16 => "f16",
+    };
+    Parts::of("scope")
+        .and(&BITS_VERSION.to_le_bytes())
+        .and(checkpoint.bytes())
+        .and(precision.as_bytes())
+        .and(compute.name().as_bytes())
+        .and(compute.isa.name().as_bytes())
+        .and(compute.instructions().unwrap_or_default().as_bytes())
+        // candle's products, of `plain`, choose by what the machine has.
+        .and(Isa::best().name().as_bytes())
+        .and(std::env::consts::ARCH.as_bytes())
+        .key()
+}
+
+/// An image's embedding.
+pub(super) fn image(scope: &Key, content: &ContentHash, decode: Decoding) -> Key {
+    Parts::of("image").and(scope.bytes()).and(content.bytes()).and(&[u8::from(decode == Decoding::Fast)]).key()
+}
+
+/// The embedding of a label by its prompts, or of a text: what the tokenizer makes of them is settled by the checkpoint.
+pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl IntoIterator<Item = &'a String>) -> Key {
+    let parts = Parts::of(what).and(scope.bytes()).and(&[u8::from(truncate)]);
+    texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        let key = |parts: &[&str]| parts.iter().fold(Parts::of("x"), |all, part| all.and(part.as_bytes())).key();
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+        assert_ne!(key(&["ab"]), key(&["ab", ""]));
+        assert_eq!(key(&["ab", "c"]), key(&["ab", "c"]));
+    }
+
+    #[test]
+    fn a_content_hash_is_the_sha_256() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-4
+        let hash = ContentHash::of(b"abc");
+        assert_eq!(format!("{hash:?}"), hex);
+        assert_eq!((ContentHash::from_hex(hex), ContentHash::of_reader(&b"abc"[..]).unwrap()), (Some(hash), hash));
+        assert_eq!((ContentHash::from_hex(&hex[1..]), ContentHash::from_bytes(b"abc")), (None, None));
+    }
+
+    #[test]
+    fn a_file_is_trusted_when_it_has_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, "1").unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert_eq!(Stamp::of(&path, &metadata), None);
+        let at = |after| Stamp::at(&path, &metadata, metadata.ctime() + after);
+        assert!(at(2).is_none() && at(3).is_some());
+        assert_eq!(Stamp::at(dir.path(), &std::fs::metadata(dir.path()).unwrap(), i64::MAX), None);
+    }
+
+    #[test]
+    fn arithmetics_are_kept_apart() {
+        let checkpoint = Parts::of("a checkpoint").key();
+        let of = |precision, isa| scope(&checkpoint, &Compute { precision, isa, ..Compute::default() });
+        let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+    }
+}

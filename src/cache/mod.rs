@@ -1,0 +1,234 @@
+//! Embeddings kept between runs, by what decides their bits. It knows no command, encodes nothing, and is never needed:
+//! what is not found is computed.
+//!
+//! A [`Cache`] is a file in a directory, which any number of processes may use at once. A [`Scope`] is one checkpoint in
+//! one arithmetic: it finds and keeps the embeddings of images and texts. Both are cheap to clone, and every method takes
+//! `&self` on any thread. Lookups read; what is put is written by a thread of the cache's own, in batches, after half a
+//! second at most. A cache that fails finds nothing and keeps nothing; [`Cache::flush`] says why.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use zsic::cache::{Cache, ContentHash, Stamp};
+//! use zsic::preprocess::Decoding;
+//! # fn embed(_: &[u8]) -> Vec<f32> { vec![] }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (checkpoint, compute) = (zsic::Checkpoint::demo()?, zsic::Compute::default());
+//! let cache = Cache::open(Path::new("cache"), 4 << 30)?;
+//! let scope = cache.scope(&checkpoint, &compute)?;
+//! let path = Path::new("owl.jpg");
+//! let stamp = Stamp::of(path, &std::fs::metadata(path)?); // before it is read
+//! let known = stamp.and_then(|stamp| cache.content_of(&stamp));
+//! if known.and_then(|content| scope.image(&content, Decoding::Exact)).is_none() {
+//!     let bytes = std::fs::read(path)?;
+//!     let content = ContentHash::of(&bytes);
+//!     if let Some(stamp) = stamp {
+//!         cache.remember(&stamp, &content);
+//!     }
+//!     if scope.image(&content, Decoding::Exact).is_none() {
+//!         scope.put_image(&content, Decoding::Exact, &embed(&bytes));
+//!     }
+//! }
+//! cache.flush()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod identity;
+mod keys;
+mod scope;
+mod store;
+mod writer;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use error::CacheError;
+pub use keys::{ContentHash, Stamp};
+pub use scope::Scope;
+pub use store::{Group, Kind};
+
+use crate::{Checkpoint, Compute};
+use keys::Key;
+use store::{Entry, Store};
+use writer::{Failure, Writer};
+
+/// Bytes that a cache takes at most, where nobody says.
+pub const LIMIT: u64 = 4 << 30;
+/// The least limit: a fourth of it is the log's.
+pub const LEAST: u64 = 32 << 20;
+
+/// A cache that is open, or none.
+#[derive(Debug, Clone)]
+pub struct Cache(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    limit: u64,
+    /// Connections that nobody reads with now.
+    idle: Mutex<Vec<Store>>,
+    writer: Writer,
+    failure: Failure,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, which is made where it is missing. It takes `limit` bytes at most ([`LEAST`] at least):
+    /// where it is nearly full, what was not used for the longest time goes, the last use known to the hour.
+    ///
+    /// # Errors
+    /// [`CacheError`] if the directory cannot be made or written, or the file is damaged.
+    pub fn open(dir: &Path, limit: u64) -> Result<Self, CacheError> {
+        let limit = limit.max(LEAST);
+        let store = Store::open(dir, limit)?;
+        let failure = Failure::default();
+        Ok(Self(Some(Arc::new(Inner {
+            path: store::file(dir),
+            limit,
+            idle: Mutex::default(),
+            writer: Writer::start(store, Arc::clone(&failure)),
+            failure,
+        }))))
+    }
+
+    /// No cache: nothing is found and nothing is kept.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is one.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What the cache has of a checkpoint in an arithmetic. A checkpoint's files are hashed the first time, which takes
+    /// a second for 1.5 GB.
+    ///
+    /// # Errors
+    /// If a file of the checkpoint cannot be read.
+    pub fn scope(&self, checkpoint: &Checkpoint, compute: &Compute) -> crate::Result<Scope> {
+        let Some(inner) = &self.0 else { return Ok(Scope::none()) };
+        let key = keys::scope(&identity::key(checkpoint, self)?, compute);
+        let how = compute.instructions().map_or_else(|| compute.name(), str::to_owned);
+        let precision = format!("{:?}", compute.precision).to_lowercase();
+        inner.writer.name(key.number(), format!("{}, {precision} on {how}", identity::name(checkpoint)));
+        Ok(Scope::new(self.clone(), key, checkpoint.config().projection_dim))
+    }
+
+    /// The hash of a file's content, if it was remembered and the file is as it was.
+    pub fn content_of(&self, stamp: &Stamp) -> Option<ContentHash> {
+        self.contents_of(std::slice::from_ref(stamp)).pop().flatten()
+    }
+
+    /// As [`Self::content_of`] for many files, in one transaction.
+    pub fn contents_of(&self, stamps: &[Stamp]) -> Vec<Option<ContentHash>> {
+        let keys: Vec<Key> = stamps.iter().map(Stamp::key).collect();
+        let hash = |value: Option<Vec<u8>>| ContentHash::from_bytes(&value?);
+        self.read(&keys).into_iter().map(hash).collect()
+    }
+
+    /// Remembers what a file's content was when it had this stamp.
+    pub fn remember(&self, stamp: &Stamp, content: &ContentHash) {
+        self.put(vec![Entry { key: stamp.key(), kind: Kind::File, scope: 0, value: content.bytes().to_vec() }]);
+    }
+
+    /// Waits until all that was put is written.
+    ///
+    /// # Errors
+    /// The first thing that went wrong since the cache was opened or last flushed.
+    pub fn flush(&self) -> Result<(), CacheError> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        inner.writer.flush();
+        inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    fn put(&self, entries: Vec<Entry>) {
+        if let Some(inner) = &self.0
+            && !entries.is_empty()
+        {
+            inner.writer.put(entries);
+        }
+    }
+
+    /// Looks keys up; what cannot be read is not found.
+    fn read(&self, keys: &[Key]) -> Vec<Option<Vec<u8>>> {
+        let nothing = || vec![None; keys.len()];
+        let Some(inner) = &self.0 else { return nothing() };
+        match inner.read(keys) {
+            Ok(found) => {
+                inner.writer.used(found.stale);
+                found.values
+            }
+            Err(e) => {
+                writer::note(&inner.failure, e);
+                nothing()
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn read(&self, keys: &[Key]) -> Result<store::Found, CacheError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().pop();
+        let mut store = waiting.map_or_else(|| Store::again(&self.path, self.limit), Ok)?;
+        let found = store.read(keys, hour());
+        idle().push(store);
+        found
+    }
+}
+
+/// What a cache has.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// The file.
+    pub path: PathBuf,
+    /// Bytes on the disk, the log's counted.
+    pub bytes: u64,
+    /// What it is of.
+    pub groups: Vec<Group>,
+}
+
+/// Counts what the cache in `dir` has; nothing where there is none.
+///
+/// # Errors
+/// [`CacheError`] if it cannot be read.
+pub fn info(dir: &Path) -> Result<Info, CacheError> {
+    let path = store::file(dir);
+    let groups = if path.exists() { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
+    Ok(Info { path, bytes: store::size(dir), groups })
+}
+
+/// Lets go of all that the cache in `dir` has, also while other processes use it, and says how many bytes that freed. A
+/// file that is no cache any more is removed.
+///
+/// # Errors
+/// [`CacheError`] if it cannot be written.
+pub fn clear(dir: &Path) -> Result<u64, CacheError> {
+    let before = store::size(dir);
+    let path = store::file(dir);
+    if !path.exists() {
+        return Ok(0);
+    }
+    match Store::again(&path, LIMIT).and_then(|mut store| store.clear()) {
+        Err(CacheError::Damaged(_)) => {
+            for file in store::files(dir) {
+                match fs::remove_file(&file) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(&file, &e)),
+                    _ => {}
+                }
+            }
+        }
+        done => done?,
+    }
+    Ok(before.saturating_sub(store::size(dir)))
+}
+
+/// The time, to the hour, in seconds since 1970.
+fn hour() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
+    now - now % 3600
+}

@@ -1,0 +1,140 @@
+//! One checkpoint in one arithmetic: embeddings of images and texts, found and kept. How they are encoded is not known
+//! here.
+
+use super::Cache;
+use super::keys::{self, ContentHash, Key};
+use super::store::{Entry, Kind};
+use crate::classifier::EncodedLabel;
+use crate::preprocess::Decoding;
+use crate::{Embeddings, Label, Result};
+
+/// What the cache has of a checkpoint in an arithmetic.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    cache: Cache,
+    key: Option<Key>,
+    dim: usize,
+}
+
+impl Scope {
+    /// Nothing: nothing is found and nothing is kept.
+    pub fn none() -> Self {
+        Self { cache: Cache::off(), key: None, dim: 0 }
+    }
+
+    pub(super) fn new(cache: Cache, key: Key, dim: usize) -> Self {
+        Self { cache, key: Some(key), dim }
+    }
+
+    /// Whether there is a cache: without one, hashing an image is for nothing.
+    pub fn is_on(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The cache it belongs to.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The embedding [D] of an image by the hash of its bytes.
+    pub fn image(&self, content: &ContentHash, decode: Decoding) -> Option<Vec<f32>> {
+        self.images(std::slice::from_ref(content), decode).pop().flatten()
+    }
+
+    /// As [`Self::image`] for many images, in one transaction.
+    pub fn images(&self, contents: &[ContentHash], decode: Decoding) -> Vec<Option<Vec<f32>>> {
+        let Some(scope) = &self.key else { return vec![None; contents.len()] };
+        let keys: Vec<Key> = contents.iter().map(|content| keys::image(scope, content, decode)).collect();
+        self.cache.read(&keys).into_iter().map(|value| self.parse(&value?)).collect()
+    }
+
+    /// Keeps the embedding [D] of an image. One that is not finite is not kept.
+    pub fn put_image(&self, content: &ContentHash, decode: Decoding, embedding: &[f32]) {
+        if let Some(scope) = &self.key {
+            let key = keys::image(scope, content, decode);
+            self.cache.put(self.entry(key, Kind::Image, &[], embedding).into_iter().collect());
+        }
+    }
+
+    /// The embedding of each label: as it was kept, else as `encode` encodes the labels that are missing, in their
+    /// order, which are kept then. It is not called where none is missing. `truncate` says whether it cuts over-long
+    /// prompts.
+    ///
+    /// # Errors
+    /// What `encode` says.
+    pub fn labels(
+        &self,
+        labels: &[Label],
+        truncate: bool,
+        encode: impl FnOnce(&[Label]) -> Result<Vec<EncodedLabel>>,
+    ) -> Result<Vec<EncodedLabel>> {
+        const TOKENS: usize = 32;
+        let key = |label: &Label| Some(keys::texts("label", self.key.as_ref()?, truncate, &label.prompts));
+        let keys: Vec<Option<Key>> = labels.iter().map(key).collect();
+        let parse = |value: Vec<u8>| {
+            let (tokens, row) = value.split_first_chunk::<TOKENS>()?;
+            Some(EncodedLabel { tokens: *tokens, embedding: self.parse(row)? })
+        };
+        let found = self.find(&keys).into_iter().map(|value| value.and_then(parse)).collect();
+        let entry = |key, label: &EncodedLabel| self.entry(key, Kind::Label, &label.tokens, &label.embedding);
+        self.fill(&keys, found, labels, encode, entry)
+    }
+
+    /// The embeddings [N, D] of texts as written; see [`Self::labels`].
+    ///
+    /// # Errors
+    /// What `encode` says.
+    pub fn texts(
+        &self,
+        texts: &[String],
+        truncate: bool,
+        encode: impl FnOnce(&[String]) -> Result<Embeddings>,
+    ) -> Result<Vec<Vec<f32>>> {
+        let key = |text| Some(keys::texts("text", self.key.as_ref()?, truncate, [text]));
+        let keys: Vec<Option<Key>> = texts.iter().map(key).collect();
+        let found = self.find(&keys).into_iter().map(|value| self.parse(&value?)).collect();
+        let encode = |texts: &[String]| Ok(encode(texts)?.rows().map(<[f32]>::to_vec).collect());
+        self.fill(&keys, found, texts, encode, |key, row| self.entry(key, Kind::Text, &[], row))
+    }
+
+    /// Fills the gaps of `found` with what `encode` makes of the items there, and keeps that.
+    fn fill<I: Clone, T>(
+        &self,
+        keys: &[Option<Key>],
+        mut found: Vec<Option<T>>,
+        items: &[I],
+        encode: impl FnOnce(&[I]) -> Result<Vec<T>>,
+        entry: impl Fn(Key, &T) -> Option<Entry>,
+    ) -> Result<Vec<T>> {
+        let gaps: Vec<usize> = (0..items.len()).filter(|&i| found[i].is_none()).collect();
+        if !gaps.is_empty() {
+            let missing: Vec<I> = gaps.iter().map(|&i| items[i].clone()).collect();
+            let made = encode(&missing)?;
+            let entries = gaps.iter().zip(&made).filter_map(|(&i, made)| entry(keys[i]?, made)).collect();
+            self.cache.put(entries);
+            gaps.iter().zip(made).for_each(|(&i, made)| found[i] = Some(made));
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn find(&self, keys: &[Option<Key>]) -> Vec<Option<Vec<u8>>> {
+        match keys.iter().copied().collect::<Option<Vec<Key>>>() {
+            Some(keys) => self.cache.read(&keys),
+            None => vec![None; keys.len()],
+        }
+    }
+
+    fn entry(&self, key: Key, kind: Kind, before: &[u8], embedding: &[f32]) -> Option<Entry> {
+        let scope = self.key?.number();
+        let value = before.iter().copied().chain(embedding.iter().flat_map(|x| x.to_le_bytes())).collect();
+        let right = embedding.len() == self.dim && embedding.iter().all(|x| x.is_finite());
+        right.then_some(Entry { key, kind, scope, value })
+    }
+
+    /// A row as it was kept; none of another length.
+    fn parse(&self, bytes: &[u8]) -> Option<Vec<f32>> {
+        let (values, rest) = bytes.as_chunks::<4>();
+        let right = values.len() == self.dim && rest.is_empty();
+        right.then(|| values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+    }
+}

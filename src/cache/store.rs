@@ -1,0 +1,388 @@
+//! The file that the cache is: tables, reads, writes, and its bound. What the keys mean is not known here.
+//!
+//! It is SQLite with a write-ahead log: readers and one writer at a time in any number of processes, a commit that is there
+//! or not after a kill, and pages that are given back. `used` is a time to the hour.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+
+use super::error::CacheError;
+use super::keys::Key;
+
+type Result<T> = std::result::Result<T, CacheError>;
+
+/// The file's name; another number where the tables change.
+const FILE: &str = "embeddings-1.db";
+/// Bytes of a page: seven embeddings of 512 values.
+const PAGE: u64 = 16 << 10;
+/// Bytes of the limit that are kept for the log.
+const LOG: u64 = 8 << 20;
+/// The log is copied into the file from so many pages on.
+const CHECKPOINT: u64 = 256;
+/// Values up to this length lie beside their key.
+const SMALL: usize = 64;
+/// Entries that leave in one transaction.
+const LEAVING: u32 = 64;
+/// How long another process's write is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How exactly the last use is kept, in seconds.
+const HOUR: i64 = 3600;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS entry (
+        key BLOB PRIMARY KEY, kind INTEGER NOT NULL, scope INTEGER NOT NULL, used INTEGER NOT NULL,
+        size INTEGER NOT NULL, small BLOB, value INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS entry_used ON entry (used);
+    CREATE TABLE IF NOT EXISTS value (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL);";
+
+/// What an entry is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file's stamp -> the hash of its content.
+    File,
+    /// An image -> its embedding.
+    Image,
+    /// A label's prompts -> its embedding.
+    Label,
+    /// A text -> its embedding.
+    Text,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::File, Self::Image, Self::Label, Self::Text];
+
+    /// Its name: `file`, `image`, `label`, `text`.
+    pub fn name(self) -> &'static str {
+        ["file", "image", "label", "text"][self as usize]
+    }
+}
+
+/// Something to keep.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub key: Key,
+    pub kind: Kind,
+    /// What it belongs to; 0 for none.
+    pub scope: i64,
+    pub value: Vec<u8>,
+}
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub entries: Vec<Entry>,
+    /// What was used, and not for an hour.
+    pub used: Vec<Key>,
+    /// Names of scopes.
+    pub names: Vec<(i64, String)>,
+}
+
+/// What was found, and what of it was not used for an hour.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub values: Vec<Option<Vec<u8>>>,
+    pub stale: Vec<Key>,
+}
+
+/// Entries of one kind and scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What they are of.
+    pub kind: Kind,
+    /// The checkpoint and arithmetic they belong to; none for files.
+    pub scope: Option<String>,
+    /// How many.
+    pub entries: u64,
+    /// Bytes of what they keep.
+    pub bytes: u64,
+}
+
+/// The file, opened once.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    connection: Connection,
+    /// Pages that the file may have.
+    pages: u64,
+}
+
+impl Store {
+    /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
+    pub fn open(dir: &Path, limit: u64) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
+        let path = file(dir);
+        let store = Self::connect(&path, limit, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let told = |e| CacheError::store(&path, e);
+        if store.connection.is_readonly("main").map_err(told)? {
+            return Err(CacheError::io(&path, &io::ErrorKind::PermissionDenied.into()));
+        }
+        // Taking up the log is refused at once, not after a while, where another process does the same.
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(e) = store.prepare_tables() {
+            if e.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || Instant::now() > deadline {
+                return Err(told(e));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(store)
+    }
+
+    /// Another connection to a file that is there.
+    pub fn again(path: &Path, limit: u64) -> Result<Self> {
+        Self::connect(path, limit, OpenFlags::empty())
+    }
+
+    fn connect(path: &Path, limit: u64, flags: OpenFlags) -> Result<Self> {
+        let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let told = |e| CacheError::store(path, e);
+        let connection = Connection::open_with_flags(path, flags).map_err(told)?;
+        connection.busy_timeout(PATIENCE).map_err(told)?;
+        let pages = limit.saturating_sub(LOG) / PAGE;
+        let store = Self { path: path.to_path_buf(), connection, pages };
+        // The file is read through a mapping, which SQLite keeps right where another process makes the file shorter.
+        let settings = format!("PRAGMA mmap_size = {}; PRAGMA cache_size = -2048", pages * PAGE);
+        store.connection.execute_batch(&settings).map_err(told)?;
+        Ok(store)
+    }
+
+    fn prepare_tables(&self) -> rusqlite::Result<()> {
+        let Self { connection, pages, .. } = self;
+        connection.execute_batch(&format!(
+            "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA max_page_count = {pages};
+             PRAGMA journal_size_limit = {}",
+            CHECKPOINT * PAGE
+        ))?;
+        connection.execute_batch(TABLES)
+    }
+
+    /// Looks keys up, in one transaction.
+    pub fn read(&mut self, keys: &[Key], now: i64) -> Result<Found> {
+        self.try_read(keys, now).map_err(|e| CacheError::store(&self.path, e))
+    }
+
+    fn try_read(&mut self, keys: &[Key], now: i64) -> rusqlite::Result<Found> {
+        let mut found = Found::default();
+        let transaction = self.connection.transaction()?;
+        let mut select = transaction
+            .prepare("SELECT used, coalesce(small, bytes) FROM entry LEFT JOIN value ON id = value WHERE key = ?")?;
+        for key in keys {
+            let mut rows = select.query(params![key.bytes()])?;
+            let row = rows.next()?;
+            let value = row.map(|row| Ok::<_, rusqlite::Error>((row.get::<_, i64>(0)?, row.get(1)?))).transpose()?;
+            if value.as_ref().is_some_and(|(used, _)| used + HOUR <= now) {
+                found.stale.push(*key);
+            }
+            found.values.push(value.map(|(_, bytes)| bytes));
+        }
+        Ok(found)
+    }
+
+    /// Writes a batch in one transaction, and lets the oldest entries go where the file is nearly full.
+    pub fn write(&mut self, batch: &Batch, now: i64) -> Result<()> {
+        let mut done = self.try_write(batch, now);
+        if done.as_ref().is_err_and(is_full) {
+            done = self.forget(LEAVING).and_then(|_| self.try_write(batch, now));
+        }
+        done.and_then(|()| self.shrink()).map_err(|e| CacheError::store(&self.path, e))
+    }
+
+    fn try_write(&mut self, batch: &Batch, now: i64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut has = transaction.prepare("SELECT 1 FROM entry WHERE key = ?")?;
+            let mut value = transaction.prepare("INSERT INTO value (bytes) VALUES (?)")?;
+            let mut entry = transaction.prepare("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+            for Entry { key, kind, scope, value: bytes } in &batch.entries {
+                if has.query_row(params![key.bytes()], |_| Ok(())).optional()?.is_some() {
+                    continue; // the same key has the same value
+                }
+                let small = (bytes.len() <= SMALL).then_some(bytes);
+                let id = if small.is_none() { Some(value.insert([bytes])?) } else { None };
+                entry.execute(params![key.bytes(), *kind as i64, scope, now, bytes.len() as i64, small, id])?;
+            }
+            let mut used = transaction.prepare("UPDATE entry SET used = ? WHERE key = ?")?;
+            for key in &batch.used {
+                used.execute(params![now, key.bytes()])?;
+            }
+            let mut name = transaction.prepare("INSERT OR IGNORE INTO scope VALUES (?, ?)")?;
+            for scope in &batch.names {
+                name.execute(params![scope.0, scope.1])?;
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Lets the oldest entries go until a sixteenth of the pages is free, and gives back what is above the limit.
+    fn shrink(&mut self) -> rusqlite::Result<()> {
+        while self.number("page_count")? - self.number("freelist_count")? > self.pages - self.pages / 16 {
+            if self.forget(LEAVING)? == 0 {
+                break;
+            }
+        }
+        let over = self.number("page_count")?.saturating_sub(self.pages);
+        if over > 0 { self.give_back(over) } else { Ok(()) }
+    }
+
+    /// Lets some entries go, those of the oldest last use.
+    fn forget(&mut self, count: u32) -> rusqlite::Result<usize> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let rows = {
+            let mut oldest = transaction.prepare("SELECT key, value FROM entry ORDER BY used LIMIT ?")?;
+            let row = |row: &rusqlite::Row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<i64>>(1)?));
+            oldest.query_map([count], row)?.collect::<rusqlite::Result<Vec<_>>>()?
+        };
+        for (key, value) in &rows {
+            transaction.prepare("DELETE FROM entry WHERE key = ?")?.execute([key])?;
+            transaction.prepare("DELETE FROM value WHERE id = ?")?.execute([value])?;
+        }
+        transaction.commit()?;
+        Ok(rows.len())
+    }
+
+    /// Makes the file shorter by free pages, and the log empty.
+    fn give_back(&self, pages: u64) -> rusqlite::Result<()> {
+        let mut vacuum = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut steps = vacuum.query([])?; // a row for each page
+        while steps.next()?.is_some() {}
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    fn number(&self, pragma: &str) -> rusqlite::Result<u64> {
+        self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
+    }
+
+    /// Counts what there is, by kind and scope.
+    pub fn groups(&self) -> Result<Vec<Group>> {
+        const SQL: &str = "SELECT kind, name, count(*), sum(size) FROM entry LEFT JOIN scope ON scope.id = entry.scope
+            GROUP BY kind, entry.scope ORDER BY name, kind";
+        let group = |row: &rusqlite::Row| {
+            let kind = Kind::ALL.into_iter().find(|kind| *kind as i64 == row.get(0).unwrap_or(-1));
+            let kind = kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, -1))?;
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            Ok(Group { kind, scope: row.get(1)?, entries: number(2)?, bytes: number(3)? })
+        };
+        let groups = || self.connection.prepare(SQL)?.query_map([], group)?.collect::<rusqlite::Result<_>>();
+        groups().map_err(|e| CacheError::store(&self.path, e))
+    }
+
+    /// Lets everything go, and gives the space back.
+    pub fn clear(&mut self) -> Result<()> {
+        let clear = || {
+            self.connection
+                .execute_batch("BEGIN IMMEDIATE; DELETE FROM entry; DELETE FROM value; DELETE FROM scope; COMMIT")?;
+            self.give_back(self.number("freelist_count")?)
+        };
+        clear().map_err(|e| CacheError::store(&self.path, e))
+    }
+}
+
+/// The cache's file in a directory.
+pub(super) fn file(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+/// The files that the cache consists of: the file, and the log and its index beside it.
+pub(super) fn files(dir: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|ending| dir.join(format!("{FILE}{ending}")))
+}
+
+/// Bytes that the cache in a directory takes.
+pub(super) fn size(dir: &Path) -> u64 {
+    files(dir).iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len()).sum()
+}
+
+fn is_full(e: &rusqlite::Error) -> bool {
+    e.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::Parts;
+    use super::*;
+
+    fn key(number: u32) -> Key {
+        Parts::of("test").and(&number.to_le_bytes()).key()
+    }
+
+    fn entry(number: u32, size: usize) -> Entry {
+        Entry { key: key(number), kind: Kind::Image, scope: 7, value: vec![number as u8; size] }
+    }
+
+    fn batch(entries: impl Iterator<Item = Entry>) -> Batch {
+        Batch { entries: entries.collect(), used: Vec::new(), names: vec![(7, "demo".to_owned())] }
+    }
+
+    #[test]
+    fn what_is_written_is_read_by_another_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), 64 << 20).unwrap();
+        let sizes = [2048, SMALL, SMALL + 1, 0];
+        store.write(&batch((0..4).map(|i| entry(i, sizes[i as usize]))), 0).unwrap();
+        store.write(&batch([entry(0, 9)].into_iter()), 0).unwrap(); // there already
+        let mut reader = Store::again(&file(dir.path()), 64 << 20).unwrap();
+        let keys: Vec<Key> = (0..5).map(key).collect();
+        let found = reader.read(&keys, HOUR - 1).unwrap();
+        let read: Vec<_> = found.values.iter().map(|value| value.as_ref().map(Vec::len)).collect();
+        assert_eq!(read, [Some(2048), Some(SMALL), Some(SMALL + 1), Some(0), None]);
+        assert!(found.stale.is_empty() && found.values[2] == Some(vec![2; SMALL + 1]));
+        assert_eq!(reader.read(&keys, HOUR).unwrap().stale, keys[..4]);
+        let bytes = sizes.iter().sum::<usize>() as u64;
+        let group = Group { kind: Kind::Image, scope: Some("demo".to_owned()), entries: 4, bytes };
+        assert_eq!(reader.groups().unwrap(), [group]);
+    }
+
+    #[test]
+    fn the_least_recently_used_go_and_the_file_stays_below_its_limit() {
+        const LIMIT: u64 = 32 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), LIMIT).unwrap();
+        let mut largest = 0;
+        for round in 0..250u32 {
+            let kept =
+                Batch { used: (0..64).map(key).collect(), ..batch((0..64).map(|i| entry(round * 64 + i, 2048))) };
+            store.write(&kept, i64::from(round) * HOUR).unwrap();
+            largest = largest.max(size(dir.path()));
+        }
+        assert!(largest > LIMIT / 2 && largest <= LIMIT, "{largest}");
+        let has = |store: &mut Store, numbers: std::ops::Range<u32>| {
+            let keys: Vec<Key> = numbers.map(key).collect();
+            store.read(&keys, 0).unwrap().values.into_iter().flatten().count()
+        };
+        assert_eq!(has(&mut store, 0..64), 64, "used in every round");
+        assert_eq!(has(&mut store, 249 * 64..250 * 64), 64, "the newest");
+        assert_eq!(has(&mut store, 64..1024), 0, "the oldest");
+        store.clear().unwrap();
+        assert!(size(dir.path()) < 1 << 20 && has(&mut store, 0..16000) == 0);
+    }
+
+    #[test]
+    fn a_lower_limit_makes_the_file_shorter() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), 256 << 20).unwrap();
+        for round in 0..160u32 {
+            store.write(&batch((0..128).map(|i| entry(round * 128 + i, 2048))), 0).unwrap();
+        }
+        assert!(size(dir.path()) > 40 << 20);
+        drop(store);
+        let mut store = Store::open(dir.path(), 32 << 20).unwrap();
+        store.write(&batch([entry(99_999, 2048)].into_iter()), HOUR).unwrap();
+        assert!(size(dir.path()) <= 32 << 20, "{}", size(dir.path()));
+        assert!(store.read(&[key(99_999)], 0).unwrap().values[0].is_some());
+    }
+
+    #[test]
+    fn what_is_no_cache_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(file(dir.path()), vec![7; 100_000]).unwrap();
+        assert_eq!(Store::open(dir.path(), 64 << 20).unwrap_err(), CacheError::Damaged(file(dir.path())));
+    }
+}

@@ -1,0 +1,87 @@
+//! The cache of embeddings: what its flags mean, and `zsic cache`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use zsic::cache::{self as library, Cache, Group, Scope};
+use zsic::{Checkpoint, Compute};
+
+use super::Outcome;
+use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
+use super::fetching::size;
+use super::messages::warn;
+use super::models::{columns, print, shown};
+
+/// Runs `zsic cache`.
+///
+/// # Errors
+/// If the cache can be read or written no more.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let json = args.format == ListFormat::Json;
+    match &args.command {
+        CacheCommand::Info { place, cache_size } => info(&dir(place)?, *cache_size, json),
+        CacheCommand::Clear { place } => {
+            let dir = dir(place)?;
+            let freed = library::clear(&dir)?;
+            let text = format!("cleared {}: {} freed", dir.display(), size(freed));
+            print(json, &text, || json!({ "dir": shown(&dir), "freed": freed }))
+        }
+    }
+}
+
+fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
+    let info = library::info(dir)?;
+    let mut text = format!("directory  {}\nsize       {} of {}\n", dir.display(), size(info.bytes), size(limit));
+    if !info.groups.is_empty() {
+        let mut table = vec![["KEPT", "ENTRIES", "SIZE", "OF"].map(str::to_owned)];
+        table.extend(info.groups.iter().map(|group| {
+            let scope = group.scope.clone().unwrap_or_default();
+            [group.kind.name().to_owned(), group.entries.to_string(), size(group.bytes), scope]
+        }));
+        text += &columns(&table);
+    }
+    print(json, &text, || {
+        let entry = |group: &Group| {
+            json!({
+                "kind": group.kind.name(), "checkpoint": group.scope, "entries": group.entries, "bytes": group.bytes,
+            })
+        };
+        let entries: Vec<_> = info.groups.iter().map(entry).collect();
+        json!({ "dir": shown(dir), "bytes": info.bytes, "limit": limit, "entries": entries })
+    })
+}
+
+/// What is kept of a checkpoint. A cache that cannot be used is a warning, and no cache then.
+///
+/// # Errors
+/// If a file of the checkpoint cannot be read.
+pub fn open(args: &Caching, checkpoint: &Checkpoint, compute: &Compute, common: &Common) -> Result<Scope> {
+    if args.no_cache {
+        return Ok(Scope::none());
+    }
+    let cache = dir(&args.place).and_then(|dir| Ok(Cache::open(&dir, args.cache_size)?));
+    let cache = cache.unwrap_or_else(|e| {
+        warn(common, format!("{e}; --cache-dir DIR is another place, and --no-cache is none"));
+        Cache::off()
+    });
+    Ok(cache.scope(checkpoint, compute)?)
+}
+
+/// Waits until all is kept. What kept it from that is a warning.
+pub fn close(scope: &Scope, common: &Common) {
+    if let Err(e) = scope.cache().flush() {
+        warn(common, format!("{e}; embeddings are not kept"));
+    }
+}
+
+/// Where the cache is: as the flag or ZSIC_CACHE_DIR says, else where caches are.
+fn dir(place: &CachePlace) -> Result<PathBuf> {
+    if let Some(dir) = &place.cache_dir {
+        return Ok(dir.clone());
+    }
+    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let caches = caches.or_else(|| Some(env::home_dir().filter(|home| !home.as_os_str().is_empty())?.join(".cache")));
+    Ok(caches.context("there is no home directory to keep embeddings in")?.join("zsic"))
+}
