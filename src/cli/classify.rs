@@ -1,13 +1,17 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use serde_json::Value;
 use zsic::{
     Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
 };
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
+use super::fatal::usage;
 use super::messages::{note, warn};
-use super::output::{Format, Place, Prediction, Writer};
+use super::output::provenance::{self, Counts, Meta};
+use super::output::resume::{self, Done, Start};
+use super::output::{Format, Place, Prediction, Sink, Writer};
 use super::progress::Progress;
 use super::stream::Stream;
 use super::{Outcome, interrupt, labels, model, settings};
@@ -24,32 +28,63 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
-    let place = Place::new(args.output.output.as_deref(), common);
-    let format = Format::resolve(args.output.format, &place)?;
-    let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
+    let output = &args.output;
+    let place = Place::new(output.output.as_deref(), common);
+    let format = Format::resolve(output.format, &place)?;
+    let read = || args.inputs.files().chain(args.labels.files());
+    let sink = place.open(read())?;
+    let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
+    let made_with =
+        provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
+    let Start::Run(log, done) = start(sink, args, format, labels.len(), &made_with, common)? else {
+        return Ok(Outcome::Complete);
+    };
     let batch = usize::from(args.machine.batch_size);
-    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch)?;
+    let earlier = done.earlier();
+    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch, done)?;
+    let skipped = images.skipped();
     let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
     let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
-    match args.output.activation {
+    match output.activation {
         ActivationArg::Auto => {}
         ActivationArg::Softmax => classifier = classifier.with_activation(Activation::Softmax),
         ActivationArg::Sigmoid => classifier = classifier.with_activation(Activation::Sigmoid),
     }
 
-    let output = &args.output;
     let names = classifier.labels().names();
-    let mut writer = Writer::new(format, &place, sink, output.logits, names);
+    let mut writer = Writer::new(format, &place, log, output.logits, names);
     let encode = |pixels: &[Pixels]| Ok(classifier.classify(pixels)?);
     let outcome = images.run(common, place.is_terminal(), batch, encode, |image, scores| {
         writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
     })?;
-    writer.finish()?;
+    let counts = Counts::new(writer.counts(), &earlier, &skipped);
+    meta.write(&made_with, counts, &args.machine, threads)?;
+    writer.finish(&provenance::with_counts(&made_with, counts))?;
     Ok(outcome)
+}
+
+/// Where the records begin, which is behind those of an earlier run if the format can be gone on from.
+fn start(
+    sink: Sink,
+    args: &Classify,
+    format: Format,
+    labels: usize,
+    made_with: &Value,
+    common: &Common,
+) -> Result<Start> {
+    let long_run = &args.output.long_run;
+    let most = args.output.top_k.unwrap_or(usize::MAX).min(labels);
+    match format.form(args.output.logits, most) {
+        Some(form) => resume::start(sink, form, made_with, long_run, |_| u64::MAX, common),
+        None if long_run.resume => {
+            Err(usage(format!("a {} cannot be resumed; jsonl, csv and parquet can", format.name())))
+        }
+        None => Ok(Start::Run(resume::anew(sink, common), Done::default())),
+    }
 }
 
 /// Encodes the labels. The text tower is gone when this returns.
@@ -93,5 +128,7 @@ fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
 fn predictions<'a>(output: &Output, names: &'a [String], scores: &Scores) -> Vec<Prediction<'a>> {
     let ranked = scores.top(output.top_k.unwrap_or(usize::MAX)).into_iter().filter(|r| r.score >= output.min_score);
     let logit = |logit| output.logits.then_some(logit);
-    ranked.map(|r| Prediction { label: &names[r.label], score: r.score, logit: logit(r.logit) }).collect()
+    ranked
+        .map(|r| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) })
+        .collect()
 }

@@ -18,6 +18,7 @@ use super::Outcome;
 use super::args::{Common, Inputs};
 use super::fatal::usage;
 use super::messages::{note, warn};
+use super::output::{Done, Earlier};
 use super::progress::Progress;
 
 /// One image, ready for the encoder, or why it is not.
@@ -31,17 +32,21 @@ pub struct Stream {
     items: Ordered<Item>,
     skipped: Arc<AtomicU64>,
     list_failure: Arc<Mutex<Option<anyhow::Error>>>,
+    earlier: Arc<Earlier>,
 }
 
 impl Stream {
-    /// Starts reading, decoding and preprocessing on `threads` workers, at most `batch` images and a few ahead.
+    /// Starts reading, decoding and preprocessing on `threads` workers, at most `batch` images and a few ahead. What is
+    /// `done` is passed over.
     ///
     /// # Errors
     /// A usage error if no input is named; otherwise if the list of inputs cannot be opened.
-    pub fn start(args: &Inputs, preprocessor: Preprocessor, threads: usize, batch: usize) -> Result<Self> {
+    pub fn start(args: &Inputs, preprocessor: Preprocessor, threads: usize, batch: usize, done: Done) -> Result<Self> {
+        let earlier = done.earlier();
         let skipped = Arc::new(AtomicU64::new(0));
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
         let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
+        let entries = done.skip(entries, Arc::clone(&list_failure));
         let max_pixels = args.max_pixels;
         let work = move |entry: Entry| match entry {
             Err((name, error)) => Item { name, pixels: Err(error) },
@@ -53,7 +58,12 @@ impl Stream {
                 Item { pixels: pixels.map(Some).map_err(|e| e.named(&name)), name }
             }
         };
-        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped, list_failure })
+        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped, list_failure, earlier })
+    }
+
+    /// Files that are no images, as far as they were met.
+    pub fn skipped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.skipped)
     }
 
     /// The next images: one that is waited for and those behind it that are ready, at most `limit`. None at the end.
@@ -102,11 +112,13 @@ impl Stream {
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
         }
+        let images = if total == 1 { "image" } else { "images" };
+        note(common, 1, format!("{total} {images} in {:.2?}", start.elapsed()));
+        let (earlier, earlier_failed) = self.earlier.counts();
+        (total, failed) = (total + earlier, failed + earlier_failed);
         if total == 0 {
             anyhow::bail!("no image among the inputs");
         }
-        let images = if total == 1 { "image" } else { "images" };
-        note(common, 1, format!("{total} {images} in {:.2?}", start.elapsed()));
         if failed > 0 {
             warn(common, format!("{failed} of {total} images failed"));
             return Ok(Outcome::SomeFailed);
