@@ -10,8 +10,8 @@ use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::fatal::usage;
 use super::messages::{note, warn};
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume::{self, Done, Start};
-use super::output::{Format, Place, Prediction, Sink, Writer};
+use super::output::resume::{self, Done};
+use super::output::{Format, Log, Place, Prediction, Sink, Writer};
 use super::progress::Progress;
 use super::stream::Stream;
 use super::{Outcome, interrupt, labels, model, settings};
@@ -37,7 +37,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let made_with =
         provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
-    let Start::Run(log, done) = start(sink, args, format, labels.len(), &made_with, common)? else {
+    let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
         return Ok(Outcome::Complete);
     };
     let batch = usize::from(args.machine.batch_size);
@@ -75,7 +75,7 @@ fn start(
     labels: usize,
     made_with: &Value,
     common: &Common,
-) -> Result<Start> {
+) -> Result<Option<(Log, Done)>> {
     let long_run = &args.output.long_run;
     let most = args.output.top_k.unwrap_or(usize::MAX).min(labels);
     match format.form(args.output.logits, most) {
@@ -83,7 +83,7 @@ fn start(
         None if long_run.resume => {
             Err(usage(format!("a {} cannot be resumed; jsonl, csv and parquet can", format.name())))
         }
-        None => Ok(Start::Run(resume::anew(sink, common), Done::default())),
+        None => Ok(Some((resume::anew(sink, common), Done::default()))),
     }
 }
 

@@ -6,7 +6,7 @@ use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
 use super::args::{Common, Embed};
 use super::fatal::usage;
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume::{self, Start};
+use super::output::resume;
 use super::output::{Form, Log, Partial, Place, Tensor, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::Stream;
@@ -36,7 +36,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let dim = checkpoint.config().projection_dim;
     let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
     let rows = |partial: &Partial| if format == TENSOR { Tensor::rows_beside(partial, dim) } else { u64::MAX };
-    let Start::Run(log, done) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
+    let Some((log, done)) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
         return Ok(Outcome::Complete);
     };
     let mut writer = Writer::new(format, log, dim)?;

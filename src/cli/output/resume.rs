@@ -32,14 +32,6 @@ const BLOCK: u64 = 1 << 20;
 /// What to do about a file that cannot be gone on from.
 const ANEW: &str = "without --resume it is written anew";
 
-/// How a run goes on.
-pub enum Start {
-    /// The file is there and finished.
-    Finished,
-    /// Records go to the first; the second are the images that need none.
-    Run(Log, Done),
-}
-
 /// A run whose records cannot be gone on from.
 pub fn anew(mut sink: Sink, common: &Common) -> Log {
     let is_left = sink.partial().is_some_and(|partial| partial.is_left());
@@ -49,8 +41,8 @@ pub fn anew(mut sink: Sink, common: &Common) -> Log {
     Log::new(sink)
 }
 
-/// Where a run's records begin: after those that an earlier run left, if it is to be resumed. The settings of this run
-/// are kept beside the partial. `images` bounds how many records that did not fail an earlier run can have left.
+/// Where a run's records go, and the images that need none; none if the file is finished. They
+/// begin after those that an earlier run left, if it is to be resumed. The settings of this run are kept beside the partial. `images` bounds how many records that did not fail an earlier run can have left.
 ///
 /// # Errors
 /// A usage error if there is no file to resume, or the settings differ; otherwise if a file cannot be read or written.
@@ -61,13 +53,13 @@ pub fn start(
     args: &LongRun,
     images: impl FnOnce(&Partial) -> u64,
     common: &Common,
-) -> Result<Start> {
+) -> Result<Option<(Log, Done)>> {
     let name = sink.name().to_owned();
     let Some(partial) = sink.partial() else {
         if args.resume {
             return Err(usage(format!("{name}: is no file, and cannot be resumed")));
         }
-        return Ok(Start::Run(Log::new(sink), Done::default()));
+        return Ok(Some((Log::new(sink), Done::default())));
     };
     partial.set_settings(serde_json::to_vec_pretty(settings)?);
     if !args.resume {
@@ -77,7 +69,7 @@ pub fn start(
                 format!("{name}: left by a run that was stopped; written anew, where --resume goes on from it"),
             );
         }
-        return Ok(Start::Run(Log::new(sink), Done::default()));
+        return Ok(Some((Log::new(sink), Done::default())));
     }
     let failed = || format!("{name}: cannot be read");
     let old = partial.beside(OLD);
@@ -96,7 +88,7 @@ pub fn start(
             let what = if args.retry_failed { "is finished, and no image of it failed" } else { "is finished" };
             say(common, format!("{}: {what}; nothing to do", target.display()));
             partial.remove_rest()?;
-            return Ok(Start::Finished);
+            return Ok(None);
         }
     } else if args.retry_failed && held.failed > 0 {
         partial.go_on_from(held.end).with_context(failed)?;
@@ -106,7 +98,7 @@ pub fn start(
     } else if held.records > 0 {
         partial.go_on_from(held.end).with_context(failed)?;
     } else {
-        return Ok(Start::Run(Log::new(sink), Done::default())); // nothing to resume
+        return Ok(Some((Log::new(sink), Done::default()))); // nothing to resume
     }
     go_on(sink, form, held.records, args.retry_failed, common)
 }
@@ -182,10 +174,10 @@ fn check_settings(partial: &Partial, settings: &Value) -> Result<()> {
 }
 
 /// Goes on after the first `records` of the partial, and with those of the run before if there are such.
-fn go_on(mut sink: Sink, form: Form, records: u64, retry: bool, common: &Common) -> Result<Start> {
+fn go_on(mut sink: Sink, form: Form, records: u64, retry: bool, common: &Common) -> Result<Option<(Log, Done)>> {
     let name = sink.name().to_owned();
     let failed = || format!("{name}: cannot be read");
-    let Some(partial) = sink.partial() else { return Ok(Start::Run(Log::new(sink), Done::default())) };
+    let Some(partial) = sink.partial() else { return Ok(Some((Log::new(sink), Done::default()))) };
     let (path, old) = (partial.path().to_path_buf(), partial.beside(OLD));
     let partial = Records::open(&path, form).with_context(failed)?.take(records as usize);
     let mut done = Done { name: name.clone(), partial: Some(partial), retry, ..Done::default() };
@@ -197,7 +189,7 @@ fn go_on(mut sink: Sink, form: Form, records: u64, retry: bool, common: &Common)
         log.old = Some(Old { file: File::open(&old).with_context(failed)?, steps, is_told: false, check: None });
     }
     say(common, format!("{name}: goes on after {records} of its images"));
-    Ok(Start::Run(log, done))
+    Ok(Some((log, done)))
 }
 
 /// What the walk over the inputs tells the writer of records about those of `FILE.partial.old`.
