@@ -1,12 +1,16 @@
-//! An image encoder and one encoded set of labels: images -> scores.
+//! One encoded set of labels: embeddings of images -> scores; with an image encoder, pixels -> scores.
 
 use image::RgbImage;
+use rayon::prelude::*;
 
-use crate::embeddings::dot;
-use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Label, Pixels, Result, Scores, TextEncoder};
+use crate::kernels::similarity::Panels;
+use crate::score::Readout;
+use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Isa, Label, Pixels, Result, Scores, TextEncoder};
 
 /// Prompts encoded at a time, which bounds the memory of a long list of labels.
 const PROMPTS_AT_A_TIME: usize = 4096;
+/// Images scored at a time by one thread, which bounds the memory of their cosines.
+const IMAGES_AT_A_TIME: usize = 64;
 
 /// Labels and their embeddings [L, D]: encoded once, used for every image.
 #[derive(Debug, Clone)]
@@ -82,12 +86,61 @@ fn alike(tokens: &[Vec<Vec<u32>>]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Scores images against one set of labels.
+/// Scores embeddings of images against one set of labels.
+#[derive(Debug)]
+pub struct Scorer {
+    labels: Labels,
+    panels: Panels,
+    readout: Readout,
+}
+
+impl Scorer {
+    /// A scorer whose scores are what the checkpoint of `readout` was trained for.
+    pub fn new(readout: Readout, labels: Labels) -> Self {
+        let panels = Panels::new(labels.embeddings.values(), labels.embeddings.dim());
+        Self { labels, panels, readout }
+    }
+
+    /// The same scorer with another way from logits to scores.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.readout.activation = activation;
+        self
+    }
+
+    /// The labels, in the order of each result's scores.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Scores each image of unit embeddings [B, D], by all threads. A result is `Err` where there are no finite numbers
+    /// for that image.
+    ///
+    /// # Panics
+    /// If the images' embeddings have another dimension than the labels'.
+    pub fn score(&self, images: &[&[f32]]) -> Vec<std::result::Result<Scores, ImageError>> {
+        let at_once = images.len().div_ceil(rayon::current_num_threads()).clamp(1, IMAGES_AT_A_TIME);
+        images.par_chunks(at_once).flat_map_iter(|images| self.score_some(images)).collect()
+    }
+
+    fn score_some(&self, images: &[&[f32]]) -> Vec<std::result::Result<Scores, ImageError>> {
+        assert!(images.iter().all(|image| image.len() == self.panels.dim()), "embeddings of one model");
+        let cosines = self.panels.cosines(Isa::best(), &images.concat()); // [B, L]
+        let score = |cosines: &[f64]| {
+            let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
+            if logits.iter().any(|x| !x.is_finite()) {
+                return Err(ImageError::not_finite());
+            }
+            Ok(Scores::new(logits, self.readout.activation))
+        };
+        cosines.chunks_exact(self.panels.labels().max(1)).map(score).collect()
+    }
+}
+
+/// Scores images against one set of labels: an image encoder and a [`Scorer`].
 #[derive(Debug)]
 pub struct Classifier {
     images: ImageEncoder,
-    labels: Labels,
-    activation: Activation,
+    scorer: Scorer,
 }
 
 impl Classifier {
@@ -101,19 +154,19 @@ impl Classifier {
             let reason = format!("image embeddings have {image} values and the labels' {text}: two different models");
             return Err(Error::Device(reason));
         }
-        let activation = images.activation();
-        Ok(Self { images, labels, activation })
+        let scorer = Scorer::new(images.readout(), labels);
+        Ok(Self { images, scorer })
     }
 
     /// The same classifier with another way from logits to scores.
     pub fn with_activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
+        self.scorer = self.scorer.with_activation(activation);
         self
     }
 
     /// The labels, in the order of each result's scores.
     pub fn labels(&self) -> &Labels {
-        &self.labels
+        self.scorer.labels()
     }
 
     /// RGB -> the pixels that the model takes.
@@ -130,15 +183,6 @@ impl Classifier {
     /// When the device fails.
     pub fn classify(&self, pixels: &[Pixels]) -> Result<Vec<std::result::Result<Scores, ImageError>>> {
         let images = self.images.embed(pixels)?; // [B, D]
-        Ok(images.rows().map(|image| self.score(image)).collect())
-    }
-
-    /// The scores of one image embedding [D].
-    fn score(&self, image: &[f32]) -> std::result::Result<Scores, ImageError> {
-        let logits: Vec<f32> = self.labels.embeddings.rows().map(|text| self.images.logit(dot(image, text))).collect(); // [L]
-        if logits.iter().any(|x| !x.is_finite()) {
-            return Err(ImageError::not_finite());
-        }
-        Ok(Scores::new(logits, self.activation))
+        Ok(self.scorer.score(&images.rows().collect::<Vec<_>>()))
     }
 }

@@ -41,13 +41,13 @@ pub mod source;
 pub mod text;
 
 pub use checkpoint::Checkpoint;
-pub use classifier::{Classifier, Labels};
+pub use classifier::{Classifier, Labels, Scorer};
 pub use device::{Compute, Precision};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
 pub use kernels::Isa;
 pub use model::{ImageEncoder, TextEncoder};
 pub use preprocess::{Pixels, Preprocessor};
-pub use score::{Activation, Scores};
+pub use score::{Activation, Readout, Scores};
 pub use source::ImageError;
 pub use text::{Label, Template};

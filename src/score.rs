@@ -24,6 +24,22 @@ impl Activation {
     }
 }
 
+/// How a checkpoint turns a cosine into a logit, and logits into scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Readout {
+    /// What a cosine is multiplied with: `exp` of the checkpoint's `logit_scale`.
+    pub scale: f64,
+    /// What the checkpoint was trained for.
+    pub activation: Activation,
+}
+
+impl Readout {
+    /// The model's logit of a cosine.
+    pub fn logit(&self, cosine: f64) -> f32 {
+        (self.scale * cosine) as f32
+    }
+}
+
 /// What one image scored against every label, in the labels' order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
@@ -61,7 +77,13 @@ impl Scores {
     /// The best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a])); // stable: ties keep their order
+        // The indices too: ties in the order of the labels.
+        let best_first = |a: &usize, b: &usize| self.scores[*b].total_cmp(&self.scores[*a]).then(a.cmp(b));
+        if (1..order.len()).contains(&k) {
+            order.select_nth_unstable_by(k - 1, best_first);
+            order.truncate(k);
+        }
+        order.sort_unstable_by(best_first);
         let ranked = |label| Ranked { label, score: self.scores[label], logit: self.logits[label] };
         order.into_iter().take(k).map(ranked).collect()
     }

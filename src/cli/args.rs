@@ -225,6 +225,12 @@ pub struct Machine {
     /// Images encoded together at most
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
+    /// Milliseconds that an image waits at most for others to be encoded with; none while nothing is on its way
+    #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    pub max_wait: u64,
+    /// Tell at the end where the time went
+    #[arg(long)]
+    pub stats: bool,
 }
 
 /// Where checkpoints by name come from.

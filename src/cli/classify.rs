@@ -1,10 +1,9 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use rayon::prelude::*;
 use serde_json::Value;
-use zsic::{
-    Activation, Checkpoint, Classifier, Compute, Error, ImageEncoder, Label, Labels, Pixels, Scores, TextEncoder,
-};
+use zsic::{Activation, Checkpoint, Compute, Error, ImageError, Label, Labels, Readout, Scorer, Scores, TextEncoder};
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::fatal::usage;
@@ -13,7 +12,7 @@ use super::output::provenance::{self, Counts, Meta};
 use super::output::resume::{self, Done};
 use super::output::{Format, Log, Place, Prediction, Sink, Writer};
 use super::progress::Progress;
-use super::stream::Stream;
+use super::stream::{Answer, Stream};
 use super::{Outcome, interrupt, labels, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
@@ -40,27 +39,40 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
         return Ok(Outcome::Complete);
     };
-    let batch = usize::from(args.machine.batch_size);
     let earlier = done.earlier();
-    let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch, done)?;
+    let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads, done)?;
     let skipped = images.skipped();
     let isa = compute.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, common)?;
-    let mut classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+    let mut scorer = Scorer::new(Readout::load(&checkpoint)?, labels);
     match output.activation {
         ActivationArg::Auto => {}
-        ActivationArg::Softmax => classifier = classifier.with_activation(Activation::Softmax),
-        ActivationArg::Sigmoid => classifier = classifier.with_activation(Activation::Sigmoid),
+        ActivationArg::Softmax => scorer = scorer.with_activation(Activation::Softmax),
+        ActivationArg::Sigmoid => scorer = scorer.with_activation(Activation::Sigmoid),
     }
 
-    let names = classifier.labels().names();
+    let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, log, output.logits, names);
-    let encode = |pixels: &[Pixels]| Ok(classifier.classify(pixels)?);
-    let outcome = images.run(common, place.is_terminal(), batch, encode, |image, scores| {
-        writer.record(image.as_str(), &scores.as_ref().map(|s| predictions(output, names, s)))
-    })?;
+    let encoder = model::ImageTower::new(&checkpoint, &compute);
+    let write = |answers: &[Answer]| {
+        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
+        let scores = scorer.score(&rows).into_par_iter();
+        let mut scored = scores.map(|s| Ok(predictions(output, names, &s?))).collect::<Vec<_>>().into_iter();
+        for Answer { name, row } in answers {
+            let scored = match row {
+                Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
+                Err(e) => Err(e.clone()),
+            };
+            match scored {
+                Ok(predictions) => writer.record(name.as_str(), &Ok(predictions))?,
+                Err(e) => writer.record(name.as_str(), &Err(&e))?,
+            }
+        }
+        Ok(())
+    };
+    let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
     let counts = Counts::new(writer.counts(), &earlier, &skipped);
     meta.write(&made_with, counts, &args.machine, threads)?;
     writer.finish(&provenance::with_counts(&made_with, counts))?;

@@ -1,15 +1,16 @@
 //! `zsic embed`: unit embeddings of images or texts.
 
 use anyhow::Result;
-use zsic::{Checkpoint, Compute, ImageEncoder, ImageError, Pixels, TextEncoder};
+use zsic::{Checkpoint, Compute, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
+use super::model::ImageTower;
 use super::output::provenance::{self, Counts, Meta};
 use super::output::resume;
 use super::output::{Form, Log, Partial, Place, Tensor, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::stream::Stream;
+use super::stream::{Answer, Stream};
 use super::{Outcome, interrupt, labels, messages, model, settings};
 
 /// The ending, and the name, of the format that is one tensor.
@@ -43,12 +44,18 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let (outcome, counts) = match texts {
         Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, &mut writer)?,
         None => {
-            let batch = usize::from(args.machine.batch_size);
             let earlier = done.earlier();
-            let images = Stream::start(&args.inputs, checkpoint.preprocessor().clone(), threads, batch, done)?;
+            let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), threads, done)?;
             let skipped = images.skipped();
-            let encoder = ImageEncoder::load(&checkpoint, &compute)?;
-            let (outcome, new) = embed_images(&encoder, images, batch, common, place.is_terminal(), &mut writer)?;
+            let encoder = ImageTower::new(&checkpoint, &compute);
+            let mut new = (0, 0);
+            let write = |answers: &[Answer]| {
+                new.0 += answers.len() as u64;
+                new.1 += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
+                answers.iter().try_for_each(|answer| writer.image(answer))
+            };
+            let outcome =
+                images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
             (outcome, Counts::new(new, &earlier, &skipped))
         }
     };
@@ -114,40 +121,6 @@ fn embed_texts(
     Ok((Outcome::Complete, Counts { records: texts.len() as u64, failed: 0, skipped: 0 }))
 }
 
-/// Embeds each image; also how many there were, and how many of them failed.
-fn embed_images(
-    encoder: &ImageEncoder,
-    images: Stream,
-    batch: usize,
-    common: &Common,
-    on_terminal: bool,
-    writer: &mut Writer,
-) -> Result<(Outcome, (u64, u64))> {
-    let encode = |pixels: &[Pixels]| {
-        let embeddings = encoder.embed(pixels)?;
-        Ok(embeddings.rows().map(|row| finite(row.to_vec())).collect())
-    };
-    let (mut total, mut failed) = (0, 0);
-    let outcome = images.run(common, on_terminal, batch, encode, |image, row| {
-        total += 1;
-        failed += u64::from(row.is_err());
-        match writer {
-            Writer::Lines(log) => log.write((image_embedding(image.as_str(), row.as_deref())? + "\n").as_bytes()),
-            Writer::Tensor(tensor) => {
-                if let Err(e) = &row {
-                    messages::error(format!("left out: {e}"));
-                }
-                tensor.push(image.as_str(), row.as_deref())
-            }
-        }
-    })?;
-    Ok((outcome, (total, failed)))
-}
-
-fn finite(row: Vec<f32>) -> Result<Vec<f32>, ImageError> {
-    if row.iter().all(|x| x.is_finite()) { Ok(row) } else { Err(ImageError::not_finite()) }
-}
-
 /// Lines as they come, or one tensor at the end.
 enum Writer {
     Lines(Log),
@@ -161,6 +134,18 @@ impl Writer {
             return Ok(Self::Lines(log));
         }
         Ok(Self::Tensor(Box::new(Tensor::new(log, dim)?)))
+    }
+
+    fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {
+        match self {
+            Self::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes()),
+            Self::Tensor(tensor) => {
+                if let Err(e) = row {
+                    messages::error(format!("left out: {e}"));
+                }
+                tensor.push(name.as_str(), row.as_deref())
+            }
+        }
     }
 
     fn finish(self) -> Result<()> {

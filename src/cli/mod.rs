@@ -17,7 +17,9 @@ mod progress;
 pub mod settings;
 mod shell;
 mod show;
+mod stats;
 mod stream;
+mod twins;
 
 use anyhow::Result;
 use args::{Cli, Command};

@@ -1,11 +1,12 @@
 //! `--model`: what the user's word means, and the checkpoint it leads to.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use zsic::Checkpoint;
 use zsic::net::hub as library;
+use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, Pixels};
 
 use super::args::{Common, Machine};
 use super::{hub, messages};
@@ -40,6 +41,35 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     let snapshot = hub::fetch(&name, &machine.hub, false, common)?;
     messages::say(common, format_args!("{name}@{}", snapshot.commit));
     Ok(Checkpoint::open(snapshot.dir)?)
+}
+
+/// The image tower of a run, loaded when the first image comes that must be encoded.
+pub struct ImageTower<'a> {
+    checkpoint: &'a Checkpoint,
+    compute: &'a Compute,
+    loaded: OnceCell<ImageEncoder>,
+}
+
+impl<'a> ImageTower<'a> {
+    /// A tower that is not loaded yet.
+    pub fn new(checkpoint: &'a Checkpoint, compute: &'a Compute) -> Self {
+        Self { checkpoint, compute, loaded: OnceCell::new() }
+    }
+
+    /// Unit embeddings [B, D].
+    ///
+    /// # Errors
+    /// If the tower cannot be loaded, or the device fails.
+    pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
+        let encoder = match self.loaded.get() {
+            Some(encoder) => encoder,
+            None => {
+                let encoder = ImageEncoder::load(self.checkpoint, self.compute)?;
+                self.loaded.get_or_init(|| encoder)
+            }
+        };
+        Ok(encoder.embed(pixels)?)
+    }
 }
 
 /// A command to paste that needs no network, in a build that has the built-in checkpoint: what was typed, with that as its

@@ -40,9 +40,9 @@ impl Progress {
         self.0.set_position(done as u64);
     }
 
-    /// One more image, `failed` of them in all failed.
-    pub fn step(&self, failed: u64) {
-        self.0.inc(1);
+    /// `count` more images, of all of which `failed` failed.
+    pub fn step(&self, count: u64, failed: u64) {
+        self.0.inc(count);
         if failed > 0 {
             self.0.set_message(format!("{failed} failed"));
         }

@@ -1,5 +1,7 @@
-//! Inputs -> pixels, decoded ahead on workers, in order; and the loop that encodes and writes them.
+//! Inputs -> embeddings -> records: read, decoded and preprocessed ahead on workers, encoded in batches, written in the
+//! order of the inputs. Memory is bounded by the window of what is ahead, however many images there are.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -7,58 +9,81 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
-use zsic::source::{self, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk};
-use zsic::{Error, Pixels, Preprocessor};
+use zsic::source::{self, Ahead, ContentHash, Entry, ErrorKind, ImageError, Input, Name, Ordered, Walk, Work};
+use zsic::{Embeddings, Error, Pixels, Preprocessor};
 
 use super::Outcome;
-use super::args::{Common, Inputs};
+use super::args::{Common, Inputs, Machine};
 use super::fatal::usage;
-use super::messages::{note, warn};
+use super::messages::{note, say, warn};
 use super::output::{Done, Earlier};
 use super::progress::Progress;
+use super::stats::{Part, Stats};
+use super::twins::{Ready, Row, Twins};
+
+/// The most images that are answered together: those that need no encoding do not count as a batch.
+const ANSWERED_TOGETHER: usize = 256;
+/// How far the workers give way to the encoder's threads.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+/// Threads that wait for servers.
+const FETCHERS: usize = 16;
 
 /// One image, ready for the encoder, or why it is not.
 struct Item {
     name: Name,
-    pixels: Result<Option<Pixels>, ImageError>,
+    ready: Result<Ready, ImageError>,
+}
+
+/// One image's embedding, or why there is none.
+pub struct Answer {
+    pub name: Name,
+    pub row: Result<Row, ImageError>,
 }
 
 /// An ordered stream of images.
 pub struct Stream {
     items: Ordered<Item>,
+    twins: Arc<Twins>,
+    stats: Arc<Stats>,
     skipped: Arc<AtomicU64>,
     list_failure: Arc<Mutex<Option<anyhow::Error>>>,
     earlier: Arc<Earlier>,
+    batch: usize,
+    threads: usize,
+    max_wait: Duration,
 }
 
 impl Stream {
-    /// Starts reading, decoding and preprocessing on `threads` workers, at most `batch` images and a few ahead. What is
-    /// `done` is passed over.
+    /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead. What is `done` is passed
+    /// over.
     ///
     /// # Errors
     /// A usage error if no input is named; otherwise if the list of inputs cannot be opened.
-    pub fn start(args: &Inputs, preprocessor: Preprocessor, threads: usize, batch: usize, done: Done) -> Result<Self> {
-        let earlier = done.earlier();
+    pub fn start(
+        args: &Inputs,
+        machine: &Machine,
+        preprocessor: Preprocessor,
+        threads: usize,
+        done: Done,
+    ) -> Result<Self> {
         let skipped = Arc::new(AtomicU64::new(0));
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
         let entries = Walk::new(inputs(args, &list_failure)?, args.follow, Arc::clone(&skipped));
+        let earlier = done.earlier();
         let entries = done.skip(entries, Arc::clone(&list_failure));
-        let max_pixels = args.max_pixels;
-        let work = move |entry: Entry| match entry {
-            Err((name, error)) => Item { name, pixels: Err(error) },
-            Ok(input) => {
-                let name = input.name();
-                let pixels = catch_unwind(AssertUnwindSafe(|| prepare(&input, &preprocessor, max_pixels)));
-                let pixels =
-                    pixels.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
-                Item { pixels: pixels.map(Some).map_err(|e| e.named(&name)), name }
-            }
-        };
-        Ok(Self { items: Ordered::map(entries, threads, batch + 2 * threads, work), skipped, list_failure, earlier })
+        let batch = usize::from(machine.batch_size);
+        let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
+        let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
+        let work =
+            Prepare { preprocessor, max_pixels: args.max_pixels, twins: Arc::clone(&twins), stats: Arc::clone(&stats) };
+        let max_wait = Duration::from_millis(machine.max_wait);
+        let items = Ordered::map(entries, ahead, work);
+        Ok(Self { items, twins, stats, skipped, list_failure, earlier, batch, threads, max_wait })
     }
 
     /// Files that are no images, as far as they were met.
@@ -66,56 +91,111 @@ impl Stream {
         Arc::clone(&self.skipped)
     }
 
-    /// The next images: one that is waited for and those behind it that are ready, at most `limit`. None at the end.
-    fn next_batch(&mut self, limit: usize) -> Option<Vec<Item>> {
+    /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
+    /// `max_wait` is over. None at the end.
+    fn next_batch(&mut self) -> Option<Vec<Item>> {
         let mut batch = vec![self.items.next()?];
-        while batch.len() < limit
-            && let Some(item) = self.items.next_ready()
+        let deadline = Instant::now() + self.max_wait;
+        let mut to_encode = usize::from(batch[0].is_to_encode());
+        while to_encode < self.batch
+            && batch.len() < ANSWERED_TOGETHER
+            && let Some(item) = self.items.next_before(deadline)
         {
+            to_encode += usize::from(item.is_to_encode());
             batch.push(item);
         }
         Some(batch)
     }
 
-    /// Encodes every image and hands each result, in order, to `write`. Says on stderr what was skipped and failed.
+    /// Encodes every image and hands the embeddings, in order, to `write`. Says on stderr what was skipped and failed.
     ///
     /// # Errors
     /// What `encode` and `write` say, and that there is no image at all.
-    pub fn run<T>(
+    pub fn run(
         mut self,
         common: &Common,
+        machine: &Machine,
         results_on_terminal: bool,
-        batch: usize,
-        encode: impl Fn(&[Pixels]) -> Result<Vec<Result<T, ImageError>>>,
-        mut write: impl FnMut(&Name, Result<T, ImageError>) -> Result<()>,
+        mut encode: impl FnMut(&[Pixels]) -> Result<Embeddings>,
+        mut write: impl FnMut(&[Answer]) -> Result<()>,
     ) -> Result<Outcome> {
         let progress = Progress::images(common, results_on_terminal);
         let (mut total, mut failed, start) = (0u64, 0u64, Instant::now());
-        while let Some(mut items) = self.next_batch(batch) {
-            let pixels: Vec<Pixels> = items.iter_mut().filter_map(Item::take_pixels).collect();
-            let mut results = encode(&pixels)?.into_iter();
-            for Item { name, pixels } in items {
-                let missing = || Err(ImageError::new(ErrorKind::Internal, "no result came back"));
-                let result = pixels.and_then(|_| results.next().unwrap_or_else(missing).map_err(|e| e.named(&name)));
-                total += 1;
-                failed += u64::from(result.is_err());
-                write(&name, result)?;
-                progress.step(failed);
-            }
+        let stats = Arc::clone(&self.stats);
+        while let Some(items) = stats.time(Part::Idle, || self.next_batch()) {
+            let answers = self.answer(items, &mut encode)?;
+            stats.time(Part::Write, || write(&answers))?;
+            total += answers.len() as u64;
+            failed += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
+            progress.step(answers.len() as u64, failed);
         }
         drop(progress);
+        self.tell(common, total, failed, start.elapsed(), machine.stats)
+    }
+
+    /// Encodes those of `items` that need it.
+    fn answer(
+        &self,
+        items: Vec<Item>,
+        encode: &mut impl FnMut(&[Pixels]) -> Result<Embeddings>,
+    ) -> Result<Vec<Answer>> {
+        let mut rows = HashMap::new(); // of every content among the items that has pixels
+        let (mut contents, mut pixels) = (Vec::new(), Vec::new());
+        for item in &items {
+            let Ok(Ready::Pixels { pixels: own, content, .. }) = &item.ready else { continue };
+            if rows.contains_key(content) || contents.contains(content) {
+                continue;
+            }
+            match self.twins.row(content) {
+                Some(row) => _ = rows.insert(*content, Ok(row)),
+                None => {
+                    contents.push(*content);
+                    pixels.push(own.clone());
+                }
+            }
+        }
+        if !pixels.is_empty() {
+            self.stats.batch();
+            let embeddings = self.stats.time(Part::Encode, || encode(&pixels))?; // [B, D]
+            for (content, row) in contents.iter().zip(embeddings.rows()) {
+                let row = finite(row);
+                if let Ok(row) = &row {
+                    self.twins.remember(*content, row);
+                }
+                rows.insert(*content, row);
+            }
+        }
+        self.stats.encoded(contents.len());
+        let missing = || Err(ImageError::new(ErrorKind::Internal, "no result came back"));
+        let answer = |Item { name, ready }| {
+            let row = ready.and_then(|ready| match ready {
+                Ready::Known(row) => Ok(row),
+                Ready::Pixels { content, .. } => rows.get(&content).cloned().unwrap_or_else(missing),
+            });
+            Answer { row: row.map_err(|e| e.named(&name)), name }
+        };
+        Ok(items.into_iter().map(answer).collect())
+    }
+
+    /// What the run came to, on stderr and as its outcome.
+    fn tell(self, common: &Common, total: u64, failed: u64, wall: Duration, stats: bool) -> Result<Outcome> {
         match self.skipped.load(Ordering::Relaxed) {
             0 => {}
             1 => warn(common, "skipped 1 file that is no image"),
             n => warn(common, format!("skipped {n} files that are no images")),
         }
+        if stats {
+            for line in self.stats.summary(wall, self.threads, total, failed) {
+                say(common, line);
+            }
+        }
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
         }
         let images = if total == 1 { "image" } else { "images" };
-        note(common, 1, format!("{total} {images} in {:.2?}", start.elapsed()));
+        note(common, 1, format!("{total} {images} in {wall:.2?}"));
         let (earlier, earlier_failed) = self.earlier.counts();
-        (total, failed) = (total + earlier, failed + earlier_failed);
+        let (total, failed) = (total + earlier, failed + earlier_failed);
         if total == 0 {
             anyhow::bail!("no image among the inputs");
         }
@@ -128,18 +208,69 @@ impl Stream {
 }
 
 impl Item {
-    /// Moves the pixels out, for the encoder; what is left says only that there were some.
-    fn take_pixels(&mut self) -> Option<Pixels> {
-        self.pixels.as_mut().ok()?.take()
+    fn is_to_encode(&self) -> bool {
+        matches!(self.ready, Ok(Ready::Pixels { .. }))
     }
 }
 
-fn prepare(input: &Input, preprocessor: &Preprocessor, max_pixels: u64) -> Result<Pixels, ImageError> {
-    let image = source::decode(&source::read(input)?, max_pixels)?;
-    preprocessor.run(&image).map_err(|e| match e {
-        Error::Image(e) => e,
-        other => ImageError::new(ErrorKind::Internal, other.to_string()),
-    })
+fn finite(row: &[f32]) -> Result<Row, ImageError> {
+    if row.iter().all(|x| x.is_finite()) { Ok(row.into()) } else { Err(ImageError::not_finite()) }
+}
+
+/// What workers do to an input: bytes, RGB, pixels.
+struct Prepare {
+    preprocessor: Preprocessor,
+    max_pixels: u64,
+    twins: Arc<Twins>,
+    stats: Arc<Stats>,
+}
+
+impl Work<Entry, Item> for Prepare {
+    fn is_remote(&self, _: &Entry) -> bool {
+        false
+    }
+
+    fn fetch(&self, entry: Entry) -> Entry {
+        entry
+    }
+
+    /// The encoder's threads go first where both have work: what is ahead is enough for it then.
+    fn begin(&self) {
+        #[cfg(target_os = "linux")] // elsewhere the whole process would give way
+        let _ = rustix::process::nice(NICENESS);
+    }
+
+    fn run(&self, entry: Entry) -> Item {
+        match entry {
+            Err((name, error)) => Item { name, ready: Err(error) },
+            Ok(input) => {
+                let name = input.name();
+                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&input)));
+                let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
+                Item { name, ready }
+            }
+        }
+    }
+}
+
+impl Prepare {
+    fn prepare(&self, input: &Input) -> Result<Ready, ImageError> {
+        let (bytes, content) = self.stats.time(Part::Read, || {
+            let bytes = source::read(input)?;
+            let content = ContentHash::of(&bytes);
+            Ok((bytes, content))
+        })?;
+        self.stats.read(bytes.len());
+        self.twins.ready(content, || self.pixels(&bytes))
+    }
+
+    fn pixels(&self, bytes: &[u8]) -> Result<Pixels, ImageError> {
+        let image = self.stats.time(Part::Decode, || source::decode(bytes, self.max_pixels))?;
+        self.stats.time(Part::Resize, || self.preprocessor.run(&image)).map_err(|e| match e {
+            Error::Image(e) => e,
+            other => ImageError::new(ErrorKind::Internal, other.to_string()),
+        })
+    }
 }
 
 /// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in

@@ -13,6 +13,7 @@ pub mod lanes;
 pub mod layer_norm;
 pub mod matrix;
 pub mod product;
+pub mod similarity;
 pub mod softmax;
 
 pub use activation::Activation;

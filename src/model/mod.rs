@@ -11,6 +11,7 @@ pub mod tower;
 use image::RgbImage;
 
 use crate::preprocess::{Normalizer, Preprocessor};
+use crate::score::Readout;
 use crate::text::ClipTokenizer;
 use crate::{Activation, Checkpoint, Compute, Embeddings, Error, Pixels, Result};
 use clip::{TextTower, VisionTower};
@@ -24,7 +25,18 @@ pub struct ImageEncoder {
     tower: VisionTower,
     preprocessor: Preprocessor,
     normalizer: Normalizer,
-    logit_scale: f64,
+    readout: Readout,
+}
+
+impl Readout {
+    /// Reads a checkpoint's. Little is read: no tower is loaded.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the weight is missing or misshapen.
+    pub fn load(checkpoint: &Checkpoint) -> Result<Self> {
+        let logit_scale = checkpoint.weights().root().values("logit_scale", &[])?[0];
+        Ok(Self { scale: f64::from(logit_scale).exp(), activation: Activation::Softmax })
+    }
 }
 
 impl ImageEncoder {
@@ -42,8 +54,7 @@ impl ImageEncoder {
             return Err(pixel_size(got, tower.image_size()));
         }
         let normalizer = preprocessor.normalizer();
-        let logit_scale = checkpoint.weights().root().values("logit_scale", &[])?[0];
-        Ok(Self { tower, preprocessor, normalizer, logit_scale: f64::from(logit_scale).exp() })
+        Ok(Self { tower, preprocessor, normalizer, readout: Readout::load(checkpoint)? })
     }
 
     /// Values in an embedding.
@@ -51,9 +62,9 @@ impl ImageEncoder {
         self.tower.dim()
     }
 
-    /// How this family turns logits into scores.
-    pub fn activation(&self) -> Activation {
-        Activation::Softmax
+    /// How this checkpoint turns cosines into scores.
+    pub fn readout(&self) -> Readout {
+        self.readout
     }
 
     /// RGB -> the pixels that the tower takes.
@@ -84,7 +95,7 @@ impl ImageEncoder {
 
     /// The model's logit of a cosine: `exp(logit_scale) * cosine`.
     pub fn logit(&self, cosine: f64) -> f32 {
-        (self.logit_scale * cosine) as f32
+        self.readout.logit(cosine)
     }
 }
 

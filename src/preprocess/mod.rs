@@ -4,6 +4,8 @@
 pub mod config;
 pub mod resize;
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use serde_json::Value;
 
@@ -16,10 +18,10 @@ use resize::{Axis, Window};
 /// The most pixels of a result: beyond any model, and short of what memory holds.
 const MAX_PIXELS: usize = 1 << 26;
 
-/// An image after resize and crop: RGB bytes, row after row.
+/// An image after resize and crop: RGB bytes, row after row. A clone shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixels {
-    data: Vec<u8>, // [H, W, 3]
+    data: Arc<Vec<u8>>, // [H, W, 3]
     width: usize,
     height: usize,
 }
@@ -113,7 +115,7 @@ impl Preprocessor {
             let pad = |w: &Window| w.padding(self.arithmetic);
             surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (crop.width, crop.height))
         };
-        Ok(Pixels { data, width: crop.width, height: crop.height })
+        Ok(Pixels { data: Arc::new(data), width: crop.width, height: crop.height })
     }
 }
 

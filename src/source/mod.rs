@@ -1,14 +1,16 @@
 //! What the user named -> an ordered stream of images: files, folders and standard input, read and decoded to RGB.
 
+mod content;
 mod decode;
 mod error;
 mod ordered;
 mod read;
 mod walk;
 
+pub use content::ContentHash;
 pub use decode::{decode, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
-pub use ordered::Ordered;
+pub use ordered::{Ahead, Ordered, Work};
 pub use read::read;
 pub use walk::{Entry, Input, Name, Walk};
 

@@ -41,8 +41,9 @@ pub fn anew(mut sink: Sink, common: &Common) -> Log {
     Log::new(sink)
 }
 
-/// Where a run's records go, and the images that need none; none if the file is finished. They
-/// begin after those that an earlier run left, if it is to be resumed. The settings of this run are kept beside the partial. `images` bounds how many records that did not fail an earlier run can have left.
+/// Where a run's records go, and the images that need none; none if the file is finished. Records begin after those that
+/// an earlier run left, if it is to be resumed. The settings of this run are kept beside the partial. `images` bounds how
+/// many records that did not fail an earlier run can have left.
 ///
 /// # Errors
 /// A usage error if there is no file to resume, or the settings differ; otherwise if a file cannot be read or written.

@@ -1,0 +1,109 @@
+//! `--stats`: where the time went. Threads add what they did; one summary is printed at the end.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use indicatif::{BinaryBytes, HumanCount};
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Waiting for servers.
+    Fetch,
+    /// Reading files, hashing them, and looking up what is known.
+    Read,
+    /// Bytes to RGB.
+    Decode,
+    /// RGB to the model's pixels.
+    Resize,
+    /// Pixels to embeddings.
+    Encode,
+    /// Embeddings to records, written.
+    Write,
+    /// The encoder had nothing to do.
+    Idle,
+}
+
+/// Counters, shared by all threads.
+#[derive(Debug, Default)]
+pub struct Stats {
+    nanoseconds: [AtomicU64; 7],
+    encoded: AtomicU64,
+    bytes: AtomicU64,
+    batches: AtomicU64,
+}
+
+impl Stats {
+    /// Adds the time that `work` takes to a part.
+    pub fn time<T>(&self, part: Part, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.nanoseconds[part as usize].fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
+        result
+    }
+
+    /// Bytes that were read.
+    pub fn read(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// A batch went through the encoder.
+    pub fn batch(&self) {
+        self.batches.fetch_add(1, Relaxed);
+    }
+
+    /// So many images went through the encoder.
+    pub fn encoded(&self, count: usize) {
+        self.encoded.fetch_add(count as u64, Relaxed);
+    }
+
+    /// Lines for people on `total` images, of which `failed` failed; `wall` is the time from the first image to the last,
+    /// `threads` those that decode.
+    pub fn summary(&self, wall: Duration, threads: usize, total: u64, failed: u64) -> Vec<String> {
+        let seconds = |part: Part| self.nanoseconds[part as usize].load(Relaxed) as f64 / 1e9;
+        let encoded = self.encoded.load(Relaxed);
+        let wall = wall.as_secs_f64();
+        let mut lines = vec![format!(
+            "{} images in {wall:.2} s, {:.1} images/s: {} encoded in batches of {:.1}, {} known before, {} failed",
+            HumanCount(total),
+            total as f64 / wall.max(1e-9),
+            HumanCount(encoded),
+            encoded as f64 / (self.batches.load(Relaxed) as f64).max(1.0),
+            HumanCount(total.saturating_sub(encoded + failed)),
+            HumanCount(failed),
+        )];
+        let mut line = |name: &str, seconds: f64, of: &str| {
+            lines.push(format!("  {name:<8} {seconds:>9.2} s {of}"));
+        };
+        let decoders = format!("of {threads} threads");
+        let bytes = BinaryBytes(self.bytes.load(Relaxed));
+        if seconds(Part::Fetch) > 0.0 {
+            line("fetch", seconds(Part::Fetch), "waited for servers, side by side");
+        }
+        line("read", seconds(Part::Read), &format!("{decoders}, {bytes}"));
+        line("decode", seconds(Part::Decode), &decoders);
+        line("resize", seconds(Part::Resize), &decoders);
+        line("encode", seconds(Part::Encode), &format!("{:.0} % of the time", 100.0 * seconds(Part::Encode) / wall));
+        line("write", seconds(Part::Write), "scores and records");
+        line("idle", seconds(Part::Idle), "the encoder waited for images");
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_adds_up() {
+        let stats = Stats::default();
+        stats.time(Part::Decode, || std::thread::sleep(Duration::from_millis(30)));
+        stats.read(3 << 20);
+        stats.encoded(4);
+        (stats.batch(), stats.batch());
+        let text = stats.summary(Duration::from_secs(2), 2, 6, 1).join("\n");
+        assert!(text.starts_with("6 images in 2.00 s, 3.0 images/s: 4 encoded in batches of 2.0, 1 known"), "{text}");
+        assert!(text.contains("3.00 MiB") && text.contains("decode"), "{text}");
+        assert!(!text.contains("fetch"), "{text}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Images of equal bytes in one run: each is decoded once and encoded once, as long as what came of it is still known.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use zsic::source::ContentHash;
+use zsic::{ImageError, Pixels};
+
+/// A unit embedding.
+pub type Row = Arc<[f32]>;
+
+/// Bytes of embeddings that are remembered: some thousands of them. What is behind them comes from the cache, if there
+/// is one, or is computed again.
+const REMEMBERED: usize = 8 << 20;
+
+/// The pixels of one content, decoded by whoever comes first. Those who wait for its embedding keep it alive.
+#[derive(Default)]
+pub struct Claim(OnceLock<Result<Pixels, ImageError>>);
+
+/// What is known of an image before it is encoded.
+pub enum Ready {
+    /// Its embedding.
+    Known(Row),
+    /// Its pixels, to be encoded.
+    Pixels { pixels: Pixels, content: ContentHash, _claim: Arc<Claim> },
+}
+
+/// The contents that are at work, and those that were.
+#[derive(Default)]
+pub struct Twins(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    at_work: HashMap<ContentHash, Weak<Claim>>,
+    encoded: HashMap<ContentHash, Row>,
+    order: VecDeque<ContentHash>,
+    bytes: usize,
+}
+
+impl Twins {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The embedding of a content, if one came by not long ago.
+    pub fn row(&self, content: &ContentHash) -> Option<Row> {
+        self.lock().encoded.get(content).cloned()
+    }
+
+    /// What there is of a content: its embedding, the pixels that another thread decodes, or those of `decode`.
+    pub fn ready(
+        &self,
+        content: ContentHash,
+        decode: impl FnOnce() -> Result<Pixels, ImageError>,
+    ) -> Result<Ready, ImageError> {
+        let claim = {
+            let mut inner = self.lock();
+            if let Some(row) = inner.encoded.get(&content) {
+                return Ok(Ready::Known(Arc::clone(row)));
+            }
+            match inner.at_work.get(&content).and_then(Weak::upgrade) {
+                Some(claim) => claim,
+                None => {
+                    let claim = Arc::<Claim>::default();
+                    inner.at_work.insert(content, Arc::downgrade(&claim));
+                    claim
+                }
+            }
+        };
+        let outcome = claim.0.get_or_init(decode).clone(); // waits for the other thread, if there is one
+        if outcome.is_err() {
+            self.lock().at_work.remove(&content);
+        }
+        Ok(Ready::Pixels { pixels: outcome?, content, _claim: claim })
+    }
+
+    /// Remembers what a content was encoded to.
+    pub fn remember(&self, content: ContentHash, row: &Row) {
+        let mut inner = self.lock();
+        inner.at_work.remove(&content);
+        if inner.encoded.insert(content, Arc::clone(row)).is_none() {
+            inner.order.push_back(content);
+            inner.bytes += size_of_val::<[f32]>(row);
+        }
+        while inner.bytes > REMEMBERED
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            let row = inner.encoded.remove(&oldest);
+            inner.bytes -= row.map_or(0, |row| size_of_val::<[f32]>(&row));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn pixels() -> Pixels {
+        let preprocessor = zsic::Preprocessor::from_json(json!({"size": 4, "crop_size": 4})).unwrap();
+        preprocessor.run(&image::RgbImage::new(4, 4)).unwrap()
+    }
+
+    #[test]
+    fn a_content_is_decoded_once_by_all_threads() {
+        let (twins, decoded) = (Twins::default(), AtomicUsize::new(0));
+        let decode = || {
+            decoded.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            Ok(pixels())
+        };
+        std::thread::scope(|scope| {
+            let content = ContentHash::of(b"a");
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| twins.ready(content, decode))).collect();
+            let ready: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect();
+            assert!(ready.iter().all(|r| matches!(r, Ready::Pixels { .. })));
+        });
+        assert_eq!(decoded.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_was_encoded_is_known_and_the_oldest_forgotten() {
+        let twins = Twins::default();
+        let row: Row = vec![1f32; 1 << 18].into(); // a megabyte
+        let content = |n: u8| ContentHash::of(&[n]);
+        (0..9).for_each(|n| twins.remember(content(n), &row));
+        assert!(twins.row(&content(0)).is_none() && twins.row(&content(1)).is_some());
+        let never = || panic!("it is known");
+        assert!(matches!(twins.ready(content(8), never), Ok(Ready::Known(_))));
+    }
+
+    #[test]
+    fn a_failure_is_told_to_each() {
+        let twins = Twins::default();
+        let fail = || Err(ImageError::not_finite());
+        assert!(twins.ready(ContentHash::of(b"a"), fail).is_err());
+        assert!(twins.ready(ContentHash::of(b"a"), fail).is_err());
+        assert!(twins.0.lock().unwrap().at_work.is_empty());
+    }
+}
