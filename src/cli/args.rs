@@ -113,6 +113,7 @@ pub enum Command {
 Examples:
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
+  zsic classify photos/ -l cat,dog -o scores.jsonl --resume
   zsic classify *.jpg --labels-file labels.txt --template-set openai-7
   find . -name '*.jpg' -print0 | zsic classify --files-from - -0 -l cat,dog > scores.jsonl
   zsic classify https://example.com/owl.jpg -l fox,bear,owl
@@ -153,6 +154,8 @@ pub struct Embed {
     /// Write to FILE: JSON lines, or tensors if it ends in .safetensors
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub long_run: LongRun,
 }
 
 #[derive(Debug, Args)]
@@ -315,6 +318,23 @@ pub struct Output {
     /// How logits become scores; auto is what the checkpoint was trained for
     #[arg(long, value_name = "A", default_value = "auto")]
     pub activation: ActivationArg,
+    #[command(flatten)]
+    pub long_run: LongRun,
+}
+
+/// What long runs need.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct LongRun {
+    /// Go on from the FILE.partial of a run that was stopped; a finished FILE is left as it is
+    #[arg(long, requires = "output")]
+    pub resume: bool,
+    /// With --resume, compute the images again that failed, also those of a finished FILE
+    #[arg(long, requires = "resume")]
+    pub retry_failed: bool,
+    /// Write to FILE, as JSON, how the output was made
+    #[arg(long, value_name = "FILE")]
+    pub meta: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -330,6 +350,8 @@ pub enum FormatArg {
     Csv,
     /// What the Python pipeline returns
     Pipeline,
+    /// A table for pandas, polars and duckdb, one row a label; needs -o FILE
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use rayon::prelude::*;
+use serde_json::Value;
 use zsic::cache::Scope;
 use zsic::{
     Activation, Checkpoint, Compute, EncodedLabel, Error, ImageError, Label, Labels, Readout, Scorer, Scores,
@@ -9,8 +10,11 @@ use zsic::{
 };
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
+use super::fatal::usage;
 use super::messages::{note, warn};
-use super::output::{Format, Place, Prediction, Writer};
+use super::output::provenance::{self, Counts, Meta};
+use super::output::resume::{self, Done};
+use super::output::{Format, Log, Place, Prediction, Sink, Writer};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, model, settings};
@@ -27,27 +31,37 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
-    let place = Place::new(args.output.output.as_deref(), common);
-    let format = Format::resolve(args.output.format, &place)?;
-    let sink = place.open(args.inputs.files().chain(args.labels.files()), common)?;
+    let output = &args.output;
+    let place = Place::new(output.output.as_deref(), common);
+    let format = Format::resolve(output.format, &place)?;
+    let read = || args.inputs.files().chain(args.labels.files());
+    let sink = place.open(read())?;
+    let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
+    let made_with =
+        provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
+    let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
+        return Ok(Outcome::Complete);
+    };
+    let earlier = done.earlier();
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-    let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), &kept, threads)?;
+    let preprocessor = checkpoint.preprocessor().clone();
+    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done)?;
+    let tally = images.tally();
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
     let labels = encode(&labels, &args.labels, &checkpoint, &compute, &kept, common)?;
     let mut scorer = Scorer::new(Readout::load(&checkpoint)?, labels);
-    match args.output.activation {
+    match output.activation {
         ActivationArg::Auto => {}
         ActivationArg::Softmax => scorer = scorer.with_activation(Activation::Softmax),
         ActivationArg::Sigmoid => scorer = scorer.with_activation(Activation::Sigmoid),
     }
 
-    let output = &args.output;
     let names = scorer.labels().names();
-    let mut writer = Writer::new(format, &place, sink, output.logits, names);
+    let mut writer = Writer::new(format, &place, log, output.logits, names);
     let encoder = model::ImageTower::new(&checkpoint, &compute);
     let write = |answers: &[Answer]| {
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
@@ -66,9 +80,31 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         Ok(())
     };
     let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
-    writer.finish()?;
+    let counts = Counts::new(writer.counts(), &earlier, tally.skipped());
+    meta.write(&made_with, counts, &args.machine, threads)?;
+    writer.finish(&provenance::with_counts(&made_with, counts))?;
     cache::close(&kept, common);
     Ok(outcome)
+}
+
+/// Where the records begin, which is behind those of an earlier run if the format can be gone on from.
+fn start(
+    sink: Sink,
+    args: &Classify,
+    format: Format,
+    labels: usize,
+    made_with: &Value,
+    common: &Common,
+) -> Result<Option<(Log, Done)>> {
+    let long_run = &args.output.long_run;
+    let most = args.output.top_k.unwrap_or(usize::MAX).min(labels);
+    match format.form(args.output.logits, most) {
+        Some(form) => resume::start(sink, form, made_with, long_run, |_| u64::MAX, common),
+        None if long_run.resume => {
+            Err(usage(format!("a {} cannot be resumed; jsonl, csv and parquet can", format.name())))
+        }
+        None => Ok(Some((resume::anew(sink, common), Done::default()))),
+    }
 }
 
 /// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
@@ -122,5 +158,7 @@ fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
 fn predictions<'a>(output: &Output, names: &'a [String], scores: &Scores) -> Vec<Prediction<'a>> {
     let ranked = scores.top(output.top_k.unwrap_or(usize::MAX)).into_iter().filter(|r| r.score >= output.min_score);
     let logit = |logit| output.logits.then_some(logit);
-    ranked.map(|r| Prediction { label: &names[r.label], score: r.score, logit: logit(r.logit) }).collect()
+    ranked
+        .map(|r| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) })
+        .collect()
 }

@@ -1,18 +1,20 @@
 //! `zsic embed`: unit embeddings of images or texts.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
-use safetensors::tensor::{Dtype, TensorView};
 use zsic::{Checkpoint, Compute, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
 use super::model::ImageTower;
-use super::output::{Place, Sink, image_embedding, text_embedding};
+use super::output::provenance::{self, Counts, Meta};
+use super::output::resume;
+use super::output::{Form, Log, Partial, Place, Tensor, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings};
+
+/// The ending, and the name, of the format that is one tensor.
+const TENSOR: &str = "safetensors";
 
 /// Runs the command.
 ///
@@ -20,26 +22,66 @@ use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 /// What kept it from starting, or made it stop early.
 pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let texts = texts(args)?;
+    if texts.is_some() && args.long_run.resume {
+        return Err(usage("texts are embedded all at once: there is nothing to resume"));
+    }
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
     let place = Place::new(args.output.as_deref(), common);
-    let mut writer = Writer::open(&place, args, common)?;
+    let format = format(&place, args)?;
+    let read = || args.inputs.files().chain(args.texts_file.as_deref());
+    let sink = place.open(read())?;
+    let meta = Meta::open(args.long_run.meta.as_deref(), args.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    match texts {
-        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, writer),
+    let dim = checkpoint.config().projection_dim;
+    let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
+    let rows = |partial: &Partial| if format == TENSOR { Tensor::rows_beside(partial, dim) } else { u64::MAX };
+    let Some((log, done)) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
+        return Ok(Outcome::Complete);
+    };
+    let mut writer = Writer::new(format, log, dim)?;
+    let (outcome, counts) = match texts {
+        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, &mut writer)?,
         None => {
+            let earlier = done.earlier();
             let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-            let images = Stream::start(&args.inputs, &args.machine, checkpoint.preprocessor().clone(), &kept, threads)?;
-            writer.set_dim(checkpoint.config().projection_dim);
+            let preprocessor = checkpoint.preprocessor().clone();
+            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done)?;
+            let tally = images.tally();
             let encoder = ImageTower::new(&checkpoint, &compute);
-            let write = |answers: &[Answer]| answers.iter().try_for_each(|answer| writer.image(answer));
+            let mut new = (0, 0);
+            let write = |answers: &[Answer]| {
+                new.0 += answers.len() as u64;
+                new.1 += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
+                answers.iter().try_for_each(|answer| writer.image(answer))
+            };
             let outcome =
                 images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
-            writer.finish()?;
             cache::close(&kept, common);
-            Ok(outcome)
+            (outcome, Counts::new(new, &earlier, tally.skipped()))
         }
+    };
+    meta.write(&made_with, counts, &args.machine, threads)?;
+    writer.finish()?;
+    Ok(outcome)
+}
+
+/// The format that the ending of the file promises.
+fn format(place: &Place, args: &Embed) -> Result<&'static str> {
+    match place.ending() {
+        Some(ending @ ("json" | "csv" | "txt" | "parquet" | "npy")) => {
+            let reason = format!("embeddings are not written as {ending}; name a .jsonl or .safetensors file");
+            Err(usage(reason))
+        }
+        Some(TENSOR) if !place.is_file() => {
+            Err(usage("safetensors are written to a file, and this is a pipe or device; it can have JSON lines"))
+        }
+        Some(TENSOR) if args.long_run.retry_failed => {
+            Err(usage("a safetensors file has no failed images, and so none to retry; a .jsonl file has"))
+        }
+        Some(TENSOR) => Ok(TENSOR),
+        _ => Ok("jsonl"),
     }
 }
 
@@ -62,8 +104,8 @@ fn embed_texts(
     texts: &[String],
     checkpoint: &Checkpoint,
     compute: &Compute,
-    mut writer: Writer,
-) -> Result<Outcome> {
+    writer: &mut Writer,
+) -> Result<(Outcome, Counts)> {
     let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
         let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
@@ -72,19 +114,17 @@ fn embed_texts(
         encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))
     });
     let embeddings = embeddings.map_err(|e| too_long(texts, e))?;
-    writer.set_dim(checkpoint.config().projection_dim);
     for (text, row) in texts.iter().zip(&embeddings) {
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
         }
-        match &mut writer {
-            Writer::Lines(sink) => sink.write((text_embedding(text, row)? + "\n").as_bytes())?,
-            Writer::Tensor(tensor) => tensor.push(text, row),
+        match writer {
+            Writer::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes())?,
+            Writer::Tensor(tensor) => tensor.push(text, Ok(row))?,
         }
     }
-    writer.finish()?;
     cache::close(&kept, common);
-    Ok(Outcome::Complete)
+    Ok((Outcome::Complete, Counts { records: texts.len() as u64, failed: 0, skipped: 0 }))
 }
 
 /// Says which text is too long, and what to do.
@@ -98,69 +138,35 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 
 /// Lines as they come, or one tensor at the end.
 enum Writer {
-    Lines(Sink),
+    Lines(Log),
     Tensor(Box<Tensor>),
 }
 
 impl Writer {
-    /// Opens the place that the flags name, for the format that its ending promises.
-    fn open(place: &Place, args: &Embed, common: &Common) -> Result<Self> {
-        if let Some(ending @ ("json" | "csv" | "txt" | "parquet" | "npy")) = place.ending() {
-            let reason = format!("embeddings are not written as {ending}; name a .jsonl or .safetensors file");
-            return Err(usage(reason));
+    /// A writer to `log` of rows of `dim` values.
+    fn new(format: &str, log: Log, dim: usize) -> Result<Self> {
+        if format != TENSOR {
+            return Ok(Self::Lines(log));
         }
-        let sink = place.open(args.inputs.files().chain(args.texts_file.as_deref()), common)?;
-        Ok(match place.ending() {
-            Some("safetensors") => Self::Tensor(Box::new(Tensor { sink, rows: Vec::new(), names: Vec::new(), dim: 0 })),
-            _ => Self::Lines(sink),
-        })
-    }
-
-    /// Says how many values a row will have, if no row may ever tell.
-    fn set_dim(&mut self, dim: usize) {
-        if let Self::Tensor(tensor) = self {
-            tensor.dim = dim;
-        }
+        Ok(Self::Tensor(Box::new(Tensor::new(log, dim)?)))
     }
 
     fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {
-        match (self, row) {
-            (Self::Lines(sink), row) => {
-                sink.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes())?
+        match self {
+            Self::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes()),
+            Self::Tensor(tensor) => {
+                if let Err(e) = row {
+                    messages::error(format!("left out: {e}"));
+                }
+                tensor.push(name.as_str(), row.as_deref())
             }
-            (Self::Tensor(tensor), Ok(row)) => tensor.push(name.as_str(), row),
-            (Self::Tensor(_), Err(e)) => messages::error(format!("left out: {e}")),
         }
-        Ok(())
     }
 
     fn finish(self) -> Result<()> {
         match self {
-            Self::Lines(sink) => sink.finish(),
+            Self::Lines(log) => log.into_sink()?.finish(),
             Self::Tensor(tensor) => tensor.finish(),
         }
-    }
-}
-
-/// A safetensors file in the making: `embeddings` [N, D], and the names as JSON in the metadata.
-struct Tensor {
-    sink: Sink,
-    rows: Vec<u8>,
-    names: Vec<String>,
-    dim: usize,
-}
-
-impl Tensor {
-    fn push(&mut self, name: &str, row: &[f32]) {
-        self.names.push(name.to_owned());
-        self.rows.extend(row.iter().flat_map(|x| x.to_le_bytes()));
-    }
-
-    fn finish(mut self) -> Result<()> {
-        let names = serde_json::to_string(&self.names)?;
-        let view = TensorView::new(Dtype::F32, vec![self.names.len(), self.dim], &self.rows)?;
-        let metadata = HashMap::from([("names".to_owned(), names)]);
-        self.sink.write(&safetensors::serialize([("embeddings", view)], Some(metadata))?)?;
-        self.sink.finish()
     }
 }

@@ -37,7 +37,11 @@ pub fn gather(args: &Labels) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
-fn templates(args: &Labels) -> Result<Vec<Template>> {
+/// The templates that the flags name.
+///
+/// # Errors
+/// A usage error for one without `{}`, or a set that cannot be read.
+pub fn templates(args: &Labels) -> Result<Vec<Template>> {
     let templates = match &args.template_set {
         Some(set) => template_set(set)?,
         None if args.template.is_empty() => vec![Template::default()],

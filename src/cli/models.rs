@@ -244,7 +244,7 @@ pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result
 }
 
 /// A time as `2026-11-24T21:39:32Z`.
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, rest) = (seconds / 86400, seconds % 86400);
     // Days to civil dates, with years that begin in March (Howard Hinnant, chrono-compatible low-level algorithms).

@@ -23,6 +23,7 @@ use super::Outcome;
 use super::args::{Common, Inputs, Machine};
 use super::fatal::usage;
 use super::messages::{note, say, warn};
+use super::output::{Done, Earlier};
 use super::progress::Progress;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
@@ -58,13 +59,15 @@ pub struct Stream {
     tally: Arc<Tally>,
     is_share: bool,
     list_failure: Arc<Mutex<Option<anyhow::Error>>>,
+    earlier: Arc<Earlier>,
     batch: usize,
     threads: usize,
     max_wait: Duration,
 }
 
 impl Stream {
-    /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead.
+    /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead. What is `done` is passed
+    /// over.
     ///
     /// # Errors
     /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
@@ -74,12 +77,15 @@ impl Stream {
         preprocessor: Preprocessor,
         kept: &Scope,
         threads: usize,
+        done: Done,
     ) -> Result<Self> {
         let tally = Arc::<Tally>::default();
         let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
         let is_share = select.is_share();
         let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
         let entries = Walk::new(inputs(args, &list_failure)?, args.follow, select, Arc::clone(&tally));
+        let earlier = done.earlier();
+        let entries = done.skip(entries, Arc::clone(&list_failure));
         let batch = usize::from(machine.batch_size);
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
         let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
@@ -104,10 +110,16 @@ impl Stream {
             tally,
             is_share,
             list_failure,
+            earlier,
             batch,
             threads,
             max_wait,
         })
+    }
+
+    /// What the walk passes over, as far as it got.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
@@ -212,6 +224,10 @@ impl Stream {
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
         }
+        let images = if total == 1 { "image" } else { "images" };
+        note(common, 1, format!("{total} {images} in {wall:.2?}"));
+        let (earlier, earlier_failed) = self.earlier.counts();
+        let (total, failed) = (total + earlier, failed + earlier_failed);
         if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
             note(common, 1, "no image is of this share");
             return Ok(Outcome::Complete);
@@ -219,8 +235,6 @@ impl Stream {
         if total == 0 {
             anyhow::bail!("no image among the inputs");
         }
-        let images = if total == 1 { "image" } else { "images" };
-        note(common, 1, format!("{total} {images} in {wall:.2?}"));
         if failed > 0 {
             warn(common, format!("{failed} of {total} images failed"));
             return Ok(Outcome::SomeFailed);

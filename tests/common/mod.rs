@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod command;
+pub mod long_run;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,13 +5,14 @@ use csv::WriterBuilder;
 
 use super::Outcome;
 
+/// The names of the columns.
+pub fn columns(logits: bool) -> &'static [&'static str] {
+    if logits { &["image", "label", "score", "logit", "error"] } else { &["image", "label", "score", "error"] }
+}
+
 /// The first line.
 pub fn header(logits: bool) -> Result<String> {
-    rows([if logits {
-        vec!["image", "label", "score", "logit", "error"]
-    } else {
-        vec!["image", "label", "score", "error"]
-    }])
+    rows([columns(logits)])
 }
 
 /// One image's rows.
@@ -53,14 +54,14 @@ mod tests {
 
     #[test]
     fn rows_are_quoted_where_they_must_be() {
-        let outcome = Ok(vec![Prediction { label: "red, white", score: 0.25, logit: Some(-1.5) }]);
+        let outcome = Ok(vec![Prediction { index: 0, label: "red, white", score: 0.25, logit: Some(-1.5) }]);
         assert_eq!(
             header(false).unwrap() + &record("a.jpg", &outcome, false).unwrap(),
             "image,label,score,error\na.jpg,\"red, white\",0.25,\n"
         );
         assert_eq!(record("a.jpg", &outcome, true).unwrap(), "a.jpg,\"red, white\",0.25,-1.5,\n");
         assert_eq!(record("a.jpg", &Ok(Vec::new()), false).unwrap(), "a.jpg,,,\n");
-        let tiny = Ok(vec![Prediction { label: "owl", score: 2.540_616_8e-16, logit: None }]);
+        let tiny = Ok(vec![Prediction { index: 0, label: "owl", score: 2.540_616_8e-16, logit: None }]);
         assert_eq!(record("a.jpg", &tiny, false).unwrap(), "a.jpg,owl,2.5406168e-16,\n");
     }
 

@@ -94,7 +94,7 @@ mod tests {
     use zsic::source::ErrorKind;
 
     fn two() -> Vec<Prediction<'static>> {
-        let prediction = |score, label| Prediction { label, score, logit: None };
+        let prediction = |score, label| Prediction { index: 0, label, score, logit: None };
         vec![prediction(0.99966705, "owl"), prediction(0.000_199_399_16, "sea \"gull\"")]
     }
 

@@ -2,19 +2,33 @@
 
 mod csv;
 mod json;
+mod parquet;
+pub mod provenance;
+mod records;
+pub mod resume;
+mod safetensors;
 mod sink;
 mod table;
 
-use anyhow::Result;
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use zsic::ImageError;
 
 use super::args::FormatArg;
 use super::fatal::usage;
 pub use json::{image_embedding, text_embedding};
-pub use sink::{Place, Sink};
+pub use records::Form;
+pub use resume::{Done, Earlier, Log};
+pub use safetensors::Tensor;
+use serde_json::Value;
+pub use sink::{Partial, Place, Sink};
 
 /// A label in a record.
 pub struct Prediction<'a> {
+    /// Its place among the labels.
+    pub index: usize,
     pub label: &'a str,
     pub score: f32,
     /// Set if it is to be printed.
@@ -32,6 +46,7 @@ pub enum Format {
     Json,
     Csv,
     Pipeline,
+    Parquet,
 }
 
 impl Format {
@@ -46,36 +61,73 @@ impl Format {
             (FormatArg::Json, _) => Self::Json,
             (FormatArg::Csv, _) => Self::Csv,
             (FormatArg::Pipeline, _) => Self::Pipeline,
+            (FormatArg::Parquet, _) | (FormatArg::Auto, Some("parquet")) => Self::parquet(place)?,
             (FormatArg::Auto, Some("json")) => Self::Json,
             (FormatArg::Auto, Some("csv")) => Self::Csv,
             (FormatArg::Auto, Some("txt")) => Self::Table,
-            (FormatArg::Auto, Some(ending @ ("parquet" | "safetensors" | "npy"))) => {
+            (FormatArg::Auto, Some(ending @ ("safetensors" | "npy"))) => {
                 return Err(usage(format!(
-                    "scores are not written as {ending}; name a .jsonl, .json, .csv or .txt file"
+                    "scores are not written as {ending}; name a .jsonl, .json, .csv, .parquet or .txt file"
                 )));
             }
             (FormatArg::Auto, _) if place.is_terminal() => Self::Table,
             (FormatArg::Auto, _) => Self::Jsonl,
         })
     }
+
+    /// Parquet, which not every build writes, and only to a file.
+    fn parquet(place: &Place) -> Result<Self> {
+        if !parquet::IS_BUILT {
+            let reason =
+                "this build writes no parquet; install one that does: cargo install --path . --features parquet";
+            return Err(usage(reason));
+        }
+        if !place.is_file() {
+            return Err(usage("parquet is written to a file only; name it with -o FILE"));
+        }
+        Ok(Self::Parquet)
+    }
+
+    /// The name of `--format`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Jsonl => "jsonl",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Pipeline => "pipeline",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// How records lie in a partial, if one can be gone on from. A record has at most `most` labels.
+    pub fn form(self, logits: bool, most: usize) -> Option<Form> {
+        match self {
+            Self::Jsonl | Self::Parquet => Some(Form::Lines),
+            Self::Csv => Some(Form::Csv { logits, most }),
+            Self::Table | Self::Json | Self::Pipeline => None,
+        }
+    }
 }
 
 /// Writes records in one format to one place, each record whole.
-pub struct Writer {
-    sink: Sink,
+pub struct Writer<'a> {
+    log: Log,
     format: Format,
     logits: bool,
+    labels: &'a [String],
     table: table::Table,
     records: u64,
+    failed: u64,
     /// The first record of `pipeline`, which is bare if no other follows.
     held: Option<String>,
 }
 
-impl Writer {
-    /// A writer to `sink`, which is `place` opened. `labels` sets the width of tables.
-    pub fn new(format: Format, place: &Place, sink: Sink, logits: bool, labels: &[String]) -> Self {
+impl<'a> Writer<'a> {
+    /// A writer to `log`, which goes to `place`, of scores of `labels`.
+    pub fn new(format: Format, place: &Place, log: Log, logits: bool, labels: &'a [String]) -> Self {
         let table = table::Table::new(labels, logits, place.width(), place.color());
-        Self { sink, format, logits, table, records: 0, held: None }
+        Self { log, format, logits, labels, table, records: 0, failed: 0, held: None }
     }
 
     /// Writes one image's record.
@@ -83,11 +135,13 @@ impl Writer {
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
     pub fn record(&mut self, image: &str, outcome: &Outcome) -> Result<()> {
-        let first = self.records == 0;
+        let first = self.log.is_first()?;
         self.records += 1;
+        self.failed += u64::from(outcome.is_err());
         let text = match self.format {
             Format::Table => self.table.record(image, outcome, first),
             Format::Jsonl => json::record(image, outcome)? + "\n",
+            Format::Parquet => parquet::record(image, outcome)? + "\n",
             Format::Json => (if first { "[\n  " } else { ",\n  " }).to_owned() + &json::record(image, outcome)?,
             Format::Csv if first => csv::header(self.logits)? + &csv::record(image, outcome, self.logits)?,
             Format::Csv => csv::record(image, outcome, self.logits)?,
@@ -96,7 +150,7 @@ impl Writer {
                 return self.pipeline(json::pipeline(predictions)?);
             }
         };
-        self.sink.write(text.as_bytes())
+        self.log.write(text.as_bytes())
     }
 
     /// One input gives a list of predictions, more give a list of such lists: which it is shows with the second.
@@ -106,22 +160,34 @@ impl Writer {
                 self.held = Some(list);
                 Ok(())
             }
-            (_, Some(first)) => self.sink.write(format!("[{first},\n {list}").as_bytes()),
-            (_, None) => self.sink.write(format!(",\n {list}").as_bytes()),
+            (_, Some(first)) => self.log.write(format!("[{first},\n {list}").as_bytes()),
+            (_, None) => self.log.write(format!(",\n {list}").as_bytes()),
         }
     }
 
-    /// Writes what comes after the last record, and gives a file its name.
+    /// The records written, and those of failures among them.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.records, self.failed)
+    }
+
+    /// Writes what comes after the last record, and gives a file its name. `meta` says how it was made.
     ///
     /// # Errors
     /// If the place cannot be written.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self, meta: &Value) -> Result<()> {
         match (self.format, self.held.take()) {
-            (Format::Json, _) => self.sink.write(b"\n]\n")?,
-            (Format::Pipeline, Some(only)) => self.sink.write((only + "\n").as_bytes())?,
-            (Format::Pipeline, None) => self.sink.write(b"]\n")?,
+            (Format::Json, _) => self.log.write(b"\n]\n")?,
+            (Format::Pipeline, Some(only)) => self.log.write((only + "\n").as_bytes())?,
+            (Format::Pipeline, None) => self.log.write(b"]\n")?,
+            (Format::Parquet, _) => {
+                let make = |journal: &Path, out: &mut File| {
+                    let made = parquet::make(journal, out, self.labels, self.logits, meta);
+                    made.context("the parquet file cannot be written")
+                };
+                return self.log.into_sink()?.finish_made(make);
+            }
             _ => {}
         }
-        self.sink.finish()
+        self.log.into_sink()?.finish()
     }
 }

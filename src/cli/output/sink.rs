@@ -1,5 +1,6 @@
 //! Where records go: standard output, or a file by way of `FILE.partial`. Each record is written whole, and a signal
-//! waits for its end. A file's partial is opened, and locked, before anything is computed.
+//! waits for its end. A file's partial is opened, and locked, before anything is computed. Beside it lie its settings
+//! (`FILE.partial.json`), and what else it needs until the file has its name; what they are for is `resume.rs`.
 
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
@@ -12,7 +13,7 @@ use zsic::source;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
-use super::super::{interrupt, messages};
+use super::super::interrupt;
 
 /// What `-o` and `--color` say.
 pub struct Place {
@@ -39,6 +40,11 @@ impl Place {
         self.file.is_none() && std::io::stdout().is_terminal()
     }
 
+    /// True if records go to a file, or will: a pipe or device is none.
+    pub fn is_file(&self) -> bool {
+        self.file.as_ref().is_some_and(|path| std::fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir()))
+    }
+
     /// Whether tables are coloured.
     pub fn color(&self) -> bool {
         self.color
@@ -60,7 +66,7 @@ impl Place {
     /// # Errors
     /// A usage error if the file is one of those, or an image; otherwise if it cannot be written, or another run is
     /// writing it.
-    pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>, common: &Common) -> Result<Sink> {
+    pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
             return Ok(Sink { out: Out::Stdout(io::stdout()), name: "standard output".to_owned() });
         };
@@ -72,9 +78,6 @@ impl Place {
         check_target(path, read)?;
         let partial = Partial::open(path)?;
         let name = partial.path.display().to_string();
-        if partial.length > 0 {
-            messages::warn(common, format!("{name}: left by a run that was stopped; written anew"));
-        }
         Ok(Sink { out: Out::File(partial), name })
     }
 }
@@ -139,24 +142,64 @@ impl Sink {
             Out::Stdout(_) | Out::Device(_) => Ok(()),
         }
     }
+
+    /// Makes the file from the records in its partial, and gives it its name. Until then the partial stays.
+    ///
+    /// # Errors
+    /// What `make` says, and if the file cannot be written or renamed.
+    pub fn finish_made(self, make: impl FnOnce(&Path, &mut File) -> Result<()>) -> Result<()> {
+        let Out::File(mut partial) = self.out else { return Ok(()) }; // what is made needs a partial
+        partial.write(&[]).with_context(|| format!("{}: cannot be written", self.name))?;
+        let path = partial.beside(MADE);
+        let made = File::create(&path).with_context(|| format!("{}: cannot be written", path.display()));
+        let made = made.and_then(|mut file| {
+            make(&partial.path, &mut file)?;
+            partial.finish_as(&file, &path).with_context(|| format!("{}: cannot be written", path.display()))
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&path); // its room is needed, where the disk is full
+        }
+        made
+    }
+
+    /// The partial, if it is a file that is written.
+    pub fn partial(&mut self) -> Option<&mut Partial> {
+        if let Out::File(partial) = &mut self.out { Some(partial) } else { None }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
+/// What lies beside a partial: the settings of its run,
+pub const SETTINGS: &str = ".json";
+/// the records of the run before, where failed ones are computed again,
+pub const OLD: &str = ".old";
+/// those records on their way out of a finished file that has no lines,
+pub const UNMADE: &str = ".unmade";
+/// the rows of a tensor,
+pub const ROWS: &str = ".rows";
+/// and the file that is made from the records.
+const MADE: &str = ".made";
+
 /// `FILE.partial`, locked by this run.
-struct Partial {
+pub struct Partial {
     file: File,
     path: PathBuf,
     target: PathBuf,
     /// The end of the last whole record; before the first, of what an earlier run left.
     length: u64,
     started: bool,
+    /// What is written beside it before the first record.
+    settings: Option<Vec<u8>>,
 }
 
 impl Partial {
     fn open(target: &Path) -> Result<Self> {
         let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf()); // a link stays one
-        let mut path = target.clone().into_os_string();
-        path.push(".partial");
-        let path = PathBuf::from(path);
+        let path = with_ending(&target, ".partial");
         let failed = || format!("{}: cannot be written", path.display());
         loop {
             let file = File::options().create(true).write(true).truncate(false).open(&path).with_context(failed)?;
@@ -169,15 +212,85 @@ impl Partial {
             let mine = file.metadata().with_context(failed)?;
             // Another run may have given the file its name between the opening and the lock.
             if std::fs::metadata(&path).is_ok_and(|there| is_same(&there, &mine)) {
-                return Ok(Self { file, path, target, length: mine.len(), started: false });
+                return Ok(Self { file, path, target, length: mine.len(), started: false, settings: None });
             }
         }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that it will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// What lies beside it.
+    pub fn beside(&self, ending: &str) -> PathBuf {
+        with_ending(&self.path, ending)
+    }
+
+    /// Whether an earlier run left something in it.
+    pub fn is_left(&self) -> bool {
+        !self.started && self.length > 0
+    }
+
+    /// Keeps the settings of the run, to be written beside it before the first record.
+    pub fn set_settings(&mut self, settings: Vec<u8>) {
+        self.settings = Some(settings);
+    }
+
+    /// Cuts off what is behind `end`; records go on from there.
+    ///
+    /// # Errors
+    /// If it cannot be cut.
+    pub fn go_on_from(&mut self, end: u64) -> io::Result<()> {
+        self.file.set_len(end)?;
+        self.file.seek(SeekFrom::Start(end))?;
+        (self.length, self.started) = (end, true);
+        Ok(())
+    }
+
+    /// Starts an empty one, and keeps this as [`OLD`].
+    ///
+    /// # Errors
+    /// If it cannot be renamed, or another run took its place.
+    pub fn put_aside(&mut self) -> Result<()> {
+        let old = self.beside(OLD);
+        std::fs::rename(&self.path, &old).with_context(|| format!("{}: cannot be renamed", self.path.display()))?;
+        self.started = true; // the one that is left here is no longer at its path
+        let settings = self.settings.take();
+        *self = Self::open(&self.target)?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Writes the settings beside it, whole.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write_settings(&self) -> io::Result<()> {
+        let (path, Some(settings)) = (self.beside(SETTINGS), &self.settings) else { return Ok(()) };
+        let temporary = with_ending(&path, ".new");
+        let mut file = File::create(&temporary)?;
+        let written = file.write_all(settings).and_then(|()| file.sync_data());
+        let named = written.and_then(|()| std::fs::rename(&temporary, &path));
+        if named.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        named
     }
 
     fn write(&mut self, record: &[u8]) -> io::Result<()> {
         if !std::mem::replace(&mut self.started, true) {
             self.file.set_len(0)?;
             self.length = 0;
+            for ending in [OLD, SETTINGS] {
+                remove(&self.beside(ending))?; // of an earlier run, as what it left
+            }
+            self.write_settings()?;
         }
         let written = self.file.write_all(record);
         if written.is_err() {
@@ -191,10 +304,29 @@ impl Partial {
 
     fn finish(mut self) -> io::Result<()> {
         self.write(&[])?; // where no record came, what an earlier run left goes
+        self.finish_as(&self.file, &self.path)
+    }
+
+    /// Gives `file`, which is at `path`, the name of the target, and takes away what is left beside it.
+    fn finish_as(&self, file: &File, path: &Path) -> io::Result<()> {
         if let Ok(old) = std::fs::metadata(&self.target) {
-            self.file.set_permissions(old.permissions())?;
+            file.set_permissions(old.permissions())?;
         }
-        std::fs::rename(&self.path, &self.target)
+        file.sync_data()?; // a name that stands for nothing after a crash would be believed
+        remove(&self.beside(OLD))?; // first, or a kill would leave it beside a finished file
+        std::fs::rename(path, &self.target)?;
+        if path != self.path {
+            remove(&self.path)?;
+        }
+        self.remove_rest()
+    }
+
+    /// Removes what a kill may leave beside a finished file.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn remove_rest(&self) -> io::Result<()> {
+        [SETTINGS, ROWS, MADE, UNMADE].into_iter().try_for_each(|ending| remove(&self.beside(ending)))
     }
 }
 
@@ -204,5 +336,19 @@ impl Drop for Partial {
         if !self.started && self.length == 0 {
             let _ = std::fs::remove_file(&self.path); // if it fails, an empty file stays
         }
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.to_path_buf().into_os_string();
+    path.push(ending);
+    path.into()
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }

@@ -93,7 +93,7 @@ mod tests {
             for logits in [false, true] {
                 let table = Table::new(&labels, logits, width, true);
                 for label in &labels {
-                    let prediction = Prediction { label, score: 0.51234, logit: logits.then_some(-12.3456) };
+                    let prediction = Prediction { index: 0, label, score: 0.51234, logit: logits.then_some(-12.3456) };
                     let row = anstream::adapter::strip_str(&table.row(&prediction, true)).to_string();
                     let used = row.trim_end_matches('\n').width();
                     assert!(used <= width.max(30), "{used} of {width}: {row}");
@@ -107,8 +107,8 @@ mod tests {
         let labels = ["owl".to_owned(), "bear".to_owned()];
         let table = Table::new(&labels, false, 40, false);
         let rows = vec![
-            Prediction { label: "owl", score: 0.75, logit: None },
-            Prediction { label: "bear", score: 0.25, logit: None },
+            Prediction { index: 0, label: "owl", score: 0.75, logit: None },
+            Prediction { index: 0, label: "bear", score: 0.25, logit: None },
         ];
         let expected = "\
 owl.jpg

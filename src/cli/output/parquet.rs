@@ -1,0 +1,277 @@
+//! Parquet: one row a label, as in CSV. The format has its table of contents at the end, so nothing can be appended to a
+//! file: while the run goes, records are lines of a journal, with scores as the bits they are, and the file is made from
+//! that at the end, a bounded number of rows at a time.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::Outcome;
+
+pub use file::{made_with, make, unmake};
+
+/// Whether this build can write the format.
+pub const IS_BUILT: bool = cfg!(feature = "parquet");
+
+/// An image's line in the journal. It begins as a JSON line does, and is read back as one when the run is resumed.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// Indices of the labels, best first.
+    #[serde(default)]
+    labels: Vec<u32>,
+    /// f32 as bits.
+    #[serde(default)]
+    scores: Vec<u32>,
+    #[serde(default)]
+    logits: Vec<u32>,
+}
+
+impl Line {
+    /// Of an image without a label so far.
+    fn new(image: impl Into<String>) -> Self {
+        Self { image: image.into(), error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Failure {
+    kind: String,
+    message: String,
+}
+
+/// An image's line in the journal.
+pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
+    let mut line = Line::new(image);
+    match outcome {
+        Ok(predictions) => {
+            line.labels = predictions.iter().map(|p| p.index as u32).collect();
+            line.scores = predictions.iter().map(|p| p.score.to_bits()).collect();
+            line.logits = predictions.iter().filter_map(|p| p.logit).map(f32::to_bits).collect();
+        }
+        Err(e) => line.error = Some(Failure { kind: e.kind.name().to_owned(), message: e.message.clone() }),
+    }
+    Ok(serde_json::to_string(&line)?)
+}
+
+/// What stands in for the file in a build that cannot write it; no run gets that far.
+#[cfg(not(feature = "parquet"))]
+mod file {
+    use std::fs::File;
+    use std::path::Path;
+
+    use anyhow::{Result, bail};
+    use serde_json::Value;
+
+    pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &Value) -> Result<()> {
+        bail!("this build writes no parquet")
+    }
+
+    pub fn made_with(_: &Path) -> Result<Value> {
+        bail!("this build reads no parquet")
+    }
+
+    pub fn unmake(_: &Path, _: &mut File, _: &[String]) -> Result<()> {
+        bail!("this build reads no parquet")
+    }
+}
+
+#[cfg(feature = "parquet")]
+mod file {
+    use std::collections::HashMap;
+    use std::fs::File;
+    use std::io::{BufRead, BufReader, BufWriter, Write};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use anyhow::{Context, Result};
+    use parquet::basic::{Compression, Encoding};
+    use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type};
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+    use parquet::record::{Row, RowAccessor};
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::ColumnPath;
+    use serde_json::Value;
+
+    use super::{Failure, Line};
+
+    /// Rows in a group: what is in memory at a time.
+    const GROUP: usize = 1 << 18;
+    /// The metadata key of what the file was made with.
+    const KEY: &str = "zsic";
+
+    /// Makes the file `out` from the journal. `labels` are those that it has the indices of, and `meta` says how it was
+    /// made.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or the file cannot be written.
+    pub fn make(journal: &Path, out: &mut File, labels: &[String], logits: bool, meta: &Value) -> Result<()> {
+        let logit = if logits { "optional float logit;" } else { "" };
+        let schema = format!(
+            "message scores {{ required binary image (STRING); optional int32 rank; optional binary label (STRING); \
+             optional float score; {logit} optional binary error_kind (STRING); optional binary error (STRING); }}"
+        );
+        let mut writer =
+            SerializedFileWriter::new(&mut *out, Arc::new(parse_message_type(&schema)?), Arc::new(properties(meta)))?;
+        let labels: Vec<ByteArray> = labels.iter().map(|label| label.as_str().into()).collect();
+        let mut rows = Rows::default();
+        for line in BufReader::with_capacity(1 << 18, File::open(journal)?).split(b'\n') {
+            let line: Line = serde_json::from_slice(&line?).context("the journal is damaged")?;
+            rows.push(line, &labels).context("the journal is damaged")?;
+            if rows.image.len() >= GROUP {
+                rows.write(logits, writer.next_row_group()?)?;
+                rows.clear();
+            }
+        }
+        if !rows.image.is_empty() {
+            rows.write(logits, writer.next_row_group()?)?;
+        }
+        writer.close()?;
+        Ok(())
+    }
+
+    /// What a file was made with, as [`make`] was told.
+    ///
+    /// # Errors
+    /// If it is no file of ours.
+    pub fn made_with(path: &Path) -> Result<Value> {
+        let reader = SerializedFileReader::new(File::open(path)?)?;
+        let entries = reader.metadata().file_metadata().key_value_metadata();
+        let entry = entries.and_then(|entries| entries.iter().find(|entry| entry.key == KEY));
+        let meta = entry.and_then(|entry| entry.value.as_deref()).context("it does not say how it was made")?;
+        Ok(serde_json::from_str(meta)?)
+    }
+
+    /// The journal that a file was made from.
+    ///
+    /// # Errors
+    /// If it cannot be read, has other columns or labels than ours, or the journal cannot be written.
+    pub fn unmake(path: &Path, journal: &mut File, labels: &[String]) -> Result<()> {
+        let labels: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
+        let reader = SerializedFileReader::new(File::open(path)?)?;
+        let mut journal = BufWriter::new(journal);
+        let mut line: Option<Line> = None;
+        let mut put =
+            |line: &Line| writeln!(journal, "{}", serde_json::to_string(line)?).context("it cannot be written");
+        for row in reader.get_row_iter(None)? {
+            let row = row?;
+            let rank = cell(&row, "rank").and_then(|column| row.get_int(column).ok());
+            if rank.is_none_or(|rank| rank == 1) {
+                line.take().map_or(Ok(()), |line| put(&line))?;
+            }
+            let text = |name: &str| cell(&row, name).and_then(|column| row.get_string(column).ok().cloned());
+            let bits = |name: &str| cell(&row, name).and_then(|column| row.get_float(column).ok()).map(f32::to_bits);
+            let image = text("image").context("a row has no image")?;
+            let line = line.get_or_insert_with(|| Line::new(image));
+            if let Some(label) = text("label") {
+                line.labels.push(*labels.get(label.as_str()).context("it has another label")?);
+                line.scores.push(bits("score").context("a row has no score")?);
+                line.logits.extend(bits("logit"));
+            }
+            line.error = text("error_kind").zip(text("error")).map(|(kind, message)| Failure { kind, message });
+        }
+        line.map_or(Ok(()), |line| put(&line))?;
+        Ok(journal.flush()?)
+    }
+
+    fn cell(row: &Row, name: &str) -> Option<usize> {
+        row.get_column_iter().position(|(column, _)| column == name)
+    }
+
+    fn properties(meta: &Value) -> WriterProperties {
+        let builder = WriterProperties::builder()
+            .set_created_by(format!("zsic {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), meta.to_string())]))
+            .set_compression(Compression::LZ4_RAW)
+            .set_statistics_enabled(EnabledStatistics::Chunk);
+        // Hardly a score comes twice. Split into their bytes they are smaller than whole.
+        ["score", "logit"]
+            .into_iter()
+            .fold(builder, |builder, column| {
+                let column = ColumnPath::from(column);
+                builder
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::BYTE_STREAM_SPLIT)
+            })
+            .build()
+    }
+
+    /// Columns in the making. A definition level is 1 where a value is there.
+    #[derive(Default)]
+    struct Rows {
+        image: Vec<ByteArray>,
+        rank: Vec<i32>,
+        label: Vec<ByteArray>,
+        score: Vec<f32>,
+        logit: Vec<f32>,
+        scored: Vec<i16>,
+        kind: Vec<ByteArray>,
+        error: Vec<ByteArray>,
+        failed: Vec<i16>,
+    }
+
+    impl Rows {
+        /// Adds an image's rows; one that failed, or whose predictions are cut to nothing, has one.
+        fn push(&mut self, line: Line, labels: &[ByteArray]) -> Option<()> {
+            let image = ByteArray::from(line.image.into_bytes());
+            let rows = line.labels.len();
+            for (rank, (&label, &score)) in line.labels.iter().zip(&line.scores).enumerate() {
+                self.rank.push(rank as i32 + 1);
+                self.label.push(labels.get(label as usize)?.clone());
+                self.score.push(f32::from_bits(score));
+            }
+            self.logit.extend(line.logits.iter().map(|&bits| f32::from_bits(bits)));
+            self.failed.resize(self.failed.len() + rows.max(1), i16::from(line.error.is_some()));
+            if let Some(error) = line.error {
+                self.kind.push(error.kind.into_bytes().into());
+                self.error.push(error.message.into_bytes().into());
+            }
+            self.scored.resize(self.scored.len() + rows.max(1), i16::from(rows > 0));
+            self.image.resize(self.image.len() + rows.max(1), image);
+            Some(())
+        }
+
+        fn write(&self, logits: bool, mut group: SerializedRowGroupWriter<&mut File>) -> Result<()> {
+            column::<ByteArrayType>(&mut group, &self.image, None)?;
+            column::<Int32Type>(&mut group, &self.rank, Some(&self.scored))?;
+            column::<ByteArrayType>(&mut group, &self.label, Some(&self.scored))?;
+            column::<FloatType>(&mut group, &self.score, Some(&self.scored))?;
+            if logits {
+                column::<FloatType>(&mut group, &self.logit, Some(&self.scored))?;
+            }
+            column::<ByteArrayType>(&mut group, &self.kind, Some(&self.failed))?;
+            column::<ByteArrayType>(&mut group, &self.error, Some(&self.failed))?;
+            group.close()?;
+            Ok(())
+        }
+
+        /// Takes the rows out, and keeps their room.
+        fn clear(&mut self) {
+            self.image.clear();
+            self.rank.clear();
+            self.label.clear();
+            self.score.clear();
+            self.logit.clear();
+            self.scored.clear();
+            self.kind.clear();
+            self.error.clear();
+            self.failed.clear();
+        }
+    }
+
+    /// Writes the next column of a group.
+    fn column<T: DataType>(
+        group: &mut SerializedRowGroupWriter<&mut File>,
+        values: &[T::T],
+        levels: Option<&[i16]>,
+    ) -> Result<()> {
+        let mut column = group.next_column()?.context("the schema has fewer columns")?;
+        column.typed::<T>().write_batch(values, levels, None)?;
+        column.close()?;
+        Ok(())
+    }
+}
