@@ -158,7 +158,7 @@ pub struct Embed {
     pub long_run: LongRun,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Inputs")]
 pub struct Inputs {
     /// Image files, folders, tars of images, http(s) URLs, data: URIs, or `-` for an image or a tar on standard input

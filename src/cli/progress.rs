@@ -12,9 +12,25 @@ use super::args::Common;
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A count of images whose number is not known before the last is found.
+    /// A count of images; see [`Self::count`] for how many there will be.
     pub fn images(common: &Common, results_on_terminal: bool) -> Self {
         Self::new(common, results_on_terminal, "{spinner} {pos} images ({rate}/s) {msg}")
+    }
+
+    /// Finds out, on a thread of its own, how many images there will be, if anybody watches.
+    pub fn count(&self, total: impl FnOnce() -> Option<u64> + Send + 'static) {
+        if self.0.is_hidden() {
+            return;
+        }
+        let bar = self.0.clone();
+        std::thread::spawn(move || {
+            if let Some(total) = total() {
+                bar.set_length(total);
+                bar.set_style(style(
+                    "{spinner} {wide_bar} {human_pos}/{human_len} images ({rate}/s), {eta} left {msg}",
+                ));
+            }
+        });
     }
 
     /// A count of texts, for long lists; `what` is being done to them.
@@ -27,9 +43,7 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let bar = ProgressBar::no_length();
-        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let rate = |state: &ProgressState, out: &mut dyn Write| _ = write!(out, "{:.1}", state.per_sec());
-        bar.set_style(style.with_key("rate", rate));
+        bar.set_style(self::style(style));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
@@ -40,13 +54,19 @@ impl Progress {
         self.0.set_position(done as u64);
     }
 
-    /// `count` more images, of all of which `failed` failed.
-    pub fn step(&self, count: u64, failed: u64) {
-        self.0.inc(count);
+    /// `done` images have their records, of which `failed` failed.
+    pub fn images_done(&self, done: u64, failed: u64) {
+        self.0.set_position(done);
         if failed > 0 {
             self.0.set_message(format!("{failed} failed"));
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let rate = |state: &ProgressState, out: &mut dyn Write| _ = write!(out, "{:.1}", state.per_sec());
+    style.with_key("rate", rate)
 }
 
 impl Drop for Progress {

@@ -2,46 +2,29 @@
 //! order of the inputs. Memory is bounded by the window of what is ahead, however many images there are.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::ffi::OsStringExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
-use zsic::cache::{ContentHash, Scope, Stamp};
-use zsic::error::os_reason;
-use zsic::net::Images;
+use anyhow::Result;
+use zsic::cache::Scope;
 use zsic::preprocess::Decoding;
-use zsic::source::{self, Ahead, Entry, ErrorKind, Held, ImageError, Input, Name, Ordered, Select, Tally, Walk, Work};
+use zsic::source::{Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tally};
 use zsic::{Embeddings, Pixels, Preprocessor};
 
-use super::Outcome;
 use super::args::{Common, Inputs, Machine};
-use super::fatal::usage;
+use super::inputs::{self, ListFailure};
 use super::messages::{note, say, warn};
 use super::output::{Done, Earlier};
+use super::prepare::{Item, Prepare};
 use super::progress::Progress;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
-use super::urls;
+use super::{Outcome, urls};
 
 /// The most images that are answered together: those that need no encoding do not count as a batch.
 const ANSWERED_TOGETHER: usize = 256;
-/// How far the workers give way to the encoder's threads.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 /// Threads that wait for servers.
 const FETCHERS: usize = 16;
-
-/// One image, ready for the encoder, or why it is not.
-struct Item {
-    name: Name,
-    ready: Result<Ready, ImageError>,
-}
 
 /// One image's embedding, or why there is none.
 pub struct Answer {
@@ -58,11 +41,12 @@ pub struct Stream {
     stats: Arc<Stats>,
     tally: Arc<Tally>,
     is_share: bool,
-    list_failure: Arc<Mutex<Option<anyhow::Error>>>,
+    list_failure: ListFailure,
     earlier: Arc<Earlier>,
     batch: usize,
     threads: usize,
     max_wait: Duration,
+    args: Inputs,
 }
 
 impl Stream {
@@ -80,10 +64,8 @@ impl Stream {
         done: Done,
     ) -> Result<Self> {
         let tally = Arc::<Tally>::default();
-        let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
-        let is_share = select.is_share();
-        let list_failure = Arc::<Mutex<Option<anyhow::Error>>>::default();
-        let entries = Walk::new(inputs(args, &list_failure)?, args.follow, select, Arc::clone(&tally));
+        let list_failure = ListFailure::default();
+        let entries = inputs::walk(args, &tally, &list_failure)?;
         let earlier = done.earlier();
         let entries = done.skip(entries, Arc::clone(&list_failure));
         let batch = usize::from(machine.batch_size);
@@ -108,12 +90,13 @@ impl Stream {
             decoding,
             stats,
             tally,
-            is_share,
+            is_share: args.shard != Shard::default(),
             list_failure,
             earlier,
             batch,
             threads,
             max_wait,
+            args: args.clone(),
         })
     }
 
@@ -151,6 +134,8 @@ impl Stream {
         mut write: impl FnMut(&[Answer]) -> Result<()>,
     ) -> Result<Outcome> {
         let progress = Progress::images(common, results_on_terminal);
+        let args = self.args.clone();
+        progress.count(move || inputs::count(&args));
         let (mut total, mut failed, start) = (0u64, 0u64, Instant::now());
         let stats = Arc::clone(&self.stats);
         while let Some(items) = stats.time(Part::Idle, || self.next_batch()) {
@@ -158,7 +143,8 @@ impl Stream {
             stats.time(Part::Write, || write(&answers))?;
             total += answers.len() as u64;
             failed += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
-            progress.step(answers.len() as u64, failed);
+            let (earlier, earlier_failed) = self.earlier.counts();
+            progress.images_done(earlier + total, earlier_failed + failed);
         }
         drop(progress);
         self.tell(common, total, failed, start.elapsed(), machine.stats)
@@ -243,151 +229,6 @@ impl Stream {
     }
 }
 
-impl Item {
-    fn is_to_encode(&self) -> bool {
-        matches!(self.ready, Ok(Ready::Pixels { .. }))
-    }
-}
-
 fn finite(row: &[f32]) -> Result<Row, ImageError> {
     if row.iter().all(|x| x.is_finite()) { Ok(row.into()) } else { Err(ImageError::not_finite()) }
-}
-
-/// What workers do to an input: bytes, RGB, pixels.
-struct Prepare {
-    preprocessor: Preprocessor,
-    urls: Images,
-    max_pixels: u64,
-    decoding: Decoding,
-    twins: Arc<Twins>,
-    kept: Scope,
-    stats: Arc<Stats>,
-}
-
-impl Work<Entry, Item> for Prepare {
-    fn is_remote(&self, entry: &Entry) -> bool {
-        entry.as_ref().is_ok_and(Input::is_remote)
-    }
-
-    fn fetch(&self, entry: Entry) -> Entry {
-        match entry {
-            Ok(Input::Url(url)) => {
-                let bytes = self.stats.time(Part::Fetch, || self.urls.fetch(&url));
-                Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
-            }
-            other => other,
-        }
-    }
-
-    /// The encoder's threads go first where both have work: what is ahead is enough for it then.
-    fn begin(&self) {
-        #[cfg(target_os = "linux")] // elsewhere the whole process would give way
-        let _ = rustix::process::nice(NICENESS);
-    }
-
-    fn run(&self, entry: Entry) -> Item {
-        match entry {
-            Err((name, error)) => Item { name, ready: Err(error) },
-            Ok(input) => {
-                let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(input)));
-                let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
-                Item { name, ready }
-            }
-        }
-    }
-}
-
-impl Prepare {
-    fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
-        let stamp = match &input {
-            Input::Path(path) if self.kept.is_on() => fs::metadata(path).ok().and_then(|m| Stamp::of(path, &m)),
-            _ => None,
-        };
-        let known = || self.kept(&self.kept.cache().content_of(stamp.as_ref()?)?);
-        if let Some(row) = self.stats.time(Part::Read, known) {
-            return Ok(Ready::Known(row));
-        }
-        let (bytes, content) = self.stats.time(Part::Read, || {
-            let bytes = source::read(input)?;
-            let content = ContentHash::of(&bytes);
-            Ok((bytes, content))
-        })?;
-        self.stats.read(bytes.len());
-        if let Some(stamp) = &stamp {
-            self.kept.cache().remember(stamp, &content);
-        }
-        if let Some(row) = self.stats.time(Part::Read, || self.kept(&content)) {
-            return Ok(Ready::Known(row));
-        }
-        let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
-        self.twins.ready(content, || self.stats.time(Part::Decode, decode))
-    }
-
-    /// What an earlier run kept of a content.
-    fn kept(&self, content: &ContentHash) -> Option<Row> {
-        self.kept.image(content, self.decoding).map(Row::from)
-    }
-}
-
-/// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in
-/// `failure`.
-fn inputs(
-    args: &Inputs,
-    failure: &Arc<Mutex<Option<anyhow::Error>>>,
-) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
-    let stdins = args.inputs.iter().filter(|input| *input == "-").count();
-    if args.inputs.is_empty() && args.files_from.is_none() {
-        return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
-    }
-    if args.inputs.iter().any(|input| input.is_empty()) {
-        return Err(usage("an input is empty; look for a variable that is not set"));
-    }
-    if stdins > 1 {
-        return Err(usage("standard input holds one image or tar, and `-` is given twice"));
-    }
-    let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
-    let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
-    if list == Path::new("-") && stdins > 0 {
-        return Err(usage("standard input cannot be both an image and the list of images"));
-    }
-    Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
-}
-
-/// The inputs in a list, read as they are needed.
-fn read_list(
-    path: &Path,
-    separator: u8,
-    failure: Arc<Mutex<Option<anyhow::Error>>>,
-) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
-    let is_stdin = path == Path::new("-");
-    let reader: Box<dyn Read + Send> = if is_stdin {
-        Box::new(std::io::stdin())
-    } else {
-        let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
-        Box::new(std::fs::File::open(path).map_err(failed)?)
-    };
-    let name = path.display().to_string();
-    let lines = BufReader::new(reader).split(separator).map_while(move |line| {
-        let told = |e: std::io::Error| {
-            let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-        };
-        line.map_err(told).ok()
-    });
-    let names = lines.map(move |mut line| {
-        if separator == b'\n' && line.ends_with(b"\r") {
-            line.pop();
-        }
-        line
-    });
-    let entry = move |name| match Input::from_arg(OsString::from_vec(name)) {
-        input @ Input::Stdin if is_stdin => {
-            let reason =
-                ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
-            Err((input.name(), reason))
-        }
-        input => Ok(input),
-    };
-    Ok(names.filter(|name| !name.is_empty()).map(entry))
 }

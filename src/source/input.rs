@@ -62,6 +62,11 @@ impl Input {
         }
     }
 
+    /// Whether its bytes came with the walk: those of a tar's member, of a `data:` URI or of standard input.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
     /// Whether a network stands between here and the bytes: waiting for them takes no CPU.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Url(_))

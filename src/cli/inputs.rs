@@ -1,0 +1,101 @@
+//! What was named on the command line and in lists -> a walk over it. What an image is, is not known here.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+use zsic::error::os_reason;
+use zsic::source::{Entry, ErrorKind, ImageError, Input, Select, Tally, Walk};
+
+use super::args::Inputs;
+use super::fatal::usage;
+
+/// Why a list could not be read to its end, if that happened.
+pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
+/// The images, in order.
+pub type Entries = Walk<Box<dyn Iterator<Item = Entry> + Send>>;
+
+/// Walks what the flags name; `tally` counts what is passed over.
+///
+/// # Errors
+/// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
+pub fn walk(args: &Inputs, tally: &Arc<Tally>, failure: &ListFailure) -> Result<Entries> {
+    let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
+    Ok(Walk::new(inputs(args, failure)?, args.follow, select, Arc::clone(tally)))
+}
+
+/// How many images there are, if that can be found out without reading what can be read once only, or images.
+pub fn count(args: &Inputs) -> Option<u64> {
+    let files = || args.inputs.iter().map(Path::new).chain(args.files_from.as_deref());
+    if files().any(|path| path == Path::new("-") || std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()))
+    {
+        return None;
+    }
+    let entries = walk(args, &Arc::default(), &Arc::default()).ok()?;
+    let mut count = 0;
+    for entry in entries {
+        if entry.is_ok_and(|input| input.is_held()) {
+            return None; // to count a tar's members is to read them
+        }
+        count += 1;
+    }
+    Some(count)
+}
+
+/// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in
+/// `failure`.
+fn inputs(args: &Inputs, failure: &ListFailure) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
+    let stdins = args.inputs.iter().filter(|input| *input == "-").count();
+    if args.inputs.is_empty() && args.files_from.is_none() {
+        return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
+    }
+    if args.inputs.iter().any(|input| input.is_empty()) {
+        return Err(usage("an input is empty; look for a variable that is not set"));
+    }
+    if stdins > 1 {
+        return Err(usage("standard input holds one image or tar, and `-` is given twice"));
+    }
+    let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
+    let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
+    if list == Path::new("-") && stdins > 0 {
+        return Err(usage("standard input cannot be both an image and the list of images"));
+    }
+    Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
+}
+
+/// The inputs in a list, read as they are needed.
+fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
+    let is_stdin = path == Path::new("-");
+    let reader: Box<dyn Read + Send> = if is_stdin {
+        Box::new(std::io::stdin())
+    } else {
+        let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
+        Box::new(std::fs::File::open(path).map_err(failed)?)
+    };
+    let name = path.display().to_string();
+    let lines = BufReader::new(reader).split(separator).map_while(move |line| {
+        let told = |e: std::io::Error| {
+            let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+        };
+        line.map_err(told).ok()
+    });
+    let names = lines.map(move |mut line| {
+        if separator == b'\n' && line.ends_with(b"\r") {
+            line.pop();
+        }
+        line
+    });
+    let entry = move |name| match Input::from_arg(OsString::from_vec(name)) {
+        input @ Input::Stdin if is_stdin => {
+            let reason =
+                ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
+            Err((input.name(), reason))
+        }
+        input => Ok(input),
+    };
+    Ok(names.filter(|name| !name.is_empty()).map(entry))
+}
