@@ -136,7 +136,10 @@ fn a_second_run_loads_no_text_tower() {
     let output = classify("cat,something new");
     assert!(err(&output).contains("not finite"), "{}", err(&output));
     let entries = info(&cache)["entries"].clone();
-    assert!(entries[0]["checkpoint"].as_str().unwrap().starts_with("org/clip@0123456789ab, auto on "), "{entries}");
+    let scopes = entries.as_array().unwrap().iter().filter_map(|entry| entry["checkpoint"].as_str());
+    let scopes: Vec<&str> = scopes.collect();
+    assert!(scopes.len() == 2, "images and labels: {entries}");
+    assert!(scopes.iter().all(|scope| scope.starts_with("org/clip@0123456789ab, auto on ")), "{entries}");
 }
 
 #[test]

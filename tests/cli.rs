@@ -186,7 +186,7 @@ fn wrong_usage_says_what_and_exits_2() {
         (&[&picture, "--labels-file", "/no/such/file"], "/no/such/file: cannot be read: no such file"),
         (&[&picture, "-l", "a", "--files-from", "/no/such/file"], "/no/such/file: the list cannot be opened"),
         (&["", "-l", "a"], "an input is empty"),
-        (&[&picture, "-l", "a", "-o", "x.parquet"], "not written as parquet"),
+        (&[&picture, "-l", "a", "-o", "x.npy"], "not written as npy"),
     ] {
         let output = run(&mut classify(args));
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));

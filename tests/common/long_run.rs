@@ -50,7 +50,7 @@ pub fn mend(folder: &Path, count: usize) {
 /// The command with the built-in checkpoint, on one thread.
 pub fn command(words: &[&str], folder: &Path, out: &Path) -> Command {
     let mut command = zsic(words);
-    command.args(["-m", "demo", "-j", "1", "--batch-size", "2"]).arg(folder).arg("-o").arg(out);
+    command.args(["-m", "demo", "--no-cache", "-j", "1", "--batch-size", "2"]).arg(folder).arg("-o").arg(out);
     command
 }
 
