@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Read, decode and preprocess on two threads, at most sixteen images ahead.
     let preprocessor = checkpoint.preprocessor().clone();
     let walk = Walk::new([Ok(Input::from_arg(folder))].into_iter(), false, Select::default(), Arc::default());
-    let ahead = Ahead { workers: 2, fetchers: 0, window: 16 };
+    let ahead = Ahead { workers: 2, fetchers: 0, window: 16, together: 1 };
     let pixels = Ordered::map(walk, ahead, move |entry: Entry| {
         let input = entry.map_err(|(_, error)| error)?;
         let name = input.name();

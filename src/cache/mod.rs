@@ -111,8 +111,10 @@ impl Cache {
     /// If a file of the checkpoint cannot be read.
     pub fn scope(&self, checkpoint: &Checkpoint, compute: &Compute) -> crate::Result<Scope> {
         let Some(inner) = &self.0 else { return Ok(Scope::none()) };
-        let key = keys::scope(&identity::key(checkpoint, self)?, compute);
-        let how = compute.instructions().map_or_else(|| compute.name(), str::to_owned);
+        // What is asked for, and what a model of this width really runs.
+        let runs = compute.for_embeddings(checkpoint.config().projection_dim);
+        let key = keys::scope(&identity::key(checkpoint, self)?, &runs);
+        let how = runs.instructions().map_or_else(|| compute.name(), str::to_owned);
         let precision = format!("{:?}", compute.precision).to_lowercase();
         inner.writer.name(key.number(), format!("{}, {precision} on {how}", identity::name(checkpoint)));
         Ok(Scope::new(self.clone(), key, checkpoint.config().projection_dim))

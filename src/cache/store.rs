@@ -171,9 +171,11 @@ impl Store {
 
     fn try_read(&mut self, keys: &[Key], now: i64) -> rusqlite::Result<Found> {
         let mut found = Found::default();
-        let transaction = self.connection.transaction()?;
-        let mut select = transaction
-            .prepare("SELECT used, coalesce(small, bytes) FROM entry LEFT JOIN value ON id = value WHERE key = ?")?;
+        let several = keys.len() > 1;
+        let _transaction = several.then(|| self.connection.unchecked_transaction()).transpose()?;
+        let mut select = self.connection.prepare_cached(
+            "SELECT used, coalesce(small, bytes) FROM entry LEFT JOIN value ON id = value WHERE key = ?",
+        )?;
         for key in keys {
             let mut rows = select.query(params![key.bytes()])?;
             let row = rows.next()?;

@@ -27,6 +27,12 @@ pub fn walk(args: &Inputs, tally: &Arc<Tally>, failure: &ListFailure) -> Result<
     Ok(Walk::new(inputs(args, failure)?, args.follow, select, Arc::clone(tally)))
 }
 
+/// Whether an input may be long in coming: from a list that somebody writes as we read.
+pub fn may_be_slow(args: &Inputs) -> bool {
+    let is_file = |list: &Path| list != Path::new("-") && std::fs::metadata(list).is_ok_and(|m| m.is_file());
+    args.files_from.as_deref().is_some_and(|list| !is_file(list)) || args.inputs.iter().any(|input| input == "-")
+}
+
 /// How many images there are, if that can be found out without reading what can be read once only, or images.
 pub fn count(args: &Inputs) -> Option<u64> {
     let files = || args.inputs.iter().map(Path::new).chain(args.files_from.as_deref());

@@ -8,7 +8,7 @@ use zsic::Preprocessor;
 use zsic::cache::{ContentHash, Scope, Stamp};
 use zsic::net::Images;
 use zsic::preprocess::Decoding;
-use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Work};
+use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recalled, Work};
 
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
@@ -42,6 +42,20 @@ pub struct Prepare {
 }
 
 impl Work<Entry, Item> for Prepare {
+    fn is_light(&self, entry: &Entry) -> bool {
+        matches!(entry, Ok(Input::Path(_)))
+    }
+
+    /// Files that are as they were when an earlier run encoded them are not read.
+    fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
+        let rows = self.stats.time(Part::Read, || self.rows(&entries));
+        let recalled = |(entry, row): (Entry, Option<Row>)| match (entry, row) {
+            (Ok(input), Some(row)) => Recalled::Known(Item { name: input.name(), ready: Ok(Ready::Known(row)) }),
+            (entry, _) => Recalled::Unknown(entry),
+        };
+        entries.into_iter().zip(rows).map(recalled).collect()
+    }
+
     fn is_remote(&self, entry: &Entry) -> bool {
         entry.as_ref().is_ok_and(Input::is_remote)
     }
@@ -77,14 +91,7 @@ impl Work<Entry, Item> for Prepare {
 
 impl Prepare {
     fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
-        let stamp = match &input {
-            Input::Path(path) if self.kept.is_on() => fs::metadata(path).ok().and_then(|m| Stamp::of(path, &m)),
-            _ => None,
-        };
-        let known = || self.kept(&self.kept.cache().content_of(stamp.as_ref()?)?);
-        if let Some(row) = self.stats.time(Part::Read, known) {
-            return Ok(Ready::Known(row));
-        }
+        let stamp = self.stamp(&input);
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
             let content = ContentHash::of(&bytes);
@@ -94,15 +101,30 @@ impl Prepare {
         if let Some(stamp) = &stamp {
             self.kept.cache().remember(stamp, &content);
         }
-        if let Some(row) = self.stats.time(Part::Read, || self.kept(&content)) {
-            return Ok(Ready::Known(row));
+        if let Some(row) = self.stats.time(Part::Read, || self.kept.image(&content, self.decoding)) {
+            return Ok(Ready::Known(row.into()));
         }
         let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
         self.twins.ready(content, || self.stats.time(Part::Decode, decode))
     }
 
-    /// What an earlier run kept of a content.
-    fn kept(&self, content: &ContentHash) -> Option<Row> {
-        self.kept.image(content, self.decoding).map(Row::from)
+    /// What tells that a file is as it was. To be taken before it is read.
+    fn stamp(&self, input: &Input) -> Option<Stamp> {
+        match input {
+            Input::Path(path) if self.kept.is_on() => Stamp::of(path, &fs::metadata(path).ok()?),
+            _ => None,
+        }
+    }
+
+    /// What earlier runs kept of files that are as they were.
+    fn rows(&self, entries: &[Entry]) -> Vec<Option<Row>> {
+        let stamps: Vec<Option<Stamp>> = entries.iter().map(|entry| self.stamp(entry.as_ref().ok()?)).collect();
+        let some: Vec<Stamp> = stamps.iter().flatten().copied().collect();
+        let contents = self.kept.cache().contents_of(&some);
+        let known: Vec<ContentHash> = contents.iter().flatten().copied().collect();
+        let mut rows = self.kept.images(&known, self.decoding).into_iter();
+        let mut contents = contents.into_iter();
+        let row = |stamp: Option<Stamp>| stamp.and_then(|_| contents.next()?).and_then(|_| rows.next()?).map(Row::from);
+        stamps.into_iter().map(row).collect()
     }
 }

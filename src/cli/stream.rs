@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use zsic::cache::Scope;
 use zsic::preprocess::Decoding;
-use zsic::source::{Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tally};
+use zsic::source::{self, Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tally};
 use zsic::{Embeddings, Pixels, Preprocessor};
 
 use super::args::{Common, Inputs, Machine};
@@ -23,6 +23,8 @@ use super::{Outcome, urls};
 
 /// The most images that are answered together: those that need no encoding do not count as a batch.
 const ANSWERED_TOGETHER: usize = 256;
+/// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
+const LOOKED_UP_TOGETHER: usize = 64;
 /// Threads that wait for servers.
 const FETCHERS: usize = 16;
 
@@ -69,9 +71,12 @@ impl Stream {
         let earlier = done.earlier();
         let entries = done.skip(entries, Arc::clone(&list_failure));
         let batch = usize::from(machine.batch_size);
-        let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64) };
+        let together = if inputs::may_be_slow(args) { 1 } else { LOOKED_UP_TOGETHER };
+        let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64), together };
         let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
         let decoding = args.decode.into();
+        // Another limit would find what is over it among what is kept.
+        let kept = if args.max_pixels == source::MAX_PIXELS { kept.clone() } else { Scope::none() };
         let work = Prepare {
             preprocessor,
             urls: urls::images(args, &machine.hub),
@@ -86,7 +91,7 @@ impl Stream {
         Ok(Self {
             items,
             twins,
-            kept: kept.clone(),
+            kept,
             decoding,
             stats,
             tally,

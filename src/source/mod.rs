@@ -14,7 +14,7 @@ mod walk;
 pub use decode::{Options, Rows, decode, decode_rows, is_image, is_image_name};
 pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};
-pub use ordered::{Ahead, Ordered, Work};
+pub use ordered::{Ahead, Ordered, Recalled, Work};
 pub use read::read;
 pub(crate) use read::{read_at_most, too_many_bytes};
 pub use select::{BadGlob, Select, Shard};

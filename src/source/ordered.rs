@@ -1,15 +1,30 @@
 //! Work done on several threads, results taken in the order of the work. The number of items between the first that
 //! is not yet taken and the last that is begun is bounded, and with it memory. Items that must be waited for (a server's
-//! answer) are fetched on threads of their own first, so that they keep nobody from working.
+//! answer) are fetched on threads of their own first, so that they keep nobody from working; what is known without any work
+//! passes no thread at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
+use std::{thread, vec};
 
-/// Where one result will be: the result, or the panic that came of it.
-type Place<R> = Receiver<thread::Result<R>>;
+/// Where results are: some that were known, or one that will come, or the panic that came of it.
+#[derive(Debug)]
+enum Place<R> {
+    Known(Vec<R>),
+    Coming(Receiver<thread::Result<R>>),
+}
+
+/// An item that was looked up.
+#[derive(Debug)]
+pub enum Recalled<T, R> {
+    /// There is nothing to do.
+    Known(R),
+    /// There is.
+    Unknown(T),
+}
+
 /// An item, and where its result goes.
 type Job<T, R> = (T, SyncSender<thread::Result<R>>);
 
@@ -22,10 +37,22 @@ pub struct Ahead {
     pub fetchers: usize,
     /// Items between the first that is not yet taken and the last that is begun.
     pub window: usize,
+    /// Items that are looked up together: one, where an item may be long in coming.
+    pub together: usize,
 }
 
 /// What is done to each item.
 pub trait Work<T, R>: Send + Sync + 'static {
+    /// True for an item that may wait for others to be looked up with: one that may be known, and takes little memory.
+    fn is_light(&self, _item: &T) -> bool {
+        false
+    }
+
+    /// What is known of items that came together, each in its place.
+    fn recall(&self, items: Vec<T>) -> Vec<Recalled<T, R>> {
+        items.into_iter().map(Recalled::Unknown).collect()
+    }
+
     /// True for an item that must be fetched first.
     fn is_remote(&self, _item: &T) -> bool {
         false
@@ -53,8 +80,16 @@ impl<T, R, F: Fn(T) -> R + Send + Sync + 'static> Work<T, R> for F {
 #[derive(Debug)]
 pub struct Ordered<R> {
     queue: Receiver<Place<R>>,
+    /// Results that were known, before anything else.
+    known: vec::IntoIter<R>,
     /// The next result's place, once it is known that there is one.
-    next: Option<Place<R>>,
+    next: Option<Receiver<thread::Result<R>>>,
+}
+
+/// The next result, or where it will be.
+enum Next<R> {
+    Known(R),
+    Coming(Receiver<thread::Result<R>>),
 }
 
 impl<R: Send + 'static> Ordered<R> {
@@ -85,13 +120,33 @@ impl<R: Send + 'static> Ordered<R> {
                 }
             });
         }
-        thread::spawn(move || hand_out(items, &*work, &places, &jobs, &errands));
-        Self { queue, next: None }
+        thread::spawn(move || hand_out(items, ahead.together.max(1), &*work, &places, &jobs, &errands));
+        Self { queue, known: Vec::new().into_iter(), next: None }
+    }
+
+    /// The next result, if it is known, or else its place, for which `ask` asks the queue. Places hold one result at least.
+    fn known_or(&mut self, ask: impl FnOnce(&Receiver<Place<R>>) -> Option<Place<R>>) -> Option<Next<R>> {
+        if let Some(result) = self.known.next() {
+            return Some(Next::Known(result));
+        }
+        if let Some(place) = self.next.take() {
+            return Some(Next::Coming(place));
+        }
+        match ask(&self.queue)? {
+            Place::Coming(place) => Some(Next::Coming(place)),
+            Place::Known(results) => {
+                self.known = results.into_iter();
+                self.known.next().map(Next::Known)
+            }
+        }
     }
 
     /// The next result, if one is begun and comes before the deadline.
     pub fn next_before(&mut self, deadline: Instant) -> Option<R> {
-        let place = self.next.take().or_else(|| self.queue.try_recv().ok())?;
+        let place = match self.known_or(|queue| queue.try_recv().ok())? {
+            Next::Known(result) => return Some(result),
+            Next::Coming(place) => place,
+        };
         match place.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(result) => Some(result.unwrap_or_else(|panic| resume_unwind(panic))),
             Err(RecvTimeoutError::Timeout) => {
@@ -108,7 +163,10 @@ impl<R: Send + 'static> Iterator for Ordered<R> {
 
     /// The next result, waited for.
     fn next(&mut self) -> Option<R> {
-        let place = self.next.take().or_else(|| self.queue.recv().ok())?;
+        let place = match self.known_or(|queue| queue.recv().ok())? {
+            Next::Known(result) => return Some(result),
+            Next::Coming(place) => place,
+        };
         place.recv().ok().map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
@@ -128,32 +186,63 @@ fn fetch<T: Send, R: Send>(errands: &Mutex<Receiver<Job<T, R>>>, work: &impl Wor
     }
 }
 
-/// Gives each item a place in the queue and hands it to a thread.
+/// Gives each item a place in the queue, and hands it to a thread if it is not known.
 fn hand_out<T, R>(
     mut items: impl Iterator<Item = T>,
+    together: usize,
     work: &impl Work<T, R>,
     places: &SyncSender<Place<R>>,
     jobs: &SyncSender<Job<T, R>>,
     errands: &SyncSender<Job<T, R>>,
 ) {
-    loop {
-        let item = catch_unwind(AssertUnwindSafe(|| items.next()));
+    let coming = || {
         let (answer, place) = sync_channel(1);
-        let item = match item {
-            Ok(None) => return,
-            Ok(Some(item)) => Some(item),
-            Err(panic) => {
-                let _ = answer.send(Err(panic)); // the place is empty, so there is room
-                None
+        places.send(Place::Coming(place)).map(|()| answer)
+    };
+    loop {
+        let mut some = Vec::new();
+        let mut ended = false;
+        let listed = catch_unwind(AssertUnwindSafe(|| {
+            while some.len() < together && some.last().is_none_or(|item| work.is_light(item)) {
+                match items.next() {
+                    Some(item) => some.push(item),
+                    None => {
+                        ended = true;
+                        return;
+                    }
+                }
             }
+        }));
+        let mut known = Vec::new();
+        let recalled = catch_unwind(AssertUnwindSafe(|| work.recall(some)));
+        let (recalled, failure) = match (recalled, listed) {
+            (Ok(recalled), listed) => (recalled, listed.err()),
+            (Err(panic), _) => (Vec::new(), Some(panic)),
         };
-        let taken = places.send(place).is_ok();
-        let handed = item.is_some_and(|item| {
-            let to = if work.is_remote(&item) { errands } else { jobs };
-            taken && to.send((item, answer)).is_ok()
-        });
-        if !handed {
-            return; // the items panicked, or nobody takes results any more
+        for item in recalled {
+            match item {
+                Recalled::Known(result) => known.push(result),
+                Recalled::Unknown(item) => {
+                    if !known.is_empty() && places.send(Place::Known(std::mem::take(&mut known))).is_err() {
+                        return; // nobody takes results any more
+                    }
+                    let to = if work.is_remote(&item) { errands } else { jobs };
+                    let Ok(answer) = coming() else { return };
+                    if to.send((item, answer)).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        if !known.is_empty() && places.send(Place::Known(known)).is_err() {
+            return;
+        }
+        if let Some(panic) = failure {
+            _ = coming().map(|answer| answer.send(Err(panic)));
+            return;
+        }
+        if ended {
+            return;
         }
     }
 }
@@ -164,10 +253,20 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// Items above a thousand are fetched first, which takes that many microseconds.
+    /// Items above a thousand are fetched first, which takes that many microseconds. Multiples of a million are known.
     struct Test<F>(F);
 
     impl<R, F: Fn(u64) -> R + Send + Sync + 'static> Work<u64, R> for Test<F> {
+        fn is_light(&self, item: &u64) -> bool {
+            item % 5 > 0
+        }
+
+        fn recall(&self, items: Vec<u64>) -> Vec<Recalled<u64, R>> {
+            let is_known = |n: u64| n > 0 && n.is_multiple_of(1_000_000);
+            let look = |n| if is_known(n) { Recalled::Known(self.0(n)) } else { Recalled::Unknown(n) };
+            items.into_iter().map(look).collect()
+        }
+
         fn is_remote(&self, item: &u64) -> bool {
             *item > 1000
         }
@@ -187,7 +286,22 @@ mod tests {
         (workers, window): (usize, usize),
         work: impl Fn(u64) -> R + Send + Sync + 'static,
     ) -> Ordered<R> {
-        Ordered::map(items, Ahead { workers, fetchers: 3, window }, Test(work))
+        Ordered::map(items, Ahead { workers, fetchers: 3, window, together: 1 }, Test(work))
+    }
+
+    #[test]
+    fn what_is_known_keeps_its_place() {
+        let items = || (0..500u64).map(|n| if n % 11 < 7 { n * 1_000_000 } else { n });
+        for together in [1, 2, 64, 1000] {
+            let ahead = Ahead { workers: 3, fetchers: 1, window: 4, together };
+            let mut results = Ordered::map(items(), ahead, Test(|n| n));
+            let mut got = Vec::new();
+            while got.len() < 500 {
+                let next = results.next_before(Instant::now() + Duration::from_millis(1));
+                got.extend(next.or_else(|| results.next()));
+            }
+            assert!(got.into_iter().eq(items()) && results.next().is_none(), "{together}");
+        }
     }
 
     #[test]
@@ -215,7 +329,7 @@ mod tests {
     fn what_is_slow_to_come_keeps_nobody_from_working() {
         let done = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&done);
-        let slow = 2_000_000;
+        let slow = 1_999_999;
         let items = std::iter::once(slow).chain(0..20);
         let mut results = map(items, (1, 32), move |n| {
             counter.fetch_add(1, Ordering::SeqCst);
