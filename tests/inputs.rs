@@ -225,3 +225,24 @@ fn files_without_permission_are_told() {
     assert_eq!(lines(&output)[0]["error"]["kind"], "permission");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_share_without_images_is_a_whole_file_of_none() {
+    let picture = image("wide.png");
+    let share = (1..).map(|n| format!("{n}/9")).find(|share| {
+        let output = run(&mut classify(&[&picture, "-l", LABELS, "--shard", share]));
+        assert!(output.status.success(), "{}", err(&output));
+        output.stdout.is_empty()
+    });
+    let share = share.unwrap();
+    for (format, expected) in
+        [("json", "[]\n"), ("pipeline", "[]\n"), ("csv", "image,label,score,error\n"), ("jsonl", "")]
+    {
+        let output = run(&mut classify(&[&picture, "-l", LABELS, "--shard", &share, "--format", format]));
+        assert_eq!(
+            (String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()),
+            (expected, Some(0)),
+            "{format}"
+        );
+    }
+}

@@ -5,7 +5,7 @@
 #     sbatch --array=1-64 --export=ALL,PHOTOS=/data/photos,OUT=/data/scores slurm.sh
 #     cat /data/scores/*.jsonl > scores.jsonl              # when all are done
 #
-# A task that was stopped goes on where it was: submit it again (sbatch --array=17 ...).
+# The cache of embeddings must be on a disk of each node's own. A task that was stopped goes on where it was: submit it again (sbatch --array=17 ...).
 #SBATCH --job-name=zsic
 #SBATCH --cpus-per-task=8
 #SBATCH --requeue
@@ -14,5 +14,5 @@ mkdir -p "$OUT"
 status=0
 zsic classify "$PHOTOS" --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" \
     -l cat,dog -m openai/clip-vit-base-patch32 --offline -j "$SLURM_CPUS_PER_TASK" \
-    --resume -o "$OUT/$SLURM_ARRAY_TASK_ID.jsonl" || status=$?
+    --cache-dir "${SLURM_TMPDIR:-/tmp}/zsic-$USER" --resume -o "$OUT/$SLURM_ARRAY_TASK_ID.jsonl" || status=$?
 [ "$status" -le 1 ] # 1: some image failed, and has its record

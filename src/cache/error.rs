@@ -22,6 +22,9 @@ pub enum CacheError {
     /// The disk is full, or the process may write no more.
     #[error("{}: the cache cannot grow: the disk is full", .0.display())]
     Full(PathBuf),
+    /// The directory is on a file system that several machines share.
+    #[error("{}: the cache cannot be used: it is on a network file system", .0.display())]
+    Remote(PathBuf),
     /// The file is no cache, or a damaged one.
     #[error("{}: the cache is damaged; `zsic cache clear` removes it", .0.display())]
     Damaged(PathBuf),

@@ -52,6 +52,22 @@ impl Parts {
     }
 }
 
+/// Bytes of a seal.
+const SEAL: usize = 8;
+
+/// What is kept behind a value: its hash, with its key's. A disk that changes a bit must not change a score.
+pub(super) fn seal(key: &Key, value: &[u8]) -> [u8; SEAL] {
+    let mut seal = [0; SEAL];
+    seal.copy_from_slice(&Parts::of("seal").and(key.bytes()).and(value).key().0[..SEAL]);
+    seal
+}
+
+/// A value without its seal; none if either is damaged.
+pub(super) fn unseal(key: &Key, mut value: Vec<u8>) -> Option<Vec<u8>> {
+    let seal_of = value.split_off(value.len().checked_sub(SEAL)?);
+    (seal_of == seal(key, &value)).then_some(value)
+}
+
 fn digest(context: Context) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(context.finish().as_ref());
@@ -166,6 +182,7 @@ pub(super) fn scope(checkpoint: &Key, compute: &Compute) -> Key {
         // candle's products, of `plain`, choose by what the machine has.
         .and(Isa::best().name().as_bytes())
         .and(std::env::consts::ARCH.as_bytes())
+        .and(std::env::consts::OS.as_bytes())
         .key()
 }
 

@@ -111,11 +111,14 @@ impl Cache {
     /// If a file of the checkpoint cannot be read.
     pub fn scope(&self, checkpoint: &Checkpoint, compute: &Compute) -> crate::Result<Scope> {
         let Some(inner) = &self.0 else { return Ok(Scope::none()) };
+        if !compute.device.is_cpu() {
+            return Ok(Scope::none()); // other cards, or other libraries, have other bits
+        }
         // What is asked for, and what a model of this width really runs.
         let runs = compute.for_embeddings(checkpoint.config().projection_dim);
         let key = keys::scope(&identity::key(checkpoint, self)?, &runs);
         let how = runs.instructions().map_or_else(|| compute.name(), str::to_owned);
-        let precision = format!("{:?}", compute.precision).to_lowercase();
+        let precision = format!("{:?}", runs.precision).to_lowercase();
         inner.writer.name(key.number(), format!("{}, {precision} on {how}", identity::name(checkpoint)));
         Ok(Scope::new(self.clone(), key, checkpoint.config().projection_dim))
     }
@@ -147,7 +150,8 @@ impl Cache {
         inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
-    fn put(&self, entries: Vec<Entry>) {
+    fn put(&self, mut entries: Vec<Entry>) {
+        entries.iter_mut().for_each(|entry| entry.value.extend(keys::seal(&entry.key, &entry.value)));
         if let Some(inner) = &self.0
             && !entries.is_empty()
         {
@@ -162,7 +166,8 @@ impl Cache {
         match inner.read(keys) {
             Ok(found) => {
                 inner.writer.used(found.stale);
-                found.values
+                let whole = |(key, value): (&Key, Option<Vec<u8>>)| keys::unseal(key, value?);
+                keys.iter().zip(found.values).map(whole).collect()
             }
             Err(e) => {
                 writer::note(&inner.failure, e);

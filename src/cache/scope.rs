@@ -135,6 +135,7 @@ impl Scope {
     fn parse(&self, bytes: &[u8]) -> Option<Vec<f32>> {
         let (values, rest) = bytes.as_chunks::<4>();
         let right = values.len() == self.dim && rest.is_empty();
-        right.then(|| values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+        let row: Vec<f32> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        (right && row.iter().all(|value| value.is_finite())).then_some(row)
     }
 }

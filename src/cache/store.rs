@@ -114,11 +114,28 @@ pub(super) struct Store {
     pages: u64,
 }
 
+/// Whether a directory is on a file system that other machines write too, where the log's shared memory cannot work.
+#[cfg(target_os = "linux")]
+fn is_remote(dir: &Path) -> bool {
+    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS (linux/magic.h and the file systems' own headers)
+    const REMOTE: [u32; 8] =
+        [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0bd0_0bd0, 0x5346_414f, 0x00c3_6400, 0x4750_4653];
+    rustix::fs::statfs(dir).is_ok_and(|system| REMOTE.contains(&(system.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_remote(_: &Path) -> bool {
+    false
+}
+
 impl Store {
     /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
     pub fn open(dir: &Path, limit: u64) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
         let path = file(dir);
+        if is_remote(dir) {
+            return Err(CacheError::Remote(dir.to_path_buf()));
+        }
         let store = Self::connect(&path, limit, OpenFlags::SQLITE_OPEN_CREATE)?;
         let told = |e| CacheError::store(&path, e);
         if store.connection.is_readonly("main").map_err(told)? {
@@ -147,9 +164,8 @@ impl Store {
         connection.busy_timeout(PATIENCE).map_err(told)?;
         let pages = limit.saturating_sub(LOG) / PAGE;
         let store = Self { path: path.to_path_buf(), connection, pages };
-        // The file is read through a mapping, which SQLite keeps right where another process makes the file shorter.
-        let settings = format!("PRAGMA mmap_size = {}; PRAGMA cache_size = -2048", pages * PAGE);
-        store.connection.execute_batch(&settings).map_err(told)?;
+        // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
+        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -16384").map_err(told)?;
         Ok(store)
     }
 
@@ -161,7 +177,14 @@ impl Store {
              PRAGMA journal_size_limit = {}",
             CHECKPOINT * PAGE
         ))?;
-        connection.execute_batch(TABLES)
+        self.make_tables()
+    }
+
+    /// All of them or none: a kill leaves no file that has some.
+    fn make_tables(&self) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute_batch(TABLES)?;
+        transaction.commit()
     }
 
     /// Looks keys up, in one transaction.
@@ -272,6 +295,7 @@ impl Store {
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
             Ok(Group { kind, scope: row.get(1)?, entries: number(2)?, bytes: number(3)? })
         };
+        self.make_tables().map_err(|e| CacheError::store(&self.path, e))?;
         let groups = || self.connection.prepare(SQL)?.query_map([], group)?.collect::<rusqlite::Result<_>>();
         groups().map_err(|e| CacheError::store(&self.path, e))
     }
@@ -279,8 +303,9 @@ impl Store {
     /// Lets everything go, and gives the space back.
     pub fn clear(&mut self) -> Result<()> {
         let clear = || {
-            self.connection
-                .execute_batch("BEGIN IMMEDIATE; DELETE FROM entry; DELETE FROM value; DELETE FROM scope; COMMIT")?;
+            self.make_tables()?;
+            // What scopes are called stays, for those who use them now.
+            self.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM entry; DELETE FROM value; COMMIT")?;
             self.give_back(self.number("freelist_count")?)
         };
         clear().map_err(|e| CacheError::store(&self.path, e))

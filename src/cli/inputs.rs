@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use zsic::error::os_reason;
 use zsic::source::{Entry, ErrorKind, ImageError, Input, Select, Tally, Walk};
 
@@ -29,8 +30,9 @@ pub fn walk(args: &Inputs, tally: &Arc<Tally>, failure: &ListFailure) -> Result<
 
 /// Whether an input may be long in coming: from a list that somebody writes as we read.
 pub fn may_be_slow(args: &Inputs) -> bool {
-    let is_file = |list: &Path| list != Path::new("-") && std::fs::metadata(list).is_ok_and(|m| m.is_file());
-    args.files_from.as_deref().is_some_and(|list| !is_file(list)) || args.inputs.iter().any(|input| input == "-")
+    let is_pipe = |path: &Path| std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let mut files = args.inputs.iter().map(Path::new).chain(args.files_from.as_deref());
+    files.any(|path| path == Path::new("-") || is_pipe(path))
 }
 
 /// How many images there are, if that can be found out without reading what can be read once only, or images.
@@ -72,10 +74,21 @@ fn inputs(args: &Inputs, failure: &ListFailure) -> Result<Box<dyn Iterator<Item 
     Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
 }
 
+/// Makes reading standard input wait, where whoever started us left it so that it does not.
+fn block_on_stdin() {
+    let stdin = std::io::stdin();
+    if let Ok(flags) = fcntl_getfl(&stdin)
+        && flags.contains(OFlags::NONBLOCK)
+    {
+        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // if it cannot be, reading says so
+    }
+}
+
 /// The inputs in a list, read as they are needed.
 fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
     let is_stdin = path == Path::new("-");
     let reader: Box<dyn Read + Send> = if is_stdin {
+        block_on_stdin();
         Box::new(std::io::stdin())
     } else {
         let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));

@@ -63,7 +63,9 @@ impl Work<Entry, Item> for Prepare {
     fn fetch(&self, entry: Entry) -> Entry {
         match entry {
             Ok(Input::Url(url)) => {
-                let bytes = self.stats.time(Part::Fetch, || self.urls.fetch(&url));
+                let fetch = || self.stats.time(Part::Fetch, || self.urls.fetch(&url));
+                let failed = |_| Err(ImageError::new(ErrorKind::Internal, "fetching it failed"));
+                let bytes = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(failed);
                 Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
             }
             other => other,

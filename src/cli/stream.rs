@@ -181,6 +181,7 @@ impl Stream {
             let embeddings = self.stats.time(Part::Encode, || encode(&pixels))?; // [B, D]
             for (content, row) in contents.iter().zip(embeddings.rows()) {
                 let row = finite(row);
+                self.twins.done(content);
                 if let Ok(row) = &row {
                     self.twins.remember(*content, row);
                     self.kept.put_image(content, self.decoding, row);

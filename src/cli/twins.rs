@@ -74,10 +74,14 @@ impl Twins {
         Ok(Ready::Pixels { pixels: outcome?, content, _claim: claim })
     }
 
+    /// Nobody is at work on a content any more.
+    pub fn done(&self, content: &ContentHash) {
+        self.lock().at_work.remove(content);
+    }
+
     /// Remembers what a content was encoded to.
     pub fn remember(&self, content: ContentHash, row: &Row) {
         let mut inner = self.lock();
-        inner.at_work.remove(&content);
         if inner.encoded.insert(content, Arc::clone(row)).is_none() {
             inner.order.push_back(content);
             inner.bytes += size_of_val::<[f32]>(row);

@@ -35,7 +35,7 @@ pub struct Ahead {
     pub workers: usize,
     /// Threads that fetch.
     pub fetchers: usize,
-    /// Items between the first that is not yet taken and the last that is begun.
+    /// Items between the first that is not yet taken and the last that is begun; some that are known together count as one.
     pub window: usize,
     /// Items that are looked up together: one, where an item may be long in coming.
     pub together: usize,
@@ -93,7 +93,7 @@ enum Next<R> {
 }
 
 impl<R: Send + 'static> Ordered<R> {
-    /// Does `work` on each of `items`. Dropping the result stops the threads after what they are at.
+    /// Does `work` on each of `items`. Dropping the result stops the threads after what was handed to them.
     pub fn map<T: Send + 'static>(
         items: impl Iterator<Item = T> + Send + 'static,
         ahead: Ahead,
@@ -105,7 +105,7 @@ impl<R: Send + 'static> Ordered<R> {
         // A fetch that waits for a thread must not keep back the items behind it: there is room for the whole window.
         let (errands, fetching) = sync_channel::<Job<T, R>>(ahead.window.max(1));
         let fetching = Arc::new(Mutex::new(fetching));
-        for _ in 0..ahead.fetchers {
+        for _ in 0..ahead.fetchers.max(1) {
             let (fetching, work, jobs) = (Arc::clone(&fetching), Arc::clone(&work), jobs.clone());
             thread::spawn(move || fetch(&fetching, &*work, &jobs));
         }

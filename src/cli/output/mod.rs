@@ -175,7 +175,10 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// If the place cannot be written.
     pub fn finish(mut self, meta: &Value) -> Result<()> {
+        let is_empty = self.log.is_first()?;
         match (self.format, self.held.take()) {
+            (Format::Json, _) | (Format::Pipeline, None) if is_empty => self.log.write(b"[]\n")?,
+            (Format::Csv, _) if is_empty => self.log.write(csv::header(self.logits)?.as_bytes())?,
             (Format::Json, _) => self.log.write(b"\n]\n")?,
             (Format::Pipeline, Some(only)) => self.log.write((only + "\n").as_bytes())?,
             (Format::Pipeline, None) => self.log.write(b"]\n")?,

@@ -193,8 +193,16 @@ impl Meta {
         if file == Path::new("-") {
             return Err(usage("--meta takes the name of a file; standard output is for records"));
         }
-        let rest = output.and_then(|output| file.to_str()?.strip_prefix(output.to_str()?));
-        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".partial")) {
+        // However the two are written.
+        let place = |path: &Path| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some((parent.canonicalize().ok()?, path.file_name()?.to_string_lossy().into_owned()))
+        };
+        let own = output.and_then(place).zip(place(file)).is_some_and(|((folder, output), (meta_folder, meta))| {
+            let rest = meta.strip_prefix(output.as_str());
+            folder == meta_folder && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".partial"))
+        });
+        if own {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
         Ok(Self { sink: Some(Place::new(Some(file), common).open(read)?), date, start })

@@ -1,6 +1,7 @@
 //! Reads back what an earlier run wrote: record after record its image, whether it failed, and where it ends. It holds
 //! one record at a time, and stops at the first that is torn.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -111,6 +112,7 @@ struct Row {
     image: Vec<u8>,
     /// Empty if the row is a record by itself.
     label: Vec<u8>,
+    score: f32,
     failed: bool,
     end: u64,
 }
@@ -122,15 +124,19 @@ impl Csv {
             self.ended = self.raw.iter().ne(self.columns.iter().map(|name| name.as_bytes()));
         }
         let Some(first) = self.row()? else { return Ok(None) };
-        let (mut rows, mut end) = (1, first.end);
-        while !first.label.is_empty() && rows < self.most {
+        let (mut labels, mut score, mut end) = (HashSet::from([first.label.clone()]), first.score, first.end);
+        while !first.label.is_empty() && labels.len() < self.most {
             let Some(next) = self.row()? else { break };
-            // An image can be named twice in a row: labels come once in a record.
-            if next.image != first.image || next.label.is_empty() || next.label == first.label {
+            // An image can be named twice in a row: in a record labels come once, and scores fall.
+            if next.image != first.image
+                || next.label.is_empty()
+                || next.score > score
+                || !labels.insert(next.label.clone())
+            {
                 self.ahead = Some(next);
                 break;
             }
-            (rows, end) = (rows + 1, next.end);
+            (score, end) = (next.score, next.end);
         }
         Ok(Some(Record { name: String::from_utf8_lossy(&first.image).into_owned(), failed: first.failed, end }))
     }
@@ -149,7 +155,8 @@ impl Csv {
         }
         let cell = |index: usize| self.raw[index].to_vec();
         let failed = !self.raw[self.columns.len() - 1].is_empty();
-        Ok(Some(Row { image: cell(0), label: cell(1), failed, end: self.rows.position().byte() }))
+        let score = std::str::from_utf8(&self.raw[2]).ok().and_then(|score| score.parse().ok()).unwrap_or_default();
+        Ok(Some(Row { image: cell(0), label: cell(1), score, failed, end: self.rows.position().byte() }))
     }
 }
 

@@ -84,7 +84,7 @@ pub fn start(
     let is_finished = std::fs::metadata(&target).is_ok_and(|file| file.is_file() && file.len() > 0);
     if old.exists() {
         partial.go_on_from(held.end).with_context(failed)?;
-    } else if held.records == 0 && is_finished {
+    } else if held.records == 0 && is_finished && !partial.is_left() {
         if !args.retry_failed || !begin_again(partial, form, &old, settings)? {
             let what = if args.retry_failed { "is finished, and no image of it failed" } else { "is finished" };
             say(common, format!("{}: {what}; nothing to do", target.display()));

@@ -84,13 +84,20 @@ impl Place {
 
 /// Refuses to write over what the run reads, and over any image.
 fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let read: Vec<Metadata> = read.into_iter().filter_map(|input| std::fs::metadata(input).ok()).collect();
+    for suffix in ["", ".partial", ".partial.json", ".partial.old", ".partial.rows"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        let name = Path::new(&beside).display();
+        let Ok(file) = std::fs::metadata(&beside) else { continue };
+        if read.iter().any(|input| is_same(input, &file)) {
+            return Err(usage(format!("{name}: is read by this run, and cannot be written by it too")));
+        }
+    }
     let Ok(target) = std::fs::metadata(path) else { return Ok(()) };
     let name = path.display();
     if target.is_dir() {
         return Err(usage(format!("{name}: is a folder; -o takes the name of a file")));
-    }
-    if read.into_iter().any(|input| std::fs::metadata(input).is_ok_and(|input| is_same(&input, &target))) {
-        return Err(usage(format!("{name}: is read by this run, and cannot be written by it too")));
     }
     let mut head = Vec::new();
     let is_read = File::open(path).and_then(|file| file.take(32).read_to_end(&mut head));

@@ -2,7 +2,8 @@
 //! rows of 32 values of x, 16 pairs of k by 16 columns of the weights, or 16 by 16 sums. Here are the way weights are
 //! packed for that, the division into tasks, and the task itself; the assembler is in `amx/tiles.rs`.
 //!
-//! A sum is one accumulator that goes through the blocks of k in order, whatever rows are beside it.
+//! A sum is one accumulator, to which each block of k adds the sum of its even and that of its odd members, in order, whatever
+//! rows are beside it.
 
 #![cfg(target_arch = "x86_64")]
 

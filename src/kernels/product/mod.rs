@@ -1,7 +1,7 @@
 //! `y = act(x @ W^T + b)`, or `y += x @ W^T + b`, with the weights packed once. Here are the packed form, the division into
 //! tasks and their threads; what one task does is in `task.rs`, and by instruction set beside it.
 //!
-//! Every value of the result is one accumulator over k in order, whatever block it falls in.
+//! Every value of the result is one accumulator over k in an order that k alone decides, whatever block it falls in.
 
 pub(crate) mod amx;
 mod avx2;
