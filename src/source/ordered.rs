@@ -258,7 +258,7 @@ mod tests {
 
     impl<R, F: Fn(u64) -> R + Send + Sync + 'static> Work<u64, R> for Test<F> {
         fn is_light(&self, item: &u64) -> bool {
-            item % 5 > 0
+            !item.is_multiple_of(5)
         }
 
         fn recall(&self, items: Vec<u64>) -> Vec<Recalled<u64, R>> {
