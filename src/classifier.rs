@@ -18,7 +18,7 @@ const IMAGES_AT_A_TIME: usize = 64;
 pub struct EncodedLabel {
     /// The SHA-256 of its prompts' token ids: labels that the tokenizer cannot tell apart have the same.
     pub tokens: [u8; 32],
-    /// The unit mean of its prompts' unit embeddings: [D].
+    /// The unit mean of its prompts' unit embeddings: `[D]`.
     pub embedding: Vec<f32>,
 }
 

@@ -61,8 +61,15 @@ def main():
     command = [args.zsic, "classify", "--files-from", "-", "--format", "jsonl", "-j", str(args.cpus), *flags]
 
     ray.data.DataContext.get_current().execution_options.preserve_order = True
-    records = ray.data.read_text(args.list).repartition(4 * args.actors).map_batches(
-        Zsic, fn_constructor_args=[command], batch_size=args.batch, concurrency=args.actors, num_cpus=args.cpus
+    with open(args.list) as lines:
+        inputs = [{"text": line.rstrip("\n")} for line in lines if line.strip()]
+    # The list is the driver's: a task that reads it would want a CPU, and the actors may have them all.
+    records = ray.data.from_items(inputs, override_num_blocks=4 * args.actors).map_batches(
+        Zsic,
+        fn_constructor_args=[command],
+        batch_size=args.batch,
+        compute=ray.data.ActorPoolStrategy(size=args.actors),
+        num_cpus=args.cpus,
     )
     with open(args.output, "w") as out:
         for row in records.iter_rows():

@@ -36,7 +36,7 @@ impl Scope {
         &self.cache
     }
 
-    /// The embedding [D] of an image by the hash of its bytes.
+    /// The embedding `[D]` of an image by the hash of its bytes.
     pub fn image(&self, content: &ContentHash, decode: Decoding) -> Option<Vec<f32>> {
         self.images(std::slice::from_ref(content), decode).pop().flatten()
     }
@@ -48,7 +48,7 @@ impl Scope {
         self.cache.read(&keys).into_iter().map(|value| self.parse(&value?)).collect()
     }
 
-    /// Keeps the embedding [D] of an image. One that is not finite is not kept.
+    /// Keeps the embedding `[D]` of an image. One that is not finite is not kept.
     pub fn put_image(&self, content: &ContentHash, decode: Decoding, embedding: &[f32]) {
         if let Some(scope) = &self.key {
             let key = keys::image(scope, content, decode);
