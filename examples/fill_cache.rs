@@ -1,6 +1,6 @@
 //! Keeps made-up embeddings for every image of a folder, to try the cache at sizes that would take hours to encode:
 //!
-//! `cargo run --release --example fill_cache -- CHECKPOINT_DIR FOLDER CACHE_DIR`
+//! `cargo run --release --example fill_cache -- CHECKPOINT_DIR FOLDER CACHE_DIR [bf16]`, for runs of that precision
 
 use std::fs;
 use std::path::Path;
@@ -8,15 +8,19 @@ use std::path::Path;
 use zsic::cache::{Cache, ContentHash, Stamp};
 use zsic::preprocess::Decoding;
 use zsic::source::{Input, Select, Walk};
-use zsic::{Checkpoint, Compute};
+use zsic::{Checkpoint, Compute, Precision};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [checkpoint, folder, dir] = &args[..] else {
-        return Err("usage: fill_cache CHECKPOINT_DIR FOLDER CACHE_DIR".into());
+    let ([checkpoint, folder, dir], precision) = (match &args[..] {
+        [first @ .., last] if last == "bf16" => (first, Precision::Bf16),
+        all => (all, Precision::Auto),
+    }) else {
+        return Err("usage: fill_cache CHECKPOINT_DIR FOLDER CACHE_DIR [bf16]".into());
     };
+    let compute = Compute::open("cpu", precision)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
-    let kept = Cache::open(Path::new(dir), zsic::cache::LIMIT)?.scope(&checkpoint, &Compute::default())?;
+    let kept = Cache::open(Path::new(dir), zsic::cache::LIMIT)?.scope(&checkpoint, &compute)?;
     let mut state = 1u64;
     let mut noise = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

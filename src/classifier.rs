@@ -11,7 +11,7 @@ use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Isa, Label,
 /// Prompts encoded at a time, which bounds the memory of a long list of labels.
 const PROMPTS_AT_A_TIME: usize = 4096;
 /// Images scored at a time by one thread, which bounds the memory of their cosines.
-const IMAGES_AT_A_TIME: usize = 64;
+const IMAGES_AT_A_TIME: usize = 32;
 
 /// One label as the model sees it, apart from its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,21 +158,35 @@ impl Scorer {
     /// # Panics
     /// If the images' embeddings have another dimension than the labels'.
     pub fn score(&self, images: &[&[f32]]) -> Vec<std::result::Result<Scores, ImageError>> {
-        let at_once = images.len().div_ceil(rayon::current_num_threads()).clamp(1, IMAGES_AT_A_TIME);
-        images.par_chunks(at_once).flat_map_iter(|images| self.score_some(images)).collect()
+        self.score_then(images, |scores| scores)
     }
 
-    fn score_some(&self, images: &[&[f32]]) -> Vec<std::result::Result<Scores, ImageError>> {
+    /// As [`Self::score`], and what `then` makes of each result, on the same thread: of scores against many labels the
+    /// best few may be all that is wanted.
+    ///
+    /// # Panics
+    /// As [`Self::score`].
+    pub fn score_then<R: Send>(
+        &self,
+        images: &[&[f32]],
+        then: impl Fn(std::result::Result<Scores, ImageError>) -> R + Sync,
+    ) -> Vec<R> {
         assert!(images.iter().all(|image| image.len() == self.panels.dim()), "embeddings of one model");
-        let cosines = self.panels.cosines(Isa::best(), &images.concat()); // [B, L]
-        let score = |cosines: &[f64]| {
-            let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
-            if logits.iter().any(|x| !x.is_finite()) {
-                return Err(ImageError::not_finite());
-            }
-            Ok(Scores::new(logits, self.readout.activation))
+        let at_once = images.len().div_ceil(rayon::current_num_threads()).clamp(1, IMAGES_AT_A_TIME);
+        let some = |cosines: &mut Vec<f64>, images: &[&[f32]]| -> Vec<R> {
+            self.panels.cosines(Isa::best(), &images.concat(), cosines); // [B, L]
+            cosines.chunks_exact(self.panels.labels().max(1)).map(|cosines| then(self.scores(cosines))).collect()
         };
-        cosines.chunks_exact(self.panels.labels().max(1)).map(score).collect()
+        images.par_chunks(at_once).map_init(Vec::new, some).flatten_iter().collect()
+    }
+
+    /// The scores of one image by its cosines [L].
+    fn scores(&self, cosines: &[f64]) -> std::result::Result<Scores, ImageError> {
+        let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
+        if logits.iter().any(|x| !x.is_finite()) {
+            return Err(ImageError::not_finite());
+        }
+        Ok(Scores::new(logits, self.readout.activation))
     }
 }
 

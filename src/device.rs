@@ -94,10 +94,12 @@ impl Compute {
         Err(Error::Device(reason))
     }
 
-    /// The same, for a model whose embeddings have `dim` values: what `auto` means depends on that.
+    /// The same, for a model whose embeddings have `dim` values: `auto` stays where it is something of its own, and is
+    /// f32 elsewhere.
     pub fn for_embeddings(&self, dim: usize) -> Self {
-        let narrow = self.precision == Precision::Auto && dim < SPLIT_FROM;
-        Self { precision: if narrow { Precision::F32 } else { self.precision }, ..self.clone() }
+        let splits = self.device.is_cpu() && self.isa == Isa::Amx && dim >= SPLIT_FROM;
+        let is_f32 = self.precision == Precision::Auto && !splits;
+        Self { precision: if is_f32 { Precision::F32 } else { self.precision }, ..self.clone() }
     }
 
     /// The instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
@@ -199,11 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn auto_is_f32_for_narrow_embeddings_only() {
-        let auto = Compute::default();
-        assert_eq!(auto.for_embeddings(511).precision, Precision::F32);
-        assert_eq!(auto.for_embeddings(512).precision, Precision::Auto);
-        let bf16 = Compute { precision: Precision::Bf16, ..auto };
-        assert_eq!(bf16.for_embeddings(16).precision, Precision::Bf16);
+    fn auto_is_f32_but_for_wide_embeddings_on_amx() {
+        for isa in Isa::ALL {
+            let auto = Compute { precision: Precision::Auto, isa, ..Compute::default() };
+            assert_eq!(auto.for_embeddings(511).precision, Precision::F32);
+            let wide = if isa == Isa::Amx { Precision::Auto } else { Precision::F32 };
+            assert_eq!(auto.for_embeddings(512).precision, wide);
+            let bf16 = Compute { precision: Precision::Bf16, ..auto };
+            assert_eq!(bf16.for_embeddings(16).precision, Precision::Bf16);
+        }
     }
 }

@@ -1,5 +1,10 @@
 //! Logits -> scores -> the best of them. Plain slices: no tensor, no model.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use crate::kernels::{Isa, probability};
+
 /// How logits become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -12,15 +17,12 @@ pub enum Activation {
 impl Activation {
     /// Scores of `logits`, in their order, computed in f64 and rounded once.
     pub fn apply(self, logits: &[f32]) -> Vec<f32> {
+        let mut scores = vec![0.0; logits.len()];
         match self {
-            Self::Softmax => {
-                let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let exp: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).collect();
-                let sum: f64 = exp.iter().sum();
-                exp.iter().map(|x| (x / sum) as f32).collect()
-            }
-            Self::Sigmoid => logits.iter().map(|&x| (1.0 / (1.0 + (-f64::from(x)).exp())) as f32).collect(),
+            Self::Softmax => probability::softmax(Isa::best(), logits, &mut scores),
+            Self::Sigmoid => probability::sigmoid(Isa::best(), logits, &mut scores),
         }
+        scores
     }
 }
 
@@ -76,18 +78,56 @@ impl Scores {
 
     /// The best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        // The indices too: ties in the order of the labels.
-        let best_first = |a: &usize, b: &usize| self.scores[*b].total_cmp(&self.scores[*a]).then(a.cmp(b));
-        if (1..order.len()).contains(&k) {
-            order.select_nth_unstable_by(k - 1, best_first);
-            order.truncate(k);
+        let ranked = |(label, (&score, &logit))| Ranked { label, score, logit };
+        let all = self.scores.iter().zip(&self.logits).enumerate().map(ranked);
+        if k >= self.scores.len() {
+            let mut all: Vec<Ranked> = all.collect();
+            all.sort_unstable_by(Ranked::best_first);
+            return all;
         }
-        order.sort_unstable_by(best_first);
-        let ranked = |label| Ranked { label, score: self.scores[label], logit: self.logits[label] };
-        order.into_iter().take(k).map(ranked).collect()
+        let mut best = BinaryHeap::with_capacity(k + 1); // the last of them on top
+        for ranked in all {
+            if best.len() < k {
+                best.push(Last(ranked));
+            } else if let Some(mut last) = best.peek_mut()
+                && ranked.score > last.0.score
+            {
+                *last = Last(ranked);
+            }
+        }
+        best.into_sorted_vec().into_iter().map(|last| last.0).collect()
     }
 }
+
+impl Ranked {
+    /// By score, the highest first, and then in the order of the labels.
+    fn best_first(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.label.cmp(&other.label))
+    }
+}
+
+/// Ranked, the greater the later.
+struct Last(Ranked);
+
+impl Ord for Last {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.best_first(&other.0)
+    }
+}
+
+impl PartialOrd for Last {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Last {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Last {}
 
 #[cfg(test)]
 mod tests {
@@ -111,5 +151,12 @@ mod tests {
         let order: Vec<usize> = scores.top(3).iter().map(|r| r.label).collect();
         assert_eq!(order, [1, 3, 0]);
         assert!(scores.top(0).is_empty() && scores.top(9).len() == 4);
+        let many: Vec<f32> = (0..500).map(|i| (i * 7919 % 83) as f32 / 8.0).collect();
+        let scores = Scores::new(many, Activation::Sigmoid);
+        let all = scores.top(500);
+        assert!(all.is_sorted_by(|a, b| a.score > b.score || (a.score == b.score && a.label < b.label)));
+        for k in [1, 2, 5, 82, 84, 250, 499] {
+            assert_eq!(scores.top(k), all[..k], "{k}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
-use rayon::prelude::*;
 use serde_json::Value;
 use zsic::cache::Scope;
 use zsic::{
@@ -65,8 +64,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let encoder = model::ImageTower::new(&checkpoint, &compute);
     let write = |answers: &[Answer]| {
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
-        let scores = scorer.score(&rows).into_par_iter();
-        let mut scored = scores.map(|s| Ok(predictions(output, names, &s?))).collect::<Vec<_>>().into_iter();
+        let mut scored = scorer.score_then(&rows, |scores| Ok(predictions(output, names, &scores?))).into_iter();
         for Answer { name, row } in answers {
             let scored = match row {
                 Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),

@@ -22,7 +22,7 @@ use super::twins::{Ready, Row, Twins};
 use super::{Outcome, urls};
 
 /// The most images that are answered together: those that need no encoding do not count as a batch.
-const ANSWERED_TOGETHER: usize = 256;
+const ANSWERED_TOGETHER: usize = 1024;
 /// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
 const LOOKED_UP_TOGETHER: usize = 64;
 /// Threads that wait for servers.

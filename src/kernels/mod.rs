@@ -13,6 +13,7 @@ pub mod lanes;
 pub mod layer_norm;
 pub mod matrix;
 mod memory;
+pub mod probability;
 pub mod product;
 pub mod resample;
 pub mod similarity;

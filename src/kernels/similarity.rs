@@ -1,16 +1,16 @@
 //! Cosines of many images and many labels: products and short sums in f32, the sums of those in f64, so that they are off
-//! by less than f32 can tell (6e-8), at nearly its speed. The bits are the same on every instruction set, since each cosine is one lane's
-//! own sum, in index order, and nothing is fused.
+//! by less than f32 can tell (6e-8), at nearly its speed. The bits are the same on every instruction set, since each cosine
+//! is one lane's own sum, in index order, each product fused with its addition.
 
 use super::lanes::Lanes;
 use super::{Isa, dispatch};
 
-/// Labels of a panel: as many sums as registers hold for [`IMAGES`] images.
+/// Labels of a panel.
 const PANEL: usize = 32;
 /// Products that are summed in f32: few, so that next to nothing is rounded away.
 const SHORT: usize = 32;
-/// Images that go over a panel together.
-const IMAGES: usize = 4;
+/// Images that go over a panel together, at most.
+const IMAGES: usize = 8;
 
 /// Embeddings of labels [L, D], a panel of labels side by side: `[L / PANEL][D][PANEL]`.
 #[derive(Debug, Clone)]
@@ -42,19 +42,19 @@ impl Panels {
         self.dim
     }
 
-    /// Cosines [B, L] of unit embeddings [B, D], on the calling thread.
+    /// Cosines [B, L] of unit embeddings [B, D] in place of what `out` holds, on the calling thread.
     ///
     /// # Panics
     /// If the machine lacks the instruction set.
-    pub fn cosines(&self, isa: Isa, images: &[f32]) -> Vec<f64> {
+    pub fn cosines(&self, isa: Isa, images: &[f32], out: &mut Vec<f64>) {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
-        let mut out = vec![0f64; images.len() / self.dim.max(1) * self.labels];
+        out.clear();
+        out.resize(images.len() / self.dim.max(1) * self.labels, 0.0);
         if out.is_empty() {
-            return out;
+            return;
         }
         let (panels, to) = (self, &mut out[..]);
         dispatch!(isa, plain(self, images, to), fast(panels: &Panels, images: &[f32], to: &mut [f64]));
-        out
     }
 
     /// Hands each panel with each few images, and where their cosines go, to `block`.
@@ -80,7 +80,7 @@ fn plain(panels: &Panels, images: &[f32], out: &mut [f64]) {
             for (values, labels) in image.chunks(SHORT).zip(panel.chunks(SHORT * PANEL)) {
                 let mut short = [0f32; PANEL];
                 for (value, labels) in values.iter().zip(labels.chunks_exact(PANEL)) {
-                    short.iter_mut().zip(labels).for_each(|(sum, label)| *sum += value * label);
+                    short.iter_mut().zip(labels).for_each(|(sum, label)| *sum = value.mul_add(*label, *sum));
                 }
                 sums.iter_mut().zip(short).for_each(|(sum, short)| *sum += f64::from(short));
             }
@@ -95,10 +95,16 @@ unsafe fn fast<V: Lanes>(panels: &Panels, images: &[f32], out: &mut [f64]) {
     panels.each(images, out, |panel, images, sums| {
         // SAFETY: the caller's; as many images as sums.
         unsafe {
-            match sums.len() {
-                IMAGES => some::<V, IMAGES>(panel, images, sums),
-                _ => {
-                    images.chunks_exact(panels.dim).zip(sums.chunks_mut(1)).for_each(|(i, s)| some::<V, 1>(panel, i, s))
+            // As many sums as there are registers for.
+            let at_once = if V::N == 16 { IMAGES } else { IMAGES / 2 };
+            for (images, sums) in images.chunks(at_once * panels.dim).zip(sums.chunks_mut(at_once)) {
+                match sums.len() {
+                    8 => some::<V, 8>(panel, images, sums),
+                    4 => some::<V, 4>(panel, images, sums),
+                    _ => {
+                        let each = images.chunks_exact(panels.dim).zip(sums.chunks_mut(1));
+                        each.for_each(|(image, sums)| some::<V, 1>(panel, image, sums));
+                    }
                 }
             }
         }
@@ -122,7 +128,7 @@ unsafe fn some<V: Lanes, const N: usize>(panel: &[f32], images: &[f32], sums: &m
                     let (left, right) = (V::load(labels), V::load(labels.add(V::N)));
                     for (n, short) in short.iter_mut().enumerate() {
                         let value = V::splat(*images.get_unchecked(n * dim + d));
-                        *short = [short[0].add(value.mul(left)), short[1].add(value.mul(right))];
+                        *short = [value.mul_add(left, short[0]), value.mul_add(right, short[1])];
                     }
                 }
                 for (sums, [left, right]) in sums.iter_mut().zip(short) {
@@ -145,7 +151,7 @@ mod tests {
 
     /// A cosine in a loop of its own.
     fn one(image: &[f32], label: &[f32]) -> f64 {
-        let short = |(a, b): (&[f32], &[f32])| f64::from(a.iter().zip(b).fold(0f32, |sum, (a, b)| sum + a * b));
+        let short = |(a, b): (&[f32], &[f32])| f64::from(a.iter().zip(b).fold(0f32, |sum, (a, b)| a.mul_add(*b, sum)));
         image.chunks(SHORT).zip(label.chunks(SHORT)).map(short).fold(0.0, |sum, part| sum + part)
     }
 
@@ -153,7 +159,9 @@ mod tests {
     fn cosines_of_unit_vectors_are_off_by_less_than_f32_can_tell() {
         let mut rows = crate::Embeddings::new(768);
         noise(20 * 768, 3).chunks(768).for_each(|row| rows.push(row));
-        let cosines = Panels::new(rows.values(), 768).cosines(Isa::best(), rows.values());
+        let mut cosines = vec![7.0];
+        Panels::new(rows.values(), 768).cosines(Isa::best(), rows.values(), &mut cosines);
+        assert_eq!(cosines.len(), 20 * 20);
         for (at, cosine) in cosines.iter().enumerate() {
             let exact = dot(rows.row(at / 20), rows.row(at % 20));
             assert!((cosine - exact).abs() < 6e-8, "{cosine} for {exact}");
@@ -166,12 +174,14 @@ mod tests {
             let rows = noise(labels * dim, 1);
             let panels = Panels::new(&rows, dim);
             assert_eq!((panels.labels(), panels.dim()), (labels, dim));
-            for images in [0, 1, 3, 4, 5, 9] {
+            for images in [0, 1, 3, 4, 5, 8, 9, 12, 17] {
                 let images = noise(images * dim, 2);
                 let each = images.chunks_exact(dim).flat_map(|i| rows.chunks_exact(dim).map(move |l| one(i, l)));
                 let expected: Vec<f64> = each.collect();
                 for isa in Isa::available() {
-                    assert_eq!(panels.cosines(isa, &images), expected, "{isa:?}, {labels} labels of {dim}");
+                    let mut cosines = Vec::new();
+                    panels.cosines(isa, &images, &mut cosines);
+                    assert_eq!(cosines, expected, "{isa:?}, {labels} labels of {dim}");
                 }
             }
         }
