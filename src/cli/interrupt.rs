@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop at once, but never inside a line.
+//! Ctrl-C and SIGTERM: stop at once, but never inside a line, and leave nothing where nothing was written.
 
 use std::process::exit;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +10,8 @@ use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+
+use super::undo;
 
 /// Held while a record is being written.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -38,6 +40,7 @@ pub fn install() -> Result<()> {
             thread::sleep(Duration::from_millis(5));
             held = WRITING.try_lock();
         }
+        undo::run_all();
         exit(128 + signal);
     });
     Ok(())

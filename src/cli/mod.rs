@@ -23,6 +23,7 @@ mod show;
 mod stats;
 mod stream;
 mod twins;
+mod undo;
 mod urls;
 
 use anyhow::Result;
