@@ -312,7 +312,17 @@ fn how_it_was_made_is_told() {
     assert_eq!(first, second);
     let output = run(command(&CLASSIFY, &folder, &out).arg("--meta").arg(&out));
     assert!(err(&output).contains("is what -o writes"), "{}", err(&output));
+    // Of a finished file it is not known.
+    let finished = |said| {
+        let output = run(command(&CLASSIFY, &folder, &out).arg("--resume").arg("--meta").arg(&meta));
+        assert_eq!((output.status.code(), err(&output).contains("meta.json: is not written")), (Some(0), said));
+    };
+    let written = fs::read(&meta).unwrap();
+    finished(false);
+    assert_eq!(fs::read(&meta).unwrap(), written);
     fs::remove_file(&meta).unwrap();
+    finished(true);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the folder and the file");
     let out = dir.path().join("x.safetensors");
     assert!(run(command(&["embed"], &folder, &out).arg("--meta").arg(&meta)).status.code() == Some(1));
     assert_eq!(common::json(&meta)["command"], "embed");

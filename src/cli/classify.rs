@@ -41,6 +41,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let made_with =
         provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
     let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
+        meta.leave(common);
         return Ok(Outcome::Complete);
     };
     let earlier = done.earlier();

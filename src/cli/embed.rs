@@ -38,6 +38,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
     let rows = |partial: &Partial| if format == TENSOR { Tensor::rows_beside(partial, dim) } else { u64::MAX };
     let Some((log, done)) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
+        meta.leave(common);
         return Ok(Outcome::Complete);
     };
     let mut writer = Writer::new(format, log, dim)?;

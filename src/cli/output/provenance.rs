@@ -11,6 +11,7 @@ use zsic::{Checkpoint, Compute, Label, Precision, Template};
 
 use super::super::args::{Classify, Common, Embed, Inputs, Machine};
 use super::super::fatal::usage;
+use super::super::messages::warn;
 use super::super::models::date;
 use super::{Earlier, Format, Place, Sink};
 
@@ -200,6 +201,19 @@ impl Meta {
         };
         let own = output.and_then(place).zip(place(file)).is_some_and(|((folder, output), (meta_folder, meta))| {
             let rest = meta.strip_prefix(output.as_str());
+    /// Leaves it out, where nothing was to be done: how a finished file was made is known to the run that made it, which
+    /// wrote it if it was asked to.
+    pub fn leave(mut self, common: &Common) {
+        let Some(sink) = &mut self.sink else { return };
+        let name = match sink.partial() {
+            Some(partial) if partial.target().exists() => return,
+            Some(partial) => partial.target().display().to_string(),
+            None => sink.name().to_owned(),
+        };
+        let reason = "the output was finished by an earlier run, which alone knows how; remove it to make both anew";
+        warn(common, format!("{name}: is not written: {reason}"));
+    }
+
             folder == meta_folder && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".partial"))
         });
         if own {
