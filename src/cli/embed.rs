@@ -8,7 +8,7 @@ use super::fatal::usage;
 use super::model::ImageTower;
 use super::output::provenance::{self, Counts, Meta};
 use super::output::resume;
-use super::output::{Form, Log, Partial, Place, Tensor, image_embedding, text_embedding};
+use super::output::{Form, Log, Partial, Place, Tensor, families, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings};
@@ -48,7 +48,8 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
             let earlier = done.earlier();
             let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
             let preprocessor = checkpoint.preprocessor().clone();
-            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done)?;
+            let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
+            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done, own)?;
             let tally = images.tally();
             let encoder = ImageTower::new(&checkpoint, &compute);
             let mut new = (0, 0);

@@ -22,7 +22,7 @@ pub(super) const BLOCK: u64 = 512;
 const MAX_HEADERS: u64 = 16 << 20;
 
 /// True for a path that is called a tar.
-pub(super) fn is_tar_name(path: &Path) -> bool {
+pub fn is_tar_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
 }
 

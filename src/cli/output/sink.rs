@@ -63,8 +63,8 @@ impl Place {
     /// Opens the place, without writing yet. `read` are the files that the run reads.
     ///
     /// # Errors
-    /// A usage error if the file is one of those, or an image; otherwise if it cannot be written, or another run is
-    /// writing it.
+    /// A usage error if the file is one of those, or an image, or called like one; otherwise if it cannot be written, or
+    /// another run is writing it.
     pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
             return Ok(Sink { out: Out::Stdout(io::stdout()), name: "standard output".to_owned() });
@@ -91,8 +91,13 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
             return Err(usage(format!("{name}: is read by this run, and cannot be written by it too")));
         }
     }
-    let Ok(target) = std::fs::metadata(path) else { return Ok(()) };
     let name = path.display();
+    let kind = if source::is_image_name(path) { "an image" } else { "a tar of images" };
+    if source::is_image_name(path) || source::is_tar_name(path) {
+        let reason = format!("is called {kind}, and later runs would read it as one; give it another ending");
+        return Err(usage(format!("{name}: {reason}")));
+    }
+    let Ok(target) = std::fs::metadata(path) else { return Ok(()) };
     if target.is_dir() {
         return Err(usage(format!("{name}: is a folder; -o takes the name of a file")));
     }
