@@ -170,6 +170,12 @@ impl Store {
     }
 
     fn prepare_tables(&self) -> rusqlite::Result<()> {
+    /// Waits so long for another process's write.
+    #[cfg(test)]
+    pub fn wait_for(&self, patience: Duration) {
+        self.connection.busy_timeout(patience).unwrap();
+    }
+
         let Self { connection, pages, .. } = self;
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
