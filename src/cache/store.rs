@@ -131,6 +131,7 @@ fn is_remote(_: &Path) -> bool {
 impl Store {
     /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
     pub fn open(dir: &Path, limit: u64) -> Result<Self> {
+        is_there(dir)?;
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
         let path = file(dir);
         if is_remote(dir) {
@@ -169,13 +170,13 @@ impl Store {
         Ok(store)
     }
 
-    fn prepare_tables(&self) -> rusqlite::Result<()> {
     /// Waits so long for another process's write.
     #[cfg(test)]
     pub fn wait_for(&self, patience: Duration) {
         self.connection.busy_timeout(patience).unwrap();
     }
 
+    fn prepare_tables(&self) -> rusqlite::Result<()> {
         let Self { connection, pages, .. } = self;
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
@@ -321,6 +322,20 @@ impl Store {
 /// The cache's file in a directory.
 pub(super) fn file(dir: &Path) -> PathBuf {
     dir.join(FILE)
+}
+
+/// Whether there is a cache in a directory.
+pub(super) fn is_there(dir: &Path) -> Result<bool> {
+    match fs::metadata(dir) {
+        Ok(found) if !found.is_dir() => {
+            let reason = "it is a file, and the cache needs a folder".to_owned();
+            return Err(CacheError::Io { path: dir.to_path_buf(), reason });
+        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(dir, &e)),
+        _ => {}
+    }
+    let file = file(dir);
+    file.try_exists().map_err(|e| CacheError::io(&file, &e))
 }
 
 /// The files that the cache consists of: the file, and the log and its index beside it.
