@@ -21,6 +21,7 @@ pub mod settings;
 mod shell;
 mod show;
 mod stats;
+mod stdout;
 mod stream;
 mod twins;
 mod undo;

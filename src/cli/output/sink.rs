@@ -11,7 +11,7 @@ use zsic::source;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
-use super::super::interrupt;
+use super::super::{interrupt, stdout};
 use super::partial::{Partial, family, is_same};
 
 /// What `-o` and `--color` say.
@@ -64,10 +64,10 @@ impl Place {
     ///
     /// # Errors
     /// A usage error if the file is one of those, or an image, or called like one; otherwise if it cannot be written, or
-    /// another run is writing it.
+    /// another run is writing it; and if standard output is closed.
     pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
-            return Ok(Sink { out: Out::Stdout(io::stdout()), name: "standard output".to_owned() });
+            return Ok(Sink { out: Out::Stdout(stdout::open()?), name: "standard output".to_owned() });
         };
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
             let name = path.display().to_string();
