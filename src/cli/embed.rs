@@ -141,7 +141,7 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 /// Lines as they come, or one tensor at the end.
 enum Writer {
     Lines(Log),
-    Tensor(Box<Tensor>),
+    Tensor(Tensor),
 }
 
 impl Writer {
@@ -150,7 +150,7 @@ impl Writer {
         if format != TENSOR {
             return Ok(Self::Lines(log));
         }
-        Ok(Self::Tensor(Box::new(Tensor::new(log, dim)?)))
+        Ok(Self::Tensor(Tensor::new(log, dim)?))
     }
 
     fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {
