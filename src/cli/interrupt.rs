@@ -35,13 +35,20 @@ pub fn install() -> Result<()> {
     thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
         let deadline = Instant::now() + PATIENCE;
-        let mut held = WRITING.try_lock();
-        while held.is_err() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-            held = WRITING.try_lock();
-        }
-        undo::run_all();
+        let _held = wait(deadline, || WRITING.try_lock().ok());
+        wait(deadline, undo::try_run_all);
         exit(128 + signal);
     });
     Ok(())
+}
+
+/// Tries once, and again until the deadline.
+fn wait<T>(deadline: Instant, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    loop {
+        let got = attempt();
+        if got.is_some() || Instant::now() >= deadline {
+            return got;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }

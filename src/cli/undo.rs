@@ -80,11 +80,13 @@ impl Undo {
     }
 }
 
-/// Takes back what was begun and has nothing yet, and lets nobody begin any more. For the end of the process.
-pub fn run_all() {
-    let pending = pending();
+/// Takes back what was begun and has nothing yet, and lets nobody begin any more: for the end of the process. None if
+/// somebody is just beginning.
+pub fn try_run_all() -> Option<()> {
+    let pending = PENDING.try_lock().ok()?;
     pending.values().flatten().for_each(Step::take);
     std::mem::forget(pending);
+    Some(())
 }
 
 #[cfg(test)]
