@@ -370,6 +370,7 @@ fn a_cache_that_cannot_be_used_is_one_warning() {
     let expected = run(&mut classify(&file, &["-l", LABELS, "--no-cache"]));
     for (cache, reason) in [
         (file.join("below"), "cannot be used: not a directory"),
+        (file.clone(), "cannot be used: it is a file, and the cache needs a folder"),
         (PathBuf::from("/proc/zsic"), "cannot be used: no such file or directory"),
         (damaged.clone(), "is damaged; `zsic cache clear` removes it"),
     ] {
@@ -379,6 +380,11 @@ fn a_cache_that_cannot_be_used_is_one_warning() {
         assert!(err(&output).contains(reason), "{}", err(&output));
     }
     assert!(matches!(cache::info(&damaged), Err(CacheError::Damaged(_))));
+    for command in ["info", "clear"] {
+        let output = run(zsic(&["cache", command, "--cache-dir"]).arg(&file));
+        assert_eq!(output.status.code(), Some(3));
+        assert!(err(&output).contains("it is a file, and the cache needs a folder"), "{}", err(&output));
+    }
     let output = run(zsic(&["cache", "clear", "--cache-dir"]).arg(&damaged));
     assert!(out(&output).contains("freed"), "{}", err(&output));
     assert_kept(&run(&mut classify(&damaged, &["-l", LABELS])), 0, 3);

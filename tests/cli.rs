@@ -252,6 +252,34 @@ fn what_cannot_start_says_why_and_exits_3() {
 }
 
 #[test]
+fn results_for_a_closed_standard_output_are_not_lost_unsaid() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = |args: &[&str]| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-", env!("CARGO_BIN_EXE_zsic")]).args(args).stdin(Stdio::null());
+        run(shell.env("ZSIC_CACHE_DIR", dir.path()))
+    };
+    let (picture, model) = (image("wide.png"), model("quick-gelu"));
+    let classify = ["classify", &picture, "-l", "a,b", "-m", &model];
+    for args in [&classify[..], &["embed", "--text", "a", "-m", &model], &["cache", "info"], &["man"]] {
+        let output = closed(args);
+        assert_eq!(output.status.code(), Some(3), "{args:?}");
+        assert!(
+            err(&output).starts_with("error: standard output: cannot be written: it is closed"),
+            "{}",
+            err(&output)
+        );
+    }
+    // Where nothing goes there, it need not be open.
+    let file = dir.path().join("x.jsonl");
+    let output = closed(&[&classify[..], &["-o", file.to_str().unwrap()]].concat());
+    assert_eq!((output.status.code(), std::fs::read_to_string(file).unwrap().lines().count()), (Some(0), 1));
+    let output =
+        run(zsic(&classify).stdout(std::fs::File::options().read(true).write(true).open("/dev/null").unwrap()));
+    assert_eq!(output.status.code(), Some(0), "what is thrown away on purpose is no failure");
+}
+
+#[test]
 fn a_closed_pipe_is_success() {
     let many = vec![image("wide.png"); 3000];
     let mut child = classify(&["-l", LABELS]);

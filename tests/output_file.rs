@@ -75,10 +75,56 @@ fn what_is_read_is_not_written_over() {
     let output = run(command.arg("--labels-file").arg(&labels).arg("-o").arg(&labels));
     assert_eq!((output.status.code(), fs::read(&labels).unwrap()), (Some(2), b"a\nb\n".to_vec()));
     // Nor is any image, wherever its name came from.
-    let output = run(classify(&[]).arg(dir.path()).arg("-o").arg(&picture));
+    let unnamed = dir.path().join("picture");
+    fs::rename(&picture, &unnamed).unwrap();
+    let output = run(classify(&[]).arg(dir.path()).arg("-o").arg(&unnamed));
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("is an image"), "{}", err(&output));
-    assert_eq!(fs::read(&picture).unwrap(), fs::read(image("wide.png")).unwrap());
+    assert_eq!(fs::read(&unnamed).unwrap(), fs::read(image("wide.png")).unwrap());
+}
+
+#[test]
+fn what_a_later_run_would_read_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, said) in [
+        ("x.png", "x.png: is called an image"),
+        ("x.JPEG", "called an image"),
+        ("x.heic", "called an image"),
+        ("x.tar", "called a tar"),
+    ] {
+        for flag in ["-o", "--meta"] {
+            let output = run(without_model(&[&image("wide.png"), flag]).arg(dir.path().join(name)));
+            assert_eq!(output.status.code(), Some(2), "{name}");
+            assert!(err(&output).contains(said), "{}", err(&output));
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_the_run_writes_is_not_counted_among_what_it_walks() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(image("wide.png"), folder.join("a.png")).unwrap();
+    symlink(&folder, dir.path().join("other")).unwrap();
+    let skipped = |out: &str| {
+        let mut command = classify(&["-q", "--meta"]);
+        command.arg(folder.join("meta.json")).arg(&folder).arg("-o").arg(dir.path().join(out));
+        assert_eq!(run(&mut command).status.code(), Some(0));
+        common::json(&folder.join("meta.json"))["counts"]["skipped"].as_u64().unwrap()
+    };
+    for (out, expected) in [("folder/x.jsonl", 0), ("other/x.jsonl", 0), ("folder/x.jsonl", 0), ("x.jsonl", 1)] {
+        assert_eq!(skipped(out), expected, "{out}");
+    }
+    fs::remove_file(folder.join("x.jsonl")).unwrap();
+    for ending in [".partial", ".partial.json", ".partial.old"] {
+        fs::write(folder.join(format!("x.jsonl{ending}")), "left\n").unwrap();
+    }
+    assert_eq!(skipped("folder/x.jsonl"), 0);
+    // Of anything else it is said.
+    fs::write(folder.join("x.jsonl.partial.txt"), "mine\n").unwrap();
+    assert_eq!(skipped("folder/x.jsonl"), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use common::command::{err, model, run, zsic};
 use common::long_run::{assert_alone, beside, command, limited, mend, path, pictures, stop_and_go_on};
@@ -145,6 +146,17 @@ fn a_finished_file_of_other_settings_is_not_mixed() {
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("made with other settings"), "{}", err(&output));
     assert!(fs::read(&out).unwrap() == before);
+    assert_alone(&out);
+    // Nor is one of other inputs; those in the list that come first are computed, and taken back.
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let output = run(command(&CLASSIFY, &other, &out).arg(path(&folder, 0)).args(retry));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("record 2 is of"), "{}", err(&output));
+    assert!(fs::read(&out).unwrap() == before);
+    assert_alone(&out);
+    let output = run(command(&CLASSIFY, &folder, &out).args(retry));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let text = dir.path().join("notes.csv");
     fs::write(&text, "my,own\n1,2\n").unwrap();
     let output = run(command(&CLASSIFY, &folder, &text).args(retry));
@@ -195,6 +207,51 @@ fn other_settings_and_other_inputs_are_refused() {
     // Threads and batches decide nothing.
     let output = other(&["-m", "demo", "-j", "2", "--batch-size", "5"]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+}
+
+#[test]
+fn a_partial_comes_back_where_its_retry_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = pictures(dir.path(), 100);
+    let out = dir.path().join("x.jsonl");
+    limited(12, &CLASSIFY, &folder, &out);
+    let partial = fs::read(beside(&out, "")).unwrap();
+    mend(&folder, 100);
+    fs::rename(path(&folder, 12), folder.join("012a.ppm")).unwrap(); // behind one that failed
+    let output = run(command(&CLASSIFY, &folder, &out).args(["--resume", "--retry-failed"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("record 13 is of"), "{}", err(&output));
+    assert!(fs::read(beside(&out, "")).unwrap() == partial && !beside(&out, ".old").exists());
+    fs::rename(folder.join("012a.ppm"), path(&folder, 12)).unwrap();
+    let output = run(command(&CLASSIFY, &folder, &out).args(["--resume", "--retry-failed"]));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_alone(&out);
+}
+
+#[test]
+fn a_signal_before_the_first_record_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, all) = (pictures(dir.path(), 20), |dir: &Path| fs::read_dir(dir).unwrap().count());
+    for (name, signal, finished) in [("x.jsonl", "INT", false), ("x.csv", "TERM", false), ("x.jsonl", "INT", true)] {
+        let (out, place) = (dir.path().join(name), dir.path());
+        if finished {
+            run(&mut command(&CLASSIFY, &folder, &out));
+        }
+        let before = all(place);
+        let (list, meta) = (["--files-from", "-", "--meta"], dir.path().join("meta.json"));
+        let mut child = zsic(&CLASSIFY);
+        child.args(["-m", "demo"]).args(list).arg(&meta).arg("-o").arg(&out).stdin(Stdio::piped());
+        if finished {
+            child.args(["--resume", "--retry-failed"]);
+        }
+        let mut child = child.stderr(Stdio::null()).spawn().unwrap();
+        while all(place) < before + if finished { 4 } else { 2 } {
+            std::thread::sleep(std::time::Duration::from_millis(5)); // until the partials are there
+        }
+        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(child.wait().unwrap().code().is_some_and(|code| code > 128));
+        assert_eq!(all(place), before, "{name}");
+    }
 }
 
 #[test]
@@ -255,7 +312,17 @@ fn how_it_was_made_is_told() {
     assert_eq!(first, second);
     let output = run(command(&CLASSIFY, &folder, &out).arg("--meta").arg(&out));
     assert!(err(&output).contains("is what -o writes"), "{}", err(&output));
+    // Of a finished file it is not known.
+    let finished = |said| {
+        let output = run(command(&CLASSIFY, &folder, &out).arg("--resume").arg("--meta").arg(&meta));
+        assert_eq!((output.status.code(), err(&output).contains("meta.json: is not written")), (Some(0), said));
+    };
+    let written = fs::read(&meta).unwrap();
+    finished(false);
+    assert_eq!(fs::read(&meta).unwrap(), written);
     fs::remove_file(&meta).unwrap();
+    finished(true);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the folder and the file");
     let out = dir.path().join("x.safetensors");
     assert!(run(command(&["embed"], &folder, &out).arg("--meta").arg(&meta)).status.code() == Some(1));
     assert_eq!(common::json(&meta)["command"], "embed");

@@ -155,12 +155,20 @@ fn a_torn_tar_keeps_what_came_before() {
     let whole = tar(&[("1.png", &png), ("2.txt", b"two"), ("3.png", &png)]);
     let blocks = 512 + png.len().next_multiple_of(512);
     let other = image("tall.png");
+    let mut pax = Builder::new(Vec::new());
+    pax.append_pax_extensions([("comment", &[b'x'; 2980][..])]).unwrap();
+    let pax = [pax.into_inner().unwrap()[..512 + 3072].to_vec(), whole.clone()].concat();
+    let ends = |at: usize| format!("the tar ends early, after {at} bytes");
     let mut damaged = whole.clone();
     damaged[blocks + 100] ^= 1; // the header of 2.txt
     for (name, bytes, before, kind, said) in [
-        ("data.tar", &whole[..blocks + 1024 + 600], 1, "decode", "the tar ends early"),
-        ("header.tar", &whole[..blocks + 300], 1, "decode", "the tar ends early"),
-        ("first.tar", &whole[..600], 0, "decode", "the tar ends early"),
+        ("data.tar", &whole[..blocks + 1024 + 600], 1, "decode", &*ends(blocks + 1024 + 600)),
+        ("header.tar", &whole[..blocks + 300], 1, "decode", &ends(blocks + 300)),
+        ("first.tar", &whole[..600], 0, "decode", &ends(600)),
+        ("pax-data.tar", &pax[..512 + 100], 0, "decode", &ends(612)),
+        ("pax-end.tar", &pax[..512 + 3000], 0, "decode", &ends(3512)),
+        ("pax-only.tar", &pax[..512 + 3072], 0, "decode", &ends(3584)),
+        ("pax-member.tar", &pax[..512 + 3072 + 200], 0, "decode", &ends(3784)),
         ("damaged.tar", &damaged[..], 1, "decode", "the tar is damaged"),
         ("none.tar", &b"no tar"[..], 0, "format", "is no tar"),
         ("empty.tar", &b""[..], 0, "decode", "the tar is empty"),
@@ -186,7 +194,7 @@ fn a_torn_tar_keeps_what_came_before() {
             true => piped(classify(&["-"]), fs::read(&path).unwrap()),
         };
         assert_eq!(lines(&output).len(), 2, "{}", out(&output));
-        assert!(out(&output).contains("the tar ends early"));
+        assert!(out(&output).contains(&ends(blocks + 2000)), "{}", out(&output));
     }
     let output = run(&mut classify(&[&dir.path().join("gone.tar").display().to_string()]));
     assert_eq!(lines(&output)[0]["error"]["kind"], "not_found");

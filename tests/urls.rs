@@ -181,6 +181,7 @@ fn what_is_no_image_is_told_by_its_first_bytes() {
     let server = Server::start(move |path, _| match path {
         "/page" => page("text/html; charset=utf-8"),
         "/x.tar" => page("application/x-tar"),
+        "/packed" => Answer::Status(200, vec![("Content-Encoding", "gzip".to_owned())], "\x1f\x0b not what it was"),
         _ => Answer::Body(vec![]),
     });
     let e = fetch(&server, "/page").unwrap_err();
@@ -190,6 +191,8 @@ fn what_is_no_image_is_told_by_its_first_bytes() {
     );
     let e = fetch(&server, "/x.tar").unwrap_err();
     assert!(e.kind == ErrorKind::Format && e.message.contains("pipe it: curl"), "{e:?}");
+    let e = fetch(&server, "/packed").unwrap_err();
+    assert!(e.kind == ErrorKind::Format && e.message.contains("sent it compressed (gzip), though"), "{e:?}");
     assert_eq!(fetch(&server, "/empty").unwrap_err().kind, ErrorKind::Format);
 }
 
@@ -198,15 +201,22 @@ fn redirects_end_somewhere() {
     let server = Server::start(|path, _| match path.trim_matches('/') {
         "loop" => redirect("/loop"),
         "file" => redirect("file:///etc/passwd"),
+        "data" => redirect("data:image/png;base64,iVBORw0KGgo="),
+        "none" => redirect("http:///x"),
         "0" => Answer::Body(picture()),
         n => redirect(format!("/{}", n.parse::<u32>().unwrap() - 1)),
     });
     assert_eq!(fetch(&server, "/10"), Ok(picture()));
-    for path in ["/11", "/loop", "/file"] {
+    for path in ["/11", "/loop", "/none"] {
         let e = fetch(&server, path).unwrap_err();
         assert!(e.kind == ErrorKind::Network && e.message.contains("which cannot be followed"), "{path}: {e:?}");
     }
     assert_eq!(server.asked("/loop"), 11);
+    for scheme in ["file", "data"] {
+        let e = fetch(&server, &format!("/{scheme}")).unwrap_err();
+        let said = format!("redirects to a {scheme}: address, and only http and https are followed");
+        assert!(e.kind == ErrorKind::Refused && e.message.contains(&said), "{e:?}");
+    }
 }
 
 #[test]

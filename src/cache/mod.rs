@@ -205,7 +205,7 @@ pub struct Info {
 /// [`CacheError`] if it cannot be read.
 pub fn info(dir: &Path) -> Result<Info, CacheError> {
     let path = store::file(dir);
-    let groups = if path.exists() { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
+    let groups = if store::is_there(dir)? { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
     Ok(Info { path, bytes: store::size(dir), groups })
 }
 
@@ -217,7 +217,7 @@ pub fn info(dir: &Path) -> Result<Info, CacheError> {
 pub fn clear(dir: &Path) -> Result<u64, CacheError> {
     let before = store::size(dir);
     let path = store::file(dir);
-    if !path.exists() {
+    if !store::is_there(dir)? {
         return Ok(0);
     }
     match Store::again(&path, LIMIT).and_then(|mut store| store.clear()) {

@@ -131,6 +131,7 @@ fn is_remote(_: &Path) -> bool {
 impl Store {
     /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
     pub fn open(dir: &Path, limit: u64) -> Result<Self> {
+        is_there(dir)?;
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
         let path = file(dir);
         if is_remote(dir) {
@@ -167,6 +168,12 @@ impl Store {
         // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
         store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -16384").map_err(told)?;
         Ok(store)
+    }
+
+    /// Waits so long for another process's write.
+    #[cfg(test)]
+    pub fn wait_for(&self, patience: Duration) {
+        self.connection.busy_timeout(patience).unwrap();
     }
 
     fn prepare_tables(&self) -> rusqlite::Result<()> {
@@ -315,6 +322,20 @@ impl Store {
 /// The cache's file in a directory.
 pub(super) fn file(dir: &Path) -> PathBuf {
     dir.join(FILE)
+}
+
+/// Whether there is a cache in a directory.
+pub(super) fn is_there(dir: &Path) -> Result<bool> {
+    match fs::metadata(dir) {
+        Ok(found) if !found.is_dir() => {
+            let reason = "it is a file, and the cache needs a folder".to_owned();
+            return Err(CacheError::Io { path: dir.to_path_buf(), reason });
+        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(dir, &e)),
+        _ => {}
+    }
+    let file = file(dir);
+    file.try_exists().map_err(|e| CacheError::io(&file, &e))
 }
 
 /// The files that the cache consists of: the file, and the log and its index beside it.

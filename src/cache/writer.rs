@@ -15,6 +15,8 @@ const BATCH: usize = 128;
 const WAIT: Duration = Duration::from_millis(500);
 /// Messages that wait for a busy writer; what comes on top is not kept.
 const QUEUE: usize = 4096;
+/// Entries that wait for another process to finish writing, as long as nobody waits for them; the rest is not kept.
+const KEPT: usize = 4096;
 
 enum Message {
     Put(Vec<Entry>),
@@ -85,59 +87,159 @@ impl Drop for Writer {
     }
 }
 
+/// What waits to be written.
+#[derive(Default)]
+struct Waiting {
+    batch: Batch,
+    /// When it is written at the latest.
+    due: Option<Instant>,
+    /// Whether another process kept it from being written.
+    is_held_up: bool,
+    /// Whether something came since it was last tried.
+    has_news: bool,
+}
+
+impl Waiting {
+    fn count(&self) -> usize {
+        self.batch.entries.len() + self.batch.used.len()
+    }
+
+    /// Takes up a message. Of a flush the sender comes back, to be dropped when all is written.
+    fn take(&mut self, message: Message) -> Option<Sender<()>> {
+        match message {
+            Message::Put(mut entries) => self.batch.entries.append(&mut entries),
+            Message::Used(mut keys) => self.batch.used.append(&mut keys),
+            Message::Name(scope, name) => self.batch.names.push((scope, name)),
+            Message::Flush(sender) => return Some(sender),
+        }
+        self.has_news = true;
+        if self.count() > 0 {
+            self.due = self.due.or_else(|| Some(Instant::now() + WAIT));
+        }
+        None
+    }
+
+    /// Whether it is time to write, without anybody waiting for it.
+    fn is_due(&self) -> bool {
+        let is_full = self.count() >= BATCH && !self.is_held_up;
+        is_full || self.due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Writes all of it. Where another process writes for too long the rest stays, but for what is more than [`KEPT`],
+    /// and is tried again a little later. `is_last` says that somebody waits for it.
+    ///
+    /// # Errors
+    /// Why something is not kept. If that is not [`CacheError::Busy`], nothing more can be written.
+    fn write(&mut self, store: &mut Store, is_last: bool) -> Result<(), CacheError> {
+        let written = write_all(store, &mut self.batch);
+        let is_busy = matches!(written, Err(CacheError::Busy(_)));
+        (self.is_held_up, self.has_news) = (is_busy, false);
+        self.due = is_busy.then(|| Instant::now() + WAIT);
+        let is_too_much = self.count() > KEPT;
+        self.batch.entries.truncate(KEPT);
+        self.batch.used.truncate(KEPT - self.batch.entries.len());
+        if is_busy && !is_last && !is_too_much { Ok(()) } else { written }
+    }
+}
+
 /// What the thread does until nobody can put any more, or the disk refuses.
 fn write(mut store: Store, messages: &Receiver<Message>, failure: &Failure) {
-    let mut batch = Batch::default();
-    let mut since = None;
+    let mut waiting = Waiting::default();
     loop {
-        let message = match since {
+        let message = match waiting.due {
             None => messages.recv().map_err(RecvTimeoutError::from),
-            Some(since) => messages.recv_timeout(WAIT.saturating_sub(Instant::elapsed(&since))),
+            Some(due) => messages.recv_timeout(due.saturating_duration_since(Instant::now())),
         };
-        let mut done = None;
-        let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
-        let due = message.is_err();
-        match message {
-            Ok(Message::Put(mut entries)) => batch.entries.append(&mut entries),
-            Ok(Message::Used(mut keys)) => batch.used.append(&mut keys),
-            Ok(Message::Name(scope, name)) => batch.names.push((scope, name)),
-            Ok(Message::Flush(sender)) => done = Some(sender),
-            Err(_) => {}
-        }
-        let count = batch.entries.len() + batch.used.len();
-        if count > 0 && (due || done.is_some() || count >= BATCH) {
-            if let Err(e) = write_all(&mut store, std::mem::take(&mut batch)) {
-                let busy = matches!(e, CacheError::Busy(_));
-                note(failure, e);
-                if !busy {
-                    return;
-                }
+        let has_ended = matches!(message, Err(RecvTimeoutError::Disconnected));
+        let flush = message.ok().and_then(|message| waiting.take(message));
+        let is_last = flush.is_some() || has_ended && (waiting.has_news || !waiting.is_held_up);
+        if waiting.count() > 0
+            && (is_last || waiting.is_due() && !has_ended)
+            && let Err(e) = waiting.write(&mut store, is_last)
+        {
+            let is_busy = matches!(e, CacheError::Busy(_));
+            note(failure, e);
+            if !is_busy {
+                return;
             }
-            since = None;
-        } else if count > 0 {
-            since = since.or_else(|| Some(Instant::now()));
         }
-        if ended {
+        if has_ended {
             return;
         }
     }
 }
 
-/// Writes a batch in transactions that are not too long.
-fn write_all(store: &mut Store, mut batch: Batch) -> Result<(), CacheError> {
-    let names = std::mem::take(&mut batch.names);
-    let mut names = Some(names);
-    let mut entries = batch.entries.into_iter();
-    let mut used = batch.used.into_iter();
-    loop {
-        let part = Batch {
-            entries: entries.by_ref().take(BATCH).collect(),
-            used: used.by_ref().take(BATCH).collect(),
-            names: names.take().unwrap_or_default(),
+/// Writes a batch in transactions that are not too long, and takes from it what is written.
+fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
+    while !batch.entries.is_empty() || !batch.used.is_empty() {
+        let mut part = Batch {
+            entries: batch.entries.split_off(batch.entries.len().saturating_sub(BATCH)),
+            used: batch.used.split_off(batch.used.len().saturating_sub(BATCH)),
+            names: std::mem::take(&mut batch.names),
         };
-        if part.entries.is_empty() && part.used.is_empty() {
-            return Ok(());
+        if let Err(e) = store.write(&part, super::hour()) {
+            batch.entries.append(&mut part.entries);
+            batch.used.append(&mut part.used);
+            batch.names.append(&mut part.names);
+            return Err(e);
         }
-        store.write(&part, super::hour())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::keys::Parts;
+    use super::super::store::{self, Kind};
+    use super::*;
+
+    fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
+        let key = |number: u32| Parts::of("test").and(&number.to_le_bytes()).key();
+        numbers.map(|number| Entry { key: key(number), kind: Kind::Image, scope: 7, value: vec![1; 100] }).collect()
+    }
+
+    #[test]
+    fn what_another_process_holds_up_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 64 << 20).unwrap();
+        store.wait_for(Duration::from_millis(20));
+        let other = Connection::open(store::file(dir.path())).unwrap();
+        let failure = Failure::default();
+        let failed = || failure.lock().unwrap().take();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let writer = Writer::start(store, Arc::clone(&failure));
+        writer.name(7, "demo".to_owned());
+        writer.put(entries(0..300));
+        thread::sleep(2 * WAIT); // tried more than once, and nothing is lost yet
+        assert_eq!(failed(), None);
+        writer.flush();
+        assert!(matches!(failed(), Some(CacheError::Busy(_))), "who waits is told");
+        writer.put(entries(300..310));
+        other.execute_batch("COMMIT").unwrap();
+        drop(writer);
+        assert_eq!(failed(), None);
+        let groups = Store::again(&store::file(dir.path()), 64 << 20).unwrap().groups().unwrap();
+        assert_eq!((groups.len(), groups[0].entries, groups[0].scope.as_deref()), (1, 310, Some("demo")));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), 64 << 20).unwrap();
+        store.wait_for(Duration::from_millis(1));
+        let other = Connection::open(store::file(dir.path())).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut waiting = Waiting::default();
+        waiting.take(Message::Put(entries(0..KEPT as u32)));
+        assert_eq!(waiting.write(&mut store, false), Ok(()));
+        waiting.take(Message::Put(entries(KEPT as u32..KEPT as u32 + 1)));
+        waiting.take(Message::Used(vec![entries(0..1)[0].key]));
+        assert!(!waiting.is_due(), "not before a while");
+        assert!(matches!(waiting.write(&mut store, false), Err(CacheError::Busy(_))), "something is lost");
+        assert_eq!(waiting.count(), KEPT);
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!((waiting.write(&mut store, false), waiting.count(), waiting.is_held_up), (Ok(()), 0, false));
     }
 }

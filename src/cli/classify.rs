@@ -13,7 +13,7 @@ use super::fatal::usage;
 use super::messages::{note, warn};
 use super::output::provenance::{self, Counts, Meta};
 use super::output::resume::{self, Done};
-use super::output::{Format, Log, Place, Prediction, Sink, Writer};
+use super::output::{Format, Log, Place, Prediction, Sink, Writer, families};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, model, settings};
@@ -40,12 +40,14 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let made_with =
         provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
     let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
+        meta.leave(common);
         return Ok(Outcome::Complete);
     };
     let earlier = done.earlier();
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
     let preprocessor = checkpoint.preprocessor().clone();
-    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done)?;
+    let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
+    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done, own)?;
     let tally = images.tally();
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();

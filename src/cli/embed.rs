@@ -8,7 +8,7 @@ use super::fatal::usage;
 use super::model::ImageTower;
 use super::output::provenance::{self, Counts, Meta};
 use super::output::resume;
-use super::output::{Form, Log, Partial, Place, Tensor, image_embedding, text_embedding};
+use super::output::{Form, Log, Partial, Place, Tensor, families, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings};
@@ -38,6 +38,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
     let rows = |partial: &Partial| if format == TENSOR { Tensor::rows_beside(partial, dim) } else { u64::MAX };
     let Some((log, done)) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
+        meta.leave(common);
         return Ok(Outcome::Complete);
     };
     let mut writer = Writer::new(format, log, dim)?;
@@ -47,7 +48,8 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
             let earlier = done.earlier();
             let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
             let preprocessor = checkpoint.preprocessor().clone();
-            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done)?;
+            let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
+            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done, own)?;
             let tally = images.tally();
             let encoder = ImageTower::new(&checkpoint, &compute);
             let mut new = (0, 0);
@@ -139,7 +141,7 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 /// Lines as they come, or one tensor at the end.
 enum Writer {
     Lines(Log),
-    Tensor(Box<Tensor>),
+    Tensor(Tensor),
 }
 
 impl Writer {
@@ -148,7 +150,7 @@ impl Writer {
         if format != TENSOR {
             return Ok(Self::Lines(log));
         }
-        Ok(Self::Tensor(Box::new(Tensor::new(log, dim)?)))
+        Ok(Self::Tensor(Tensor::new(log, dim)?))
     }
 
     fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop at once, but never inside a line.
+//! Ctrl-C and SIGTERM: stop at once, but never inside a line, and leave nothing where nothing was written.
 
 use std::process::exit;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +10,8 @@ use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+
+use super::undo;
 
 /// Held while a record is being written.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -33,12 +35,20 @@ pub fn install() -> Result<()> {
     thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
         let deadline = Instant::now() + PATIENCE;
-        let mut held = WRITING.try_lock();
-        while held.is_err() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-            held = WRITING.try_lock();
-        }
+        let _held = wait(deadline, || WRITING.try_lock().ok());
+        wait(deadline, undo::try_run_all);
         exit(128 + signal);
     });
     Ok(())
+}
+
+/// Tries once, and again until the deadline.
+fn wait<T>(deadline: Instant, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    loop {
+        let got = attempt();
+        if got.is_some() || Instant::now() >= deadline {
+            return got;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -21,8 +21,10 @@ pub mod settings;
 mod shell;
 mod show;
 mod stats;
+mod stdout;
 mod stream;
 mod twins;
+mod undo;
 mod urls;
 
 use anyhow::Result;

@@ -4,7 +4,7 @@
 use std::fs::File;
 #[cfg(target_os = "linux")]
 use std::io::Read;
-use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
 #[cfg(target_os = "linux")]
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,7 +22,7 @@ use super::fatal::usage;
 use super::fetching::size;
 use super::messages::warn;
 use super::model::DEMO;
-use super::{Outcome, hub, interrupt, show};
+use super::{Outcome, hub, interrupt, show, stdout};
 
 /// Letters of a commit that tell it from others, for people.
 const SHORT: usize = 12;
@@ -94,7 +94,7 @@ fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
     if !json {
         let line = [snapshot.dir.as_os_str().as_bytes(), b"\n"].concat(); // byte for byte, for `$(...)`
-        stdout().lock().write_all(&line).context("standard output: cannot be written")?;
+        stdout::open()?.lock().write_all(&line).context("standard output: cannot be written")?;
         return Ok(Outcome::Complete);
     }
     print(json, "", || json!({ "name": model.name, "commit": snapshot.commit, "dir": shown(&snapshot.dir) }))
@@ -238,7 +238,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
     let text = if json { value().to_string() } else { text.trim_end().to_owned() };
     if !text.is_empty() {
-        writeln!(stdout().lock(), "{text}").context("standard output: cannot be written")?;
+        writeln!(stdout::open()?.lock(), "{text}").context("standard output: cannot be written")?;
     }
     Ok(Outcome::Complete)
 }

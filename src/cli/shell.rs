@@ -1,6 +1,6 @@
 //! Completions and the manual page, from the parser's own definition.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use clap::{Command, CommandFactory};
@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::Outcome;
 use super::args::Cli;
+use super::{Outcome, stdout};
 
 /// Prints the completion script of a shell.
 pub fn completions(shell: Shell) -> Result<Outcome> {
@@ -67,6 +67,6 @@ fn as_it_is(page: &mut Vec<u8>, command: &Command, level: &str) -> Result<()> {
 }
 
 fn print(bytes: &[u8]) -> Result<Outcome> {
-    io::stdout().lock().write_all(bytes)?;
+    stdout::open()?.lock().write_all(bytes)?;
     Ok(Outcome::Complete)
 }

@@ -2,6 +2,7 @@
 //! order of the inputs. Memory is bounded by the window of what is ahead, however many images there are.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ pub struct Stream {
 
 impl Stream {
     /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead. What is `done` is passed
-    /// over.
+    /// over, and so is what the run itself writes, `own`.
     ///
     /// # Errors
     /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
@@ -64,10 +65,11 @@ impl Stream {
         kept: &Scope,
         threads: usize,
         done: Done,
+        own: Vec<PathBuf>,
     ) -> Result<Self> {
         let tally = Arc::<Tally>::default();
         let list_failure = ListFailure::default();
-        let entries = inputs::walk(args, &tally, &list_failure)?;
+        let entries = inputs::walk(args, &tally, &list_failure)?.without(own);
         let earlier = done.earlier();
         let entries = done.skip(entries, Arc::clone(&list_failure));
         let batch = usize::from(machine.batch_size);

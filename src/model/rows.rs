@@ -60,7 +60,8 @@ impl Rows {
     }
 }
 
-/// Prompts in batches of about `rows` rows, as indices, so that prompts that begin alike are neighbours.
+/// Prompts in batches of about `rows` rows, as indices, so that prompts that begin alike are neighbours. Equal ones share
+/// all their rows, but each has one in the last block: there are no more than `rows` of them either.
 pub fn batches(prompts: &[Vec<u32>], rows: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by(|&a, &b| prompts[a].cmp(&prompts[b]));
@@ -69,7 +70,7 @@ pub fn batches(prompts: &[Vec<u32>], rows: usize) -> Vec<Vec<usize>> {
     for index in order {
         let prompt = &prompts[index];
         match batches.last_mut() {
-            Some(batch) if prompt.len() - common(before, prompt) <= left => {
+            Some(batch) if prompt.len() - common(before, prompt) <= left && batch.len() < rows => {
                 left -= prompt.len() - common(before, prompt);
                 batch.push(index);
             }
@@ -117,5 +118,7 @@ mod tests {
         assert!(all.into_iter().eq(0..100));
         assert_eq!(super::batches(&[vec![0; 50], vec![1; 50]], 20), [[0], [1]]);
         assert!(super::batches(&[], 20).is_empty());
+        let equal = super::batches(&vec![vec![1, 2, 9]; 50], 20);
+        assert_eq!(equal.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20, 10]);
     }
 }

@@ -31,11 +31,19 @@ pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
     (a.scheme_str(), host(a), port(a)) == (b.scheme_str(), host(b), port(b))
 }
 
+/// The scheme that a reference begins with, if it begins with one.
+pub(super) fn scheme_of(to: &str) -> Option<&str> {
+    let (scheme, _) = to.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then_some(scheme)
+}
+
 /// Where a `Location` leads from `base`.
 pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     let to = to.split('#').next()?;
-    if to.contains("://") {
+    if scheme_of(to).is_some() || to.contains("://") {
         return parse(to);
     }
     if let Some(rest) = to.strip_prefix("//") {
@@ -89,7 +97,15 @@ mod tests {
         assert_eq!(join(&root, "z?q").unwrap().to_string(), "http://h/z?q");
         assert_eq!(joined("//cdn.example/f").unwrap(), "https://cdn.example/f");
         assert_eq!(joined("http://cdn.example/f").unwrap(), "http://cdn.example/f");
-        assert_eq!(joined("file:///etc/passwd"), None);
+        for other in ["file:///etc/passwd", "data:image/png;base64,AAAA", "mailto:me@h"] {
+            assert_eq!(joined(other), None);
+        }
+        assert_eq!(joined("z:1/y:2").map(|_| ()), None, "z: is a scheme");
+        assert_eq!(joined("./z:1").unwrap(), "https://hub.example:8443/a/b/resolve/./z:1");
+        assert_eq!(
+            (scheme_of("a/b:c"), scheme_of("?a:b"), scheme_of("1:2"), scheme_of("Data:,x")),
+            (None, None, None, Some("Data"))
+        );
     }
 
     #[test]

@@ -83,6 +83,14 @@ pub enum HttpError {
         /// Where it points.
         host: String,
     },
+    /// A redirect to what is no web address.
+    #[error("{host} redirects to a {scheme}: address, and only http and https are followed")]
+    Scheme {
+        /// Who was asked.
+        host: String,
+        /// What it points to begins with.
+        scheme: String,
+    },
     /// Settings that cannot be used.
     #[error("{0}")]
     Settings(String),

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ureq::Body;
 use ureq::http::{HeaderMap, Uri};
 
-use super::address::{host, join, parse};
+use super::address::{host, join, parse, scheme_of};
 use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
 use super::{HttpError, HttpSettings, Patience};
 use crate::source::{ErrorKind, ImageError, read_at_most, too_many_bytes};
@@ -144,18 +144,8 @@ impl Images {
             again.set(failure.again);
             failure.error
         });
-        let named = |e: ImageError| match (e.kind, header("content-type")) {
-            (ErrorKind::Format, _) if url.ends_with(".tar") => ImageError::new(
-                ErrorKind::Format,
-                "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...",
-            ),
-            (ErrorKind::Format, Some(kind)) if !kind.starts_with("image/") => {
-                let kind: String = kind.chars().take(60).collect();
-                ImageError { message: format!("{kind} came: {}", e.message), ..e }
-            }
-            _ => e,
-        };
-        bytes.map_err(|e| Failure { error: named(e), again: again.into_inner() })
+        let explained = |e: ImageError| if e.kind == ErrorKind::Format { no_image(e, url, &host, &headers) } else { e };
+        bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
     }
 
     /// Asks, and follows redirects: from a public address to public ones only.
@@ -180,7 +170,10 @@ impl Images {
                 return Ok(Answer { client, host: host(&at), status, headers: head.headers, body });
             };
             let to = escaped(&String::from_utf8_lossy(to.as_bytes()));
-            at = join(&at, &to).ok_or_else(|| redirect(&at, &to))?;
+            at = join(&at, &to).ok_or_else(|| match scheme_of(&to).map(str::to_ascii_lowercase) {
+                Some(scheme) if scheme != "http" && scheme != "https" => HttpError::Scheme { host: host(&at), scheme },
+                _ => redirect(&at, &to),
+            })?;
         }
         Err(redirect(&at, &at.to_string()))
     }
@@ -198,7 +191,7 @@ impl Images {
     fn failure(&self, e: HttpError, deadline: Instant) -> Failure {
         let (kind, again) = match e {
             HttpError::Silent { .. } | HttpError::Stalled { .. } => (ErrorKind::Timeout, Again::Never),
-            HttpError::Private { .. } => (ErrorKind::Refused, Again::Never),
+            HttpError::Private { .. } | HttpError::Scheme { .. } => (ErrorKind::Refused, Again::Never),
             HttpError::Cut { .. } => (ErrorKind::Network, Again::Soon),
             _ => (ErrorKind::Network, Again::Never),
         };
@@ -229,6 +222,23 @@ fn refusal(status: u16, host: &str, asked: Option<Duration>) -> Failure {
         _ => Again::Never,
     };
     Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}")), again }
+}
+
+/// What came in an image's place, as far as the answer's headers or the URL tell.
+fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageError {
+    let header = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())?;
+        Some(value.chars().take(60).collect::<String>())
+    };
+    let message = match (header("content-encoding"), header("content-type")) {
+        (Some(encoding), _) if !encoding.eq_ignore_ascii_case("identity") => {
+            format!("{host} sent it compressed ({encoding}), though it was asked for it as it is")
+        }
+        _ if url.ends_with(".tar") => "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...".to_owned(),
+        (_, Some(kind)) if !kind.starts_with("image/") => format!("{kind} came: {}", e.message),
+        _ => return e,
+    };
+    ImageError { message, ..e }
 }
 
 /// A URL as people write it, as one that can be asked for.

@@ -18,6 +18,7 @@ pub use ordered::{Ahead, Ordered, Recalled, Work};
 pub use read::read;
 pub(crate) use read::{read_at_most, too_many_bytes};
 pub use select::{BadGlob, Select, Shard};
+pub use tar::is_tar_name;
 pub use walk::{Entry, Tally, Walk};
 
 /// The most pixels that an image may have unless told otherwise: where Pillow refuses a file as a bomb.

@@ -4,6 +4,7 @@
 //! passes no thread at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -84,6 +85,14 @@ pub struct Ordered<R> {
     known: vec::IntoIter<R>,
     /// The next result's place, once it is known that there is one.
     next: Option<Receiver<thread::Result<R>>>,
+    /// Tells the threads that nobody takes results any more.
+    is_over: Arc<AtomicBool>,
+}
+
+impl<R> Drop for Ordered<R> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The next result, or where it will be.
@@ -93,13 +102,14 @@ enum Next<R> {
 }
 
 impl<R: Send + 'static> Ordered<R> {
-    /// Does `work` on each of `items`. Dropping the result stops the threads after what was handed to them.
+    /// Does `work` on each of `items`. Dropping the result stops the threads after what they are doing.
     pub fn map<T: Send + 'static>(
         items: impl Iterator<Item = T> + Send + 'static,
         ahead: Ahead,
         work: impl Work<T, R>,
     ) -> Self {
         let work = Arc::new(work);
+        let is_over = Arc::<AtomicBool>::default();
         let (places, queue) = sync_channel::<Place<R>>(ahead.window.max(1));
         let (jobs, inbox) = sync_channel::<Job<T, R>>(ahead.workers.max(1));
         // A fetch that waits for a thread must not keep back the items behind it: there is room for the whole window.
@@ -107,21 +117,22 @@ impl<R: Send + 'static> Ordered<R> {
         let fetching = Arc::new(Mutex::new(fetching));
         for _ in 0..ahead.fetchers.max(1) {
             let (fetching, work, jobs) = (Arc::clone(&fetching), Arc::clone(&work), jobs.clone());
-            thread::spawn(move || fetch(&fetching, &*work, &jobs));
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || fetch(&fetching, &*work, &jobs, &is_over));
         }
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..ahead.workers.max(1) {
-            let (inbox, work) = (Arc::clone(&inbox), Arc::clone(&work));
+            let (inbox, work, is_over) = (Arc::clone(&inbox), Arc::clone(&work), Arc::clone(&is_over));
             thread::spawn(move || {
                 work.begin();
-                while let Some((item, answer)) = take(&inbox) {
+                while let Some((item, answer)) = take(&inbox, &is_over) {
                     let result = catch_unwind(AssertUnwindSafe(|| work.run(item)));
                     let _ = answer.send(result); // an error: nobody takes results any more
                 }
             });
         }
         thread::spawn(move || hand_out(items, ahead.together.max(1), &*work, &places, &jobs, &errands));
-        Self { queue, known: Vec::new().into_iter(), next: None }
+        Self { queue, known: Vec::new().into_iter(), next: None, is_over }
     }
 
     /// The next result, if it is known, or else its place, for which `ask` asks the queue. Places hold one result at least.
@@ -171,14 +182,20 @@ impl<R: Send + 'static> Iterator for Ordered<R> {
     }
 }
 
-/// The next job of a queue that several threads share.
-fn take<J>(inbox: &Mutex<Receiver<J>>) -> Option<J> {
-    inbox.lock().ok().and_then(|inbox| inbox.recv().ok())
+/// The next job of a queue that several threads share; none if its result would be for nobody.
+fn take<J>(inbox: &Mutex<Receiver<J>>, is_over: &AtomicBool) -> Option<J> {
+    let job = inbox.lock().ok().and_then(|inbox| inbox.recv().ok());
+    job.filter(|_| !is_over.load(Ordering::Relaxed))
 }
 
 /// Fetches until nothing is left to fetch, and hands on what came.
-fn fetch<T: Send, R: Send>(errands: &Mutex<Receiver<Job<T, R>>>, work: &impl Work<T, R>, jobs: &SyncSender<Job<T, R>>) {
-    while let Some((item, answer)) = take(errands) {
+fn fetch<T: Send, R: Send>(
+    errands: &Mutex<Receiver<Job<T, R>>>,
+    work: &impl Work<T, R>,
+    jobs: &SyncSender<Job<T, R>>,
+    is_over: &AtomicBool,
+) {
+    while let Some((item, answer)) = take(errands, is_over) {
         match catch_unwind(AssertUnwindSafe(|| work.fetch(item))) {
             Ok(item) => _ = jobs.send((item, answer)), // an error: nobody takes results any more
             Err(panic) => _ = answer.send(Err(panic)),
@@ -250,7 +267,7 @@ fn hand_out<T, R>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     /// Items above a thousand are fetched first, which takes that many microseconds. Multiples of a million are known.
@@ -323,6 +340,33 @@ mod tests {
         results.next();
         thread::sleep(Duration::from_millis(50));
         assert!(begun.load(Ordering::SeqCst) <= 1 + 4 + 1 + 2, "{begun:?}");
+    }
+
+    #[test]
+    fn nothing_more_is_begun_when_nobody_takes_results() {
+        let (begun, counter) = (Arc::new(AtomicUsize::new(0)), Arc::<AtomicUsize>::default());
+        struct Slow(Arc<AtomicUsize>, Arc<AtomicUsize>);
+        impl Work<u64, u64> for Slow {
+            fn is_remote(&self, _: &u64) -> bool {
+                true
+            }
+            fn fetch(&self, item: u64) -> u64 {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(20));
+                item
+            }
+            fn run(&self, item: u64) -> u64 {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                item
+            }
+        }
+        let ahead = Ahead { workers: 1, fetchers: 2, window: 64, together: 1 };
+        let mut results = Ordered::map(0..1000u64, ahead, Slow(Arc::clone(&begun), Arc::clone(&counter)));
+        assert_eq!(results.next(), Some(0));
+        drop(results);
+        let fetched = begun.load(Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(200));
+        assert!(begun.load(Ordering::SeqCst) <= fetched + 2 && counter.load(Ordering::SeqCst) <= fetched, "{begun:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) const BLOCK: u64 = 512;
 const MAX_HEADERS: u64 = 16 << 20;
 
 /// True for a path that is called a tar.
-pub(super) fn is_tar_name(path: &Path) -> bool {
+pub fn is_tar_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
 }
 
@@ -112,7 +112,7 @@ impl Members {
                 Err(e) => {
                     self.ended = true;
                     if select.shares(&self.name) {
-                        return Some(Err((self.name.clone(), failure(&e))));
+                        return Some(Err((self.name.clone(), failure(&e, self.position.get()))));
                     }
                 }
             }
@@ -143,7 +143,7 @@ impl Members {
         let end = stored.checked_next_multiple_of(BLOCK).and_then(|stored| start.checked_add(stored));
         let end = end.ok_or_else(|| io::Error::from(Io::UnexpectedEof))?;
         let passed = end.saturating_sub(self.position.get());
-        self.source.skip(passed, self.position.get())?;
+        self.source.skip(passed, &self.position)?;
         self.position.set(end);
         Ok(step)
     }
@@ -219,14 +219,14 @@ fn contents(member: &mut tar::Entry<'_, impl Read>, path: &Path) -> io::Result<O
     if (bytes.len() as u64) < size { Err(Io::UnexpectedEof.into()) } else { Ok(Some(Ok(bytes))) }
 }
 
-/// What failed, said of the tar.
-fn failure(e: &io::Error) -> ImageError {
+/// What failed after so many bytes, said of the tar.
+fn failure(e: &io::Error, position: u64) -> ImageError {
+    // What the crate says of an end within a header, within what a header announces, and behind that.
+    const CUT: [&str; 3] = ["failed to read entire block", "unexpected EOF during skip", "no future member found"];
     let text = os_reason(e);
+    let is_cut = e.kind() == Io::UnexpectedEof || CUT.iter().any(|cut| text.contains(cut));
     match e.kind() {
-        Io::UnexpectedEof => ImageError::new(ErrorKind::Decode, "the tar ends early"),
-        Io::Other if text.contains("failed to read entire block") => {
-            ImageError::new(ErrorKind::Decode, "the tar ends early")
-        }
+        _ if is_cut => ImageError::new(ErrorKind::Decode, format!("the tar ends early, after {position} bytes")),
         Io::Other | Io::InvalidData | Io::InvalidInput => {
             ImageError::new(ErrorKind::Decode, format!("the tar is damaged: {text}"))
         }
@@ -235,19 +235,21 @@ fn failure(e: &io::Error) -> ImageError {
 }
 
 impl Source {
-    /// Passes over `count` bytes from `position` on.
-    fn skip(&mut self, count: u64, position: u64) -> io::Result<()> {
+    /// Passes over `count` bytes from `position` on, or to the end where there are fewer, which is an error.
+    fn skip(&mut self, count: u64, position: &Cell<u64>) -> io::Result<()> {
+        let end = position.get().saturating_add(count);
         match self {
             Self::File(file, length) => {
-                let end = position.checked_add(count).filter(|end| *end <= *length);
-                let count = end.and_then(|_| i64::try_from(count).ok()).ok_or(Io::UnexpectedEof)?;
-                file.seek_relative(count)
+                let there = end.min(*length).saturating_sub(position.get());
+                file.seek_relative(i64::try_from(there).map_err(|_| Io::UnexpectedEof)?)?;
+                position.set(position.get() + there);
             }
-            Self::Stream(stream) => match io::copy(&mut stream.take(count), &mut io::sink())? {
-                passed if passed < count => Err(Io::UnexpectedEof.into()),
-                _ => Ok(()),
-            },
+            Self::Stream(stream) => {
+                let passed = io::copy(&mut stream.take(count), &mut io::sink())?;
+                position.set(position.get() + passed);
+            }
         }
+        if position.get() < end { Err(Io::UnexpectedEof.into()) } else { Ok(()) }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Walk<I> {
     follow: bool,
     select: Select,
     tally: Arc<Tally>,
+    /// Files that nothing is said of.
+    left_out: Vec<PathBuf>,
     /// The folder at hand, as it was named.
     root: PathBuf,
     folder: Option<walkdir::IntoIter>,
@@ -65,7 +67,21 @@ pub struct Walk<I> {
 impl<I: Iterator<Item = Entry>> Walk<I> {
     /// A walk over `inputs`, those that failed among them, that takes what `select` says and counts the rest.
     pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
-        Self { inputs, follow, select, tally, root: PathBuf::new(), folder: None, members: None }
+        Self { inputs, follow, select, tally, left_out: Vec::new(), root: PathBuf::new(), folder: None, members: None }
+    }
+
+    /// The same walk, with these files of folders left out and not counted: those that are being written meanwhile. Their
+    /// folders are canonical.
+    pub fn without(self, left_out: Vec<PathBuf>) -> Self {
+        Self { left_out, ..self }
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        let mut alike = self.left_out.iter().filter(|file| file.file_name() == path.file_name()).peekable();
+        alike.peek().is_some()
+            && path.parent().and_then(|folder| folder.canonicalize().ok()).is_some_and(|folder| {
+                alike.any(|file| file.parent() == Some(&folder)) // a folder has more than one path
+            })
     }
 
     /// The next image of the tar at hand.
@@ -139,6 +155,9 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     fn judge(&mut self, entry: DirEntry) -> Option<Entry> {
         let path = entry.path();
         let kind = self.kind(&entry)?;
+        if self.is_left_out(path) {
+            return None;
+        }
         if kind == Kind::File && is_tar_name(path) {
             let below = self.below(path).to_path_buf();
             return if self.select.enters(&below) { self.enter_tar(path, below) } else { None };

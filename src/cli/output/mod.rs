@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod parquet;
+mod partial;
 pub mod provenance;
 mod records;
 pub mod resume;
@@ -19,11 +20,12 @@ use zsic::ImageError;
 use super::args::FormatArg;
 use super::fatal::usage;
 pub use json::{image_embedding, text_embedding};
+pub use partial::{Partial, families};
 pub use records::Form;
 pub use resume::{Done, Earlier, Log};
 pub use safetensors::Tensor;
 use serde_json::Value;
-pub use sink::{Partial, Place, Sink};
+pub use sink::{Place, Sink};
 
 /// A label in a record.
 pub struct Prediction<'a> {

@@ -11,8 +11,9 @@ use zsic::{Checkpoint, Compute, Label, Precision, Template};
 
 use super::super::args::{Classify, Common, Embed, Inputs, Machine};
 use super::super::fatal::usage;
+use super::super::messages::warn;
 use super::super::models::date;
-use super::{Earlier, Format, Place, Sink};
+use super::{Earlier, Format, Place, Sink, families};
 
 /// What decides the records of `zsic classify`. A setting that is added to the command is added here.
 ///
@@ -193,19 +194,24 @@ impl Meta {
         if file == Path::new("-") {
             return Err(usage("--meta takes the name of a file; standard output is for records"));
         }
-        // However the two are written.
-        let place = |path: &Path| {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some((parent.canonicalize().ok()?, path.file_name()?.to_string_lossy().into_owned()))
-        };
-        let own = output.and_then(place).zip(place(file)).is_some_and(|((folder, output), (meta_folder, meta))| {
-            let rest = meta.strip_prefix(output.as_str());
-            folder == meta_folder && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".partial"))
-        });
-        if own {
+        let outputs = families(output); // however the two are written
+        if families([file]).iter().any(|own| outputs.contains(own)) {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
         Ok(Self { sink: Some(Place::new(Some(file), common).open(read)?), date, start })
+    }
+
+    /// Leaves it out, where nothing was to be done: how a finished file was made is known to the run that made it, which
+    /// wrote it if it was asked to.
+    pub fn leave(mut self, common: &Common) {
+        let Some(sink) = &mut self.sink else { return };
+        let name = match sink.partial() {
+            Some(partial) if partial.target().exists() => return,
+            Some(partial) => partial.target().display().to_string(),
+            None => sink.name().to_owned(),
+        };
+        let reason = "the output was finished by an earlier run, which alone knows how; remove it to make both anew";
+        warn(common, format!("{name}: is not written: {reason}"));
     }
 
     /// Writes it: what decided the records, what they came to, and the circumstances of the run.

@@ -11,7 +11,7 @@ use std::iter::Take;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,10 +20,11 @@ use serde_json::Value;
 use zsic::source::Entry;
 
 use super::super::args::{Common, LongRun};
-use super::super::fatal::usage;
+use super::super::fatal::{Usage, usage};
 use super::super::messages::{say, warn};
+use super::partial::{OLD, Partial, SETTINGS, UNMADE, copy, remove};
 use super::records::{Form, Held, Record, Records, count};
-use super::sink::{OLD, Partial, SETTINGS, Sink, UNMADE, remove};
+use super::sink::Sink;
 use super::{parquet, provenance};
 
 /// Bytes copied at once, but for a longer record.
@@ -85,7 +86,7 @@ pub fn start(
     if old.exists() {
         partial.go_on_from(held.end).with_context(failed)?;
     } else if held.records == 0 && is_finished && !partial.is_left() {
-        if !args.retry_failed || !begin_again(partial, form, &old, settings)? {
+        if !args.retry_failed || !begin_again(partial, form, settings)? {
             let what = if args.retry_failed { "is finished, and no image of it failed" } else { "is finished" };
             say(common, format!("{}: {what}; nothing to do", target.display()));
             partial.remove_rest()?;
@@ -95,7 +96,6 @@ pub fn start(
         partial.go_on_from(held.end).with_context(failed)?;
         partial.put_aside()?;
         held = Held::default();
-        partial.go_on_from(held.end).with_context(failed)?;
     } else if held.records > 0 {
         partial.go_on_from(held.end).with_context(failed)?;
     } else {
@@ -105,7 +105,7 @@ pub fn start(
 }
 
 /// Takes a finished file as the records to be kept, if some of them failed.
-fn begin_again(partial: &mut Partial, form: Form, old: &Path, settings: &Value) -> Result<bool> {
+fn begin_again(partial: &mut Partial, form: Form, settings: &Value) -> Result<bool> {
     let target = partial.target().to_path_buf();
     let name = target.display();
     let unmade = partial.beside(UNMADE);
@@ -114,22 +114,26 @@ fn begin_again(partial: &mut Partial, form: Form, old: &Path, settings: &Value) 
         unmake(&target, &unmade, settings)?;
     }
     let records = if is_made { &unmade } else { &target };
-    let held = count(records, form, false, u64::MAX).with_context(|| format!("{name}: cannot be read"))?;
-    if held.end != std::fs::metadata(records)?.len() {
+    let counted = count(records, form, false, u64::MAX).and_then(|held| Ok((held, std::fs::metadata(records)?.len())));
+    if !counted.as_ref().is_ok_and(|(held, length)| held.end == *length) {
+        remove(&unmade)?;
+    }
+    let (held, length) = counted.with_context(|| format!("{name}: cannot be read"))?;
+    if held.end != length {
         return Err(usage(format!("{name}: has no records like those of this run; {ANEW}")));
     }
     if held.failed == 0 {
         remove(&unmade)?;
         return Ok(false);
     }
-    let failed = || format!("{}: cannot be written", old.display());
-    partial.write_settings().with_context(failed)?;
-    if is_made {
-        std::fs::rename(&unmade, old).with_context(failed)?;
-    } else {
-        std::fs::hard_link(&target, old).or_else(|_| copy(&target, old)).with_context(failed)?;
-    }
-    partial.go_on_from(0).with_context(failed)?;
+    let keep = |old: &Path| {
+        if is_made {
+            std::fs::rename(&unmade, old)
+        } else {
+            std::fs::hard_link(&target, old).or_else(|_| copy(&target, old))
+        }
+    };
+    partial.begin_again(keep).with_context(|| format!("{name}: what is computed again cannot be written beside it"))?;
     Ok(true)
 }
 
@@ -152,14 +156,6 @@ fn unmake(target: &Path, journal: &Path, settings: &Value) -> Result<()> {
     unmade.with_context(|| format!("{name}: its records cannot be taken out of it"))
 }
 
-/// A copy that appears whole, for file systems without hard links.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut temporary = to.as_os_str().to_owned();
-    temporary.push(".new");
-    std::fs::copy(from, &temporary)?;
-    std::fs::rename(temporary, to)
-}
-
 /// The settings beside the partial must be those of this run.
 fn check_settings(partial: &Partial, settings: &Value) -> Result<()> {
     let name = partial.path().display();
@@ -179,9 +175,9 @@ fn go_on(mut sink: Sink, form: Form, records: u64, retry: bool, common: &Common)
     let name = sink.name().to_owned();
     let failed = || format!("{name}: cannot be read");
     let Some(partial) = sink.partial() else { return Ok(Some((Log::new(sink), Done::default()))) };
-    let (path, old) = (partial.path().to_path_buf(), partial.beside(OLD));
+    let (path, old, refused) = (partial.path().to_path_buf(), partial.beside(OLD), partial.refused());
     let partial = Records::open(&path, form).with_context(failed)?.take(records as usize);
-    let mut done = Done { name: name.clone(), partial: Some(partial), retry, ..Done::default() };
+    let mut done = Done { name: name.clone(), partial: Some(partial), retry, refused, ..Done::default() };
     let mut log = Log { is_empty: records == 0, ..Log::new(sink) };
     if old.exists() {
         let (sender, steps) = channel();
@@ -244,6 +240,9 @@ impl Log {
             && let Some(range) = old.check.take()
             && old.read(range)? != record
         {
+            if let Some(partial) = self.sink.partial() {
+                partial.refused().store(true, Ordering::Release);
+            }
             let record = String::from_utf8_lossy(record);
             let shown: String = record.trim_end().chars().take(120).collect();
             let reason = "the earlier file was made with other settings, or from another image: of one that did not fail there this comes out now";
@@ -323,6 +322,8 @@ pub struct Done {
     checked: bool,
     at: u64,
     earlier: Arc<Earlier>,
+    /// Set where the inputs are not those of the records; see [`Partial::refused`].
+    refused: Arc<AtomicBool>,
 }
 
 /// Counts of the images that need not be computed.
@@ -435,6 +436,9 @@ impl<I: Iterator<Item = Entry>> Iterator for Rest<I> {
             let done = self.done.as_mut()?;
             let entry = self.entries.next();
             let left = done.is_left(entry.as_ref());
+            if left.as_ref().is_err_and(|e| e.is::<Usage>()) {
+                done.refused.store(true, Ordering::Release);
+            }
             if entry.is_none() || left.is_err() {
                 self.done = None; // and with it the steps end
             }

@@ -11,9 +11,9 @@ use serde::Serialize;
 use zsic::ImageError;
 
 use super::json;
+use super::partial::{Partial, ROWS};
 use super::records::{Form, Records};
 use super::resume::Log;
-use super::sink::{Partial, ROWS};
 
 /// The most bytes that readers take for a header.
 const MAX_HEADER: u64 = 100_000_000;
