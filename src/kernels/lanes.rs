@@ -35,6 +35,8 @@ pub unsafe trait Lanes: Copy {
             }
         }
     }
+    /// Adds each value to the f64 in its place.
+    unsafe fn add_to(self, sums: *mut f64);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -148,6 +150,12 @@ unsafe impl Lanes for Avx512 {
         _mm256_mask_storeu_epi16(high.cast(), first(n), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded)));
         Self(rest).store_bf16(low, n);
     } }
+    #[inline(always)] unsafe fn add_to(self, sums: *mut f64) { unsafe {
+        let halves = [_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0)];
+        for (half, at) in halves.into_iter().zip([sums, sums.add(8)]) {
+            _mm512_storeu_pd(at, _mm512_add_pd(_mm512_loadu_pd(at), _mm512_cvtps_pd(half)));
+        }
+    } }
     #[inline(always)] unsafe fn add(self, other: Self) -> Self { unsafe { Self(_mm512_add_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn sub(self, other: Self) -> Self { unsafe { Self(_mm512_sub_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn mul(self, other: Self) -> Self { unsafe { Self(_mm512_mul_ps(self.0, other.0)) } }
@@ -227,6 +235,12 @@ unsafe impl Lanes for Avx2 {
             unsafe { *to.add(i) = super::matrix::bf16_bits(value) };
         }
     }
+    #[inline(always)] unsafe fn add_to(self, sums: *mut f64) { unsafe {
+        let halves = [_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0)];
+        for (half, at) in halves.into_iter().zip([sums, sums.add(4)]) {
+            _mm256_storeu_pd(at, _mm256_add_pd(_mm256_loadu_pd(at), _mm256_cvtps_pd(half)));
+        }
+    } }
     #[inline(always)] unsafe fn add(self, other: Self) -> Self { unsafe { Self(_mm256_add_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn sub(self, other: Self) -> Self { unsafe { Self(_mm256_sub_ps(self.0, other.0)) } }
     #[inline(always)] unsafe fn mul(self, other: Self) -> Self { unsafe { Self(_mm256_mul_ps(self.0, other.0)) } }

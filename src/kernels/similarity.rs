@@ -132,11 +132,9 @@ unsafe fn some<V: Lanes, const N: usize>(panel: &[f32], images: &[f32], sums: &m
                     }
                 }
                 for (sums, [left, right]) in sums.iter_mut().zip(short) {
-                    let mut values = [0f32; PANEL];
-                    left.store(values.as_mut_ptr());
-                    right.store(values.as_mut_ptr().add(V::N));
-                    let sums = &mut sums[at..at + 2 * V::N];
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(value));
+                    let sums = sums.as_mut_ptr().add(at);
+                    left.add_to(sums);
+                    right.add_to(sums.add(V::N));
                 }
             }
         }
