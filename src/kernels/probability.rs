@@ -1,6 +1,8 @@
 //! Logits -> scores, in f64, rounded to f32 once. The bits are the same on every instruction set: the plain version is what
 //! runs, as the compiler makes vectors of it, and nothing is fused.
 
+#![allow(clippy::extra_unused_type_parameters)] // the lanes only name the instruction set
+
 use super::lanes::Lanes;
 use super::{Isa, dispatch};
 
