@@ -9,7 +9,7 @@ use super::{Isa, dispatch};
 /// Sums that a softmax is added up in, side by side.
 const SUMS: usize = 8;
 
-/// Softmax of logits [L] into `scores` [L].
+/// Softmax of the logits of L labels into as many `scores`.
 ///
 /// # Panics
 /// If the lengths differ, or the machine lacks the instruction set.
@@ -25,7 +25,7 @@ pub fn softmax(isa: Isa, logits: &[f32], scores: &mut [f32]) {
     dispatch!(isa, plain_softmax(logits, scores), fast(logits: &[f32], scores: &mut [f32]));
 }
 
-/// Sigmoid of logits [L] into `scores` [L].
+/// Sigmoid of the logits of L labels into as many `scores`.
 ///
 /// # Panics
 /// As [`softmax`].
