@@ -2,14 +2,17 @@
 
     python ray_data.py LIST OUTPUT --actors 16 --cpus 4 -- -l cat,dog -m openai/clip-vit-base-patch32 -k 1
 
-LIST is a text file of inputs, one a line: paths that every node sees, URLs, or data: URIs. OUTPUT is a file of JSON lines,
-in the order of the list. What follows `--` goes to `zsic classify`. An actor that dies is started again by Ray, and a zsic
-that dies by its actor; the batch at hand is done again, so nothing is lost.
+LIST is a text file of inputs, one a line: paths that every node sees, URLs, or data: URIs; no folders or tars, which give
+more than one record. OUTPUT is a file of JSON lines, in the order of the list. What follows `--` goes to `zsic classify`. An
+actor that dies is started again by Ray, and a zsic that dies by its actor; the batch at hand is done again, so nothing is
+lost.
 """
 
 import argparse
+import os
 import subprocess
 import sys
+import threading
 
 import ray
 
@@ -30,16 +33,28 @@ class Zsic:
                 self.child.kill()
                 status = self.child.wait()
                 self.child = None
-                if attempt == 2:
+                if attempt == 2 or status == 2:  # a wrong flag stays one
                     raise RuntimeError(f"zsic ended with {status}") from None
 
+    @staticmethod
+    def feed(stdin, inputs):
+        try:
+            stdin.write("".join(line + "\n" for line in inputs))
+            stdin.flush()
+        except BrokenPipeError:
+            pass  # the missing records tell
+
     def ask(self, inputs):
+        for line in inputs:
+            if line.lower().endswith(".tar") or os.path.isdir(line):
+                raise ValueError(f"{line}: a folder or a tar gives more than one record; list the images in it")
         if self.child is None:
             self.child = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        # A batch of lines is smaller than what the pipes and zsic's window hold; for long data: lines, use smaller batches.
-        self.child.stdin.write("".join(line + "\n" for line in inputs))
-        self.child.stdin.flush()
+        # Beside the reading: a batch can be more than the pipes and zsic's window hold.
+        feeder = threading.Thread(target=self.feed, args=[self.child.stdin, inputs])
+        feeder.start()
         records = [self.child.stdout.readline() for _ in inputs]
+        feeder.join()
         if not all(record.endswith("\n") for record in records):
             raise EOFError
         return [record.rstrip("\n") for record in records]

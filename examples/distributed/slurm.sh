@@ -2,17 +2,18 @@
 # Scores a folder on a SLURM cluster: each task of the array takes a stable share of the same folder.
 #
 #     zsic models pull openai/clip-vit-base-patch32        # once, into a cache that every node sees
-#     sbatch --array=1-64 --export=ALL,PHOTOS=/data/photos,OUT=/data/scores slurm.sh
+#     sbatch --array=1-64 --export=ALL,SHARES=64,PHOTOS=/data/photos,OUT=/data/scores slurm.sh
 #     cat /data/scores/*.jsonl > scores.jsonl              # when all are done
 #
-# The cache of embeddings must be on a disk of each node's own. A task that was stopped goes on where it was: submit it again (sbatch --array=17 ...).
+# SHARES is the number of tasks, and stays the same when some are submitted again (--array=17 with the same SHARES): a task
+# that was stopped goes on where it was. The cache of embeddings must be on a disk of each node's own.
 #SBATCH --job-name=zsic
 #SBATCH --cpus-per-task=8
 #SBATCH --requeue
 set -euo pipefail
 mkdir -p "$OUT"
 status=0
-zsic classify "$PHOTOS" --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" \
+zsic classify "$PHOTOS" --shard "$SLURM_ARRAY_TASK_ID/$SHARES" \
     -l cat,dog -m openai/clip-vit-base-patch32 --offline -j "$SLURM_CPUS_PER_TASK" \
-    --cache-dir "${SLURM_TMPDIR:-/tmp}/zsic-$USER" --resume -o "$OUT/$SLURM_ARRAY_TASK_ID.jsonl" || status=$?
+    --cache-dir "${SLURM_TMPDIR:-/tmp}/zsic-$(id -u)" --resume -o "$OUT/$SLURM_ARRAY_TASK_ID.jsonl" || status=$?
 [ "$status" -le 1 ] # 1: some image failed, and has its record

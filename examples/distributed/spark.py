@@ -4,7 +4,8 @@
 
 LIST is a text file of inputs, one a line: paths that every worker sees, URLs, or data: URIs. OUTPUT becomes a folder of JSON
 lines, in the order of the list. What follows `--` goes to `zsic classify`. A partition whose zsic dies fails and is tried
-again by Spark; one image that fails is a record like any other.
+again by Spark, but for the master `local[N]`, which tries once: `local[N,4]` tries four times. One image that fails is a
+record like any other.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pyspark.sql import SparkSession
 
 def classify(command, lines):
     """The records of one partition's inputs, as they come."""
-    lines = iter(lines)
+    lines = (line for line in lines if line.strip())
     first = next(lines, None)
     if first is None:
         return  # no input at all is an error to zsic
@@ -38,7 +39,7 @@ def classify(command, lines):
         yield record.decode().rstrip("\n")
     feeder.join()
     if child.wait() not in (0, 1):  # 1: some image failed, and has its record
-        raise RuntimeError(f"zsic ended with {child.returncode}; this partition is to be tried again")
+        raise RuntimeError(f"zsic ended with {child.returncode}; what it said is in this worker's log")
 
 
 def main():
