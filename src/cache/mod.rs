@@ -69,8 +69,8 @@ pub struct Cache(Option<Arc<Inner>>);
 struct Inner {
     path: PathBuf,
     limit: u64,
-    /// Connections that nobody reads with now.
-    idle: Mutex<Vec<Store>>,
+    /// What all lookups read with, in turn: each connection has pages of its own in memory, and a lookup is short.
+    reader: Mutex<Option<Store>>,
     writer: Writer,
     failure: Failure,
 }
@@ -88,7 +88,7 @@ impl Cache {
         Ok(Self(Some(Arc::new(Inner {
             path: store::file(dir),
             limit,
-            idle: Mutex::default(),
+            reader: Mutex::default(),
             writer: Writer::start(store, Arc::clone(&failure)),
             failure,
         }))))
@@ -179,11 +179,10 @@ impl Cache {
 
 impl Inner {
     fn read(&self, keys: &[Key]) -> Result<store::Found, CacheError> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle().pop();
-        let mut store = waiting.map_or_else(|| Store::again(&self.path, self.limit), Ok)?;
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = reader.take().map_or_else(|| Store::again(&self.path, self.limit), Ok)?;
         let found = store.read(keys, hour());
-        idle().push(store);
+        *reader = Some(store);
         found
     }
 }
