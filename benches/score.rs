@@ -3,22 +3,21 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use zsic::embeddings::dot;
-use zsic::{Activation, Embeddings, Scores};
+use zsic::{Activation, EncodedLabel, Labels, Readout, Scorer};
 
 fn score(c: &mut Criterion) {
+    let row = |seed: usize| -> Vec<f32> { (0..768).map(|i| ((i * 31 + seed * 17) as f32).sin()).collect() };
+    let mut image = zsic::Embeddings::new(768);
+    image.push(&row(7919));
     for labels in [10, 1000] {
-        let mut texts = Embeddings::new(768);
-        for label in 0..=labels {
-            let row: Vec<f32> = (0..768).map(|i| ((i * 31 + label * 17) as f32).sin()).collect();
-            texts.push(&row);
-        }
-        let image = texts.row(labels).to_vec();
-        c.bench_function(&format!("{labels} labels, best 5"), |b| {
-            b.iter(|| {
-                let logits = texts.rows().map(|text| (100.0 * dot(black_box(&image), text)) as f32).collect();
-                Scores::new(logits, Activation::Softmax).top(5)
-            });
+        let names = (0..labels).map(|label| label.to_string()).collect();
+        let encoded: Vec<_> =
+            (0..labels).map(|label| EncodedLabel { tokens: [0; 32], embedding: row(label) }).collect();
+        let labels = Labels::from_encoded(names, &encoded).unwrap();
+        let name = format!("{} labels, best 5", labels.names().len());
+        let scorer = Scorer::new(Readout { scale: 100.0, activation: Activation::Softmax }, labels);
+        c.bench_function(&name, |b| {
+            b.iter(|| scorer.score_then(black_box(&[image.row(0)]), |scores| scores.map(|scores| scores.top(5))));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Logits -> scores -> the best of them. Plain slices: no tensor, no model.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::kernels::{Isa, probability};
@@ -78,56 +78,28 @@ impl Scores {
 
     /// The best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
-        let ranked = |(label, (&score, &logit))| Ranked { label, score, logit };
-        let all = self.scores.iter().zip(&self.logits).enumerate().map(ranked);
-        if k >= self.scores.len() {
-            let mut all: Vec<Ranked> = all.collect();
-            all.sort_unstable_by(Ranked::best_first);
-            return all;
-        }
-        let mut best = BinaryHeap::with_capacity(k + 1); // the last of them on top
-        for ranked in all {
-            if best.len() < k {
-                best.push(Last(ranked));
-            } else if let Some(mut last) = best.peek_mut()
-                && ranked.score > last.0.score
-            {
-                *last = Last(ranked);
+        // Of numbers that are not below zero the bits have their order.
+        let all = self.scores.iter().enumerate().map(|(label, score)| (Reverse(score.to_bits()), label));
+        let mut best: Vec<_> = if k < self.scores.len() {
+            let mut best = BinaryHeap::with_capacity(k); // the last of them on top
+            for next in all {
+                if best.len() < k {
+                    best.push(next);
+                } else if let Some(mut last) = best.peek_mut()
+                    && next < *last
+                {
+                    *last = next;
+                }
             }
-        }
-        best.into_sorted_vec().into_iter().map(|last| last.0).collect()
+            best.into_vec()
+        } else {
+            all.collect()
+        };
+        best.sort_unstable();
+        let ranked = |(_, label)| Ranked { label, score: self.scores[label], logit: self.logits[label] };
+        best.into_iter().map(ranked).collect()
     }
 }
-
-impl Ranked {
-    /// By score, the highest first, and then in the order of the labels.
-    fn best_first(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.label.cmp(&other.label))
-    }
-}
-
-/// Ranked, the greater the later.
-struct Last(Ranked);
-
-impl Ord for Last {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.best_first(&other.0)
-    }
-}
-
-impl PartialOrd for Last {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Last {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Last {}
 
 #[cfg(test)]
 mod tests {

@@ -180,8 +180,8 @@ impl Store {
         let Self { connection, pages, .. } = self;
         // Less than a reader keeps in memory: what is written is seldom read again.
         connection.execute_batch(&format!(
-            "PRAGMA cache_size = -4096; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA max_page_count = {pages};
+            "PRAGMA cache_size = -4096; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA max_page_count = {pages};
              PRAGMA journal_size_limit = {}",
             CHECKPOINT * PAGE
         ))?;
