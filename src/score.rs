@@ -1,9 +1,11 @@
 //! Logits -> scores -> the best of them. Plain slices: no tensor, no model.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use crate::kernels::{Isa, probability};
+
+/// Scores of which the highest is looked for first.
+const TOGETHER: usize = 16;
 
 /// How logits become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,22 +81,22 @@ impl Scores {
     /// The best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
         // Of numbers that are not below zero the bits have their order.
-        let all = self.scores.iter().enumerate().map(|(label, score)| (Reverse(score.to_bits()), label));
-        let mut best: Vec<_> = if k < self.scores.len() {
-            let mut best = BinaryHeap::with_capacity(k); // the last of them on top
-            for next in all {
-                if best.len() < k {
-                    best.push(next);
-                } else if let Some(mut last) = best.peek_mut()
-                    && next < *last
-                {
-                    *last = next;
-                }
-            }
-            best.into_vec()
-        } else {
-            all.collect()
+        let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).fold(0, u32::max);
+        let highest: Vec<u32> = self.scores.chunks(TOGETHER).map(bits).collect();
+        // So many of these are as high, or higher: what is below is not among the best.
+        let floor = match k.checked_sub(1) {
+            Some(last) if k < highest.len() => *highest.clone().select_nth_unstable_by(last, |a, b| b.cmp(a)).1,
+            _ => 0,
         };
+        let mut best = Vec::new();
+        for (start, _) in (0..).step_by(TOGETHER).zip(&highest).filter(|(_, highest)| **highest >= floor) {
+            let some = start..(start + TOGETHER).min(self.scores.len());
+            best.extend(some.map(|label| (Reverse(self.scores[label].to_bits()), label)));
+        }
+        if k < best.len() {
+            best.select_nth_unstable(k);
+            best.truncate(k);
+        }
         best.sort_unstable();
         let ranked = |(_, label)| Ranked { label, score: self.scores[label], logit: self.logits[label] };
         best.into_iter().map(ranked).collect()

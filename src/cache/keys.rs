@@ -18,6 +18,9 @@ use crate::{Compute, Precision};
 /// one moment have one time.
 const SETTLED: i64 = 2;
 
+/// Bytes of a key that say what it lies beside.
+const PLACE: usize = 6;
+
 /// What an entry is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
@@ -25,6 +28,13 @@ pub struct Key([u8; 32]);
 impl Key {
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The same key beside others of one `place`: the file is ordered by keys, so what is looked up in one run is on few of
+    /// its pages. What is left of the hash is long enough.
+    fn beside(mut self, place: &Self) -> Self {
+        self.0[..PLACE].copy_from_slice(&place.0[..PLACE]);
+        self
     }
 
     /// Some of its bits as a number.
@@ -156,7 +166,8 @@ impl Stamp {
         for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
             parts = parts.and(&number.to_le_bytes());
         }
-        Some(Self(parts.key()))
+        let folder = path.parent().unwrap_or(&path).as_os_str().as_bytes();
+        Some(Self(parts.key().beside(&Parts::of("folder").and(folder).key())))
     }
 
     pub(super) fn key(&self) -> Key {
@@ -188,13 +199,14 @@ pub(super) fn scope(checkpoint: &Key, compute: &Compute) -> Key {
 
 /// An image's embedding.
 pub(super) fn image(scope: &Key, content: &ContentHash, decode: Decoding) -> Key {
-    Parts::of("image").and(scope.bytes()).and(content.bytes()).and(&[u8::from(decode == Decoding::Fast)]).key()
+    let parts = Parts::of("image").and(scope.bytes()).and(content.bytes());
+    parts.and(&[u8::from(decode == Decoding::Fast)]).key().beside(scope)
 }
 
 /// The embedding of a label by its prompts, or of a text: what the tokenizer makes of them is settled by the checkpoint.
 pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl IntoIterator<Item = &'a String>) -> Key {
     let parts = Parts::of(what).and(scope.bytes()).and(&[u8::from(truncate)]);
-    texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key()
+    texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key().beside(scope)
 }
 
 #[cfg(test)]
@@ -228,6 +240,27 @@ mod tests {
         let at = |after| Stamp::at(&path, &metadata, metadata.ctime() + after);
         assert!(at(2).is_none() && at(3).is_some());
         assert_eq!(Stamp::at(dir.path(), &std::fs::metadata(dir.path()).unwrap(), i64::MAX), None);
+    }
+
+    #[test]
+    fn keys_of_one_place_lie_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "1").unwrap();
+            Stamp::at(&path, &std::fs::metadata(&path).unwrap(), i64::MAX).unwrap().key()
+        };
+        let files = ["a/1", "a/2", "b/1"].map(file);
+        let scopes = ["x", "y"].map(|name| Parts::of(name).key());
+        let image = |scope, content: &[u8]| image(scope, &ContentHash::of(content), Decoding::Exact);
+        let images = [image(&scopes[0], b"1"), image(&scopes[0], b"2"), image(&scopes[1], b"1")];
+        for [first, second, elsewhere] in [files, images] {
+            assert_eq!(first.0[..PLACE], second.0[..PLACE]);
+            assert_ne!(first.0[..PLACE], elsewhere.0[..PLACE]);
+            assert_ne!(first.0[PLACE..], second.0[PLACE..]);
+            assert_ne!(first.0[PLACE..], elsewhere.0[PLACE..]);
+        }
     }
 
     #[test]

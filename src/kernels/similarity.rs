@@ -2,6 +2,8 @@
 //! by less than f32 can tell (6e-8), at nearly its speed. The bits are the same on every instruction set, since each cosine
 //! is one lane's own sum, in index order, each product fused with its addition.
 
+use std::hint::black_box;
+
 use super::lanes::Lanes;
 use super::{Isa, dispatch};
 
@@ -131,10 +133,11 @@ unsafe fn some<V: Lanes, const N: usize>(panel: &[f32], images: &[f32], sums: &m
                         *short = [value.mul_add(left, short[0]), value.mul_add(right, short[1])];
                     }
                 }
-                for (sums, [left, right]) in sums.iter_mut().zip(short) {
-                    let sums = sums.as_mut_ptr().add(at);
-                    left.add_to(sums);
-                    right.add_to(sums.add(V::N));
+                // Where the compiler sees that nothing else has these sums, it holds them all at once, and spills.
+                let sums = black_box(sums.as_mut_ptr().cast::<f64>()).add(at);
+                for (n, [left, right]) in short.into_iter().enumerate() {
+                    left.add_to(sums.add(n * PANEL));
+                    right.add_to(sums.add(n * PANEL + V::N));
                 }
             }
         }

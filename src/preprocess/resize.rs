@@ -1,6 +1,7 @@
-//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12) compute on
-//! 8-bit RGB. Horizontal pass first, with an 8-bit image between the passes. Only a window of the result is computed.
-//! Here are the weights and the order; the sums are `kernels/resample.rs`'s.
+//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12) compute on 8-bit
+//! RGB. The horizontal pass comes first since they round to bytes behind it: the other order would often be cheaper,
+//! and differ. Only the window that the crop keeps is computed. Here are the weights and the order; the sums are
+//! `kernels/resample.rs`'s.
 
 use std::cell::RefCell;
 use std::ops::Range;

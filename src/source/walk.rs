@@ -1,11 +1,13 @@
 //! Inputs as the user named them -> the images in them: folders in bytewise order of their paths, tars in their own order.
 
+use std::cmp::Ordering;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -28,20 +30,20 @@ pub struct Tally {
 impl Tally {
     /// Files in folders and tars that are no images.
     pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+        self.skipped.load(Relaxed)
     }
 
     /// What belongs to other shares. Files that nothing but their first bytes would tell are among them, unopened.
     pub fn elsewhere(&self) -> u64 {
-        self.elsewhere.load(Ordering::Relaxed)
+        self.elsewhere.load(Relaxed)
     }
 
     pub(super) fn skip(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     pub(super) fn pass_elsewhere(&self) {
-        self.elsewhere.fetch_add(1, Ordering::Relaxed);
+        self.elsewhere.fetch_add(1, Relaxed);
     }
 }
 
@@ -56,8 +58,8 @@ pub struct Walk<I> {
     follow: bool,
     select: Select,
     tally: Arc<Tally>,
-    /// Files that nothing is said of.
-    left_out: Vec<PathBuf>,
+    /// Folders and names of files that nothing is said of.
+    left_out: Vec<(PathBuf, OsString)>,
     /// The folder at hand, as it was named.
     root: PathBuf,
     folder: Option<walkdir::IntoIter>,
@@ -73,14 +75,16 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     /// The same walk, with these files of folders left out and not counted: those that are being written meanwhile. Their
     /// folders are canonical.
     pub fn without(self, left_out: Vec<PathBuf>) -> Self {
-        Self { left_out, ..self }
+        let parts = |file: &PathBuf| Some((file.parent()?.to_path_buf(), file.file_name()?.to_owned()));
+        Self { left_out: left_out.iter().filter_map(parts).collect(), ..self }
     }
 
     fn is_left_out(&self, path: &Path) -> bool {
-        let mut alike = self.left_out.iter().filter(|file| file.file_name() == path.file_name()).peekable();
+        let name = path.file_name();
+        let mut alike = self.left_out.iter().filter(|(_, own)| Some(own.as_os_str()) == name).peekable();
         alike.peek().is_some()
             && path.parent().and_then(|folder| folder.canonicalize().ok()).is_some_and(|folder| {
-                alike.any(|file| file.parent() == Some(&folder)) // a folder has more than one path
+                alike.any(|(own, _)| *own == folder) // a folder has more than one path
             })
     }
 
@@ -289,15 +293,18 @@ fn is_hidden_below(e: &walkdir::Error) -> bool {
 }
 
 fn walk_folder(path: &Path, follow: bool) -> walkdir::IntoIter {
-    // The order of full paths: a folder's name counts with the slash that follows it there.
-    let key = |entry: &DirEntry| {
-        let mut name = entry.file_name().as_bytes().to_vec();
-        if entry.file_type().is_dir() {
-            name.push(b'/');
-        }
-        name
-    };
-    WalkDir::new(path).follow_links(follow).sort_by(move |a, b| key(a).cmp(&key(b))).into_iter()
+    WalkDir::new(path).follow_links(follow).sort_by(order_of_paths).into_iter()
+}
+
+/// The order of full paths of two entries of one folder: a folder's name counts with the slash that follows it there.
+fn order_of_paths(a: &DirEntry, b: &DirEntry) -> Ordering {
+    let [(x, after_x), (y, after_y)] = [a, b].map(|entry| {
+        let slash: &[u8] = if entry.file_type().is_dir() { b"/" } else { b"" };
+        (entry.path().as_os_str().as_bytes(), slash)
+    });
+    let alike = x.len().min(y.len());
+    let rest = || x[alike..].iter().chain(after_x).cmp(y[alike..].iter().chain(after_y));
+    x[..alike].cmp(&y[..alike]).then_with(rest)
 }
 
 fn begins_like_an_image(path: &Path) -> bool {

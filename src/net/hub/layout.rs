@@ -1,6 +1,12 @@
 //! Where things lie in the cache, which is laid out as Python's huggingface_hub does it, so that either finds what the
 //! other fetched. The only file that names hf-hub. What the files say is none of its business.
 //!
+//! hf-hub 0.5.0 gives names, paths and references, without a feature. Its client of requests is not used: in 0.5.0 it
+//! has no timeouts, fails on files behind a relative redirect, and appends to a part even if the server ignores
+//! `Range`; 1.0.0 stores error pages and short bodies as model files, takes no proxy and no CA, does not resume, and
+//! brings 150 crates. `net/http.rs` asks in its place. Xet is not spoken: over plain HTTP the hub serves the same
+//! bytes.
+//!
 //! `models--owner--name/` holds `blobs/` (contents, by their hash), `snapshots/<commit>/` (relative links to them),
 //! `refs/` (a branch's commit) and `.no_exist/<commit>/` (names that a commit is known to lack).
 

@@ -1,5 +1,7 @@
 //! One file's contents, from the hub into a blob: resumed, hashed while written, and renamed only when they are what
-//! the hub promised. Killed at any point, it leaves a part that the next run goes on from.
+//! the hub promised. Killed at any point, it leaves a part that the next run goes on from: hashed again first, and
+//! written over in place, never cut, since two processes that no lock keeps apart write the same bytes to the same
+//! places.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;

@@ -1,5 +1,5 @@
 //! JPEG through libjpeg-turbo's code (mozjpeg), whose accurate inverse DCT and smooth chroma upsampling give Pillow's
-//! pixels byte for byte.
+//! pixels byte for byte. Decoders in Rust are biased on files with subsampled chroma.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
