@@ -7,6 +7,7 @@ not counted. Needs torch, torchvision, transformers and pillow.
 """
 
 import argparse
+import importlib.metadata
 import os
 import platform
 import statistics
@@ -45,10 +46,9 @@ def main():
         "zsic": [args.zsic, "classify", "--no-cache", args.image, "-l", LABELS, "-m", args.checkpoint],
         "transformers": [sys.executable, "-c", PIPELINE, args.checkpoint, args.image, LABELS],
     }
-    import torch
-    import transformers
-
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}, transformers {transformers.__version__}")
+    # Not imported here: a child's peak begins with what this process holds.
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {versions}")
     runs = {name: [] for name in commands}
     for turn in range(args.runs + 1):
         for name, command in commands.items():

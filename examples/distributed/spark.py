@@ -25,6 +25,8 @@ def classify(command, lines):
         return  # no input at all is an error to zsic
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
+    failures = []
+
     def feed():
         try:
             with child.stdin:
@@ -32,14 +34,19 @@ def classify(command, lines):
                     child.stdin.write(line.encode() + b"\n")
         except BrokenPipeError:
             pass  # the exit status tells why
+        except Exception as failure:  # of the lines: to be told by the thread that Spark listens to
+            failures.append(failure)
 
     feeder = threading.Thread(target=feed)
     feeder.start()
     for record in child.stdout:
         yield record.decode().rstrip("\n")
     feeder.join()
-    if child.wait() not in (0, 1):  # 1: some image failed, and has its record
-        raise RuntimeError(f"zsic ended with {child.returncode}; what it said is in this worker's log")
+    status = child.wait()
+    if failures:
+        raise failures[0]
+    if status not in (0, 1):  # 1: some image failed, and has its record
+        raise RuntimeError(f"zsic ended with {status}; what it said is in this worker's log")
 
 
 def main():

@@ -166,7 +166,7 @@ impl Store {
         let pages = limit.saturating_sub(LOG) / PAGE;
         let store = Self { path: path.to_path_buf(), connection, pages };
         // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
-        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -16384").map_err(told)?;
+        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -2048").map_err(told)?;
         Ok(store)
     }
 
@@ -180,7 +180,7 @@ impl Store {
         let Self { connection, pages, .. } = self;
         // Less than a reader keeps in memory: what is written is seldom read again.
         connection.execute_batch(&format!(
-            "PRAGMA cache_size = -4096; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;
+            "PRAGMA cache_size = -1024; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;
              PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA max_page_count = {pages};
              PRAGMA journal_size_limit = {}",
             CHECKPOINT * PAGE

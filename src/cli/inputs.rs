@@ -37,9 +37,7 @@ pub fn may_be_slow(args: &Inputs) -> bool {
 
 /// How many images there are, if that can be found out without reading what can be read once only, or images.
 pub fn count(args: &Inputs) -> Option<u64> {
-    let files = || args.inputs.iter().map(Path::new).chain(args.files_from.as_deref());
-    if files().any(|path| path == Path::new("-") || std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()))
-    {
+    if may_be_slow(args) {
         return None;
     }
     let entries = walk(args, &Arc::default(), &Arc::default()).ok()?;

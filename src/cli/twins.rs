@@ -9,9 +9,9 @@ use zsic::{ImageError, Pixels};
 /// A unit embedding.
 pub type Row = Arc<[f32]>;
 
-/// Bytes of embeddings that are remembered: some thousands of them. What is behind them comes from the cache, if there
-/// is one, or is computed again.
-const REMEMBERED: usize = 8 << 20;
+/// Bytes of embeddings that are remembered: one or two thousand of them. What is behind them comes from the cache, if
+/// there is one, or is computed again.
+const REMEMBERED: usize = 4 << 20;
 
 /// The pixels of one content, decoded by whoever comes first. Those who wait for its embedding keep it alive.
 #[derive(Default)]
@@ -128,10 +128,10 @@ mod tests {
         let twins = Twins::default();
         let row: Row = vec![1f32; 1 << 18].into(); // a megabyte
         let content = |n: u8| ContentHash::of(&[n]);
-        (0..9).for_each(|n| twins.remember(content(n), &row));
+        (0..5).for_each(|n| twins.remember(content(n), &row));
         assert!(twins.row(&content(0)).is_none() && twins.row(&content(1)).is_some());
         let never = || panic!("it is known");
-        assert!(matches!(twins.ready(content(8), never), Ok(Ready::Known(_))));
+        assert!(matches!(twins.ready(content(4), never), Ok(Ready::Known(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use image::{ImageFormat, RgbImage};
 
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{Decoded, Outcome, check_size, damaged};
+use super::{BROKEN, Decoded, Outcome, check_size, damaged};
 use crate::source::ImageError;
 
 /// The most codes that GIF's LZW has.
@@ -144,7 +144,7 @@ impl Codes<'_> {
 
 /// Fills `out` from LZW codes. Every string of the table lies in the output already: a start and a length tell it.
 fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
-    let broken = || damaged(ImageFormat::Gif, "a code that cannot be");
+    let broken = || damaged(ImageFormat::Gif, BROKEN);
     if bits > 12 {
         return Err(broken());
     }

@@ -174,6 +174,9 @@ fn check_size(width: u64, height: u64, max_pixels: u64) -> Outcome<()> {
     }
 }
 
+/// What is said of compressed data that is none. The decoder's own words tell of its state.
+const BROKEN: &str = "it cannot be decompressed";
+
 fn damaged(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
     ImageError::new(ErrorKind::Decode, format!("the {} data is damaged: {reason}", name(format)))
 }

@@ -11,7 +11,7 @@ use flate2::{Compression, Decompress, FlushDecompress, Status};
 use image::{ImageFormat, RgbImage};
 
 use super::chunks::{File, SIGNATURE};
-use super::{Decoded, Outcome, check_size, damaged, rgb, upright};
+use super::{BROKEN, Decoded, Outcome, check_size, damaged, rgb, upright};
 use crate::source::ImageError;
 
 /// Adam7: the first column and row of each pass, and the steps to the next ones.
@@ -94,7 +94,7 @@ impl File<'_> {
             let out = &mut rows[made as usize..];
             let status = stream.decompress(part, out, FlushDecompress::None);
             part = &part[(stream.total_in() - read) as usize..];
-            match status.map_err(|e| damaged(ImageFormat::Png, e))? {
+            match status.map_err(|_| damaged(ImageFormat::Png, BROKEN))? {
                 Status::StreamEnd => break,
                 _ if stream.total_in() > read || stream.total_out() > made => {}
                 _ if stream.total_out() as usize == rows.len() => break,

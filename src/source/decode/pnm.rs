@@ -1,5 +1,7 @@
 //! PBM, PGM, PPM and grey PFM, as Pillow reads them (PpmImagePlugin.py).
 
+use std::str::FromStr;
+
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
@@ -17,7 +19,7 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
         _ => return Err(unsupported(ImageFormat::Pnm, "a magic number of its own")),
     };
     let mut file = Cursor::at(bytes, 3);
-    let (width, height) = (header_number(&mut file)?, header_number(&mut file)?);
+    let (width, height): (u32, u32) = (header_number(&mut file)?, header_number(&mut file)?);
     check_size(width.into(), height.into(), max_pixels)?;
     let (columns, rows) = (width as usize, height as usize);
     let pixels = columns * rows;
@@ -55,15 +57,17 @@ fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str>
     }
 }
 
-fn header_number(file: &mut Cursor) -> Outcome<u32> {
+fn header_number<T: FromStr>(file: &mut Cursor) -> Outcome<T> {
     let mut word = Vec::new();
-    header_word(file, &mut word)?.parse().map_err(|e| damaged(ImageFormat::Pnm, e))
+    let word = header_word(file, &mut word)?;
+    let reason = || format!("`{}` in its header is no number", word.escape_debug());
+    word.parse().map_err(|_| damaged(ImageFormat::Pnm, reason()))
 }
 
 /// Samples as bytes: those of grey above 255 are scaled to 16 bits and keep the high byte, all others are scaled to
 /// 8 bits, rounded to even like Python.
 fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> Outcome<Vec<u8>> {
-    let most = header_number(file)?;
+    let most: u32 = header_number(file)?;
     if !(1..65536).contains(&most) {
         return Err(damaged(ImageFormat::Pnm, format!("its greatest value is {most}")));
     }
@@ -119,7 +123,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
                 let (value, digits) = number.unwrap_or((0, 0));
                 Some((value * 10 + u64::from(byte - b'0'), digits + 1))
             }
-            _ => return Err(damaged(ImageFormat::Pnm, "a number that is none")),
+            _ => return Err(damaged(ImageFormat::Pnm, "what stands among its numbers is none")),
         };
     }
     if values.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(values) }
@@ -133,7 +137,7 @@ fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
             b'0' | b'1' if bits.len() == count => {}
             b'0' => bits.push(255),
             b'1' => bits.push(0),
-            _ => return Err(damaged(ImageFormat::Pnm, "a bit that is none")),
+            _ => return Err(damaged(ImageFormat::Pnm, "what stands among its bits is none")),
         }
     }
     if bits.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(bits) }
@@ -152,8 +156,7 @@ fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8
 
 /// Rows of numbers from the last to the first, cut to whole numbers and clipped.
 fn floats(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
-    let mut word = Vec::new();
-    let scale: f64 = header_word(file, &mut word)?.parse().map_err(|e| damaged(ImageFormat::Pnm, e))?;
+    let scale: f64 = header_number(file)?;
     if scale == 0.0 || !scale.is_finite() {
         return Err(damaged(ImageFormat::Pnm, "its scale is no number"));
     }

@@ -6,7 +6,7 @@ use image::ImageFormat;
 use weezl::BitOrder;
 
 use super::ifd::Order;
-use super::{Outcome, damaged, jpeg, unsupported};
+use super::{BROKEN, Outcome, damaged, jpeg, unsupported};
 use crate::source::ImageError;
 
 /// How the samples of a strip or tile are stored.
@@ -138,7 +138,7 @@ fn early() -> ImageError {
 fn inflate(data: &[u8], out: &mut [u8]) -> Outcome<()> {
     let mut stream = Decompress::new(true);
     let status = stream.decompress(data, out, FlushDecompress::None);
-    status.map_err(|e| damaged(ImageFormat::Tiff, e))?;
+    status.map_err(|_| damaged(ImageFormat::Tiff, BROKEN))?;
     if stream.total_out() < out.len() as u64 { Err(early()) } else { Ok(()) }
 }
 
