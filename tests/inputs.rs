@@ -135,11 +135,49 @@ fn a_list_of_files_is_read() {
 
 #[test]
 fn a_list_that_cannot_be_read_to_its_end_is_an_error() {
+    let list = "/proc/self/mem"; // opens, and cannot be read
+    if cfg!(target_os = "linux") {
+        let output = run(&mut classify(&["-l", LABELS, &image("wide.png"), "--files-from", list]));
+        assert_eq!((output.status.code(), lines(&output).len()), (Some(3), 1), "{}", err(&output));
+        assert!(err(&output).contains("the list cannot be read to its end: "), "{}", err(&output));
+    }
     let dir = tempfile::tempdir().unwrap();
-    let output =
-        run(&mut classify(&["-l", LABELS, &image("wide.png"), "--files-from", &dir.path().display().to_string()]));
-    assert_eq!((output.status.code(), lines(&output).len()), (Some(3), 1), "{}", err(&output));
-    assert!(err(&output).contains("the list cannot be read to its end: is a directory"), "{}", err(&output));
+    let output = run(&mut classify(&["-l", LABELS, "--files-from", &dir.path().display().to_string()]));
+    assert_eq!((output.status.code(), out(&output)), (Some(2), ""));
+    assert!(err(&output).contains("is a folder, and no list"), "{}", err(&output));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    let dir = folder(&[("c.png", "wide.png")]);
+    let list = dir.path().join("list");
+    fs::write(&list, format!("\u{feff}{}\r\n", dir.path().join("c.png").display())).unwrap();
+    let output = run(&mut classify(&["-l", LABELS, "--files-from", &list.display().to_string()]));
+    assert_eq!((output.status.code(), lines(&output).len()), (Some(0), 1), "{}", err(&output));
+}
+
+#[test]
+fn what_was_probably_meant_is_told() {
+    for (name, hint) in [
+        ("s3://bucket/x.png", "of URLs only http and https are fetched"),
+        ("photos/*.png", "globs are the shell's"),
+        ("a.png\nb.png\n", "read without -0"),
+        ("nothing.png", "nothing.png: no such file"),
+    ] {
+        let output = run(&mut classify(&["-l", LABELS, name]));
+        let message = lines(&output)[0]["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(hint) && message.contains("no such file"), "{message}");
+        assert_eq!(message.contains("; "), name != "nothing.png", "{message}");
+    }
+    let dir = folder(&[("c.png", "wide.png")]);
+    let list = dir.path().join("list");
+    fs::write(&list, "a.png\0b.png\0").unwrap();
+    let output = run(&mut classify(&["-l", LABELS, "--files-from", &list.display().to_string()]));
+    assert!(out(&output).contains("read with -0"), "{}", out(&output));
+    let folder = dir.path().display().to_string();
+    let output = run(&mut classify(&["-l", LABELS, &folder, "--include", "*.gif"]));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("that --include and --exclude let in"), "{}", err(&output));
 }
 
 #[test]

@@ -43,6 +43,22 @@ fn an_output_file_appears_whole() {
 }
 
 #[test]
+fn a_link_stays_one_be_there_a_file_behind_it_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let (link, behind) = (dir.path().join("link.CSV"), folder.join("scores.csv"));
+    symlink("folder/scores.csv", &link).unwrap();
+    for _ in 0..2 {
+        let output = write_to(&link);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::read_to_string(&behind).unwrap().starts_with("image,label"), "its ending is in capitals");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn signals_end_the_run_between_lines() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let dir = tempfile::tempdir().unwrap();

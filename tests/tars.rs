@@ -56,6 +56,28 @@ fn piped(mut command: Command, bytes: Vec<u8>) -> Output {
 }
 
 #[test]
+fn the_images_of_a_tar_lie_in_the_order_of_full_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["x.tar-1.png", "x.tar0.png"] {
+        fs::write(dir.path().join(name), picture()).unwrap();
+    }
+    fs::write(dir.path().join("x.tar"), tar(&[("m.png", &picture())])).unwrap();
+    let output = run(&mut classify(&[&dir.path().display().to_string()]));
+    assert_eq!(names(&output, dir.path()), ["x.tar-1.png", "x.tar/m.png", "x.tar0.png"]);
+}
+
+#[test]
+fn a_tar_of_nothing_has_no_image_wherever_it_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tar");
+    fs::write(&path, tar(&[])).unwrap();
+    for output in [run(&mut classify(&[&path.display().to_string()])), piped(classify(&["-"]), tar(&[]))] {
+        assert_eq!((output.status.code(), out(&output)), (Some(3), ""));
+        assert!(err(&output).contains("no image among the inputs"), "{}", err(&output));
+    }
+}
+
+#[test]
 fn members_are_images_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let png = picture();

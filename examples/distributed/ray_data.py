@@ -73,6 +73,8 @@ def main():
         at = own.index("--")
         own, flags = own[:at], own[at + 1 :]
     args = parser.parse_args(own)
+    if any(flag.startswith(("-o", "--output")) for flag in flags):
+        parser.error("records come back to this script, which writes OUTPUT: leave -o out")
     command = [args.zsic, "classify", "--files-from", "-", "--format", "jsonl", "-j", str(args.cpus), *flags]
 
     ray.data.DataContext.get_current().execution_options.preserve_order = True

@@ -60,6 +60,8 @@ def main():
         at = own.index("--")
         own, flags = own[:at], own[at + 1 :]
     args = parser.parse_args(own)
+    if any(flag.startswith(("-o", "--output")) for flag in flags):
+        parser.error("records come back to Spark, which writes OUTPUT: leave -o out")
     command = [args.zsic, "classify", "--files-from", "-", "--format", "jsonl", *flags]
 
     spark = SparkSession.builder.appName("zsic").getOrCreate()

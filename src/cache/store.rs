@@ -117,9 +117,22 @@ pub(super) struct Store {
 /// Whether a directory is on a file system that other machines write too, where the log's shared memory cannot work.
 #[cfg(target_os = "linux")]
 fn is_remote(dir: &Path) -> bool {
-    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS (linux/magic.h and the file systems' own headers)
-    const REMOTE: [u32; 8] =
-        [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0bd0_0bd0, 0x5346_414f, 0x00c3_6400, 0x4750_4653];
+    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS, BeeGFS, 9P, OCFS2, GFS2 (linux/magic.h and the file systems' own
+    // headers). FUSE is not among them: much of it is a disk of this machine.
+    const REMOTE: [u32; 12] = [
+        0x6969,
+        0x517b,
+        0xfe53_4d42,
+        0xff53_4d42,
+        0x0bd0_0bd0,
+        0x5346_414f,
+        0x00c3_6400,
+        0x4750_4653,
+        0x1983_0326,
+        0x0102_1997,
+        0x7461_636f,
+        0x0116_1970,
+    ];
     rustix::fs::statfs(dir).is_ok_and(|system| REMOTE.contains(&(system.f_type as u32)))
 }
 
@@ -256,7 +269,8 @@ impl Store {
 
     /// Lets the oldest entries go until a sixteenth of the pages is free, and gives back what is above the limit.
     fn shrink(&mut self) -> rusqlite::Result<()> {
-        while self.number("page_count")? - self.number("freelist_count")? > self.pages - self.pages / 16 {
+        // Two numbers of two moments, between which another process may write.
+        while self.number("page_count")?.saturating_sub(self.number("freelist_count")?) > self.pages - self.pages / 16 {
             if self.forget(LEAVING)? == 0 {
                 break;
             }

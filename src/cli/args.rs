@@ -130,6 +130,9 @@ pub struct Classify {
     pub output: Output,
 }
 
+/// What says something of images only.
+const OF_IMAGES: [&str; 7] = ["inputs", "files_from", "include", "exclude", "shard", "follow", "decode"];
+
 /// Print unit embeddings of images or texts
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -141,10 +144,10 @@ pub struct Embed {
     #[command(flatten)]
     pub inputs: Inputs,
     /// Texts to embed, as written
-    #[arg(long, value_name = "STRING", num_args = 1.., conflicts_with_all = ["inputs", "files_from"])]
+    #[arg(long, value_name = "STRING", num_args = 1.., conflicts_with_all = OF_IMAGES)]
     pub text: Vec<String>,
     /// A file of texts to embed, one a line
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "files_from", "text"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "text", conflicts_with_all = OF_IMAGES)]
     pub texts_file: Option<PathBuf>,
     /// Cut an over-long text, keeping its end token, instead of refusing it
     #[arg(long)]
@@ -307,7 +310,7 @@ pub struct Output {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Print the K best labels only
-    #[arg(short = 'k', long, value_name = "K")]
+    #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<usize>,
     /// Print labels of at least this score only
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = score)]

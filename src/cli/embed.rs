@@ -71,8 +71,8 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
 
 /// The format that the ending of the file promises.
 fn format(place: &Place, args: &Embed) -> Result<&'static str> {
-    match place.ending() {
-        Some(ending @ ("json" | "csv" | "txt" | "parquet" | "npy")) => {
+    match place.ending().as_deref() {
+        Some(ending @ ("json" | "csv" | "tsv" | "txt" | "parquet" | "npy" | "npz" | "pt")) => {
             let reason = format!("embeddings are not written as {ending}; name a .jsonl or .safetensors file");
             Err(usage(reason))
         }

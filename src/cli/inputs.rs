@@ -14,6 +14,9 @@ use zsic::source::{Entry, ErrorKind, ImageError, Input, Select, Tally, Walk};
 use super::args::Inputs;
 use super::fatal::usage;
 
+/// The byte order mark that some editors put before a text in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a list could not be read to its end, if that happened.
 pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
 /// The images, in order.
@@ -90,6 +93,9 @@ fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl It
         Box::new(std::io::stdin())
     } else {
         let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
+        if path.is_dir() {
+            return Err(usage(format!("{}: is a folder, and no list; name it without --files-from", path.display())));
+        }
         Box::new(std::fs::File::open(path).map_err(failed)?)
     };
     let name = path.display().to_string();
@@ -100,7 +106,10 @@ fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl It
         };
         line.map_err(told).ok()
     });
-    let names = lines.map(move |mut line| {
+    let names = lines.enumerate().map(move |(index, mut line)| {
+        if index == 0 && line.starts_with(MARK) {
+            line.drain(..MARK.len());
+        }
         if separator == b'\n' && line.ends_with(b"\r") {
             line.pop();
         }

@@ -226,8 +226,12 @@ impl Stream {
             note(common, 1, "no image is of this share");
             return Ok(Outcome::Complete);
         }
-        if total == 0 {
+        if total == 0 && self.args.include.is_empty() && self.args.exclude.is_empty() {
             anyhow::bail!("no image among the inputs");
+        }
+        if total == 0 {
+            let globs = "globs are matched against names, and those with a slash against paths below the folder named";
+            anyhow::bail!("no image among the inputs that --include and --exclude let in; {globs}");
         }
         if failed > 0 {
             warn(common, format!("{failed} of {total} images failed"));

@@ -47,9 +47,10 @@ impl Panels {
     /// Cosines [B, L] of unit embeddings [B, D] in place of what `out` holds, on the calling thread.
     ///
     /// # Panics
-    /// If the machine lacks the instruction set.
+    /// If the machine lacks the instruction set, or the images have not whole embeddings of this dimension.
     pub fn cosines(&self, isa: Isa, images: &[f32], out: &mut Vec<f64>) {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
+        assert!(images.len().is_multiple_of(self.dim.max(1)), "embeddings of {} values", self.dim);
         out.clear();
         out.resize(images.len() / self.dim.max(1) * self.labels, 0.0);
         if out.is_empty() {

@@ -43,7 +43,7 @@ pub(super) fn scheme_of(to: &str) -> Option<&str> {
 pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     let to = to.split('#').next()?;
-    if scheme_of(to).is_some() || to.contains("://") {
+    if scheme_of(to).is_some() {
         return parse(to);
     }
     if let Some(rest) = to.strip_prefix("//") {
@@ -76,8 +76,8 @@ pub(super) fn shown(url: &str) -> String {
 
 /// No URL has parts to go by: all before the last `@` may be a password, slashes and question marks in it too.
 fn bare(text: &str) -> String {
-    let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
-    let scheme = if scheme.contains('@') { "" } else { scheme };
+    let end = scheme_of(text).map(str::len).filter(|&end| text[end..].starts_with("://"));
+    let scheme = end.map_or("", |end| &text[..end + 3]);
     let rest = text[scheme.len()..].rsplit('@').next().unwrap_or_default();
     format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default())
 }
@@ -100,6 +100,9 @@ mod tests {
         for other in ["file:///etc/passwd", "data:image/png;base64,AAAA", "mailto:me@h"] {
             assert_eq!(joined(other), None);
         }
+        assert_eq!(joined("/i?src=http://x").unwrap(), "https://hub.example:8443/i?src=http://x");
+        assert_eq!(joined("i?src=http://x").unwrap(), "https://hub.example:8443/a/b/resolve/i?src=http://x");
+        assert_eq!(joined("?u=http://x").unwrap(), "https://hub.example:8443/a/b/resolve/x?u=http://x");
         assert_eq!(joined("z:1/y:2").map(|_| ()), None, "z: is a scheme");
         assert_eq!(joined("./z:1").unwrap(), "https://hub.example:8443/a/b/resolve/./z:1");
         assert_eq!(
@@ -131,6 +134,7 @@ mod tests {
             ("http://me:se/cret@hub/x", "http://hub/x"),
             ("http://me:se cr?et@hub/x?y", "http://hub/x"),
             ("not a URL", "not a URL"),
+            ("a b?signature=secret&to=http://x", "a b"),
         ] {
             assert_eq!(shown(url), safe, "{url}");
         }

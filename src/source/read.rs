@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -21,16 +22,34 @@ pub(crate) const HEAD: u64 = 32;
 /// [`ImageError`] of kind `not_found`, `permission`, `read`, `too_large`, or `format` for what does not begin like an
 /// image; `refused` for a URL, which [`crate::net::Images`] fetches.
 pub fn read(input: Input) -> Result<Vec<u8>, ImageError> {
-    let failed = |e: io::Error| ImageError::from_io(&e);
     match input {
         Input::Stdin => read_image(io::stdin().lock(), 0),
         Input::Held(Held { bytes, .. }) => bytes,
         Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, and files only are read here")),
         Input::Path(path) => {
             let length = std::fs::metadata(&path).map_or(0, |m| m.len());
+            let failed = |e: io::Error| explained(&path, ImageError::from_io(&e));
             read_image(open(&path).map_err(failed)?, length)
         }
     }
+}
+
+/// A failure with what was probably meant, where the name looks like something else.
+fn explained(path: &Path, e: ImageError) -> ImageError {
+    let name = path.as_os_str().as_bytes();
+    let has = |byte| name.contains(&byte);
+    let hint = match e.kind {
+        _ if has(0) => "a list that NUL separates is read with -0",
+        ErrorKind::NotFound if has(b'\n') => "a list with one name a line is read without -0",
+        ErrorKind::NotFound if name.windows(3).any(|some| some == b"://") => {
+            "of URLs only http and https are fetched, and a file is named by its path"
+        }
+        ErrorKind::NotFound if has(b'*') || has(b'?') => {
+            "globs are the shell's, without quotes, or --include's, of the files in a folder"
+        }
+        _ => return e,
+    };
+    ImageError { message: format!("{}; {hint}", e.message), ..e }
 }
 
 /// Reads an image to its end, `length` bytes as far as is known.

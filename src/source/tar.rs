@@ -34,6 +34,11 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     tar::Header::from_byte_slice(block).cksum().is_ok_and(|said| said == sum)
 }
 
+/// Whether a tar begins with this block: that of a member, or the blank one of a tar that has none.
+pub(super) fn begins_tar(head: &[u8]) -> bool {
+    is_tar(head) || head.len() as u64 == BLOCK && head.iter().all(|&byte| byte == 0)
+}
+
 /// What a tar's bytes come from.
 enum Source {
     File(BufReader<File>, u64),
@@ -88,8 +93,7 @@ impl Members {
         if head.is_empty() {
             return Err(ImageError::new(ErrorKind::Decode, "the tar is empty"));
         }
-        let blank = head.len() as u64 == BLOCK && head.iter().all(|&byte| byte == 0); // as of no files at all
-        if !is_tar(&head) && !blank {
+        if !begins_tar(&head) {
             return Err(packed(&head).unwrap_or_else(|| ImageError::new(ErrorKind::Format, "is no tar")));
         }
         match &mut self.source {

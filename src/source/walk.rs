@@ -14,7 +14,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::input::{Held, Input, Name};
 use super::read::{HEAD, read_image};
 use super::select::Select;
-use super::tar::{BLOCK, Members, is_tar, is_tar_name};
+use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{ErrorKind, ImageError, is_image, is_image_name};
 
 /// An image to read, or the failure to find it, whose message does not name it yet.
@@ -185,7 +185,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     fn stdin(&mut self) -> Option<Entry> {
         let (mut head, name) = (Vec::new(), Name::stdin());
         let bytes = match std::io::stdin().take(BLOCK).read_to_end(&mut head) {
-            Ok(_) if is_tar(&head) => {
+            Ok(_) if begins_tar(&head) => {
                 self.members = Some(Members::of_stdin(head));
                 return None;
             }
@@ -296,10 +296,12 @@ fn walk_folder(path: &Path, follow: bool) -> walkdir::IntoIter {
     WalkDir::new(path).follow_links(follow).sort_by(order_of_paths).into_iter()
 }
 
-/// The order of full paths of two entries of one folder: a folder's name counts with the slash that follows it there.
+/// The order of full paths of two entries of one folder: the name of a folder, or of a tar, counts with the slash that
+/// follows it there.
 fn order_of_paths(a: &DirEntry, b: &DirEntry) -> Ordering {
     let [(x, after_x), (y, after_y)] = [a, b].map(|entry| {
-        let slash: &[u8] = if entry.file_type().is_dir() { b"/" } else { b"" };
+        let is_entered = entry.file_type().is_dir() || is_tar_name(entry.path());
+        let slash: &[u8] = if is_entered { b"/" } else { b"" };
         (entry.path().as_os_str().as_bytes(), slash)
     });
     let alike = x.len().min(y.len());

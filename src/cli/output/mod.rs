@@ -57,7 +57,7 @@ impl Format {
     /// # Errors
     /// A usage error where the ending promises a format that is not written here.
     pub fn resolve(asked: FormatArg, place: &Place) -> Result<Self> {
-        Ok(match (asked, place.ending()) {
+        Ok(match (asked, place.ending().as_deref()) {
             (FormatArg::Table, _) => Self::Table,
             (FormatArg::Jsonl, _) => Self::Jsonl,
             (FormatArg::Json, _) => Self::Json,
@@ -67,7 +67,7 @@ impl Format {
             (FormatArg::Auto, Some("json")) => Self::Json,
             (FormatArg::Auto, Some("csv")) => Self::Csv,
             (FormatArg::Auto, Some("txt")) => Self::Table,
-            (FormatArg::Auto, Some(ending @ ("safetensors" | "npy"))) => {
+            (FormatArg::Auto, Some(ending @ ("safetensors" | "npy" | "tsv" | "xlsx" | "html"))) => {
                 return Err(usage(format!(
                     "scores are not written as {ending}; name a .jsonl, .json, .csv, .parquet or .txt file"
                 )));

@@ -27,6 +27,9 @@ const MADE: &str = ".made";
 /// What is copied or written has this behind its name until it is whole.
 const NEW: &str = ".new";
 
+/// Links that are followed, one behind the other.
+const LINKS: usize = 40;
+
 /// Every file that a run may make on the way to `target`, and that file.
 pub fn family(target: &Path) -> Vec<PathBuf> {
     let partial = with_ending(target, PARTIAL);
@@ -41,9 +44,18 @@ pub fn families<'a>(targets: impl IntoIterator<Item = &'a Path>) -> Vec<PathBuf>
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Some(folder.canonicalize().ok()?.join(target.file_name()?))
     };
-    // A link stays one: what lies beside it lies where it leads.
-    let targets = targets.into_iter().flat_map(|target| [placed(target), target.canonicalize().ok()]).flatten();
-    targets.flat_map(|target| family(&target)).collect()
+    let both = |target: &Path| [placed(target), placed(&behind_links(target))];
+    targets.into_iter().flat_map(both).flatten().flat_map(|target| family(&target)).collect()
+}
+
+/// Where a file is, or will be. A link stays one: what is written lies where it leads, be there anything or not.
+fn behind_links(target: &Path) -> PathBuf {
+    let mut path = target.to_path_buf();
+    for _ in 0..LINKS {
+        let Ok(to) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(to);
+    }
+    path.canonicalize().unwrap_or(path)
 }
 
 /// `FILE.partial`, locked by this run.
@@ -68,7 +80,7 @@ impl Partial {
     /// # Errors
     /// If it cannot be written, or another run writes it.
     pub fn open(target: &Path) -> Result<Self> {
-        let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf()); // a link stays one
+        let target = behind_links(target);
         let path = with_ending(&target, PARTIAL);
         let opened = Undo::begin(&path, || {
             let (file, length) = open(&path)?;
@@ -139,13 +151,18 @@ impl Partial {
         Ok(self.go_on_from(0)?)
     }
 
+    /// Says that something is about to be made beside it, before the first record.
+    pub fn makes(&mut self, ending: &str) {
+        self.undo.set([self.path.clone(), self.beside(ending)].map(Step::Remove).into());
+    }
+
     /// Starts an empty one beside the finished file, whose records `keep` puts at [`OLD`].
     ///
     /// # Errors
     /// What `keep` says, and if the settings cannot be written.
     pub fn begin_again(&mut self, keep: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         let old = self.beside(OLD);
-        let made = [self.beside(SETTINGS), old.clone(), self.path.clone()];
+        let made = [self.beside(SETTINGS), self.beside(UNMADE), old.clone(), self.path.clone()];
         self.undo.set(made.map(Step::Remove).into());
         self.write_settings()?;
         keep(&old)?;

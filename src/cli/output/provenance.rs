@@ -74,6 +74,7 @@ fn common(
     };
     Ok(object(json!({
         "zsic": env!("CARGO_PKG_VERSION"),
+        "bits": zsic::kernels::BITS_VERSION,
         "command": command,
         "format": format,
         "checkpoint": identity(checkpoint)?,

@@ -64,8 +64,9 @@ pub fn start(
         return Ok(Some((Log::new(sink), Done::default())));
     };
     partial.set_settings(serde_json::to_vec_pretty(settings)?);
+    let old = partial.beside(OLD);
     if !args.resume {
-        if partial.is_left() {
+        if partial.is_left() || old.exists() {
             warn(
                 common,
                 format!("{name}: left by a run that was stopped; written anew, where --resume goes on from it"),
@@ -74,7 +75,6 @@ pub fn start(
         return Ok(Some((Log::new(sink), Done::default())));
     }
     let failed = || format!("{name}: cannot be read");
-    let old = partial.beside(OLD);
     let mut held = if partial.is_left() || old.exists() {
         check_settings(partial, settings)?;
         count(partial.path(), form, true, images(partial)).with_context(failed)?
@@ -111,6 +111,7 @@ fn begin_again(partial: &mut Partial, form: Form, settings: &Value) -> Result<bo
     let unmade = partial.beside(UNMADE);
     let is_made = settings["format"] == "parquet";
     if is_made {
+        partial.makes(UNMADE);
         unmake(&target, &unmade, settings)?;
     }
     let records = if is_made { &unmade } else { &target };
@@ -185,7 +186,8 @@ fn go_on(mut sink: Sink, form: Form, records: u64, retry: bool, common: &Common)
         done.steps = Some(sender);
         log.old = Some(Old { file: File::open(&old).with_context(failed)?, steps, is_told: false, check: None });
     }
-    say(common, format!("{name}: goes on after {records} of its images"));
+    let again = if log.old.is_some() { "; those that failed are computed again" } else { "" };
+    say(common, format!("{name}: goes on after {records} of its images{again}"));
     Ok(Some((log, done)))
 }
 

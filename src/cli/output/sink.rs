@@ -49,9 +49,9 @@ impl Place {
         self.color
     }
 
-    /// What follows the last dot of the file's name.
-    pub fn ending(&self) -> Option<&str> {
-        self.file.as_ref()?.extension()?.to_str()
+    /// What follows the last dot of the file's name, in small letters.
+    pub fn ending(&self) -> Option<String> {
+        Some(self.file.as_ref()?.extension()?.to_str()?.to_ascii_lowercase())
     }
 
     /// Cells in a line.

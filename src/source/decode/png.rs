@@ -101,14 +101,15 @@ impl File<'_> {
                 _ => part = parts.next().ok_or_else(|| ImageError::truncated("PNG"))?,
             }
         }
-        let mut end = stream.total_out() as usize;
-        rows[end..].fill(0); // the inflater may have used it
+        let made = stream.total_out() as usize;
+        let mut end = made;
         for length in self.row_lengths(width, height) {
             if (1..length).contains(&end) {
                 return Err(ImageError::truncated("PNG"));
             }
             end = end.saturating_sub(length);
         }
+        rows[made..].fill(0); // the inflater may have used it
         Ok(rows)
     }
 }

@@ -108,6 +108,7 @@ impl<'a> Page<'a> {
     fn samples(&self, file: &[u8], tags: &Directory, max_pixels: u64) -> Outcome<Vec<u8>> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
+        let places = places.filter(|places| !places.is_empty());
         let mut places = places.ok_or_else(|| damaged(ImageFormat::Tiff, "it does not say where its pixels are"))?;
         let lengths = tags.numbers(if tiled { 325 } else { 279 }).unwrap_or_default();
         let side =
