@@ -75,10 +75,11 @@ impl Stream {
         let batch = usize::from(machine.batch_size);
         let together = if inputs::may_be_slow(args) { 1 } else { LOOKED_UP_TOGETHER };
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64), together };
-        let (twins, stats) = (Arc::<Twins>::default(), Arc::<Stats>::default());
+        let stats = Arc::<Stats>::default();
         let decoding = args.decode.into();
         // Another limit would find what is over it among what is kept.
         let kept = if args.max_pixels == source::MAX_PIXELS { kept.clone() } else { Scope::none() };
+        let twins = Arc::new(Twins::new(kept.is_on()));
         let work = Prepare {
             preprocessor,
             urls: urls::images(args, &machine.hub),

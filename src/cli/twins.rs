@@ -9,9 +9,10 @@ use zsic::{ImageError, Pixels};
 /// A unit embedding.
 pub type Row = Arc<[f32]>;
 
-/// Bytes of embeddings that are remembered: one or two thousand of them. What is behind them comes from the cache, if
-/// there is one, or is computed again.
+/// Bytes of embeddings that are remembered: one or two thousand of them. What is behind them is computed again.
 const REMEMBERED: usize = 4 << 20;
+/// The same where there is a cache, from which all others come: those that it may not have written yet.
+const RECENT: usize = 512 << 10;
 
 /// The pixels of one content, decoded by whoever comes first. Those who wait for its embedding keep it alive.
 #[derive(Default)]
@@ -26,11 +27,11 @@ pub enum Ready {
 }
 
 /// The contents that are at work, and those that were.
-#[derive(Default)]
 pub struct Twins(Mutex<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    /// Bytes that are remembered.
+    most: usize,
     at_work: HashMap<ContentHash, Weak<Claim>>,
     encoded: HashMap<ContentHash, Row>,
     order: VecDeque<ContentHash>,
@@ -38,6 +39,13 @@ struct Inner {
 }
 
 impl Twins {
+    /// None yet. `is_kept` says that embeddings are kept in a cache too.
+    pub fn new(is_kept: bool) -> Self {
+        let most = if is_kept { RECENT } else { REMEMBERED };
+        let (at_work, encoded, order) = Default::default();
+        Self(Mutex::new(Inner { most, at_work, encoded, order, bytes: 0 }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +94,7 @@ impl Twins {
             inner.order.push_back(content);
             inner.bytes += size_of_val::<[f32]>(row);
         }
-        while inner.bytes > REMEMBERED
+        while inner.bytes > inner.most
             && let Some(oldest) = inner.order.pop_front()
         {
             let row = inner.encoded.remove(&oldest);
@@ -108,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_content_is_decoded_once_by_all_threads() {
-        let (twins, decoded) = (Twins::default(), AtomicUsize::new(0));
+        let (twins, decoded) = (Twins::new(false), AtomicUsize::new(0));
         let decode = || {
             decoded.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -125,18 +133,20 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_known_and_the_oldest_forgotten() {
-        let twins = Twins::default();
-        let row: Row = vec![1f32; 1 << 18].into(); // a megabyte
         let content = |n: u8| ContentHash::of(&[n]);
-        (0..5).for_each(|n| twins.remember(content(n), &row));
-        assert!(twins.row(&content(0)).is_none() && twins.row(&content(1)).is_some());
         let never = || panic!("it is known");
-        assert!(matches!(twins.ready(content(4), never), Ok(Ready::Known(_))));
+        for (is_kept, bytes) in [(false, REMEMBERED / 4), (true, RECENT / 4)] {
+            let twins = Twins::new(is_kept);
+            let row: Row = vec![1f32; bytes / size_of::<f32>()].into();
+            (0..5).for_each(|n| twins.remember(content(n), &row));
+            assert!(twins.row(&content(0)).is_none() && twins.row(&content(1)).is_some());
+            assert!(matches!(twins.ready(content(4), never), Ok(Ready::Known(_))));
+        }
     }
 
     #[test]
     fn a_failure_is_told_to_each() {
-        let twins = Twins::default();
+        let twins = Twins::new(true);
         let fail = || Err(ImageError::not_finite());
         assert!(twins.ready(ContentHash::of(b"a"), fail).is_err());
         assert!(twins.ready(ContentHash::of(b"a"), fail).is_err());
