@@ -14,6 +14,9 @@ use clap_complete::Shell;
 pub use models::{ListFormat, ModelId, Models, ModelsCommand};
 use zsic::preprocess::Decoding;
 
+/// What `--model` means where it is not given.
+pub const DEFAULT_MODEL: &str = "openai/clip-vit-large-patch14";
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -252,7 +255,7 @@ impl Labels {
 pub struct Machine {
     /// A checkpoint: a name on the Hugging Face hub, fetched once; a directory with config.json; or demo, which is built
     /// in and knows drawings
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo", default_value = super::model::DEFAULT)]
+    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo", default_value = DEFAULT_MODEL)]
     pub model: OsString,
     #[command(flatten)]
     pub hub: Hub,

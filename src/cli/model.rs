@@ -8,11 +8,9 @@ use anyhow::{Result, bail};
 use zsic::net::hub as library;
 use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, Pixels};
 
-use super::args::{Common, Machine};
+use super::args::{Common, DEFAULT_MODEL, Machine};
 use super::{hub, messages};
 
-/// What `--model` means where it is not given.
-pub const DEFAULT: &str = "openai/clip-vit-large-patch14";
 /// The built-in checkpoint's name, whatever directories there are; `./demo` is one of those.
 pub const DEMO: &str = "demo";
 
@@ -30,7 +28,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
         return Ok(Checkpoint::open(path)?);
     }
     if !library::is_name(&name) {
-        bail!("{name}: no directory with a config.json, and no name on the hub, which is like {DEFAULT}");
+        bail!("{name}: no directory with a config.json, and no name on the hub, which is like {DEFAULT_MODEL}");
     }
     if path.is_dir() {
         messages::warn(

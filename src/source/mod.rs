@@ -3,6 +3,7 @@
 
 mod data_uri;
 mod decode;
+mod entry;
 mod error;
 mod input;
 mod ordered;
@@ -12,6 +13,7 @@ mod tar;
 mod walk;
 
 pub use decode::{Options, Rows, decode, decode_rows, is_image, is_image_name};
+pub use entry::{Entry, Tally};
 pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};
 pub use ordered::{Ahead, Ordered, Recalled, Work};
@@ -19,7 +21,7 @@ pub use read::read;
 pub(crate) use read::{read_at_most, too_many_bytes};
 pub use select::{BadGlob, Select, Shard};
 pub use tar::is_tar_name;
-pub use walk::{Entry, Tally, Walk};
+pub use walk::Walk;
 
 /// The most pixels that an image may have unless told otherwise: where Pillow refuses a file as a bomb.
 pub const MAX_PIXELS: u64 = 179_000_000;

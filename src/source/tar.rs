@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::decode::check_format;
+use super::entry::{Entry, Tally};
 use super::input::{Held, Name};
 use super::read::{HEAD, MAX_BYTES, open, packed, too_many_bytes};
 use super::select::Select;
-use super::walk::{Entry, Tally};
 use super::{ErrorKind, ImageError, Input, is_image, is_image_name};
 use crate::error::os_reason;
 

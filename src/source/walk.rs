@@ -7,45 +7,15 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::entry::{Entry, Tally};
 use super::input::{Held, Input, Name};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{ErrorKind, ImageError, is_image, is_image_name};
-
-/// An image to read, or the failure to find it, whose message does not name it yet.
-pub type Entry = std::result::Result<Input, (Name, ImageError)>;
-
-/// What a walk passed over.
-#[derive(Debug, Default)]
-pub struct Tally {
-    skipped: AtomicU64,
-    elsewhere: AtomicU64,
-}
-
-impl Tally {
-    /// Files in folders and tars that are no images.
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Relaxed)
-    }
-
-    /// What belongs to other shares. Files that nothing but their first bytes would tell are among them, unopened.
-    pub fn elsewhere(&self) -> u64 {
-        self.elsewhere.load(Relaxed)
-    }
-
-    pub(super) fn skip(&self) {
-        self.skipped.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn pass_elsewhere(&self) {
-        self.elsewhere.fetch_add(1, Relaxed);
-    }
-}
 
 /// Walks inputs in their order; folders recursively, and tars member by member.
 ///
