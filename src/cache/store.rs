@@ -179,7 +179,7 @@ impl Store {
         let pages = limit.saturating_sub(LOG) / PAGE;
         let store = Self { path: path.to_path_buf(), connection, pages };
         // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
-        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -2048").map_err(told)?;
+        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -16384").map_err(told)?;
         Ok(store)
     }
 
