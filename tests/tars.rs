@@ -108,7 +108,7 @@ fn members_are_images_of_their_own() {
     let expected = expected.iter().map(|name| (*name).to_owned());
     let expected: Vec<_> = expected.chain(["shard.tar/a.png".to_owned(), image("wide.png")]).collect();
     assert_eq!(names(&output, dir.path()), expected);
-    assert!(err(&output).contains("skipped 2 files that are no images"), "{}", err(&output));
+    assert!(err(&output).contains("skipped 2 files that are not images: 1 .cls, 1 .json"), "{}", err(&output));
     let records = lines(&output);
     assert_eq!(records[0]["predictions"], records[6]["predictions"]);
     for record in &records[3..5] {

@@ -15,7 +15,7 @@ use super::output::provenance::{self, Counts, Meta};
 use super::output::resume::{self, Done};
 use super::output::{Format, Log, Place, Prediction, Sink, Writer, families};
 use super::progress::Progress;
-use super::stream::{Answer, Stream};
+use super::stream::{Answer, Stream, Walked};
 use super::{Outcome, cache, interrupt, labels, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
@@ -47,7 +47,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
     let preprocessor = checkpoint.preprocessor().clone();
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
-    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done, own)?;
+    let walked = Walked { inputs: &args.inputs, own, common };
+    let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
     let tally = images.tally();
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::output::provenance::{self, Counts, Meta};
 use super::output::resume;
 use super::output::{Form, Log, Partial, Place, Tensor, families, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::stream::{Answer, Stream};
+use super::stream::{Answer, Stream, Walked};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 
 /// The ending, and the name, of the format that is one tensor.
@@ -49,7 +49,8 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
             let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
             let preprocessor = checkpoint.preprocessor().clone();
             let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
-            let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, done, own)?;
+            let walked = Walked { inputs: &args.inputs, own, common };
+            let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
             let tally = images.tally();
             let encoder = ImageTower::new(&checkpoint, &compute);
             let mut new = (0, 0);

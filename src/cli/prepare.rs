@@ -10,6 +10,7 @@ use zsic::net::Images;
 use zsic::preprocess::Decoding;
 use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recalled, Work};
 
+use super::previews::Previews;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
 
@@ -39,6 +40,7 @@ pub struct Prepare {
     pub twins: Arc<Twins>,
     pub kept: Scope,
     pub stats: Arc<Stats>,
+    pub previews: Arc<Previews>,
 }
 
 impl Work<Entry, Item> for Prepare {
@@ -50,7 +52,10 @@ impl Work<Entry, Item> for Prepare {
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
         let recalled = |(entry, row): (Entry, Option<Row>)| match (entry, row) {
-            (Ok(input), Some(row)) => Recalled::Known(Item { name: input.name(), ready: Ok(Ready::Known(row)) }),
+            (Ok(input), Some(row)) => {
+                self.previews.look_into(&input);
+                Recalled::Known(Item { name: input.name(), ready: Ok(Ready::Known(row)) })
+            }
             (entry, _) => Recalled::Unknown(entry),
         };
         entries.into_iter().zip(rows).map(recalled).collect()
@@ -80,19 +85,19 @@ impl Work<Entry, Item> for Prepare {
 
     fn run(&self, entry: Entry) -> Item {
         match entry {
-            Err((name, error)) => Item { name, ready: Err(error) },
+            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), name },
             Ok(input) => {
                 let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(input)));
+                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&name, input)));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
-                Item { name, ready }
+                Item { ready: ready.map_err(|e| source::explained(&name, e)), name }
             }
         }
     }
 }
 
 impl Prepare {
-    fn prepare(&self, input: Input) -> Result<Ready, ImageError> {
+    fn prepare(&self, name: &Name, input: Input) -> Result<Ready, ImageError> {
         let stamp = self.stamp(&input);
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
@@ -104,10 +109,13 @@ impl Prepare {
             self.kept.cache().remember(stamp, &content);
         }
         if let Some(row) = self.stats.time(Part::Read, || self.kept.image(&content, self.decoding)) {
+            self.previews.look_at(name, &bytes);
             return Ok(Ready::Known(row.into()));
         }
         let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
-        self.twins.ready(content, || self.stats.time(Part::Decode, decode))
+        let ready = self.twins.ready(content, || self.stats.time(Part::Decode, decode))?;
+        self.previews.look_at(name, &bytes);
+        Ok(ready)
     }
 
     /// What tells that a file is as it was. To be taken before it is read.

@@ -17,10 +17,11 @@ use super::inputs::{self, ListFailure};
 use super::messages::{note, say, warn};
 use super::output::{Done, Earlier};
 use super::prepare::{Item, Prepare};
+use super::previews::Previews;
 use super::progress::Progress;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
-use super::{Outcome, urls};
+use super::{Outcome, skipped, urls};
 
 /// The most images that are answered together: those that need no encoding do not count as a batch.
 const ANSWERED_TOGETHER: usize = 1024;
@@ -35,6 +36,13 @@ pub struct Answer {
     pub row: Result<Row, ImageError>,
 }
 
+/// What a run walks, and what it passes over: files that it writes itself.
+pub struct Walked<'a> {
+    pub inputs: &'a Inputs,
+    pub own: Vec<PathBuf>,
+    pub common: &'a Common,
+}
+
 /// An ordered stream of images.
 pub struct Stream {
     items: Ordered<Item>,
@@ -43,6 +51,7 @@ pub struct Stream {
     decoding: Decoding,
     stats: Arc<Stats>,
     tally: Arc<Tally>,
+    previews: Arc<Previews>,
     is_share: bool,
     list_failure: ListFailure,
     earlier: Arc<Earlier>,
@@ -54,20 +63,21 @@ pub struct Stream {
 
 impl Stream {
     /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead. What is `done` is passed
-    /// over, and so is what the run itself writes, `own`.
+    /// over.
     ///
     /// # Errors
     /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
     pub fn start(
-        args: &Inputs,
+        walked: Walked,
         machine: &Machine,
         preprocessor: Preprocessor,
         kept: &Scope,
         threads: usize,
         done: Done,
-        own: Vec<PathBuf>,
     ) -> Result<Self> {
-        let tally = Arc::<Tally>::default();
+        let Walked { inputs: args, own, common } = walked;
+        let tally = skipped::tally(common);
+        let previews = Arc::new(Previews::new(common));
         let list_failure = ListFailure::default();
         let entries = inputs::walk(args, &tally, &list_failure)?.without(own);
         let earlier = done.earlier();
@@ -88,6 +98,7 @@ impl Stream {
             twins: Arc::clone(&twins),
             kept: kept.clone(),
             stats: Arc::clone(&stats),
+            previews: Arc::clone(&previews),
         };
         let max_wait = Duration::from_millis(machine.max_wait);
         let items = Ordered::map(entries, ahead, work);
@@ -98,6 +109,7 @@ impl Stream {
             decoding,
             stats,
             tally,
+            previews,
             is_share: args.shard != Shard::default(),
             list_failure,
             earlier,
@@ -206,10 +218,9 @@ impl Stream {
 
     /// What the run came to, on stderr and as its outcome.
     fn tell(self, common: &Common, total: u64, failed: u64, wall: Duration, stats: bool) -> Result<Outcome> {
-        match self.tally.skipped() {
-            0 => {}
-            1 => warn(common, "skipped 1 file that is no image"),
-            n => warn(common, format!("skipped {n} files that are no images")),
+        self.previews.tell_the_rest();
+        if let Some(sentence) = skipped::sentence(&self.tally.kinds()) {
+            warn(common, sentence);
         }
         if stats {
             for line in self.stats.summary(wall, self.threads, total, failed) {

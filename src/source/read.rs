@@ -13,8 +13,8 @@ use super::{ErrorKind, Held, ImageError, Input};
 
 /// The most bytes that one input may have: larger than any picture below the pixel cap, smaller than memory.
 pub(crate) const MAX_BYTES: u64 = 2 << 30;
-/// Bytes that tell a format.
-pub(crate) const HEAD: u64 = 32;
+/// The first bytes of a file that tell its format.
+pub const HEAD: u64 = 512;
 
 /// Reads an image's file whole. Messages do not name it; see [`ImageError::named`].
 ///

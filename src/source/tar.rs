@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::decode::check_format;
-use super::entry::{Entry, Tally};
+use super::entry::{Entry, Skipped, Tally};
 use super::input::{Held, Name};
 use super::read::{HEAD, MAX_BYTES, open, packed, too_many_bytes};
 use super::select::Select;
@@ -182,27 +182,30 @@ impl Wanted<'_> {
             return Ok(Step::Passed);
         }
         let bytes = if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            contents(member, path)?
+            contents(member, path, |kind| self.tally.skip(&name, kind))?
         } else if (kind.is_symlink() || kind.is_hard_link()) && is_image_name(path) {
             let reason =
                 "is a link in the tar, which is not followed; make the tar with --dereference --hard-dereference";
             Some(Err(ImageError::new(ErrorKind::Read, reason)))
         } else {
+            let is_link = kind.is_symlink() || kind.is_hard_link();
+            self.tally.skip(&name, if is_link { Skipped::Link } else { Skipped::Special });
             None
         };
         Ok(match bytes {
-            None => {
-                self.tally.skip();
-                Step::Passed
-            }
+            None => Step::Passed,
             Some(Err(e)) => Step::Found(Err((name, e))),
             Some(bytes) => Step::Found(Ok(Input::Held(Held { name, bytes }))),
         })
     }
 }
 
-/// A member's bytes, or why it cannot be taken for an image; none if it is not even called one.
-fn contents(member: &mut tar::Entry<'_, impl Read>, path: &Path) -> io::Result<Option<Result<Vec<u8>, ImageError>>> {
+/// A member's bytes, or why it cannot be taken for an image; none if it is not even called one, which `skip` hears.
+fn contents(
+    member: &mut tar::Entry<'_, impl Read>,
+    path: &Path,
+    skip: impl FnOnce(Skipped),
+) -> io::Result<Option<Result<Vec<u8>, ImageError>>> {
     let size = member.size();
     let mut bytes = Vec::new();
     member.take(HEAD).read_to_end(&mut bytes)?;
@@ -210,6 +213,7 @@ fn contents(member: &mut tar::Entry<'_, impl Read>, path: &Path) -> io::Result<O
         return Err(Io::UnexpectedEof.into());
     }
     if !is_image_name(path) && !is_image(&bytes) {
+        skip(Skipped::of(path, &bytes));
         return Ok(None);
     }
     if let Err(e) = check_format(&bytes) {

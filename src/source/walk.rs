@@ -1,27 +1,27 @@
 //! Inputs as the user named them -> the images in them: folders in bytewise order of their paths, tars in their own order.
 
-use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use walkdir::{DirEntry, WalkDir};
-
-use super::entry::{Entry, Tally};
+use super::entry::{Entry, Skipped, Tally};
+use super::folders::{Folders, Item, Kind, lost};
 use super::input::{Held, Input, Name};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
-use super::{ErrorKind, ImageError, is_image, is_image_name};
+use super::{ImageError, is_image, is_image_name};
 
 /// Walks inputs in their order; folders recursively, and tars member by member.
 ///
 /// In a folder or tar, hidden entries are skipped; what is neither called nor begins like an image is skipped and counted.
 /// In a folder, links to files are followed, links to folders only if asked (loops are cut), and a file called `.tar` is
-/// walked. What is named outright is taken as it is, but for the share it belongs to.
+/// walked. Whatever hides images there is a failure: a folder that cannot be listed to its end, a file that cannot be looked
+/// at, and, where links are followed, one that leads nowhere. What is named outright is taken as it is, but for the share it
+/// belongs to.
 #[derive(Debug)]
 pub struct Walk<I> {
     inputs: I,
@@ -32,14 +32,15 @@ pub struct Walk<I> {
     left_out: Vec<(PathBuf, OsString)>,
     /// The folder at hand, as it was named.
     root: PathBuf,
-    folder: Option<walkdir::IntoIter>,
+    folders: Folders,
     members: Option<Members>,
 }
 
 impl<I: Iterator<Item = Entry>> Walk<I> {
     /// A walk over `inputs`, those that failed among them, that takes what `select` says and counts the rest.
     pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
-        Self { inputs, follow, select, tally, left_out: Vec::new(), root: PathBuf::new(), folder: None, members: None }
+        let (left_out, root, folders, members) = Default::default();
+        Self { inputs, follow, select, tally, left_out, root, folders, members }
     }
 
     /// The same walk, with these files of folders left out and not counted: those that are being written meanwhile. Their
@@ -100,55 +101,77 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     /// The next image of the folder at hand, or the failure of something in it; or its next tar, made the one at hand.
     fn next_in_folder(&mut self) -> Option<Entry> {
         while self.members.is_none() {
-            let entry = match self.folder.as_mut()?.next() {
-                None => {
-                    self.folder = None;
-                    return None;
-                }
-                Some(Ok(entry)) => entry,
-                Some(Err(e)) if e.loop_ancestor().is_some() || is_hidden_below(&e) => continue,
-                Some(Err(e)) => match self.unreadable(&e) {
-                    Some(failure) => return Some(failure),
-                    None => continue,
-                },
+            let found = match self.folders.next()? {
+                Item::Entry(path, _) if is_hidden(&path) => None,
+                Item::Entry(path, Ok(kind)) => self.judge(path, kind),
+                Item::Entry(path, Err(e)) => self.unknown(&path, e),
+                Item::Lost(path, e) => self.share(Err((Name::of(&path), e))),
             };
-            let below = self.below(entry.path());
-            let unwanted = entry.file_type().is_dir() && !self.select.enters(below);
-            if entry.depth() > 0 && (unwanted || entry.file_name().as_bytes().starts_with(b".")) {
-                self.skip_folder(&entry);
-                continue;
-            }
-            if let Some(found) = self.judge(entry) {
-                return Some(found);
+            if found.is_some() {
+                return found;
             }
         }
         None
     }
 
     /// An entry that is an image of the share at hand.
-    fn judge(&mut self, entry: DirEntry) -> Option<Entry> {
-        let path = entry.path();
-        let kind = self.kind(&entry)?;
-        if self.is_left_out(path) {
-            return None;
+    fn judge(&mut self, path: PathBuf, kind: Kind) -> Option<Entry> {
+        let below = self.below(&path).to_path_buf();
+        match kind {
+            Kind::Folder => {
+                if self.select.enters(&below) {
+                    self.folders.enter(&path, self.follow);
+                }
+                None
+            }
+            _ if self.is_left_out(&path) => None,
+            Kind::Link => self.judge_link(path),
+            Kind::File if is_tar_name(&path) => {
+                if self.select.enters(&below) {
+                    self.enter_tar(&path, below)
+                } else {
+                    None
+                }
+            }
+            Kind::File | Kind::Special if !self.select.takes(&below) || !self.shares(&Name::of(&path)) => None,
+            Kind::File if is_image_name(&path) => Some(Ok(Input::Path(path))),
+            Kind::File => self.look_at(path),
+            Kind::Special => self.pass_over(&path, Skipped::Special),
         }
-        if kind == Kind::File && is_tar_name(path) {
-            let below = self.below(path).to_path_buf();
-            return if self.select.enters(&below) { self.enter_tar(path, below) } else { None };
+    }
+
+    /// What a link leads to, if that is an image; a link to a folder comes here only where it is not followed.
+    fn judge_link(&mut self, path: PathBuf) -> Option<Entry> {
+        match std::fs::metadata(&path).map(|target| Kind::from(target.file_type())) {
+            Ok(Kind::Folder) => None,
+            Ok(kind) => self.judge(path, kind),
+            Err(_) if is_image_name(&path) => self.judge(path, Kind::File), // reading it fails
+            Err(e) if self.follow => self.unknown(&path, lost(&e, "is a link that cannot be followed")),
+            Err(_) if !self.select.takes(self.below(&path)) || !self.shares(&Name::of(&path)) => None,
+            Err(_) => self.pass_over(&path, Skipped::Link),
         }
-        if !self.select.takes(self.below(path)) || !self.shares(&Name::of(path)) {
-            return None;
+    }
+
+    /// A file whose name does not tell, if its first bytes are an image's or cannot be read.
+    fn look_at(&self, path: PathBuf) -> Option<Entry> {
+        match head(&path) {
+            Ok(head) if is_image(&head) => Some(Ok(Input::Path(path))),
+            Ok(head) => self.pass_over(&path, Skipped::of(&path, &head)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None, // it went away meanwhile
+            Err(e) => Some(Err((Name::of(&path), ImageError::from_io(&e)))),
         }
-        let image = match kind {
-            Kind::File => is_image_name(path) || begins_like_an_image(path),
-            Kind::Dangling => is_image_name(path), // a failure if it is called an image
-            Kind::Other => false,
-        };
-        if !image {
-            self.tally.skip();
-            return None;
-        }
-        Some(Ok(Input::Path(entry.into_path())))
+    }
+
+    /// The failure of an entry that may be a folder, unless it is left out.
+    fn unknown(&self, path: &Path, e: ImageError) -> Option<Entry> {
+        let below = self.below(path);
+        let is_wanted = self.select.enters(below) && (self.select.takes(below) || !is_image_name(path));
+        if is_wanted { self.share(Err((Name::of(path), e))) } else { None }
+    }
+
+    fn pass_over(&self, path: &Path, kind: Skipped) -> Option<Entry> {
+        self.tally.skip(&Name::of(path), kind);
+        None
     }
 
     /// Standard input, looked at for what it is: a tar, which becomes the one at hand, or an image.
@@ -165,57 +188,6 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         };
         Some(Ok(Input::Held(Held { name, bytes })))
     }
-
-    /// Keeps the walk out of an entry, if it is a folder.
-    fn skip_folder(&mut self, entry: &DirEntry) {
-        if entry.file_type().is_dir()
-            && let Some(folder) = &mut self.folder
-        {
-            folder.skip_current_dir();
-        }
-    }
-
-    /// What an entry is; none if it is a folder, or a link to one that is not followed.
-    fn kind(&self, entry: &DirEntry) -> Option<Kind> {
-        let kind = if entry.path_is_symlink() && !self.follow {
-            match std::fs::metadata(entry.path()) {
-                Ok(target) => target.file_type(),
-                Err(_) => return Some(Kind::Dangling),
-            }
-        } else {
-            entry.file_type()
-        };
-        match kind {
-            kind if kind.is_dir() => None,
-            kind if kind.is_file() => Some(Kind::File),
-            _ => Some(Kind::Other),
-        }
-    }
-
-    /// The record for an entry that cannot be listed: a folder without permission, or an image behind a dangling link.
-    fn unreadable(&self, e: &walkdir::Error) -> Option<Entry> {
-        let path = e.path()?;
-        let error = e.io_error().map_or_else(
-            || ImageError::new(ErrorKind::Read, e.to_string()),
-            |io| {
-                if path.is_dir() && io.kind() == std::io::ErrorKind::PermissionDenied {
-                    ImageError::new(ErrorKind::Permission, "no permission to list the folder")
-                } else {
-                    ImageError::from_io(io)
-                }
-            },
-        );
-        let name = Name::of(path);
-        let wanted = path.is_dir() || self.select.takes_below(Path::new(""), self.below(path));
-        if !wanted || !self.shares(&name) {
-            return None;
-        }
-        if !path.is_dir() && !is_image_name(path) {
-            self.tally.skip();
-            return None;
-        }
-        Some(Err((name, error)))
-    }
 }
 
 impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
@@ -226,12 +198,12 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
             if let Some(entry) = self.next_in_tar().or_else(|| self.next_in_folder()) {
                 return Some(entry);
             }
-            if self.members.is_some() || self.folder.is_some() {
+            if self.members.is_some() || !self.folders.is_over() {
                 continue;
             }
             let found = match self.inputs.next()? {
                 Ok(Input::Path(path)) if path.is_dir() => {
-                    self.folder = Some(walk_folder(&path, self.follow));
+                    self.folders.enter(&path, self.follow);
                     self.root = path;
                     None
                 }
@@ -246,40 +218,14 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
     }
 }
 
-/// What an entry of a folder is.
-#[derive(PartialEq, Eq)]
-enum Kind {
-    File,
-    /// A link that leads nowhere.
-    Dangling,
-    /// A pipe or device, which is never opened.
-    Other,
+/// True for what is skipped in a folder.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
 }
 
-/// True for what failed on a hidden entry of a folder, which is skipped like any other.
-fn is_hidden_below(e: &walkdir::Error) -> bool {
-    let name = e.path().and_then(Path::file_name);
-    e.depth() > 0 && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
-}
-
-fn walk_folder(path: &Path, follow: bool) -> walkdir::IntoIter {
-    WalkDir::new(path).follow_links(follow).sort_by(order_of_paths).into_iter()
-}
-
-/// The order of full paths of two entries of one folder: the name of a folder, or of a tar, counts with the slash that
-/// follows it there.
-fn order_of_paths(a: &DirEntry, b: &DirEntry) -> Ordering {
-    let [(x, after_x), (y, after_y)] = [a, b].map(|entry| {
-        let is_entered = entry.file_type().is_dir() || is_tar_name(entry.path());
-        let slash: &[u8] = if is_entered { b"/" } else { b"" };
-        (entry.path().as_os_str().as_bytes(), slash)
-    });
-    let alike = x.len().min(y.len());
-    let rest = || x[alike..].iter().chain(after_x).cmp(y[alike..].iter().chain(after_y));
-    x[..alike].cmp(&y[..alike]).then_with(rest)
-}
-
-fn begins_like_an_image(path: &Path) -> bool {
+/// The first bytes of a file.
+fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    File::open(path).is_ok_and(|file| file.take(HEAD).read_to_end(&mut head).is_ok()) && is_image(&head)
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
 }

@@ -102,7 +102,7 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
         return Err(usage(format!("{name}: is a folder; -o takes the name of a file")));
     }
     let mut head = Vec::new();
-    let is_read = File::open(path).and_then(|file| file.take(32).read_to_end(&mut head));
+    let is_read = File::open(path).and_then(|file| file.take(source::HEAD).read_to_end(&mut head));
     if is_read.is_ok() && source::is_image(&head) {
         return Err(usage(format!("{name}: is an image; delete it first if it is to be written over")));
     }

@@ -13,11 +13,34 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const FIELDS: u32 = 3;
 
-/// Decodes a BMP file.
+/// Decodes a BMP file, or a bitmap without the file's header.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
-    let offset = Cursor::at(bytes, 10).u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
-    let bitmap = Bitmap::read(bytes, 14, offset as usize)?;
+    let bitmap = if is_bare(bytes) {
+        Bitmap::read(bytes, 0, 0)?
+    } else {
+        let offset = Cursor::at(bytes, 10).u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
+        Bitmap::read(bytes, 14, offset as usize)?
+    };
     Ok(Decoded { image: bitmap.decode(bytes, bitmap.height, max_pixels)?, orientation: Orientation::NoTransforms })
+}
+
+/// Returns whether a file begins with a bitmap's header in place of the file's, as `.dib` files do.
+pub(super) fn is_bare(head: &[u8]) -> bool {
+    Cursor::new(head).u32_le().is_some_and(is_header_length)
+}
+
+/// Returns whether a file begins with a BMP file's header and a bitmap's.
+pub(super) fn begins(head: &[u8]) -> bool {
+    let field = |at| Cursor::at(head, at).u32_le().unwrap_or(0);
+    let length = field(14);
+    let planes = Cursor::at(head, if length == 12 { 22 } else { 26 }).u16_le();
+    let is_known = is_header_length(length) || length == 16;
+    head.starts_with(b"BM") && is_known && planes == Some(1) && matches!(field(10), 0 | 26..0x100_0000)
+}
+
+/// Returns whether a bitmap's header of so many bytes is known.
+fn is_header_length(length: u32) -> bool {
+    matches!(length, 12 | 40 | 52 | 56 | 64 | 108 | 124)
 }
 
 /// A bitmap's header.
@@ -50,7 +73,7 @@ impl Bitmap {
     pub(super) fn read(file: &[u8], at: usize, start: usize) -> Outcome<Self> {
         let mut rest = Cursor::at(file, at);
         let length = rest.u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
-        if !matches!(length, 12 | 40 | 52 | 56 | 64 | 108 | 124) {
+        if !is_header_length(length) {
             return Err(unsupported(ImageFormat::Bmp, format!("a header of {length} bytes")));
         }
         let header = rest.take(length as usize - 4).ok_or_else(|| ImageError::truncated("BMP"))?;

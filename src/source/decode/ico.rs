@@ -20,6 +20,19 @@ struct Entry {
     offset: usize,
 }
 
+/// Returns whether a file begins with an icon's directory.
+pub(super) fn begins(head: &[u8]) -> bool {
+    let mut file = Cursor::at(head, 4);
+    let Some(count) = file.u16_le() else { return false };
+    let (Some([_, _, _, _, planes, 0, bits, 0]), Some(length), Some(offset)) =
+        (file.array(), file.u32_le(), file.u32_le())
+    else {
+        return false;
+    };
+    let directory = 6 + 16 * u32::from(count);
+    count > 0 && planes <= 1 && bits <= 32 && length > 0 && (directory..0x100_0000).contains(&offset)
+}
+
 /// Decodes an icon's main picture.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
     let entry = entry(bytes).ok_or_else(|| ImageError::truncated("ICO"))?;

@@ -11,17 +11,22 @@ mod ifd;
 mod jpeg;
 mod png;
 mod pnm;
+mod preview;
 mod rgb;
+mod signature;
 mod strips;
 mod tiff;
 mod upright;
 mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
+
+pub use preview::small_preview;
+pub(super) use signature::{check_format, ending, is_video};
+pub use signature::{explained, is_image, is_image_name, is_raw_name};
 
 use super::{ErrorKind, ImageError};
 
@@ -33,32 +38,8 @@ struct Decoded {
     orientation: Orientation,
 }
 
-/// Extensions that make a file in a folder a candidate, readable or not: a photograph that zsic cannot read is a failure
-/// to tell, not a file to pass over.
-const EXTENSIONS: [&str; 39] = [
-    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "pbm", "pgm",
-    "ppm", "pnm", "pam", "ico", "heic", "heif", "avif", "jxl", "jp2", "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw",
-    "orf", "raf", "rw2", "pef", "srw", "rwl", "x3f", "3fr",
-];
-
 /// Bytes that decoding takes for each pixel, at its height: samples as they are stored, and RGB.
 const BYTES_WHILE_DECODING: u64 = 7;
-
-/// True if a file's name says that it is an image.
-pub fn is_image_name(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
-}
-
-/// True if the first bytes of a file (32 are enough) are those of an image that can be read here.
-pub fn is_image(head: &[u8]) -> bool {
-    format(head).is_ok()
-}
-
-/// Whether the first bytes of a file (32 are enough) are those of an image that can be read here, or why not.
-pub(super) fn check_format(head: &[u8]) -> Outcome<()> {
-    format(head).map(drop)
-}
 
 /// What is wanted of an image.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +85,7 @@ pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outc
 
 /// The image, unless its rows were handed on.
 fn run(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
-    let format = format(bytes)?;
+    let format = signature::format(bytes)?;
     let max_pixels = options.max_pixels;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, options, rows),
@@ -123,23 +104,6 @@ fn run(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<
         return Err(ImageError::empty());
     }
     Ok(Some(upright::turned(image, orientation)))
-}
-
-/// The format that the first bytes tell, if zsic reads it.
-fn format(head: &[u8]) -> Outcome<ImageFormat> {
-    use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
-    let no = |reason: &str| Err(ImageError::new(ErrorKind::Format, reason));
-    match image::guess_format(head) {
-        _ if ifd::is_header(head) => Ok(Tiff), // BigTIFF too
-        _ if head.starts_with(b"Pf") => Ok(Pnm),
-        Ok(Pnm) if head.starts_with(b"P7") => no("pam is not supported; convert it to jpeg or png"),
-        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | Pnm | WebP)) => Ok(format),
-        _ if head.is_empty() => no("the file is empty"),
-        _ if head.get(4..8) == Some(b"ftyp") => {
-            no("heic, avif and video containers are not supported; convert it to jpeg or png")
-        }
-        _ => no("not an image in a supported format (jpeg, png, webp, gif, bmp, tiff, pnm, ico)"),
-    }
 }
 
 /// The lower-case name of a format, for messages.
@@ -195,24 +159,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_by_content() {
-        assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), ImageFormat::Jpeg);
-        assert_eq!(format(b"").unwrap_err().message, "the file is empty");
-        assert!(format(b"\0\0\0\x18ftypheic").unwrap_err().message.contains("heic"));
-        assert_eq!(format(b"<!doctype html>").unwrap_err().kind, ErrorKind::Format);
-    }
-
-    #[test]
     fn the_cap_counts_pixels() {
         assert!(check_size(1000, 1000, 1_000_000).is_ok());
         assert_eq!(check_size(1001, 1000, 1_000_000).unwrap_err().kind, ErrorKind::TooLarge);
         assert_eq!(check_size(u64::MAX, 2, u64::MAX).unwrap_err().kind, ErrorKind::TooLarge);
         assert_eq!(check_size(0, 2, 9).unwrap_err().kind, ErrorKind::Decode);
-    }
-
-    #[test]
-    fn photographs_of_every_kind_are_candidates() {
-        assert!(is_image_name(Path::new("a/b.JPG")) && is_image_name(Path::new("x.heic")));
-        assert!(!is_image_name(Path::new("notes.txt")) && !is_image_name(Path::new("jpg")));
     }
 }

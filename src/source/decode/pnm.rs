@@ -6,11 +6,40 @@ use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
 use super::cursor::Cursor;
+use super::signature::is_text;
 use super::{Decoded, Outcome, check_size, damaged, rgb, unsupported};
-use crate::source::ImageError;
+use crate::source::{HEAD, ImageError};
 
 /// Longer numbers are an error.
 const DIGITS: usize = 10;
+
+/// Returns whether a file begins with a header that is whole and with data that goes with it: files in digits are text, and
+/// other text may begin with a letter and numbers too.
+pub(super) fn begins(head: &[u8]) -> bool {
+    let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return false };
+    let mut file = Cursor::new(rest);
+    let mut number = || header_number::<u32>(&mut file).ok().filter(|&n| n > 0).map(u64::from);
+    let (true, Some(width), Some(height)) = (is_space(*space), number(), number()) else { return false };
+    let is_scaled = match kind {
+        b'1' | b'4' => true,
+        b'f' => header_number::<f64>(&mut file).is_ok(),
+        _ => number().is_some_and(|most| most < 65536),
+    };
+    let least = match kind {
+        b'4' => width.div_ceil(8).saturating_mul(height),
+        b'3' | b'6' => width.saturating_mul(height).saturating_mul(3),
+        b'f' => width.saturating_mul(height).saturating_mul(4),
+        _ => width.saturating_mul(height),
+    };
+    let data = file.rest();
+    let is_data = match kind {
+        b'1' => without_comments(data).all(|byte| is_space(byte) || matches!(byte, b'0' | b'1')),
+        b'2' | b'3' => without_comments(data).all(|byte| is_space(byte) || byte.is_ascii_digit()),
+        _ => !is_text(data) || !data.iter().any(|&byte| is_space(byte)),
+    };
+    let is_whole = (head.len() as u64) < HEAD;
+    is_scaled && is_data && !data.is_empty() && (!is_whole || data.len() as u64 >= least)
+}
 
 /// Decodes the first picture of a file.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {

@@ -1,0 +1,99 @@
+//! What is said of files that a walk skips.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zsic::source::{Name, Skipped, Tally};
+
+use super::args::Common;
+use super::messages::note;
+
+/// The most endings that a line names.
+const NAMED: usize = 6;
+
+/// Returns a tally that names each file as it is skipped, to those who asked with `-v`.
+pub fn tally(common: &Common) -> Arc<Tally> {
+    let common = common.clone();
+    Arc::new(Tally::telling(move |name: &Name, kind| {
+        let reason = match kind {
+            Skipped::Video(_) => "video is not supported",
+            Skipped::Link => "the link leads to no file",
+            Skipped::Special => "not a file",
+            Skipped::Ending(_) | Skipped::NoEnding | Skipped::OtherEnding => "not an image",
+        };
+        note(&common, 1, format!("{name}: skipped, {reason}"));
+    }))
+}
+
+/// Returns the sentence that counts skipped files by their endings, the most frequent first; none if there are none.
+pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
+    let total: u64 = kinds.values().sum();
+    let (mut endings, mut videos, mut video_endings, mut others) = (Vec::new(), 0, Vec::new(), 0);
+    let (mut bare, mut links, mut special) = (0, 0, 0);
+    for (kind, &count) in kinds {
+        match kind {
+            Skipped::Ending(ending) => endings.push((count, ending)),
+            Skipped::NoEnding => bare += count,
+            Skipped::OtherEnding => others += count,
+            Skipped::Link => links += count,
+            Skipped::Special => special += count,
+            Skipped::Video(ending) => {
+                videos += count;
+                video_endings.extend((!ending.is_empty()).then(|| format!(".{ending}")));
+            }
+        }
+    }
+    endings.sort_by_key(|(count, _)| std::cmp::Reverse(*count)); // stable: of equal counts, in the order of letters
+    others += endings.iter().skip(NAMED).map(|(count, _)| count).sum::<u64>();
+    let mut parts: Vec<String> =
+        endings.iter().take(NAMED).map(|(count, ending)| format!("{count} .{ending}")).collect();
+    let mut add = |count: u64, one: &str, many: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {}", if count == 1 { one } else { many }));
+        }
+    };
+    add(others, "with another ending", "with other endings");
+    add(bare, "without an ending", "without an ending");
+    add(links, "link", "links");
+    add(special, "pipe or device", "pipes or devices");
+    video_endings.truncate(NAMED);
+    let names = if video_endings.is_empty() { String::new() } else { format!(" ({})", video_endings.join(", ")) };
+    let are_not = |what: &str| format!("{what}{names}; video is not supported");
+    add(videos, &are_not("video"), &are_not("videos")); // last, for what it says behind it
+    let files = if total == 1 { "file that is not an image" } else { "files that are not images" };
+    (total > 0).then(|| format!("skipped {total} {files}: {}", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(kinds: &[(Skipped, u64)]) -> String {
+        sentence(&kinds.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn ending(ending: &str) -> Skipped {
+        Skipped::Ending(ending.to_owned())
+    }
+
+    #[test]
+    fn files_are_counted_by_ending() {
+        assert_eq!(said(&[]), "");
+        assert_eq!(said(&[(ending("txt"), 1)]), "skipped 1 file that is not an image: 1 .txt");
+        let kinds = [(ending("json"), 2), (Skipped::NoEnding, 1), (ending("txt"), 9)];
+        assert_eq!(said(&kinds), "skipped 12 files that are not images: 9 .txt, 2 .json, 1 without an ending");
+        let video = |ending: &str| Skipped::Video(ending.to_owned());
+        let kinds = [(video("mov"), 1), (video("mp4"), 2), (video(""), 1), (Skipped::Special, 1), (ending("xmp"), 1)];
+        let expected = "skipped 6 files that are not images: 1 .xmp, 1 pipe or device, 4 videos (.mov, .mp4); \
+                        video is not supported";
+        assert_eq!(said(&kinds), expected);
+    }
+
+    #[test]
+    fn many_endings_make_no_long_line() {
+        let kinds: Vec<_> = (0..90).map(|n| (ending(&format!("x{n:02}")), 1 + n % 3)).collect();
+        let expected = "skipped 180 files that are not images: 3 .x02, 3 .x05, 3 .x08, 3 .x11, 3 .x14, 3 .x17, \
+                        162 with other endings";
+        assert_eq!(said(&kinds), expected);
+    }
+}

@@ -1,0 +1,227 @@
+//! What a file's name and its first bytes say that it is.
+//!
+//! A file that was named outright, or that is called an image, is judged as Pillow judges it: by a few bytes. A file that a
+//! walk comes upon is judged by more of them, so that text never passes for an image.
+
+use std::path::Path;
+
+use image::ImageFormat;
+
+use super::{Outcome, bmp, ico, ifd, pnm};
+use crate::source::{ErrorKind, ImageError, Name};
+
+/// Endings of images. A photograph that zsic cannot read is a failure to tell, not a file to pass over.
+const IMAGES: [&str; 29] = [
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "pbm", "pgm",
+    "ppm", "pnm", "pam", "ico", "heic", "heics", "heif", "heifs", "hif", "avif", "avifs", "jxl", "jp2", "j2k",
+];
+
+/// Endings of camera raw files, which are images too.
+const RAWS: [&str; 32] = [
+    "3fr", "arq", "arw", "bay", "cap", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "erf", "fff", "gpr", "iiq", "k25",
+    "kdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
+];
+
+/// Endings of videos.
+const VIDEOS: [&str; 23] = [
+    "3g2", "3gp", "asf", "avi", "divx", "f4v", "flv", "insv", "lrv", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg",
+    "mpg", "mts", "mxf", "ogv", "vob", "webm", "wmv",
+];
+
+/// What zsic recognizes and does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    Image(&'static str),
+    Raw,
+    Video,
+}
+
+/// Returns the ending of a name, in lower case.
+pub(in crate::source) fn ending(path: &Path) -> Option<String> {
+    path.extension().map(|ending| ending.to_string_lossy().to_lowercase())
+}
+
+/// Returns whether a file's name says that it is an image.
+pub fn is_image_name(path: &Path) -> bool {
+    is_raw_name(path) || ending(path).is_some_and(|ending| IMAGES.contains(&&*ending))
+}
+
+/// Returns whether a file's name says that it is a camera's raw data.
+pub fn is_raw_name(path: &Path) -> bool {
+    ending(path).is_some_and(|ending| RAWS.contains(&&*ending))
+}
+
+/// Returns whether a file is a video, by its name or its first bytes.
+pub(in crate::source) fn is_video(path: &Path, head: &[u8]) -> bool {
+    ending(path).is_some_and(|ending| VIDEOS.contains(&&*ending)) || unread(head) == Some(Unread::Video)
+}
+
+/// Returns whether a file begins like an image, read here or not, and like nothing else. `head` holds its first
+/// [`HEAD`](crate::source::HEAD) bytes, or the whole file.
+pub fn is_image(head: &[u8]) -> bool {
+    match format(head) {
+        Ok(ImageFormat::Pnm) => pnm::begins(head), // which may be text
+        _ if is_text(head) => false,
+        Ok(ImageFormat::Bmp) => bmp::begins(head),
+        Ok(ImageFormat::Ico) => ico::begins(head),
+        Ok(ImageFormat::WebP) => matches!(head.get(12..16), Some(b"VP8 " | b"VP8L" | b"VP8X")),
+        Ok(_) => true,
+        Err(_) => matches!(unread(head), Some(Unread::Image(_) | Unread::Raw)),
+    }
+}
+
+/// Returns whether bytes may be text in any encoding that keeps ASCII: no binary file goes on long without such bytes as
+/// text never has.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0x1b | b' '..=0x7e | 0x80..))
+}
+
+/// Checks that the first bytes of a file are those of an image that can be read here.
+pub(in crate::source) fn check_format(head: &[u8]) -> Outcome<()> {
+    format(head).map(drop)
+}
+
+/// Returns the format that the first bytes tell, if zsic reads it.
+pub(super) fn format(head: &[u8]) -> Outcome<ImageFormat> {
+    use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
+    match image::guess_format(head) {
+        _ if ifd::is_header(head) => Ok(Tiff), // BigTIFF too
+        _ if head.starts_with(b"Pf") => Ok(Pnm),
+        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | WebP)) => Ok(format),
+        Ok(Pnm) if !head.starts_with(b"P7") => Ok(Pnm),
+        _ if bmp::is_bare(head) => Ok(Bmp),
+        _ => Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
+    }
+}
+
+fn unread_reason(head: &[u8]) -> String {
+    match unread(head) {
+        Some(Unread::Image(format)) => format!("{format} is not supported; convert it to jpeg or png"),
+        Some(Unread::Raw) => RAW.to_owned(),
+        Some(Unread::Video) => "video is not supported; take pictures out of it and name those".to_owned(),
+        None if head.is_empty() => "the file is empty".to_owned(),
+        None => "not an image in a supported format (jpeg, png, webp, gif, bmp, tiff, pnm, ico)".to_owned(),
+    }
+}
+
+/// Returns what is recognized and not read.
+fn unread(head: &[u8]) -> Option<Unread> {
+    use Unread::{Image, Raw, Video};
+    Some(match head {
+        [0, 0, _, _, b'f', b't', b'y', b'p', rest @ ..] => match rest.first_chunk()? {
+            b"avif" | b"avis" => Image("avif"),
+            b"mif1" | b"msf1" if rest.windows(4).any(|brand| brand == b"avif" || brand == b"avis") => Image("avif"),
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"mif2" | b"msf1" => Image("heic"),
+            b"crx " => Raw,
+            b"M4A " | b"M4B " => return None, // sound
+            _ => Video,
+        },
+        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] => Image("jpeg xl"),
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
+            Image("jpeg 2000")
+        }
+        [b'P', b'7', b'\n', ..] => Image("pam"),
+        [b'I', b'I', b'U', 0, ..] | [b'I', b'I', b'R', b'O' | b'S', 8, 0, ..] | [b'M', b'M', b'O', b'R', 0, ..] => Raw,
+        [0, b'M', b'R', b'M', ..] | [b'F', b'O', b'V', b'b', ..] => Raw,
+        _ if head.starts_with(b"FUJIFILMCCD-RAW") || head.get(6..14) == Some(b"HEAPCCDR") => Raw,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Video,
+        [0x1a, 0x45, 0xdf, 0xa3, ..] | [0, 0, 1, 0xba, ..] | [b'F', b'L', b'V', 1, ..] => Video,
+        [0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, ..] => Video,
+        _ => return None,
+    })
+}
+
+const RAW: &str = "this kind of camera raw file is not supported; convert it to jpeg or tiff";
+
+/// Returns what is said of the image `name`, which could not be read: for a camera raw file, that such files are not
+/// supported, in place of what is wrong with them as another format.
+pub fn explained(name: &Name, e: ImageError) -> ImageError {
+    let is_unread = matches!(e.kind, ErrorKind::Format | ErrorKind::Decode) && is_raw_name(Path::new(name.as_str()));
+    if is_unread { ImageError::new(ErrorKind::Format, RAW) } else { e }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_content() {
+        assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), ImageFormat::Jpeg);
+        for (head, said) in [
+            (&b""[..], "the file is empty"),
+            (b"\0\0\0\x18ftypheic", "heic is not supported"),
+            (b"\0\0\0\x18ftypheix\0\0\0\0mif1", "heic is not supported"),
+            (b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1", "avif is not supported"),
+            (b"\0\0\0\x18ftypcrx \0\0\0\x01", "camera raw"),
+            (b"FUJIFILMCCD-RAW 0201", "camera raw"),
+            (b"\0\0\0\x18ftypmp42", "video is not supported"),
+            (b"RIFF\x10\0\0\0AVI LIST", "video is not supported"),
+            (b"\x1a\x45\xdf\xa3\x01\0", "video is not supported"),
+            (b"\0\0\0\x18ftypM4A ", "not an image"),
+            (b"P7\nWIDTH 3", "pam is not supported"),
+            (b"<!doctype html>", "not an image in a supported format"),
+        ] {
+            let e = format(head).unwrap_err();
+            assert!(e.kind == ErrorKind::Format && e.message.contains(said), "{}", e.message);
+        }
+    }
+
+    #[test]
+    fn photographs_of_every_kind_are_candidates() {
+        for name in ["a/b.JPG", "x.heic", "x.HIF", "x.heics", "x.avifs", "x.dib", "x.cap", "x.IIQ", "x.Dng"] {
+            assert!(is_image_name(Path::new(name)), "{name}");
+        }
+        for name in ["notes.txt", "jpg", "x.mp4", ".jpg"] {
+            assert!(!is_image_name(Path::new(name)), "{name}");
+        }
+        assert!(is_raw_name(Path::new("x.NEF")) && !is_raw_name(Path::new("x.tif")));
+    }
+
+    #[test]
+    fn text_never_passes_for_an_image() {
+        for text in [
+            &b"BMW parked on a street at night"[..],
+            b"BM",
+            b"P1,52.10,4.31\nP2,52.11,4.30\n",
+            b"P1",
+            b"P1 was late",
+            b"P3 100 mg of it",
+            b"P5 12 people",
+            b"P5 12 20 people",
+            b"P6 3 4 255 of them",
+            b"P6 1 1 255 of them came by train, and one by boat",
+            b"P4 3 2 of them came by train, and one by boat",
+            b"P1 0 1 0 1\n",
+            b"P2 10 20 30 40 50\n",
+            b"P1 2 2\n0 1 1 0\nP1 2 2\n",
+            b"Pf 3 4 -1.0 and so on, and so on, and so on, and so on, and so on",
+            b"P7\nwas late",
+            b"GIF89a is a format of pictures",
+            b"GIF87a",
+            b"RIFF and WEBPVP8 and so on",
+            b"II*",
+            b"FOVb is no word",
+            b"FUJIFILMCCD-RAW is how those files begin",
+            b"caf\xe9 in Latin-1",
+            b"",
+        ] {
+            assert!(!is_image(text), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn what_pillow_reads_is_told_without_a_name() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode");
+        let index = std::fs::read(dir.join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        let readable = index.as_array().unwrap().iter().filter(|case| !case["expected"].is_null());
+        let files: Vec<&str> = readable.map(|case| case["file"].as_str().unwrap()).collect();
+        let told = |file: &&&str| {
+            let bytes = std::fs::read(dir.join(file)).unwrap();
+            is_image(&bytes[..bytes.len().min(crate::source::HEAD as usize)])
+        };
+        // A bitmap without its file's header begins with a number only: its name must tell.
+        let not_told: Vec<_> = files.iter().filter(|file| !told(file)).filter(|file| !file.ends_with(".dib")).collect();
+        assert!(files.len() > 300 && not_told.is_empty(), "{not_told:?}");
+    }
+}

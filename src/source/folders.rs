@@ -1,0 +1,191 @@
+//! What lies in a folder and in those below it, in bytewise order of full paths. Nothing is lost in silence: whatever keeps
+//! a folder from being listed to its end is an item too. What is wanted of a folder's entries is not known here.
+
+use std::cmp::Ordering;
+use std::fs::FileType;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use super::tar::is_tar_name;
+use super::{ErrorKind, ImageError};
+use crate::error::os_reason;
+
+/// What an entry of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Folder,
+    File,
+    /// A symbolic link: any, or one that cannot be followed where links are.
+    Link,
+    /// A pipe, socket or device, which is never opened.
+    Special,
+}
+
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            kind if kind.is_dir() => Self::Folder,
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_symlink() => Self::Link,
+            _ => Self::Special,
+        }
+    }
+}
+
+/// What comes next in a folder.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// An entry, or why nobody knows what it is.
+    Entry(PathBuf, Result<Kind, ImageError>),
+    /// A folder that was entered and not listed to its end.
+    Lost(PathBuf, ImageError),
+}
+
+/// The folders that are entered, each within the one before.
+#[derive(Debug, Default)]
+pub(super) struct Folders {
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    /// The device and number of the folder, where links are followed.
+    id: Option<(u64, u64)>,
+    items: vec::IntoIter<Item>,
+}
+
+impl Folders {
+    /// Lists the folder at `path`; its items come next. With `follow`, links count as what they lead to, and a folder that
+    /// lies within itself is not entered again.
+    pub fn enter(&mut self, path: &Path, follow: bool) {
+        // A folder that has no metadata has no list either, and that is told.
+        let metadata = follow.then(|| std::fs::metadata(path).ok()).flatten();
+        let id = metadata.map(|folder| (folder.dev(), folder.ino()));
+        if id.is_none() || self.levels.iter().all(|level| level.id != id) {
+            self.levels.push(Level { id, items: list(path, follow).into_iter() });
+        }
+    }
+
+    /// Returns whether nothing is left.
+    pub fn is_over(&self) -> bool {
+        self.levels.is_empty()
+    }
+}
+
+impl Iterator for Folders {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.levels.last_mut()?.items.next() {
+                return Some(item);
+            }
+            self.levels.pop();
+        }
+    }
+}
+
+fn list(folder: &Path, follow: bool) -> Vec<Item> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            let entries = entries.map(|entry| entry.map(|entry| (entry.path(), entry.file_type().map(Kind::from))));
+            gather(folder, entries, follow)
+        }
+        Err(e) => vec![Item::Lost(folder.to_path_buf(), lost(&e, "the folder cannot be listed"))],
+    }
+}
+
+/// The entries in order; behind them the failure that their listing broke off with.
+fn gather(
+    folder: &Path,
+    entries: impl Iterator<Item = io::Result<(PathBuf, io::Result<Kind>)>>,
+    follow: bool,
+) -> Vec<Item> {
+    let (mut items, mut broken) = (Vec::new(), None);
+    for entry in entries {
+        match entry {
+            Ok((path, Ok(Kind::Link))) if follow => {
+                let kind = std::fs::metadata(&path).map_or(Kind::Link, |target| target.file_type().into());
+                items.push(Item::Entry(path, Ok(kind)));
+            }
+            Ok((path, kind)) => {
+                items.push(Item::Entry(path, kind.map_err(|e| lost(&e, "it cannot be told whether this is a folder"))))
+            }
+            Err(e) => {
+                let e = lost(&e, "the listing of the folder broke off, and images may be missing");
+                broken = Some(Item::Lost(folder.to_path_buf(), e));
+                break;
+            }
+        }
+    }
+    items.sort_unstable_by(|a, b| order_of_paths(a.place(), b.place()));
+    items.extend(broken);
+    items
+}
+
+impl Item {
+    /// Its path, and what follows that in the paths of what lies in it: a folder and a tar count with their slash.
+    fn place(&self) -> (&[u8], &[u8]) {
+        let (path, is_folder) = match self {
+            Self::Entry(path, kind) => (path, matches!(kind, Ok(Kind::Folder))),
+            Self::Lost(path, _) => (path, true),
+        };
+        let slash: &[u8] = if is_folder || is_tar_name(path) { b"/" } else { b"" };
+        (path.as_os_str().as_bytes(), slash)
+    }
+}
+
+/// A failure that hides images.
+pub(super) fn lost(e: &io::Error, what: &str) -> ImageError {
+    let kind = match e.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+        _ => ErrorKind::Read,
+    };
+    ImageError::new(kind, format!("{what}: {}", os_reason(e)))
+}
+
+/// The order of the full paths of two entries of one folder.
+fn order_of_paths((x, after_x): (&[u8], &[u8]), (y, after_y): (&[u8], &[u8])) -> Ordering {
+    let alike = x.len().min(y.len());
+    let rest = || x[alike..].iter().chain(after_x).cmp(y[alike..].iter().chain(after_y));
+    x[..alike].cmp(&y[..alike]).then_with(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An item's path, and the kind of its failure.
+    fn told(items: &[Item]) -> Vec<(&str, Option<ErrorKind>)> {
+        let told = items.iter().map(|item| match item {
+            Item::Entry(path, kind) => (path, kind.as_ref().err().map(|e| e.kind)),
+            Item::Lost(path, e) => (path, Some(e.kind)),
+        });
+        told.map(|(path, kind)| (path.to_str().unwrap(), kind)).collect()
+    }
+
+    #[test]
+    fn a_listing_that_breaks_off_keeps_what_came_before() {
+        let broken = || Err(io::Error::from_raw_os_error(5));
+        let denied = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        let entry = |name: &str, kind| Ok((PathBuf::from(name), kind));
+        let entries = [entry("f/b", Ok(Kind::File)), entry("f/a", denied()), broken(), entry("f/c", Ok(Kind::File))];
+        let items = gather(Path::new("f"), entries.into_iter(), false);
+        let expected = [("f/a", Some(ErrorKind::Permission)), ("f/b", None), ("f", Some(ErrorKind::Read))];
+        assert_eq!(told(&items), expected);
+        let Some(Item::Lost(_, e)) = items.last() else { panic!("the failure comes last") };
+        assert!(e.message.starts_with("the listing of the folder broke off, and images may be missing: "), "{e}");
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_told() {
+        let mut folders = Folders::default();
+        folders.enter(Path::new("/no/such/folder"), true);
+        let items: Vec<_> = folders.by_ref().collect();
+        assert_eq!(told(&items), [("/no/such/folder", Some(ErrorKind::Read))]);
+        assert!(folders.is_over());
+    }
+}
