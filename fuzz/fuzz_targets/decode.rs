@@ -1,4 +1,4 @@
-//! Any bytes as an image of any format. Panics inside a decoder are its file's error; what this finds is a panic outside
+//! Any bytes as an image of any format, and as the head of a file that a folder holds. Panics inside a decoder are its file's error; what this finds is a panic outside
 //! of them, a hang, or memory without bound.
 
 #![no_main]
@@ -6,6 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |data: &[u8]| {
+    let name = std::path::Path::new("x.dng");
+    let _ = (zsic::source::is_image(data), zsic::source::small_preview(name, data));
     if let Ok(image) = zsic::source::decode(data, 1 << 20) {
         assert!(image.width() > 0 && image.height() > 0);
     }
