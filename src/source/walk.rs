@@ -225,7 +225,7 @@ fn is_hidden(path: &Path) -> bool {
 
 /// The first bytes of a file.
 fn head(path: &Path) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
+    let mut head = Vec::with_capacity(HEAD as usize);
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;
     Ok(head)
 }

@@ -18,18 +18,12 @@ const DIGITS: usize = 10;
 pub(super) fn begins(head: &[u8]) -> bool {
     let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return false };
     let mut file = Cursor::new(rest);
-    let mut number = || header_number::<u32>(&mut file).ok().filter(|&n| n > 0).map(u64::from);
-    let (true, Some(width), Some(height)) = (is_space(*space), number(), number()) else { return false };
+    let mut is_number = || header_number::<u32>(&mut file).is_ok_and(|n| n > 0);
+    let is_sized = is_space(*space) && is_number() && is_number();
     let is_scaled = match kind {
         b'1' | b'4' => true,
         b'f' => header_number::<f64>(&mut file).is_ok(),
-        _ => number().is_some_and(|most| most < 65536),
-    };
-    let least = match kind {
-        b'4' => width.div_ceil(8).saturating_mul(height),
-        b'3' | b'6' => width.saturating_mul(height).saturating_mul(3),
-        b'f' => width.saturating_mul(height).saturating_mul(4),
-        _ => width.saturating_mul(height),
+        _ => is_number(),
     };
     let data = file.rest();
     let is_data = match kind {
@@ -38,7 +32,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
         _ => !is_text(data) || !data.iter().any(|&byte| is_space(byte)),
     };
     let is_whole = (head.len() as u64) < HEAD;
-    is_scaled && is_data && !data.is_empty() && (!is_whole || data.len() as u64 >= least)
+    is_sized && is_scaled && is_data && (!is_whole || decode(head, 8 * HEAD).is_ok())
 }
 
 /// Decodes the first picture of a file.

@@ -193,6 +193,7 @@ mod tests {
             b"P4 3 2 of them came by train, and one by boat",
             b"P1 0 1 0 1\n",
             b"P2 10 20 30 40 50\n",
+            b"P3\t1\t2\t3\t4\t5\t6\t7\t8\t9\n",
             b"P1 2 2\n0 1 1 0\nP1 2 2\n",
             b"Pf 3 4 -1.0 and so on, and so on, and so on, and so on, and so on",
             b"P7\nwas late",
