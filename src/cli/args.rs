@@ -57,7 +57,7 @@ Exit status:
 
 /// Classify images against any labels, with no training
 #[derive(Debug, Parser)]
-#[command(name = "zsic", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "zsic", version, propagate_version = true, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{EXIT_STATUS}"))]
 pub struct Cli {
     #[command(subcommand)]
@@ -220,13 +220,16 @@ impl From<DecodeArg> for Decoding {
 #[command(next_help_heading = "Labels and prompts")]
 pub struct Labels {
     /// Labels, separated by commas (`\,` is a comma inside a label); repeatable
-    #[arg(short, long, value_name = "A,B,C")]
+    #[arg(short, long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = no_flag)]
+    #[arg(aliases = ["candidate-labels", "candidate_labels"])]
     pub labels: Vec<String>,
-    /// A file of labels, one a line; or JSON: an array of labels, or an object {label: prompt or [prompts]}
+    /// A file of labels (`-` for standard input), one a line; or JSON: an array of labels, or an object {label: prompt or
+    /// [prompts]}
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     pub labels_file: Option<PathBuf>,
     /// A sentence with {} for the label; repeat it to average several [default: "This is a photo of {}."]
-    #[arg(short, long, value_name = "T")]
+    #[arg(short, long, value_name = "T", allow_hyphen_values = true, value_parser = no_flag)]
+    #[arg(aliases = ["hypothesis-template", "hypothesis_template"])]
     pub template: Vec<String>,
     /// A set of templates: openai-80, openai-7, or a file of one a line
     #[arg(long, value_name = "SET", conflicts_with = "template")]
@@ -375,6 +378,16 @@ fn device(name: &str) -> Result<String, String> {
         _ if index.is_some() => Ok(name.to_owned()),
         _ => Err("a device is auto, cpu, cuda, cuda:N or metal".to_owned()),
     }
+}
+
+/// Takes a word that may begin with a hyphen, but no flag: the value before it was forgotten.
+fn no_flag(word: &str) -> Result<String, String> {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '-';
+    let is_flag = word.strip_prefix('-').is_some_and(|rest| rest == "0" || rest.starts_with(is_letter));
+    if is_flag && !word.contains([' ', ',']) || word.starts_with("--") {
+        return Err(format!("a value is missing before the flag `{word}`"));
+    }
+    Ok(word.to_owned())
 }
 
 /// A score, or a bound of one.
