@@ -22,7 +22,7 @@ fn main() {
 
 /// Returns the commit of a clone, or the one that a package was made from. A package that lies in a repository of something
 /// else does not have that one's.
-fn commit(root: &Path) -> Option<String> {
+pub fn commit(root: &Path) -> Option<String> {
     if root.join(".git").exists() {
         return git(root, &["rev-parse", "HEAD"]);
     }

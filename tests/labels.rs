@@ -208,6 +208,9 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         assert!(warning.contains(expected), "{list}: {warning}");
     }
     let files = Files::new();
+    let file = files.write("fox\nowl\n");
+    let told = warning(&run(&mut classify(&["-l", &file]))).unwrap_or_default();
+    assert!(told.ends_with(&format!("--labels-file {file} reads the labels in that file")), "{told}");
     for (content, expected) in [
         (
             "fox,bear,owl\n",
@@ -220,7 +223,7 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ("\"fox\",\n\"bear\"\n", "the label `\"fox\",` has quotation marks, which the model reads too; take them off"),
         (
             "[\n fox,\n bear\n]\n",
-            "the labels look like JSON and are read as they stand, `[` first; write one label a line, or JSON",
+            "the labels look like JSON and are read as they stand, `[` first; write one label a line",
         ),
         ("[fox, bear]\n", one),
         (
@@ -266,6 +269,7 @@ fn labels_that_are_meant_are_not_doubted() {
         "{a} car\n{b} car\n",
         r#"{"owl": ["an owl", "a barn owl"], "fox": "a fox"}"#,
         r#"["[red] car", "owl, asleep"]"#,
+        r#"["(red, blue)", "fox;bear,\"owl\""]"#,
     ] {
         let output = run(&mut classify(&["--labels-file", &files.write(content)]));
         assert_eq!((warning(&output), labels(&output).len()), (None, 2), "{content}");

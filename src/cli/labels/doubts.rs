@@ -1,6 +1,8 @@
 //! What labels look like if they were not meant as they are read: a list that became one label, JSON on the command line,
 //! a single label.
 
+use std::path::Path;
+
 use zsic::Label;
 
 use super::super::args::Labels;
@@ -23,8 +25,7 @@ pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
         file: args.labels_file.as_ref().map(|path| text::name(path) + ": ").unwrap_or_default(),
         alone: is_softmax && given.labels.len() == 1,
     };
-    let doubt = doubts.object().or_else(|| doubts.breaks()).or_else(|| doubts.brackets()).or_else(|| doubts.quotes());
-    let doubt = doubt.or_else(|| doubts.list()).or_else(|| doubts.single())?;
+    let doubt = doubts.object().or_else(|| doubts.breaks()).or_else(|| doubts.list()).or_else(|| doubts.single())?;
     Some(doubts.file + &doubt)
 }
 
@@ -71,6 +72,14 @@ impl Doubts<'_> {
         Some(self.one(&format!("the label `{name}` has line breaks and is read as one"), advice))
     }
 
+    /// What is meant as several labels. Several strings in JSON are told apart, whatever is in them.
+    fn list(&self) -> Option<String> {
+        if matches!(self.form, Form::Array | Form::Object) && !self.alone {
+            return None;
+        }
+        self.brackets().or_else(|| self.quotes()).or_else(|| self.separated())
+    }
+
     /// JSON, or a list as a program prints it.
     fn brackets(&self) -> Option<String> {
         let any = |is: &dyn Fn(&str) -> bool| self.labels.iter().any(|label| is(&label.name));
@@ -86,7 +95,7 @@ impl Doubts<'_> {
         }
         let advice = match self.form {
             Form::Flag => format!("{}, or put JSON into a file for --labels-file", self.typed()),
-            _ => "write one label a line, or JSON".to_owned(),
+            _ => self.separate().to_owned(),
         };
         let name = shown(&self.labels[0].name);
         Some(self.one(&format!("the labels look like JSON and are read as they stand, `{name}` first"), &advice))
@@ -101,23 +110,26 @@ impl Doubts<'_> {
         Some(self.one(&format!("the label `{name}` has quotation marks, which the model reads too"), &advice))
     }
 
-    /// Labels that something else than a comma separates; in a file, commas.
-    fn list(&self) -> Option<String> {
-        let has_commas = |name: &str| {
-            let is_glued =
-                |(at, _)| !name[at + 1..].starts_with([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
-            self.form != Form::Flag && name.contains(',') && (self.alone || name.match_indices(',').any(is_glued))
+    /// Labels that something else than a comma separates; in a file, a comma.
+    fn separated(&self) -> Option<String> {
+        let is_glued = |name: &str| {
+            let mut after = name.match_indices(',').map(|(at, _)| &name[at + 1..]);
+            after.any(|rest| !rest.starts_with(|c: char| c == ' ' || c.is_ascii_digit()))
         };
+        let has_commas = |name: &str| self.form != Form::Flag && (is_glued(name) || self.alone && name.contains(','));
         let name = self.find(|name| name.contains(SEPARATORS) || has_commas(name))?;
         let advice = if self.form == Form::Flag { self.typed() } else { self.separate().to_owned() };
         Some(self.one(&format!("`{name}` looks like a list and is read as one label"), &advice))
     }
 
     fn single(&self) -> Option<String> {
-        let name = shown(&self.labels[0].name);
-        self.alone.then(|| {
-            format!("there is one label, `{name}`, and its score is always 1; add labels to compare it with, like -l cat,dog")
-        })
+        let name = &self.labels[0].name;
+        let advice = if self.form == Form::Flag && Path::new(name).is_file() {
+            format!("--labels-file {name} reads the labels in that file")
+        } else {
+            "add labels to compare it with, like -l cat,dog".to_owned()
+        };
+        self.alone.then(|| format!("there is one label, `{}`, and its score is always 1; {advice}", shown(name)))
     }
 
     /// The first label that is one of `those`, for a message.

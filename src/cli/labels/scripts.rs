@@ -69,3 +69,30 @@ fn is_spelled<'a>(tokenizer: &ClipTokenizer, words: impl Iterator<Item = &'a str
     }
     Ok(tokens as f64 >= TOKENS_A_LETTER * letters as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zsic::checkpoint::Files;
+
+    #[test]
+    fn a_vocabulary_that_has_words_of_a_script_knows_it() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tokens");
+        let tokenizer = ClipTokenizer::open(&Files::directory(dir)).unwrap();
+        let is_spelled = |words: &[&'static str]| is_spelled(&tokenizer, words.iter().copied()).unwrap();
+        assert!(!is_spelled(&["кошка"]) && !is_spelled(&["γάτα"]), "it was trained on these");
+        assert!(is_spelled(&["медведь"]) && is_spelled(&["猫"]) && is_spelled(&["صورة", "قطة"]));
+    }
+
+    #[test]
+    fn words_in_latin_letters_and_signs_are_no_script() {
+        for word in ["crème", "cre\u{300}me", "người", "İstanbul", "ＣＡＴ", "𝒞𝒶𝓉", "Ⓒⓐⓣ", "ﬁre", "😀", "☀️", "№5", "𐐀"]
+        {
+            assert!(letters(word) < 2, "{word}");
+        }
+        for (word, count) in [("кошка", 5), ("猫", 2), ("고양이", 6), ("ネコ", 4), ("wi-fi猫", 2), ("Ω", 1)]
+        {
+            assert_eq!(letters(word), count, "{word}");
+        }
+    }
+}
