@@ -186,7 +186,8 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ("red fox|bear", "type -l 'red fox,bear'"),
         ("fox;bear,owl", "`fox;bear` looks like a list and is read as one label; type -l 'fox,bear,owl'"),
         ("fox\tbear", "type -l 'fox,bear'"),
-        ("狐狸，熊、猫头鹰", one),
+        ("fox，bear、owl", "type -l 'fox,bear,owl'"),
+        ("fox、bear", one),
         (
             "fox\nbear\nowl",
             "the label `fox bear owl` has line breaks and is read as one, and the score of one label is always 1; separate labels by commas, or name a file of one a line with --labels-file FILE",

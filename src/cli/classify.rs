@@ -61,11 +61,11 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         ActivationArg::Softmax => readout.activation = Activation::Softmax,
         ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
     }
+    let encoded = encode(labels, &args.labels, &checkpoint, &compute, &kept, common)?;
     let doubt = labels::doubt(&given, &args.labels, readout.activation == Activation::Softmax);
     let unknown = labels::unknown(labels, &checkpoint)?;
     doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-    let labels = encode(labels, &args.labels, &checkpoint, &compute, &kept, common)?;
-    let scorer = Scorer::new(readout, labels);
+    let scorer = Scorer::new(readout, encoded);
 
     let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, log, output.logits, names);
