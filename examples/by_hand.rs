@@ -1,29 +1,56 @@
 //! The second half of the transformers guide, "zero-shot image classification by hand": processor, model, logits,
-//! softmax, sorted result, each as a call of its own. The labels are bare, as in the guide.
+//! softmax, sorted result, each as a call of its own. As in the guide, the labels are put into the pipeline's template
+//! first, and the result shows them so.
 //!
-//!     cargo run --release --example by_hand -- CHECKPOINT_DIR car.jpg tree car bike cat
+//!     cargo run --release --example by_hand -- openai/clip-vit-large-patch14 car.jpg tree car bike cat
+//!
+//! The first word is a name on the Hugging Face hub, or a directory with a checkpoint.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use zsic::embeddings::dot;
-use zsic::{Activation, Checkpoint, Compute, ImageEncoder, Scores, TextEncoder, source};
+use zsic::net::hub::{self, HubSettings};
+use zsic::{Activation, Checkpoint, Compute, ImageEncoder, Scores, Template, TextEncoder, source};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let (Some(dir), Some(path)) = (args.next(), args.next()) else {
-        return Err("usage: by_hand CHECKPOINT_DIR IMAGE LABEL...".into());
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [checkpoint, image, labels @ ..] = &words[..] else {
+        return Err("usage: by_hand NAME|DIRECTORY IMAGE LABEL...".into());
     };
-    let labels: Vec<String> = args.collect();
+    for (score, label) in classify(&open(checkpoint)?, Path::new(image), labels)? {
+        println!("{score:.6}  {label}");
+    }
+    Ok(())
+}
 
-    // model = AutoModelForZeroShotImageClassification.from_pretrained(checkpoint)
-    let checkpoint = Checkpoint::open(dir)?;
+/// checkpoint = "openai/clip-vit-large-patch14"
+/// model = AutoModelForZeroShotImageClassification.from_pretrained(checkpoint)
+pub fn open(name: &str) -> Result<Checkpoint, Box<dyn Error>> {
+    if Path::new(name).is_dir() {
+        return Ok(Checkpoint::open(name)?);
+    }
+    let cache = std::env::var_os("HF_HUB_CACHE").map(PathBuf::from);
+    let cache =
+        cache.or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface/hub"))).ok_or("no home directory")?;
+    Ok(Checkpoint::open(hub::fetch(name, hub::REVISION, &HubSettings::new(cache))?.dir)?)
+}
+
+/// The scores and labels, best first.
+pub fn classify(
+    checkpoint: &Checkpoint,
+    image: &Path,
+    labels: &[String],
+) -> Result<Vec<(f32, String)>, Box<dyn Error>> {
     let compute = Compute::default();
-    let (images, texts) = (ImageEncoder::load(&checkpoint, &compute)?, TextEncoder::load(&checkpoint, &compute)?);
+    let (images, texts) = (ImageEncoder::load(checkpoint, &compute)?, TextEncoder::load(checkpoint, &compute)?);
+
+    // candidate_labels = [f'This is a photo of {label}.' for label in candidate_labels]
+    let labels: Vec<String> = labels.iter().map(|label| Template::default().fill(label)).collect();
 
     // inputs = processor(images=image, text=candidate_labels, return_tensors="pt", padding=True)
-    let image = source::decode(&std::fs::read(path)?, source::MAX_PIXELS)?;
+    let image = source::decode(&std::fs::read(image)?, source::MAX_PIXELS)?;
     let pixels = images.preprocess(&image)?;
-    for label in &labels {
-        eprintln!("{label}: tokens {:?}", texts.tokenize(label)?);
-    }
 
     // outputs = model(**inputs); logits = outputs.logits_per_image[0]
     let image = images.embed(&[pixels])?; // [1, D], unit length
@@ -34,8 +61,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scores = Scores::new(logits, Activation::Softmax);
 
     // result = sorted(zip(probs, candidate_labels), key=lambda x: -x[0])
-    for best in scores.top(labels.len()) {
-        println!("{:.6}  {}", best.score, labels[best.label]);
-    }
-    Ok(())
+    Ok(scores.top(labels.len()).into_iter().map(|best| (best.score, labels[best.label].clone())).collect())
 }

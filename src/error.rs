@@ -32,9 +32,14 @@ pub enum Error {
         /// The model's positions.
         limit: usize,
     },
-    /// A template that has no place for the label.
-    #[error("the template `{0}` has no {{}} for the label")]
-    Template(String),
+    /// A template that has no place for the label, or cannot be read.
+    #[error("the template `{template}` {reason}")]
+    Template {
+        /// The template as written.
+        template: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The device or precision asked for is not to be had here.
     #[error("{0}")]
     Device(String),

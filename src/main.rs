@@ -4,11 +4,9 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     cli::fatal::hide_panics();
     cli::settings::forget_empty_variables();
-    let args = cli::args::Cli::parse();
+    let args = cli::version::parse();
     cli::fatal::run(&args.common, || cli::run(&args))
 }

@@ -292,8 +292,12 @@ fn tokens_come_from_the_usual_places_and_are_never_printed() {
 #[test]
 fn models_of_the_cache_from_pull_to_rm() {
     let world = World::new();
-    assert_eq!(out(&world.run(&["models", "list"])), "");
-    assert_eq!(out(&world.run(&["models", "list", "--format", "json"])), "[]\n");
+    for (args, listed) in [(&["models", "list"][..], ""), (&["models", "list", "--format", "json"], "[]\n")] {
+        let output = world.run(args);
+        assert_eq!((out(&output), output.status.code()), (listed, Some(0)));
+        assert!(err(&output).contains("hub: no checkpoint in the cache; `zsic models pull "), "{}", err(&output));
+    }
+    assert_eq!(err(&world.run(&["models", "list", "-q"])), "");
     let missing = world.run(&["models", "show", NAME]);
     assert_eq!(missing.status.code(), Some(3));
     assert!(err(&missing).contains(&format!("`zsic models pull {NAME}`")));

@@ -79,8 +79,16 @@ proptest! {
     }
 
     #[test]
-    fn a_label_stands_in_its_prompt(label in any::<String>(), before in "[a-z ]*", after in "[a-z .]*") {
-        let template: Template = format!("{before}{{}}{after}").parse().unwrap();
+    fn a_label_stands_in_its_prompt(label in any::<String>(), before in any::<String>(), after in "[a-z{}é]*") {
+        let doubled = |text: &str| text.replace('{', "{{").replace('}', "}}");
+        let template: Template = format!("{}{{}}{}", doubled(&before), doubled(&after)).parse().unwrap();
         prop_assert_eq!(template.fill(&label), before + &label + &after);
+    }
+
+    #[test]
+    fn any_text_is_a_template_or_none(text in "[a{}0:!é]*") {
+        if let Ok(template) = text.parse::<Template>() {
+            prop_assert_ne!(template.fill("x"), template.fill("y"));
+        }
     }
 }

@@ -80,9 +80,11 @@ fn the_guide_s_owl() {
     assert_scores(LARGE, "owl.jpg", None, &published, 5e-4);
 }
 
+/// The guide's text by hand puts the labels into the template `This is a photo of {label}.` today. The scores that it
+/// prints were not made again then: they date from bare labels, and those are what they are compared with.
 #[test]
 #[ignore = "fetches 1.7 GB"]
-fn the_guide_s_car_by_hand() {
+fn the_guide_s_car_by_hand_with_bare_labels() {
     let published = [("car", 0.998572), ("bike", 0.0010570387), ("tree", 0.0003393686), ("cat", 3.1572064e-05)];
     assert_scores(LARGE, "car.jpg", Some("{}"), &published, 1e-3);
 }

@@ -1,6 +1,7 @@
 //! What the user typed. Meaning is given to it in the command's own file.
 
 mod cache;
+mod labels;
 mod models;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub use labels::Labels;
 pub use models::{ListFormat, ModelId, Models, ModelsCommand};
 use zsic::preprocess::Decoding;
 
@@ -57,7 +59,7 @@ Exit status:
 
 /// Classify images against any labels, with no training
 #[derive(Debug, Parser)]
-#[command(name = "zsic", version, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "zsic", version, propagate_version = true, styles = STYLES, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{EXIT_STATUS}"))]
 pub struct Cli {
     #[command(subcommand)]
@@ -216,37 +218,10 @@ impl From<DecodeArg> for Decoding {
     }
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Labels and prompts")]
-pub struct Labels {
-    /// Labels, separated by commas (`\,` is a comma inside a label); repeatable
-    #[arg(short, long, value_name = "A,B,C")]
-    pub labels: Vec<String>,
-    /// A file of labels, one a line; or JSON: an array of labels, or an object {label: prompt or [prompts]}
-    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
-    pub labels_file: Option<PathBuf>,
-    /// A sentence with {} for the label; repeat it to average several [default: "This is a photo of {}."]
-    #[arg(short, long, value_name = "T")]
-    pub template: Vec<String>,
-    /// A set of templates: openai-80, openai-7, or a file of one a line
-    #[arg(long, value_name = "SET", conflicts_with = "template")]
-    pub template_set: Option<PathBuf>,
-    /// Cut an over-long prompt, keeping its end token, instead of refusing it
-    #[arg(long)]
-    pub truncate: bool,
-}
-
 impl Inputs {
     /// The files that are named, for what must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.inputs.iter().map(Path::new).chain(self.files_from.as_deref())
-    }
-}
-
-impl Labels {
-    /// The files that are named, for what must not be written over.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.labels_file.as_deref().into_iter().chain(self.template_set.as_deref())
     }
 }
 

@@ -16,7 +16,7 @@ use super::output::resume::{self, Done};
 use super::output::{Format, Log, Place, Prediction, Sink, Writer, families};
 use super::progress::Progress;
 use super::stream::{Answer, Stream, Walked};
-use super::{Outcome, cache, interrupt, labels, model, settings};
+use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -26,7 +26,10 @@ const MANY_PROMPTS: usize = 100;
 /// # Errors
 /// What kept it from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
-    let labels = labels::gather(&args.labels)?;
+    labels::check_stdin(&args.labels, &args.inputs)?;
+    let templates = labels::templates(&args.labels)?;
+    let given = labels::gather(&args.labels, &templates)?;
+    let labels = &given.labels;
     let threads = settings::threads(&args.machine);
     let compute = settings::compute(&args.machine, threads)?;
     interrupt::install()?;
@@ -37,8 +40,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let sink = place.open(read())?;
     let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    let made_with =
-        provenance::classify(args, format, &labels, &labels::templates(&args.labels)?, &checkpoint, &compute)?;
+    let made_with = provenance::classify(args, format, labels, &templates, &checkpoint, &compute)?;
     let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
         meta.leave(common);
         return Ok(Outcome::Complete);
@@ -54,16 +56,21 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
-    let labels = encode(&labels, &args.labels, &checkpoint, &compute, &kept, common)?;
-    let mut scorer = Scorer::new(Readout::load(&checkpoint)?, labels);
+    let mut readout = Readout::load(&checkpoint)?;
     match output.activation {
         ActivationArg::Auto => {}
-        ActivationArg::Softmax => scorer = scorer.with_activation(Activation::Softmax),
-        ActivationArg::Sigmoid => scorer = scorer.with_activation(Activation::Sigmoid),
+        ActivationArg::Softmax => readout.activation = Activation::Softmax,
+        ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
     }
+    let encoded = encode(labels, &args.labels, &checkpoint, &compute, &kept, common)?;
+    let doubt = labels::doubt(&given, &args.labels, readout.activation == Activation::Softmax);
+    let unknown = labels::unknown(labels, &checkpoint)?;
+    doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
+    let scorer = Scorer::new(readout, encoded);
 
     let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, log, output.logits, names);
+    let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
     let encoder = model::ImageTower::new(&checkpoint, &compute);
     let write = |answers: &[Answer]| {
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
@@ -84,6 +91,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let counts = Counts::new(writer.counts(), &earlier, tally.skipped());
     meta.write(&made_with, counts, &args.machine, threads)?;
     writer.finish(&provenance::with_counts(&made_with, counts))?;
+    drop(held);
     cache::close(&kept, common);
     Ok(outcome)
 }

@@ -1,6 +1,7 @@
 //! `zsic embed`: unit embeddings of images or texts.
 
 use anyhow::Result;
+use zsic::text::lines;
 use zsic::{Checkpoint, Compute, TextEncoder};
 
 use super::args::{Common, Embed};
@@ -11,7 +12,7 @@ use super::output::resume;
 use super::output::{Form, Log, Partial, Place, Tensor, families, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{Answer, Stream, Walked};
-use super::{Outcome, cache, interrupt, labels, messages, model, settings};
+use super::{Outcome, cache, interrupt, labels, messages, model, settings, text};
 
 /// The ending, and the name, of the format that is one tensor.
 const TENSOR: &str = "safetensors";
@@ -92,8 +93,8 @@ fn format(place: &Place, args: &Embed) -> Result<&'static str> {
 fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     let texts = match &args.texts_file {
         Some(path) => {
-            let text = labels::read_text(path)?;
-            text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            let text = text::read(path)?;
+            lines(&text).map(|(_, line)| line).filter(|line| !line.is_empty()).map(str::to_owned).collect()
         }
         None if args.text.is_empty() => return Ok(None),
         None => args.text.clone(),

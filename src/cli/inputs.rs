@@ -1,21 +1,19 @@
 //! What was named on the command line and in lists -> a walk over it. What an image is, is not known here.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use zsic::error::os_reason;
 use zsic::source::{Entry, ErrorKind, ImageError, Input, Select, Tally, Walk};
 
 use super::args::Inputs;
 use super::fatal::usage;
-
-/// The byte order mark that some editors put before a text in UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+use super::lists::Names;
+use super::text;
 
 /// Why a list could not be read to its end, if that happened.
 pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
@@ -75,21 +73,11 @@ fn inputs(args: &Inputs, failure: &ListFailure) -> Result<Box<dyn Iterator<Item 
     Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
 }
 
-/// Makes reading standard input wait, where whoever started us left it so that it does not.
-fn block_on_stdin() {
-    let stdin = std::io::stdin();
-    if let Ok(flags) = fcntl_getfl(&stdin)
-        && flags.contains(OFlags::NONBLOCK)
-    {
-        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // if it cannot be, reading says so
-    }
-}
-
 /// The inputs in a list, read as they are needed.
 fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
     let is_stdin = path == Path::new("-");
     let reader: Box<dyn Read + Send> = if is_stdin {
-        block_on_stdin();
+        text::block_on_stdin();
         Box::new(std::io::stdin())
     } else {
         let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
@@ -99,21 +87,12 @@ fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl It
         Box::new(std::fs::File::open(path).map_err(failed)?)
     };
     let name = path.display().to_string();
-    let lines = BufReader::new(reader).split(separator).map_while(move |line| {
+    let names = Names::new(reader, separator).map_while(move |item| {
         let told = |e: std::io::Error| {
             let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         };
-        line.map_err(told).ok()
-    });
-    let names = lines.enumerate().map(move |(index, mut line)| {
-        if index == 0 && line.starts_with(MARK) {
-            line.drain(..MARK.len());
-        }
-        if separator == b'\n' && line.ends_with(b"\r") {
-            line.pop();
-        }
-        line
+        item.map_err(told).ok()
     });
     let entry = move |name| match Input::from_arg(OsString::from_vec(name)) {
         input @ Input::Stdin if is_stdin => {
@@ -123,5 +102,5 @@ fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl It
         }
         input => Ok(input),
     };
-    Ok(names.filter(|name| !name.is_empty()).map(entry))
+    Ok(names.map(entry))
 }

@@ -1,68 +1,142 @@
 //! `--labels`, `--labels-file`, `--template`, `--template-set` -> labels and their prompts.
 
-use std::collections::HashSet;
+mod doubts;
+mod json;
+mod scripts;
+
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::Value;
-use zsic::error::os_reason;
-use zsic::text::{OPENAI_7, OPENAI_80};
+pub use doubts::doubt;
+pub use scripts::unknown;
+use serde::de::IgnoredAny;
+use zsic::text::{OPENAI_7, OPENAI_80, lines};
 use zsic::{Error, Label, Template};
 
-use super::args::Labels;
+use super::args::{Inputs, Labels};
 use super::fatal::usage;
+use super::text;
 
-/// The labels that the flags name, each with its prompts.
-///
-/// # Errors
-/// A usage error for no label, an empty one, one given twice, or a template without `{}`.
-pub fn gather(args: &Labels) -> Result<Vec<Label>> {
-    let templates = templates(args)?;
-    let labels = match &args.labels_file {
-        Some(path) => from_file(path, &templates)?,
-        None => args.labels.iter().flat_map(|list| split(list)).map(|name| Label::new(name, &templates)).collect(),
-    };
-    if labels.is_empty() {
-        return Err(usage("no labels; give them with --labels a,b,c or --labels-file FILE"));
-    }
-    let mut seen = HashSet::new();
-    for label in &labels {
-        if label.name.trim().is_empty() {
-            return Err(usage("a label is empty; look for two commas in a row, or a comma at the end"));
-        }
-        if !seen.insert(&label.name) {
-            return Err(usage(format!("the label `{}` is given twice", label.name)));
-        }
-    }
-    Ok(labels)
+/// Labels as they were given.
+pub struct Given {
+    pub labels: Vec<Label>,
+    pub form: Form,
 }
 
-/// The templates that the flags name.
+/// How labels are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Between commas, on the command line.
+    Flag,
+    /// One a line.
+    Lines,
+    /// As a JSON array.
+    Array,
+    /// As a JSON object, with prompts.
+    Object,
+}
+
+/// Returns the labels that the flags name, each with its prompts.
 ///
 /// # Errors
-/// A usage error for one without `{}`, or a set that cannot be read.
-pub fn templates(args: &Labels) -> Result<Vec<Template>> {
-    let templates = match &args.template_set {
-        Some(set) => template_set(set)?,
-        None if args.template.is_empty() => vec![Template::default()],
+/// A usage error for no label, empty ones, and ones given twice.
+pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
+    let (form, written) = match &args.labels_file {
+        Some(path) => from_file(path, templates)?,
         None => {
-            args.template.iter().map(|t| t.parse()).collect::<zsic::Result<_>>().map_err(|e| usage(e.to_string()))?
+            let names = args.labels.iter().flat_map(|list| split(list));
+            (Form::Flag, names.map(|name| Label::new(name, templates)).zip(1..).map(|(l, n)| (n, l)).collect())
         }
     };
-    Ok(templates)
+    if written.is_empty() {
+        return Err(usage("no labels; give them with --labels a,b,c or --labels-file FILE"));
+    }
+    let unit = if form == Form::Flag { "label" } else { "line" };
+    let file = args.labels_file.as_ref().map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
+    check(&written, unit).map_err(|reason| usage(file + &reason))?;
+    Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form })
+}
+
+/// Checks that no label is empty or given twice. Places are counted in `unit`s.
+fn check(written: &[(usize, Label)], unit: &str) -> Result<(), String> {
+    let empty = written.iter().filter(|(_, label)| label.name.trim().is_empty()).map(|(place, _)| *place);
+    let empty: Vec<usize> = empty.collect();
+    if !empty.is_empty() {
+        let advice = "look for two commas in a row, or a comma at the end";
+        return Err(format!("a label is empty ({}); {advice}", listed(unit, &empty)));
+    }
+    let mut places = HashMap::<&str, Vec<usize>>::new();
+    written.iter().for_each(|(place, label)| places.entry(&label.name).or_default().push(*place));
+    let mut doubled: Vec<_> = places.into_iter().filter(|(_, places)| places.len() > 1).collect();
+    doubled.sort_by(|a, b| a.1.cmp(&b.1));
+    let doubled = doubled.iter().map(|(name, places)| format!("`{name}` ({})", listed(unit, places)));
+    let doubled = doubled.collect::<Vec<_>>().join(", ");
+    if doubled.is_empty() {
+        return Ok(());
+    }
+    Err(format!("labels given more than once: {doubled}; keep one of each, or add a word that tells them apart"))
+}
+
+/// `lines 1, 3 and 8`.
+fn listed(unit: &str, places: &[usize]) -> String {
+    let mut places: Vec<String> = places.iter().map(usize::to_string).collect();
+    places.dedup();
+    match places.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{unit}s {} and {last}", rest.join(", ")),
+        _ => format!("{unit} {}", places.concat()),
+    }
+}
+
+/// Returns the templates that the flags name.
+///
+/// # Errors
+/// A usage error that names all that are none, or a set that cannot be read.
+pub fn templates(args: &Labels) -> Result<Vec<Template>> {
+    let given = |t: &String| t.parse().map_err(|e: Error| e.to_string());
+    match &args.template_set {
+        Some(set) => template_set(set),
+        None if args.template.is_empty() => Ok(vec![Template::default()]),
+        None => whole(args.template.iter().map(given)).map_err(usage),
+    }
 }
 
 fn template_set(set: &Path) -> Result<Vec<Template>> {
     let text = match set.to_str() {
         Some("openai-80") => OPENAI_80.to_owned(),
         Some("openai-7") => OPENAI_7.to_owned(),
-        _ => read_text(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
+        _ => text::read(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
     };
-    let templates = Template::parse_lines(&text).map_err(|e| usage(format!("{}: {e}", set.display())))?;
+    let lines = lines(&text).filter(|(_, line)| !line.trim().is_empty());
+    let templates = whole(lines.map(|(n, line)| line.parse().map_err(|e: Error| format!("line {n}: {e}"))));
+    let templates = templates.map_err(|e| usage(format!("{}: {e}", text::name(set))))?;
     if templates.is_empty() {
-        return Err(usage(format!("{}: has no template", set.display())));
+        return Err(usage(format!("{}: has no template", text::name(set))));
     }
     Ok(templates)
+}
+
+/// All that is sound, or everything that is wrong.
+fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
+    let (mut sound, mut wrong) = (Vec::new(), Vec::new());
+    results.for_each(|result| match result {
+        Ok(item) => sound.push(item),
+        Err(e) => wrong.push(e),
+    });
+    if wrong.is_empty() { Ok(sound) } else { Err(wrong.join("; ")) }
+}
+
+/// Checks that standard input is read for one thing only.
+///
+/// # Errors
+/// A usage error if labels or templates come from it, and something else too.
+pub fn check_stdin(args: &Labels, inputs: &Inputs) -> Result<()> {
+    let of = |files: &mut dyn Iterator<Item = &Path>| files.filter(|path| text::is_stdin(path)).count();
+    let own = of(&mut args.files());
+    if own > 0 && own + of(&mut inputs.files()) > 1 {
+        return Err(usage("standard input can be read for one thing only, and `-` is given twice"));
+    }
+    Ok(())
 }
 
 /// Labels between commas, trimmed; `\,` is a comma inside one.
@@ -80,90 +154,40 @@ fn split(list: &str) -> Vec<String> {
     labels.iter().map(|label| label.trim().to_owned()).collect()
 }
 
-fn from_file(path: &Path, templates: &[Template]) -> Result<Vec<Label>> {
-    let text = read_text(path)?;
-    let failed = |e: String| usage(format!("{}: {e}", path.display()));
-    if text.trim_start().starts_with(['[', '{']) {
-        check_keys(&text).map_err(failed)?;
-        let json = serde_json::from_str(&text).map_err(|e| failed(format!("is not the JSON it begins like: {e}")))?;
-        return from_json(json, templates).map_err(failed);
+/// The labels in a file, with their lines.
+fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>)> {
+    let text = text::read(path)?;
+    if is_json(&text) {
+        return json::parse(&text, templates).map_err(|e| usage(format!("{}: {e}", text::name(path))));
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(lines.map(|line| Label::new(line, templates)).collect())
+    let lines = lines(&text).map(|(n, line)| (n, line.trim())).filter(|(_, line)| !line.is_empty());
+    Ok((Form::Lines, lines.map(|(n, line)| (n, Label::new(line, templates))).collect()))
 }
 
-/// An array of labels, or an object of prompts used as written.
-fn from_json(json: Value, templates: &[Template]) -> Result<Vec<Label>, String> {
-    let text = |value: Value| match value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("has {other} where a text is expected")),
-    };
-    match json {
-        Value::Array(labels) => labels.into_iter().map(|label| Ok(Label::new(text(label)?, templates))).collect(),
-        Value::Object(labels) => labels
-            .into_iter()
-            .map(|(name, prompts)| {
-                let prompts = match prompts {
-                    Value::Array(prompts) => prompts.into_iter().map(text).collect::<Result<Vec<_>, _>>()?,
-                    prompt => vec![text(prompt)?],
-                };
-                if prompts.is_empty() {
-                    Err(format!("the label `{name}` has no prompt"))
-                } else {
-                    Ok(Label { name, prompts })
-                }
-            })
-            .collect(),
-        other => Err(format!("has {other} where an array or an object is expected")),
-    }
-}
-
-/// A JSON object's keys in the order of the file; serde_json's own map would keep the last of two.
-fn check_keys(text: &str) -> Result<(), String> {
-    struct Keys(Option<String>);
-    impl<'de> serde::de::Visitor<'de> for Keys {
-        type Value = Option<String>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut seen = HashSet::new();
-            while let Some((key, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
-                if !seen.insert(key.clone()) {
-                    self.0.get_or_insert(key);
-                }
-            }
-            Ok(self.0)
-        }
-    }
-    use serde::Deserializer;
-    match serde_json::Deserializer::from_str(text).deserialize_map(Keys(None)) {
-        Ok(Some(key)) => Err(format!("the label `{key}` is given twice")),
-        _ => Ok(()), // an array, or an error that the real parse will tell
-    }
+/// Whether a file is JSON, or meant to be: a line of a list may begin with a bracket too, like `[red] car`.
+fn is_json(text: &str) -> bool {
+    let mut signs = text.chars().filter(|c| !c.is_whitespace());
+    let begins = matches!(signs.next(), Some('[' | '{'));
+    begins && (matches!(signs.next(), None | Some('"' | '\'')) || serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// Says of what a prompt or text is too long for the model, and what to do.
 pub fn too_long(what: &str, name: &str, e: Error) -> anyhow::Error {
-    const SHOWN: usize = 60;
     let Error::PromptTooLong { tokens, limit, .. } = e else { return e.into() };
+    anyhow::anyhow!(
+        "{what} `{}` has {tokens} tokens and the model reads at most {limit}; shorten it, or pass --truncate",
+        shown(name)
+    )
+}
+
+/// The beginning of a label or text.
+pub fn shown(name: &str) -> String {
+    const SHOWN: usize = 60;
     let mut shown: String = name.chars().take(SHOWN).collect();
     if shown.len() < name.len() {
         shown.push('…');
     }
-    anyhow::anyhow!(
-        "{what} `{shown}` has {tokens} tokens and the model reads at most {limit}; shorten it, or pass --truncate"
-    )
-}
-
-/// The text of a file that the user wrote, without a byte order mark.
-pub fn read_text(path: &Path) -> Result<String> {
-    let failed = |e| usage(format!("{}: cannot be read: {}", path.display(), os_reason(&e)));
-    let bytes = std::fs::read(path).map_err(failed)?;
-    let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: is not UTF-8 text", path.display())))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    shown
 }
 
 #[cfg(test)]
@@ -175,21 +199,5 @@ mod tests {
         assert_eq!(split("fox, bear ,owl"), ["fox", "bear", "owl"]);
         assert_eq!(split(r"red\, white and blue,x\y"), ["red, white and blue", r"x\y"]);
         assert_eq!(split("a,,b"), ["a", "", "b"]);
-    }
-
-    #[test]
-    fn json_prompts_are_used_as_written() {
-        let json = serde_json::json!({"b": "a bee", "a": ["one {}", "two"]});
-        let labels = from_json(json, &[Template::default()]).unwrap();
-        assert_eq!(labels[0], Label { name: "b".to_owned(), prompts: vec!["a bee".to_owned()] });
-        assert_eq!(labels[1].prompts, ["one {}", "two"]);
-        let labels = from_json(serde_json::json!(["x"]), &["{}".parse().unwrap()]).unwrap();
-        assert_eq!(labels[0].prompts, ["x"]);
-    }
-
-    #[test]
-    fn a_key_given_twice_is_told() {
-        assert!(check_keys(r#"{"a": "x", "a": "y"}"#).unwrap_err().contains("`a`"));
-        assert!(check_keys(r#"{"a": "x", "b": "y"}"#).is_ok() && check_keys("[1]").is_ok());
     }
 }

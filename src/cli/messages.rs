@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use super::args::Common;
 
@@ -35,7 +36,33 @@ pub fn note(common: &Common, level: u8, message: impl Display) {
 /// A line on stderr, as it is.
 pub fn line(message: impl Display) {
     let message = printable(&message.to_string().replace('\n', " "));
-    let _ = writeln!(anstream::stderr().lock(), "{message}");
+    match &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(held) => held.push(message),
+        None => print(&message),
+    }
+}
+
+fn print(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
+/// Lines that wait, while they are held.
+static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// Holds all lines until it is dropped.
+pub struct Held(());
+
+/// Holds lines back: on one terminal, they would fall into what is being written on standard output.
+pub fn hold() -> Held {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    Held(())
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+        held.unwrap_or_default().iter().for_each(|line| print(line));
+    }
 }
 
 /// `text` without control characters, which must not reach a terminal.

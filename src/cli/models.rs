@@ -20,7 +20,7 @@ use zsic::source::Input;
 use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
 use super::fatal::usage;
 use super::fetching::size;
-use super::messages::warn;
+use super::messages::{say, warn};
 use super::model::DEMO;
 use super::{Outcome, hub, interrupt, show, stdout};
 
@@ -37,7 +37,15 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let json = args.format == ListFormat::Json;
     match &args.command {
-        ModelsCommand::List { hub_cache } => list(&repos(hub_cache.as_deref())?, json),
+        ModelsCommand::List { hub_cache } => {
+            let repos = repos(hub_cache.as_deref())?;
+            if repos.iter().all(|repo| repo.snapshots.is_empty()) {
+                let cache = hub::cache(hub_cache.as_deref())?;
+                let advice = "`zsic models pull openai/clip-vit-base-patch32` fetches one";
+                say(common, format!("{}: no checkpoint in the cache; {advice}", cache.display()));
+            }
+            list(&repos, json)
+        }
         ModelsCommand::Pull { model } => pull(model, json, common),
         ModelsCommand::Show { model } => show::show(model, json),
         ModelsCommand::Verify { model } => verify(model, json, common),
@@ -76,7 +84,7 @@ fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
         }
         [repo.name.clone(), revision(snapshot), kind, size(snapshot_size(snapshot)), used]
     }));
-    let text = if repos.is_empty() { String::new() } else { columns(&table) };
+    let text = if table.len() == 1 { String::new() } else { columns(&table) };
     print(json, &text, || {
         let row = |(repo, snapshot): (&CachedRepo, &CachedSnapshot)| {
             json!({

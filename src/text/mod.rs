@@ -7,6 +7,12 @@ mod template;
 pub use clip_bpe::ClipTokenizer;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 
+/// Returns the lines of `text` with their numbers. A line ends with LF, CR LF or CR.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    lines.enumerate().map(|(index, line)| (index + 1, line))
+}
+
 /// A label and the prompts that stand for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
@@ -21,5 +27,19 @@ impl Label {
     pub fn new(name: impl Into<String>, templates: &[Template]) -> Self {
         let name = name.into();
         Self { prompts: templates.iter().map(|t| t.fill(&name)).collect(), name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_lf_cr_or_both() {
+        let numbered = |text| lines(text).filter(|(_, line)| !line.is_empty()).collect::<Vec<_>>();
+        let expected = [(1, "fox"), (3, "bear"), (4, "owl")];
+        for text in ["fox\n\nbear\nowl\n", "fox\r\rbear\rowl", "fox\r\n\r\nbear\r\nowl\r\n", "fox\r\n\nbear\rowl\r"] {
+            assert_eq!(numbered(text), expected, "{text:?}");
+        }
     }
 }

@@ -102,6 +102,11 @@ impl Format {
         }
     }
 
+    /// Returns whether all records are one JSON value, which nothing may stand inside.
+    pub fn is_one_value(self) -> bool {
+        matches!(self, Self::Json | Self::Pipeline)
+    }
+
     /// How records lie in a partial, if one can be gone on from. A record has at most `most` labels.
     pub fn form(self, logits: bool, most: usize) -> Option<Form> {
         match self {

@@ -1,0 +1,38 @@
+//! Tells release builds which commit they are made from, for `zsic --version -v`. Other builds are not told: each commit
+//! would compile everything again.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let root = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    if env::var("PROFILE").is_ok_and(|profile| profile == "release")
+        && let Some(commit) = commit(Path::new(&root))
+    {
+        println!("cargo::rustc-env=ZSIC_COMMIT={commit}");
+        // Git writes this file whenever another commit is checked out. Cargo would always run again for one that is missing.
+        let log = git(Path::new(&root), &["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]);
+        if let Some(log) = log.filter(|log| Path::new(log).exists()) {
+            println!("cargo::rerun-if-changed={log}");
+        }
+    }
+}
+
+/// Returns the commit of a clone, or the one that a package was made from. A package that lies in a repository of something
+/// else does not have that one's.
+pub fn commit(root: &Path) -> Option<String> {
+    if root.join(".git").exists() {
+        return git(root, &["rev-parse", "HEAD"]);
+    }
+    let package = fs::read_to_string(root.join(".cargo_vcs_info.json")).ok()?;
+    let (_, rest) = package.split_once("\"sha1\": \"")?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+fn git(root: &Path, words: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(words).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
+}

@@ -1,0 +1,171 @@
+//! What labels look like if they were not meant as they are read: a list that became one label, JSON on the command line,
+//! a single label.
+
+use std::path::Path;
+
+use zsic::Label;
+
+use super::super::args::Labels;
+use super::super::text;
+use super::{Form, Given, shown};
+
+/// What separates labels elsewhere, and does not here.
+const SEPARATORS: [char; 9] = [';', '|', '\t', '，', '、', '；', '｜', '،', '؛'];
+const LINE_BREAKS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+const QUOTES: [char; 2] = ['"', '\''];
+const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
+/// Keys under which other programs keep a list of labels.
+const LISTS: [&str; 7] = ["labels", "candidate_labels", "classes", "class_names", "categories", "names", "label_names"];
+
+/// Returns a warning for labels that look like a mistake, and what to type instead. `is_softmax`: labels share a score of 1.
+pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
+    let doubts = Doubts {
+        labels: &given.labels,
+        form: given.form,
+        file: args.labels_file.as_ref().map(|path| text::name(path) + ": ").unwrap_or_default(),
+        alone: is_softmax && given.labels.len() == 1,
+    };
+    let doubt = doubts.object().or_else(|| doubts.breaks()).or_else(|| doubts.list()).or_else(|| doubts.single())?;
+    Some(doubts.file + &doubt)
+}
+
+struct Doubts<'a> {
+    labels: &'a [Label],
+    form: Form,
+    file: String,
+    /// There is one label, and nothing to compare it with.
+    alone: bool,
+}
+
+impl Doubts<'_> {
+    /// An object that holds a list of labels, or their numbers.
+    fn object(&self) -> Option<String> {
+        if self.form != Form::Object {
+            return None;
+        }
+        let is_list = |label: &&Label| label.prompts.len() > 1 && (self.alone || LISTS.contains(&&*label.name));
+        if let Some(Label { name, prompts }) = self.labels.iter().find(is_list) {
+            let (count, array) = (prompts.len(), array(prompts.iter()));
+            let name = shown(name);
+            return Some(self.one(
+                &format!("`{name}` is read as one label with {count} prompts"),
+                &format!("for {count} labels write {array}"),
+            ));
+        }
+        let is_number = |label: &Label| label.name.parse::<u64>().is_ok() && label.prompts.len() == 1;
+        let name = &self.labels[0].name;
+        self.labels.iter().all(is_number).then(|| {
+            let array = array(self.labels.iter().map(|label| &label.prompts[0]));
+            self.one(
+                &format!("the numbers are read as the labels, `{name}` first, and the names as their prompts"),
+                &format!("write {array}"),
+            )
+        })
+    }
+
+    fn breaks(&self) -> Option<String> {
+        let name = self.find(|name| name.contains(LINE_BREAKS) || name.contains("\\n"))?;
+        let advice = match self.form {
+            Form::Flag => "separate labels by commas, or name a file of one a line with --labels-file FILE",
+            _ => self.separate(),
+        };
+        Some(self.one(&format!("the label `{name}` has line breaks and is read as one"), advice))
+    }
+
+    /// What is meant as several labels. Several strings in JSON are told apart, whatever is in them.
+    fn list(&self) -> Option<String> {
+        if matches!(self.form, Form::Array | Form::Object) && !self.alone {
+            return None;
+        }
+        self.brackets().or_else(|| self.quotes()).or_else(|| self.separated())
+    }
+
+    /// JSON, or a list as a program prints it.
+    fn brackets(&self) -> Option<String> {
+        let any = |is: &dyn Fn(&str) -> bool| self.labels.iter().any(|label| is(&label.name));
+        let is_list = |(open, close): (char, char)| {
+            let begins = any(&|name| name.starts_with(open) && !name.contains(close));
+            let ends = any(&|name| name.ends_with(close) && !name.contains(open));
+            let whole = any(&|name| name.starts_with(open) && name.ends_with(close) && name.contains(','));
+            let quoted = any(&|name| name.strip_prefix(open).is_some_and(|rest| rest.trim_start().starts_with(QUOTES)));
+            (begins && ends) || whole || quoted
+        };
+        if !BRACKETS.into_iter().any(is_list) {
+            return None;
+        }
+        let advice = match self.form {
+            Form::Flag => format!("{}, or put JSON into a file for --labels-file", self.typed()),
+            _ => self.separate().to_owned(),
+        };
+        let name = shown(&self.labels[0].name);
+        Some(self.one(&format!("the labels look like JSON and are read as they stand, `{name}` first"), &advice))
+    }
+
+    fn quotes(&self) -> Option<String> {
+        let name = self.find(|name| {
+            let name = name.trim_end_matches(',');
+            name.len() > 2 && QUOTES.iter().any(|quote| name.starts_with(*quote) && name.ends_with(*quote))
+        })?;
+        let advice = if self.form == Form::Flag { self.typed() } else { "take them off".to_owned() };
+        Some(self.one(&format!("the label `{name}` has quotation marks, which the model reads too"), &advice))
+    }
+
+    /// Labels that something else than a comma separates; in a file, a comma.
+    fn separated(&self) -> Option<String> {
+        let is_glued = |name: &str| {
+            let mut after = name.match_indices(',').map(|(at, _)| &name[at + 1..]);
+            after.any(|rest| !rest.starts_with(|c: char| c == ' ' || c.is_ascii_digit()))
+        };
+        let has_commas = |name: &str| self.form != Form::Flag && (is_glued(name) || self.alone && name.contains(','));
+        let name = self.find(|name| name.contains(SEPARATORS) || has_commas(name))?;
+        let advice = if self.form == Form::Flag { self.typed() } else { self.separate().to_owned() };
+        Some(self.one(&format!("`{name}` looks like a list and is read as one label"), &advice))
+    }
+
+    fn single(&self) -> Option<String> {
+        let name = &self.labels[0].name;
+        let advice = if self.form == Form::Flag && Path::new(name).is_file() {
+            format!("--labels-file {name} reads the labels in that file")
+        } else {
+            "add labels to compare it with, like -l cat,dog".to_owned()
+        };
+        self.alone.then(|| format!("there is one label, `{}`, and its score is always 1; {advice}", shown(name)))
+    }
+
+    /// The first label that is one of `those`, for a message.
+    fn find(&self, those: impl Fn(&str) -> bool) -> Option<String> {
+        self.labels.iter().find(|label| those(&label.name)).map(|label| shown(&label.name))
+    }
+
+    /// A warning of what is wrong, and what to do.
+    fn one(&self, what: &str, advice: &str) -> String {
+        let alone = if self.alone { ", and the score of one label is always 1" } else { "" };
+        format!("{what}{alone}; {advice}")
+    }
+
+    /// How labels are kept apart in a file.
+    fn separate(&self) -> &'static str {
+        if self.form == Form::Lines { "write one label a line" } else { "give each label a string of its own" }
+    }
+
+    /// The labels as they should be typed.
+    fn typed(&self) -> String {
+        const LONGEST: usize = 60;
+        let is_sign = |c: char| QUOTES.contains(&c) || BRACKETS.iter().any(|(open, close)| c == *open || c == *close);
+        let names = self.labels.iter().flat_map(|label| label.name.split(SEPARATORS)).flat_map(|name| name.split(','));
+        let names: Vec<&str> =
+            names.map(|name| name.trim().trim_matches(is_sign).trim()).filter(|n| !n.is_empty()).collect();
+        match shlex::try_quote(&names.join(",")) {
+            Ok(list) if list.len() <= LONGEST && !list.is_empty() => format!("type -l {list}"),
+            _ => "separate labels by commas: -l cat,dog".to_owned(),
+        }
+    }
+}
+
+/// The beginning of a JSON array.
+fn array<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 3;
+    let rest = if names.len() > SHOWN { ", …" } else { "" };
+    let names: Vec<String> = names.take(SHOWN).map(|name| serde_json::Value::from(shown(name)).to_string()).collect();
+    format!("[{}{rest}]", names.join(", "))
+}

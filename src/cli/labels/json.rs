@@ -1,0 +1,122 @@
+//! A labels file that is JSON: an array, or an object `{label: prompt or [prompts]}`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Read};
+
+use serde::Deserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use zsic::{Label, Template};
+
+use super::Form;
+
+/// Parses an array of labels, or an object of labels with prompts, which are used as written. Each label has its line.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>), String> {
+    let (form, entries) = read(text).map_err(|e| format!("is not the JSON it begins like: {e}"))?;
+    let label = |(line, key, value)| {
+        let label = match (key, value) {
+            (None, value) => Label::new(string(value)?, templates),
+            (Some(name), Value::Array(prompts)) if prompts.is_empty() => {
+                return Err(format!("the label `{name}` has no prompt"));
+            }
+            (Some(name), Value::Array(prompts)) => {
+                Label { name, prompts: prompts.into_iter().map(string).collect::<Result<_, _>>()? }
+            }
+            (Some(name), prompt) => Label { name, prompts: vec![string(prompt)?] },
+        };
+        Ok((line, label))
+    };
+    Ok((form, entries.into_iter().map(label).collect::<Result<_, _>>()?))
+}
+
+fn string(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("has {other} where a text is expected")),
+    }
+}
+
+/// A line, a key in an object, and a value.
+type JsonEntry = (usize, Option<String>, Value);
+
+/// The entries of a JSON array or object, in their order: serde_json's own map would keep the last of two equal keys.
+fn read(text: &str) -> serde_json::Result<(Form, Vec<JsonEntry>)> {
+    let line = Cell::new(1);
+    let mut json = serde_json::Deserializer::from_reader(Counted { bytes: text.as_bytes(), line: &line });
+    let entries = json.deserialize_any(Entries { line: &line })?;
+    json.end()?;
+    Ok(entries)
+}
+
+/// Bytes that are read one at a time, and the line that was reached.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    line: &'a Cell<usize>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let one = 1.min(out.len());
+        let read = self.bytes.read(&mut out[..one])?;
+        self.line.set(self.line.get() + usize::from(read == 1 && out[0] == b'\n'));
+        Ok(read)
+    }
+}
+
+struct Entries<'a> {
+    line: &'a Cell<usize>,
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = (Form, Vec<JsonEntry>);
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(value) = array.next_element()? {
+            entries.push((self.line.get(), None, value));
+        }
+        Ok((Form::Array, entries))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = object.next_key()? {
+            let line = self.line.get();
+            entries.push((line, Some(key), object.next_value()?));
+        }
+        Ok((Form::Object, entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_prompts_are_used_as_written() {
+        let (_, labels) = parse(r#"{"b": "a bee", "a": ["one {}", "two"]}"#, &[Template::default()]).unwrap();
+        assert_eq!(labels[0].1, Label { name: "b".to_owned(), prompts: vec!["a bee".to_owned()] });
+        assert_eq!(labels[1].1.prompts, ["one {}", "two"]);
+        let (_, labels) = parse(r#"["x"]"#, &["{}".parse().unwrap()]).unwrap();
+        assert_eq!(labels[0].1.prompts, ["x"]);
+    }
+
+    #[test]
+    fn every_entry_of_json_has_its_line() {
+        let lines = |json| read(json).unwrap().1.into_iter().map(|(line, key, _)| (line, key)).collect::<Vec<_>>();
+        let key = |key: &str| Some(key.to_owned());
+        assert_eq!(
+            lines("{\"a\": \"x\\ny\",\n \"b\": [\n\"x\"],\n\n\"a\"\n:\"y\"}"),
+            [(1, key("a")), (2, key("b")), (5, key("a"))]
+        );
+        assert_eq!(lines("[\n\"a\",\n\n\"b\"\n]\n"), [(2, None), (4, None)]);
+    }
+}

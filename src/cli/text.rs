@@ -1,0 +1,144 @@
+//! Text files that people write -> text, whatever editor or shell saved them: UTF-8, or UTF-16. `-` is standard input.
+
+use std::fs;
+use std::io::{self, Read, stdin};
+use std::path::Path;
+
+use anyhow::Result;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use zsic::error::os_reason;
+use zsic::text::lines;
+
+use super::fatal::usage;
+
+/// What a file of bytes that are no text can be told.
+const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-8";
+
+/// Reads a text without its byte order mark.
+///
+/// # Errors
+/// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16.
+pub fn read(path: &Path) -> Result<String> {
+    let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
+    let bytes = if is_stdin(path) { read_stdin() } else { fs::read(path) };
+    let bytes = bytes.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
+    decode(bytes).map_err(failed)
+}
+
+/// Returns what messages call a file.
+pub fn name(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Returns whether a path means standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    block_on_stdin();
+    stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes reading standard input wait, where whoever started us left it so that it does not.
+pub fn block_on_stdin() {
+    let stdin = stdin();
+    if let Ok(flags) = fcntl_getfl(&stdin)
+        && flags.contains(OFlags::NONBLOCK)
+    {
+        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // if it cannot be, reading says so
+    }
+}
+
+/// Decodes a text by its byte order mark; without one it is UTF-8, or UTF-16 where its NUL bytes show that.
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    let text = match &bytes[..] {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err("is UTF-32 text; save it as UTF-8".to_owned()),
+        [0xff, 0xfe, text @ ..] => utf16(text, u16::from_le_bytes)?,
+        [0xfe, 0xff, text @ ..] => utf16(text, u16::from_be_bytes)?,
+        text if is_utf16(text, 1) => utf16(text, u16::from_le_bytes)?,
+        text if is_utf16(text, 0) => utf16(text, u16::from_be_bytes)?,
+        _ => utf8(bytes)?,
+    };
+    if text.contains('\0') { Err(NUL.to_owned()) } else { Ok(text) }
+}
+
+/// Returns whether most characters have a NUL byte, all of them at even (0) or all at odd (1) places.
+fn is_utf16(text: &[u8], place: usize) -> bool {
+    let mut nuls = text.iter().enumerate().filter(|(_, byte)| **byte == 0);
+    let count = nuls.clone().count();
+    count > 0 && 4 * count >= text.len() && nuls.all(|(index, _)| index % 2 == place)
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    match char::decode_utf16(units.iter().copied().map(unit)).collect() {
+        Ok(text) if rest.is_empty() => Ok(text),
+        _ => Err("is UTF-16 text that breaks off inside a character; save it as UTF-8".to_owned()),
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = lines(&String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()])).count();
+        format!("line {line} is not UTF-8 text; save the file as UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "fox\r\nbär\n猫 🦉\n";
+
+    fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_how_text_is_written() {
+        for bytes in [
+            TEXT.as_bytes().to_vec(),
+            format!("\u{feff}{TEXT}").into_bytes(),
+            utf16(&format!("\u{feff}{TEXT}"), u16::to_le_bytes),
+            utf16(&format!("\u{feff}{TEXT}"), u16::to_be_bytes),
+        ] {
+            assert_eq!(decode(bytes.clone()).as_deref(), Ok(TEXT), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn utf_16_without_a_mark_is_told_by_its_nul_bytes() {
+        for text in ["fox\r\nbär\nowl", "a", "żółw\nfox"] {
+            assert_eq!(decode(utf16(text, u16::to_le_bytes)).as_deref(), Ok(text));
+            assert_eq!(decode(utf16(text, u16::to_be_bytes)).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_told() {
+        let utf32 = |mark: [u8; 4], bytes: fn(u32) -> [u8; 4]| {
+            mark.into_iter().chain("fox".chars().flat_map(|c| bytes(c.into()))).collect::<Vec<u8>>()
+        };
+        let mut torn = utf16("\u{feff}fox", u16::to_le_bytes);
+        torn.pop();
+        let mut half = utf16("\u{feff}fox 🦉", u16::to_be_bytes);
+        half.truncate(half.len() - 2);
+        let bare: Vec<u8> = "fox".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        for (bytes, expected) in [
+            (utf32([0xff, 0xfe, 0, 0], u32::to_le_bytes), "is UTF-32"),
+            (utf32([0, 0, 0xfe, 0xff], u32::to_be_bytes), "is UTF-32"),
+            (bare, "has NUL bytes"),
+            (b"fox\0bear".to_vec(), "has NUL bytes"),
+            (torn, "is UTF-16 text that breaks off"),
+            (half, "is UTF-16 text that breaks off"),
+            (b"fox\nb\xe4r\n".to_vec(), "line 2 is not UTF-8"),
+        ] {
+            let told = decode(bytes.clone()).unwrap_err();
+            assert!(told.contains(expected), "{bytes:?}: {told}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `--version`, and what `-v` adds to it: the commit, the features, the instruction set.
+
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::process::exit;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use zsic::Isa;
+
+use super::args::Cli;
+
+/// Parses the command line. `--version`, `--help` and wrong usage end the process, as clap does.
+pub fn parse() -> Cli {
+    let words = || std::env::args_os();
+    Cli::try_parse().unwrap_or_else(|e| {
+        if e.kind() == ErrorKind::DisplayVersion && words().skip(1).any(is_verbose) {
+            _ = write!(stdout(), "{e}{}", details()); // clap passes over a closed standard output too
+            exit(0);
+        }
+        e.exit()
+    })
+}
+
+/// Returns whether a word is `--verbose`, or short flags with a `v` among them.
+fn is_verbose(word: OsString) -> bool {
+    let word = word.to_string_lossy();
+    let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'));
+    word == "--verbose" || flags.is_some_and(|flags| flags.contains('v'))
+}
+
+fn details() -> String {
+    let commit = option_env!("ZSIC_COMMIT").unwrap_or("unknown; release builds from a clone or a package record it");
+    let features = [
+        ("cli", cfg!(feature = "cli")),
+        ("demo", cfg!(feature = "demo")),
+        ("jpeg-simd", cfg!(feature = "jpeg-simd")),
+        ("parquet", cfg!(feature = "parquet")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("metal", cfg!(feature = "metal")),
+    ];
+    let features: Vec<&str> = features.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
+    format!("commit: {commit}\nfeatures: {}\ninstruction set: {}\n", features.join(" "), Isa::best().name())
+}
