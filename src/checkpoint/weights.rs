@@ -15,6 +15,9 @@ use crate::{Error, Result};
 const LAYOUTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
+/// What a model that holds CLIP as a part puts before its weights' names. transformers takes it off.
+const PREFIX: &str = "clip.";
+
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
 pub struct Weights {
@@ -39,7 +42,7 @@ impl Weights {
             return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", LAYOUTS.join(", "))));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
-        Ok(Self { path: files.path(name), tensors })
+        Ok(Self { path: files.path(name), tensors: without_prefix(tensors) })
     }
 
     /// The names' root, to walk down from.
@@ -56,6 +59,17 @@ impl Weights {
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
+}
+
+/// The table with the names that the model knows. A name without the prefix wins over the same name with it.
+fn without_prefix(mut tensors: Table) -> Table {
+    let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
+    for name in names {
+        if let Some(stored) = tensors.remove(&name) {
+            tensors.entry(name[PREFIX.len()..].to_owned()).or_insert(stored);
+        }
+    }
+    tensors
 }
 
 fn open_shards(files: &Files, index: &str) -> Result<Table> {
