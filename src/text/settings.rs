@@ -1,13 +1,13 @@
 //! What a checkpoint's settings say about its tokenizer: who splits text, and which tokens are matched before that. It
 //! follows transformers 5 step by step, since the order in which tokens are added decides the ids of new ones.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::token_spec::{Flags, TokenSpec, Written};
+use super::token_spec::{Flags, TokenSpec, Written, last_flags};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
 
@@ -187,13 +187,18 @@ impl Settings {
     fn merge_map(&mut self) -> HashSet<String> {
         let mut special = HashSet::new();
         for (key, mut value) in std::mem::take(&mut self.special_tokens_map) {
-            if key == EXTRA {
-                if let (Value::Array(more), Some(Value::Array(all))) = (&value, self.values.get(EXTRA)) {
-                    value = all.iter().chain(more.iter().filter(|token| !all.contains(token))).cloned().collect();
+            match (&mut value, self.values.get(EXTRA)) {
+                (Value::Array(more), all) if key == EXTRA => {
+                    special.extend(more.iter_mut().filter_map(Value::as_object_mut).filter_map(mark_special));
+                    let all = all.and_then(Value::as_array).cloned().unwrap_or_default();
+                    let new: Vec<Value> = more.drain(..).filter(|token| !all.contains(token)).collect();
+                    more.extend(all.into_iter().chain(new));
                 }
-            } else if let Some(token) = value.as_object_mut() {
-                special.extend(token.get("content").and_then(Value::as_str).map(str::to_owned));
-                token.extend([("special".to_owned(), true.into()), ("__type".to_owned(), "AddedToken".into())]);
+                (Value::Object(token), _) if key != EXTRA => {
+                    let content = mark_special(token);
+                    special.extend(content.filter(|_| !is_other_role(&key)));
+                }
+                _ => {}
             }
             self.values.insert(key, value);
         }
@@ -207,12 +212,14 @@ impl Settings {
 
     /// Takes the extra tokens out of the settings if each has a name, as a role has.
     fn named_extra(&mut self) -> Map<String, Value> {
-        match self.values.get_mut(EXTRA).map(Value::take) {
-            Some(Value::Object(named)) => return named,
-            Some(other) => self.values[EXTRA] = other,
-            None => {}
+        match self.values.remove(EXTRA) {
+            Some(Value::Object(named)) => named,
+            Some(other) => {
+                self.values.insert(EXTRA.to_owned(), other);
+                Map::new()
+            }
+            None => Map::new(),
         }
-        Map::new()
     }
 
     /// The tokens with a role. One that has an id too has the flags that it has there.
@@ -225,14 +232,17 @@ impl Settings {
                     return Err(Error::checkpoint(&self.path, format!("says that there is no {role}; CLIP needs one")));
                 }
                 Some(Value::Null) => continue,
-                Some(token) => self.parse(token)?,
+                Some(token) => {
+                    let token: TokenSpec = self.parse(token)?;
+                    let same = numbered.iter().rfind(|(_, other)| other.content == token.content());
+                    same.map_or(token, |(_, flags)| TokenSpec::Flags(flags.clone()))
+                }
                 None => match default {
                     Some(default) => TokenSpec::Text(default.to_owned()),
                     None => continue,
                 },
             };
-            let flags = numbered.iter().rfind(|(_, other)| other.content == token.content());
-            roles.push((role.to_owned(), flags.map_or(token, |(_, flags)| TokenSpec::Flags(flags.clone()))));
+            roles.push((role.to_owned(), token));
         }
         let mut others: Map<String, Value> = Map::new();
         let is_token = |value: &Value| value.is_string() || value.get("__type").is_some();
@@ -256,23 +266,10 @@ impl Settings {
     }
 }
 
-/// Each token once, in the order in which they come first, with the flags that come last.
-fn last_flags(tokens: impl Iterator<Item = AddedToken>) -> Vec<AddedToken> {
-    let mut once: Vec<AddedToken> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for token in tokens {
-        match places.get(&token.content) {
-            Some(&place) => {
-                let special = once[place].special || token.special;
-                once[place] = token.special(special);
-            }
-            None => {
-                places.insert(token.content.clone(), once.len());
-                once.push(token);
-            }
-        }
-    }
-    once
+/// Marks a token of `special_tokens_map.json` as what all are there. Returns its text.
+fn mark_special(token: &mut Map<String, Value>) -> Option<String> {
+    token.extend([("special".to_owned(), true.into()), ("__type".to_owned(), "AddedToken".into())]);
+    token.get("content").and_then(Value::as_str).map(str::to_owned)
 }
 
 fn is_other_role(key: &str) -> bool {

@@ -1,5 +1,7 @@
 //! A token as the tokenizer's files write it.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use tokenizers::AddedToken;
 
@@ -77,4 +79,23 @@ pub(super) struct Numbered {
 pub(super) struct Padding {
     pub direction: String,
     pub pad_token: String,
+}
+
+/// Returns each token once, in the order in which they come first, with the flags that come last.
+pub(super) fn last_flags(tokens: impl Iterator<Item = AddedToken>) -> Vec<AddedToken> {
+    let mut once: Vec<AddedToken> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for token in tokens {
+        match places.get(&token.content) {
+            Some(&place) => {
+                let special = once[place].special || token.special;
+                once[place] = token.special(special);
+            }
+            None => {
+                places.insert(token.content.clone(), once.len());
+                once.push(token);
+            }
+        }
+    }
+    once
 }
