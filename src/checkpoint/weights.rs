@@ -15,8 +15,13 @@ use crate::{Error, Result};
 const LAYOUTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// What a model that holds CLIP as a part puts before its weights' names. transformers takes it off.
-const PREFIX: &str = "clip.";
+/// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
+/// transformers).
+const BEGINNINGS: [(&str, &str); 3] = [
+    ("clip.", ""),
+    ("text_model.text_model.", "text_model."),
+    ("vision_model.vision_model.", "vision_model."),
+];
 
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
@@ -42,7 +47,9 @@ impl Weights {
             return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", LAYOUTS.join(", "))));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
-        Ok(Self { path: files.path(name), tensors: without_prefix(tensors) })
+        let path = files.path(name);
+        let tensors = with_known_names(tensors).map_err(|e| Error::checkpoint(&path, e))?;
+        Ok(Self { path, tensors })
     }
 
     /// The names' root, to walk down from.
@@ -61,15 +68,21 @@ impl Weights {
     }
 }
 
-/// The table with the names that the model knows. A name without the prefix wins over the same name with it.
-fn without_prefix(mut tensors: Table) -> Table {
-    let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
-    for name in names {
-        if let Some(stored) = tensors.remove(&name) {
-            tensors.entry(name[PREFIX.len()..].to_owned()).or_insert(stored);
+/// The table with the names that the model asks for.
+fn with_known_names(tensors: Table) -> std::result::Result<Table, String> {
+    let mut known = Table::with_capacity(tensors.len());
+    for (mut name, stored) in tensors {
+        for (beginning, instead) in BEGINNINGS {
+            if let Some(rest) = name.strip_prefix(beginning) {
+                name = format!("{instead}{rest}");
+            }
         }
+        if known.contains_key(&name) {
+            return Err(format!("has two weights `{name}`, of which one has a longer name"));
+        }
+        known.insert(name, stored);
     }
-    tensors
+    Ok(known)
 }
 
 fn open_shards(files: &Files, index: &str) -> Result<Table> {
