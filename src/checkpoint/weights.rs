@@ -17,11 +17,8 @@ const LAYOUTS: [&str; 4] =
 
 /// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
 /// transformers).
-const BEGINNINGS: [(&str, &str); 3] = [
-    ("clip.", ""),
-    ("text_model.text_model.", "text_model."),
-    ("vision_model.vision_model.", "vision_model."),
-];
+const BEGINNINGS: [(&str, &str); 3] =
+    [("clip.", ""), ("text_model.text_model.", "text_model."), ("vision_model.vision_model.", "vision_model.")];
 
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
