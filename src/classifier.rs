@@ -30,9 +30,10 @@ impl EncodedLabel {
     pub fn encode(text: &TextEncoder, labels: &[Label], mut progress: impl FnMut(usize, usize)) -> Result<Vec<Self>> {
         let total = labels.iter().map(|l| l.prompts.len()).sum();
         let widest = labels.iter().map(|l| l.prompts.len()).max().unwrap_or(1).max(1);
+        let at_a_time = if text.depends_on_others() { labels.len() } else { PROMPTS_AT_A_TIME / widest };
         let mut encoded = Vec::with_capacity(labels.len());
         let mut before = 0;
-        for labels in labels.chunks((PROMPTS_AT_A_TIME / widest).max(1)) {
+        for labels in labels.chunks(at_a_time.max(1)) {
             let prompts = labels.iter().flat_map(|l| &l.prompts);
             let prompts: Vec<Vec<u32>> = prompts.map(|prompt| text.tokenize(prompt)).collect::<Result<_>>()?;
             let rows = text.embed_tokens(&prompts, |done| progress(before + done, total))?; // [P, D]

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use common::command::{err, image, lines, out, run, zsic};
 use common::fixtures;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const LABELS: &str = "cat,the cat's toy,wine glass";
 
@@ -114,4 +114,23 @@ fn flipped_weights_never_panic_nor_give_what_is_not_finite() {
             other => panic!("{other:?}: {}", err(&output)),
         }
     }
+}
+
+/// transformers takes `clip.` off a weight's name; two weights of one name are told.
+#[test]
+fn two_weights_of_one_name_are_told() {
+    let (_keep, dir) = copied("as-written");
+    let path = dir.join("model.safetensors");
+    let file = fs::read(&path).unwrap();
+    let (length, rest) = file.split_at(8);
+    let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let end = data.len();
+    header.insert("logit_scale".into(), json!({"dtype": "F16", "shape": [], "data_offsets": [end, end + 2]}));
+    let header = serde_json::to_vec(&header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(&path, [&length, &*header, data, &[0, 0]].concat()).unwrap();
+    let output = damaged_run(&dir);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("model.safetensors: has two weights `logit_scale`"), "{}", err(&output));
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{fixtures, json};
 use serde_json::Value;
@@ -40,16 +41,58 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
     }
 }
 
+/// Each variant is a change of settings, with the ids that transformers gives under them.
 #[test]
-fn truncation_keeps_the_end() {
+fn settings_are_followed_as_the_reference_does() {
+    let variants = json(&fixtures("tokenizers/variants.json"));
+    let texts = variants["texts"].as_object().unwrap();
+    for variant in variants["variants"].as_array().unwrap() {
+        let dir = tempfile::tempdir().unwrap();
+        write_variant(variant, dir.path());
+        let tokenizer = ClipTokenizer::open(&Files::directory(dir.path()));
+        let name = &variant["name"];
+        if let Some(message) = variant.get("message") {
+            let error = tokenizer.unwrap_err().to_string();
+            assert!(error.contains(message.as_str().unwrap()), "{name}: {error}");
+            continue;
+        }
+        let tokenizer = tokenizer.unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (text, usual) in texts {
+            let expected = variant["ids"].get(text).unwrap_or(usual);
+            assert_eq!(tokenizer.encode(text).unwrap(), ids(expected), "{name}: {text:?}");
+        }
+    }
+}
+
+/// Writes the files of a variant.
+fn write_variant(variant: &Value, dir: &Path) {
+    let vocabulary = fixtures("tokens");
+    for (name, content) in variant["files"].as_object().unwrap() {
+        fs::write(dir.join(name), content.to_string()).unwrap();
+    }
+    let Some(changes) = variant.get("changes") else {
+        return ["vocab.json", "merges.txt"].iter().for_each(|name| {
+            fs::copy(vocabulary.join(name), dir.join(name)).unwrap();
+        });
+    };
+    let mut tokenizer = json(&vocabulary.join("tokenizer.json"));
+    for (pointer, value) in changes.as_object().unwrap() {
+        let (path, last) = pointer.rsplit_once('/').unwrap();
+        match tokenizer.pointer_mut(path).unwrap() {
+            Value::Array(list) if last.parse::<usize>().unwrap() == list.len() => list.push(value.clone()),
+            Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
+            object => object[last] = value.clone(),
+        }
+    }
+    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+#[test]
+fn truncation_keeps_the_ends() {
     let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
     let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
-    let mut cut = whole.clone();
-    tokenizer.truncate(&mut cut, 77);
+    let cut = tokenizer.encode_upto(&"owl ".repeat(100), 77).unwrap();
     assert_eq!(cut[..76], whole[..76]);
     assert_eq!((cut.len(), cut.last()), (77, whole.last()));
-    let mut short = tokenizer.encode("owl").unwrap();
-    let before = short.clone();
-    tokenizer.truncate(&mut short, 77);
-    assert_eq!(short, before);
+    assert_eq!(tokenizer.encode_upto("owl", 77).unwrap(), tokenizer.encode("owl").unwrap());
 }

@@ -20,9 +20,8 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(tokenizer) = ClipTokenizer::open(&Files::directory(dir.path())) {
         for text in ["", "a photo of a cat.", "Caf\u{e9} \u{1f989} 42 don't <|endoftext|>!", "\0\u{fffd}\n"] {
-            if let Ok(mut ids) = tokenizer.encode(text) {
-                tokenizer.truncate(&mut ids, 5);
-                assert!(ids.len() <= 5);
+            if tokenizer.encode(text).is_ok() {
+                assert!(tokenizer.encode_upto(text, 5).unwrap().len() <= 5);
             }
         }
     }

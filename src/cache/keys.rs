@@ -12,6 +12,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::kernels::{BITS_VERSION, Isa};
 use crate::preprocess::Decoding;
+use crate::text::TOKENS_VERSION;
 use crate::{Compute, Precision};
 
 /// A file must have been left alone for so many seconds to be known by its stamp: on some file systems two changes of
@@ -203,9 +204,10 @@ pub(super) fn image(scope: &Key, content: &ContentHash, decode: Decoding) -> Key
     parts.and(&[u8::from(decode == Decoding::Fast)]).key().beside(scope)
 }
 
-/// The embedding of a label by its prompts, or of a text: what the tokenizer makes of them is settled by the checkpoint.
+/// The embedding of a label by its prompts, or of a text. The checkpoint and [`TOKENS_VERSION`] settle what the tokenizer
+/// makes of them.
 pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl IntoIterator<Item = &'a String>) -> Key {
-    let parts = Parts::of(what).and(scope.bytes()).and(&[u8::from(truncate)]);
+    let parts = Parts::of(what).and(scope.bytes()).and(&TOKENS_VERSION.to_le_bytes()).and(&[u8::from(truncate)]);
     texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key().beside(scope)
 }
 

@@ -57,8 +57,8 @@ impl Scope {
     }
 
     /// The embedding of each label: as it was kept, else as `encode` encodes the labels that are missing, in their
-    /// order, which are kept then. It is not called where none is missing. `truncate` says whether it cuts over-long
-    /// prompts.
+    /// order. They are kept if it returns true beside them. It is not called where none is missing. `truncate` says whether
+    /// it cuts over-long prompts.
     ///
     /// # Errors
     /// What `encode` says.
@@ -66,7 +66,7 @@ impl Scope {
         &self,
         labels: &[Label],
         truncate: bool,
-        encode: impl FnOnce(&[Label]) -> Result<Vec<EncodedLabel>>,
+        encode: impl FnOnce(&[Label]) -> Result<(Vec<EncodedLabel>, bool)>,
     ) -> Result<Vec<EncodedLabel>> {
         const TOKENS: usize = 32;
         let key = |label: &Label| Some(keys::texts("label", self.key.as_ref()?, truncate, &label.prompts));
@@ -88,30 +88,33 @@ impl Scope {
         &self,
         texts: &[String],
         truncate: bool,
-        encode: impl FnOnce(&[String]) -> Result<Embeddings>,
+        encode: impl FnOnce(&[String]) -> Result<(Embeddings, bool)>,
     ) -> Result<Vec<Vec<f32>>> {
         let key = |text| Some(keys::texts("text", self.key.as_ref()?, truncate, [text]));
         let keys: Vec<Option<Key>> = texts.iter().map(key).collect();
         let found = self.find(&keys).into_iter().map(|value| self.parse(&value?)).collect();
-        let encode = |texts: &[String]| Ok(encode(texts)?.rows().map(<[f32]>::to_vec).collect());
+        let encode = |texts: &[String]| {
+            let (embeddings, keep) = encode(texts)?;
+            Ok((embeddings.rows().map(<[f32]>::to_vec).collect(), keep))
+        };
         self.fill(&keys, found, texts, encode, |key, row| self.entry(key, Kind::Text, &[], row))
     }
 
-    /// Fills the gaps of `found` with what `encode` makes of the items there, and keeps that.
+    /// Fills the gaps of `found` with what `encode` makes of the items there, and keeps that if it says so.
     fn fill<I: Clone, T>(
         &self,
         keys: &[Option<Key>],
         mut found: Vec<Option<T>>,
         items: &[I],
-        encode: impl FnOnce(&[I]) -> Result<Vec<T>>,
+        encode: impl FnOnce(&[I]) -> Result<(Vec<T>, bool)>,
         entry: impl Fn(Key, &T) -> Option<Entry>,
     ) -> Result<Vec<T>> {
         let gaps: Vec<usize> = (0..items.len()).filter(|&i| found[i].is_none()).collect();
         if !gaps.is_empty() {
             let missing: Vec<I> = gaps.iter().map(|&i| items[i].clone()).collect();
-            let made = encode(&missing)?;
-            let entries = gaps.iter().zip(&made).filter_map(|(&i, made)| entry(keys[i]?, made)).collect();
-            self.cache.put(entries);
+            let (made, keep) = encode(&missing)?;
+            let entries = gaps.iter().zip(&made).filter(|_| keep).filter_map(|(&i, made)| entry(keys[i]?, made));
+            self.cache.put(entries.collect());
             gaps.iter().zip(made).for_each(|(&i, made)| found[i] = Some(made));
         }
         Ok(found.into_iter().flatten().collect())

@@ -15,6 +15,11 @@ use crate::{Error, Result};
 const LAYOUTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
+/// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
+/// transformers).
+const BEGINNINGS: [(&str, &str); 3] =
+    [("clip.", ""), ("text_model.text_model.", "text_model."), ("vision_model.vision_model.", "vision_model.")];
+
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
 pub struct Weights {
@@ -39,7 +44,9 @@ impl Weights {
             return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", LAYOUTS.join(", "))));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
-        Ok(Self { path: files.path(name), tensors })
+        let path = files.path(name);
+        let tensors = with_known_names(tensors).map_err(|e| Error::checkpoint(&path, e))?;
+        Ok(Self { path, tensors })
     }
 
     /// The names' root, to walk down from.
@@ -56,6 +63,23 @@ impl Weights {
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
+}
+
+/// The table with the names that the model asks for.
+fn with_known_names(tensors: Table) -> std::result::Result<Table, String> {
+    let mut known = Table::with_capacity(tensors.len());
+    for (mut name, stored) in tensors {
+        for (beginning, instead) in BEGINNINGS {
+            if let Some(rest) = name.strip_prefix(beginning) {
+                name = format!("{instead}{rest}");
+            }
+        }
+        if known.contains_key(&name) {
+            return Err(format!("has two weights `{name}`, of which one has a longer name"));
+        }
+        known.insert(name, stored);
+    }
+    Ok(known)
 }
 
 fn open_shards(files: &Files, index: &str) -> Result<Table> {

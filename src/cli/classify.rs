@@ -136,11 +136,12 @@ fn encode(
         let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
         let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
         let progress = many.then(|| Progress::texts(common, "encoding prompts"));
-        EncodedLabel::encode(&text, labels, |done, total| {
+        let encoded = EncodedLabel::encode(&text, labels, |done, total| {
             if let Some(progress) = &progress {
                 progress.set(done, total);
             }
-        })
+        })?;
+        Ok((encoded, !text.depends_on_others()))
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
     if kept.is_on() {

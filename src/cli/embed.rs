@@ -115,7 +115,8 @@ fn embed_texts(
         let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
         let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>()?;
         let progress = Progress::texts(common, "encoding texts");
-        encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))
+        let embeddings = encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))?;
+        Ok((embeddings, !encoder.depends_on_others()))
     });
     let embeddings = embeddings.map_err(|e| too_long(texts, e))?;
     for (text, row) in texts.iter().zip(&embeddings) {

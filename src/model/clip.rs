@@ -3,6 +3,7 @@
 
 use super::config::{TextConfig, VisionConfig};
 use super::encoder::{EncoderSpec, Mask};
+use super::rows::Prompt;
 use super::tower::{Items, LinearSpec, Load, Loaded, Parts, Stem, Tower};
 use crate::preprocess::Normalizer;
 use crate::{Checkpoint, Compute, Pixels, Result};
@@ -132,19 +133,31 @@ impl TextTower {
         self.dim
     }
 
+    /// Returns the prompts of `ids` and what stands for each. The mask is causal, so what might follow that cannot change
+    /// its features, and nothing is padded: but where `padding` is given, it may stand for prompts that are shorter than
+    /// the longest.
+    pub fn prompts(&self, ids: &[Vec<u32>], padding: Option<u32>) -> Vec<Prompt> {
+        let longest = ids.iter().map(Vec::len).max().unwrap_or(0);
+        let prompt = |ids: &Vec<u32>| self.pooling.prompt(ids, padding.filter(|_| ids.len() < longest));
+        ids.iter().map(prompt).collect()
+    }
+
+    /// Returns true if `padding` behind the tokens `ids` would be taken for their end.
+    pub fn ends_at(&self, ids: &[u32], padding: u32) -> bool {
+        self.pooling.prompt(ids, Some(padding)).padded
+    }
+
     /// Prompts in batches for [`Self::forward`], as indices.
-    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         self.tower.batches(prompts)
     }
 
-    /// Encodes prompts that [`Self::batches`] puts together: [B, D], row after row, not yet unit length. The mask is
-    /// causal, so what might follow a prompt's end could not change its features: no padding is needed, and none is done.
+    /// Encodes prompts that [`Self::batches`] puts together: [B, D], row after row, not yet unit length.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn forward(&self, prompts: &[&[u32]]) -> Result<Vec<f32>> {
-        let ends: Vec<usize> = prompts.iter().map(|p| self.pooling.position(p)).collect();
-        self.tower.encode(Items::Prompts(prompts, &ends))
+    pub fn forward(&self, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        self.tower.encode(Items::Prompts(prompts))
     }
 }
 
@@ -206,6 +219,18 @@ impl Pooling {
         }
     }
 
+    /// The prompt of `ids`, with the `padding` that follows it if any does.
+    fn prompt(self, ids: &[u32], padding: Option<u32>) -> Prompt {
+        let mut ids = ids.to_vec();
+        ids.extend(padding);
+        let end = self.position(&ids);
+        let padded = padding.is_some() && end + 1 == ids.len();
+        if padding.is_some() && !padded {
+            ids.pop();
+        }
+        Prompt { ids, end, padded }
+    }
+
     fn position(self, ids: &[u32]) -> usize {
         let id = match self {
             Self::LargestId => ids.iter().copied().max().unwrap_or(0),
@@ -225,5 +250,18 @@ mod tests {
         assert_eq!(Pooling::LargestId.position(&ids), 2);
         assert_eq!(Pooling::FirstOf(5).position(&ids), 3);
         assert_eq!(Pooling::FirstOf(99).position(&ids), 0);
+    }
+
+    #[test]
+    fn padding_stands_for_a_prompt_where_the_rule_finds_it_first() {
+        let ids = [7, 3, 9, 5];
+        let whole = Prompt { ids: ids.to_vec(), end: 2, padded: false };
+        let padded = |padding| Prompt { ids: [&ids[..], &[padding]].concat(), end: 4, padded: true };
+        assert_eq!(Pooling::LargestId.prompt(&ids, None), whole);
+        assert_eq!(Pooling::LargestId.prompt(&ids, Some(9)), whole);
+        assert_eq!(Pooling::LargestId.prompt(&ids, Some(10)), padded(10));
+        assert_eq!(Pooling::FirstOf(9).prompt(&ids, Some(9)), whole);
+        assert_eq!(Pooling::FirstOf(2).prompt(&ids, Some(2)), padded(2));
+        assert_eq!(Pooling::FirstOf(2).prompt(&ids, Some(10)).end, 0);
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::config::HiddenAct;
 use super::encoder::{Block, EncoderSpec};
-use super::rows::{self, Rows};
+use super::rows::{self, Prompt, Rows};
 use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
 use crate::checkpoint::{self as weights, Scope};
@@ -145,8 +145,8 @@ fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> R
             });
             Ok(Rows::images(pixels.len(), 1 + count))
         }
-        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, ends)) => {
-            let rows = Rows::prompts(prompts, ends);
+        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts)) => {
+            let rows = Rows::prompts(prompts);
             space.x.shape(rows.tokens.len(), width);
             for (row, &(id, position)) in rows.tokens.iter().enumerate() {
                 let x = space.x.row_mut(row);
@@ -207,7 +207,7 @@ impl Parts for Engine {
         Ok(linear)
     }
 
-    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         rows::batches(prompts, ROWS)
     }
 

@@ -109,6 +109,8 @@ fn pixel_size((width, height): (usize, usize), side: usize) -> Error {
 pub struct TextEncoder {
     tower: TextTower,
     tokenizer: ClipTokenizer,
+    /// The padding that stands for a prompt that is shorter than others, where the checkpoint is read so.
+    padding: Option<u32>,
     truncate: bool,
 }
 
@@ -125,7 +127,10 @@ impl TextEncoder {
             let tower = TextTower::load(checkpoint, &compute);
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });
-        Ok(Self { tokenizer: tokenizer?, tower: tower?, truncate: false })
+        let (tokenizer, tower) = (tokenizer?, tower?);
+        let ends = tokenizer.encode("")?; // the tokens that every prompt has
+        let padding = tokenizer.padding().filter(|&padding| tower.ends_at(&ends, padding));
+        Ok(Self { tokenizer, tower, padding, truncate: false })
     }
 
     /// Cuts over-long prompts, keeping their end token, instead of refusing them.
@@ -139,6 +144,12 @@ impl TextEncoder {
         self.tower.dim()
     }
 
+    /// Returns true if a prompt's embedding depends on the prompts that are encoded with it. transformers makes them equally
+    /// long, and pools some checkpoints at the padding: where `eos_token_id` is 2 and the padding's id above the end's.
+    pub fn depends_on_others(&self) -> bool {
+        self.padding.is_some()
+    }
+
     /// A prompt's token ids, start and end included.
     ///
     /// # Errors
@@ -147,17 +158,27 @@ impl TextEncoder {
     pub fn tokenize(&self, prompt: &str) -> Result<Vec<u32>> {
         let mut ids = self.tokenizer.encode(prompt)?;
         let limit = self.tower.positions();
+        if ids.len() > limit && self.truncate {
+            ids = self.tokenizer.encode_upto(prompt, limit)?;
+        }
         if ids.len() > limit {
-            if !self.truncate {
-                return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
-            }
-            self.tokenizer.truncate(&mut ids, limit);
+            return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
         }
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.tower.vocabulary()) {
-            let reason = format!("gives token {id}, but the model has {} tokens", self.tower.vocabulary());
-            return Err(Error::checkpoint(self.tokenizer.path(), reason));
+        if ids.is_empty() {
+            return Err(Error::checkpoint(self.tokenizer.path(), format!("gives no token for {prompt:?}")));
         }
+        self.check(&ids)?;
         Ok(ids)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        match ids.iter().find(|&&id| id as usize >= self.tower.vocabulary()) {
+            None => Ok(()),
+            Some(id) => {
+                let reason = format!("gives token {id}, but the model has {} tokens", self.tower.vocabulary());
+                Err(Error::checkpoint(self.tokenizer.path(), reason))
+            }
+        }
     }
 
     /// Encodes texts as they are, without a template, as unit vectors [N, D].
@@ -169,17 +190,21 @@ impl TextEncoder {
         self.embed_tokens(&tokens, |_| {})
     }
 
-    /// Encodes token ids as unit vectors [N, D]; the bits of a row do not depend on the other rows. `progress` hears how
-    /// many are done.
+    /// Encodes token ids as unit vectors [N, D]; the bits of a row do not depend on the other rows, unless
+    /// [`Self::depends_on_others`]. `progress` hears how many are done.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when the device fails.
+    /// [`Error::Tensor`] when the device fails, [`Error::Checkpoint`] if the model has no embedding for the padding.
     pub fn embed_tokens(&self, tokens: &[Vec<u32>], mut progress: impl FnMut(usize)) -> Result<Embeddings> {
         let mut rows = vec![Vec::new(); tokens.len()];
         let mut done = 0;
-        for batch in self.tower.batches(tokens) {
-            let ids: Vec<&[u32]> = batch.iter().map(|&i| tokens[i].as_slice()).collect();
-            let projected = self.tower.forward(&ids)?; // [B, D]
+        let prompts = self.tower.prompts(tokens, self.padding);
+        if let Some(padded) = prompts.iter().find(|prompt| prompt.padded) {
+            self.check(&padded.ids[padded.end..])?;
+        }
+        for batch in self.tower.batches(&prompts) {
+            let together: Vec<_> = batch.iter().map(|&i| &prompts[i]).collect();
+            let projected = self.tower.forward(&together)?; // [B, D]
             batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
             done += batch.len();
             progress(done);

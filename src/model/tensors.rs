@@ -4,6 +4,7 @@ use candle_core::{D, Device, Tensor};
 
 use super::config::HiddenAct;
 use super::encoder::{Block, EncoderSpec, Mask};
+use super::rows::Prompt;
 use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
@@ -36,9 +37,10 @@ impl Tensors {
                 let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
                 Ok(x.broadcast_add(positions)?)
             }
-            (Stem::Tokens { tokens, positions }, Items::Prompts(prompts, _)) => {
-                let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.len()));
-                let ids = Tensor::from_vec(prompts.concat(), batch * length, &self.device)?;
+            (Stem::Tokens { tokens, positions }, Items::Prompts(prompts)) => {
+                let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.ids.len()));
+                let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
+                let ids = Tensor::from_vec(ids, batch * length, &self.device)?;
                 let x = tokens.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
                 Ok(x.broadcast_add(&positions.narrow(0, 0, length)?)?)
             }
@@ -77,11 +79,12 @@ impl Parts for Tensors {
         Ok(Linear { weight, bias })
     }
 
-    /// Those of one length together, so that nothing is padded.
-    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+    /// Those of one length and one mask together.
+    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
+        let shape = |i: usize| (prompts[i].ids.len(), prompts[i].padded);
         let mut order: Vec<usize> = (0..prompts.len()).collect();
-        order.sort_by_key(|&i| prompts[i].len());
-        let same = order.chunk_by(|&a, &b| prompts[a].len() == prompts[b].len());
+        order.sort_by_key(|&i| shape(i));
+        let same = order.chunk_by(|&a, &b| shape(a) == shape(b));
         same.flat_map(|same| same.chunks(PROMPTS).map(<[usize]>::to_vec)).collect()
     }
 
@@ -93,14 +96,17 @@ impl Parts for Tensors {
         }
         let mask = match tower.spec.mask {
             Mask::None => None,
-            Mask::Causal => Some(causal_mask(length, x.device())?), // [T, T]
+            Mask::Causal => {
+                let padded = matches!(items, Items::Prompts([first, ..]) if first.padded);
+                Some(causal_mask(length, padded, x.device())?) // [T, T]
+            }
         };
         for block in &tower.blocks {
             x = forward(block, &tower.spec, &x, mask.as_ref())?;
         }
-        let pooled = |item| match items {
+        let pooled = |item: usize| match items {
             Items::Images(..) => 0, // the class row
-            Items::Prompts(_, ends) => ends[item],
+            Items::Prompts(prompts) => prompts[item].end,
         };
         let pooled: Vec<u32> = (0..items.count()).map(|item| (item * length + pooled(item)) as u32).collect();
         let pooled = Tensor::from_vec(pooled, items.count(), &self.device)?;
@@ -109,10 +115,12 @@ impl Parts for Tensors {
     }
 }
 
-/// Zero where a position may look, minus infinity ahead of it: [T, T].
-fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
-    let ahead = |row: usize| (0..length).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 });
-    let values: Vec<f32> = (0..length).flat_map(ahead).collect();
+/// Zero where a position may look, minus infinity ahead of it, and at the last position if that is padding: [T, T].
+fn causal_mask(length: usize, padded: bool, device: &Device) -> Result<Tensor> {
+    let hidden = |row, column| column > row || padded && column + 1 == length;
+    let values = (0..length)
+        .flat_map(|row| (0..length).map(move |column| if hidden(row, column) { f32::NEG_INFINITY } else { 0.0 }));
+    let values: Vec<f32> = values.collect();
     Ok(Tensor::from_vec(values, (length, length), device)?)
 }
 

@@ -4,6 +4,7 @@
 
 use super::encoder::{Block, EncoderSpec};
 use super::engine::Engine;
+use super::rows::Prompt;
 use super::tensors::Tensors;
 use crate::checkpoint::Scope;
 use crate::preprocess::Normalizer;
@@ -45,7 +46,7 @@ pub trait Parts: Sized {
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
 
     /// Prompts in batches that are to be encoded together, as indices.
-    fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>>;
+    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>>;
 
     /// Runs a tower: the features [B, D] of each item, row after row.
     ///
@@ -124,8 +125,8 @@ pub enum Stem<P: Parts> {
 pub enum Items<'a> {
     /// Pixels of the tower's size.
     Images(&'a [Pixels], &'a Normalizer),
-    /// Token ids of one of [`Parts::batches`], and the position that stands for each.
-    Prompts(&'a [&'a [u32]], &'a [usize]),
+    /// One of [`Parts::batches`].
+    Prompts(&'a [&'a Prompt]),
 }
 
 impl<'a> Items<'a> {
@@ -133,7 +134,7 @@ impl<'a> Items<'a> {
     pub fn count(&self) -> usize {
         match self {
             Self::Images(pixels, _) => pixels.len(),
-            Self::Prompts(prompts, _) => prompts.len(),
+            Self::Prompts(prompts) => prompts.len(),
         }
     }
 
@@ -141,7 +142,7 @@ impl<'a> Items<'a> {
     pub fn slice(&self, range: std::ops::Range<usize>) -> Items<'a> {
         match self {
             Self::Images(pixels, normalizer) => Items::Images(&pixels[range], normalizer),
-            Self::Prompts(prompts, ends) => Items::Prompts(&prompts[range.clone()], &ends[range]),
+            Self::Prompts(prompts) => Items::Prompts(&prompts[range]),
         }
     }
 }
@@ -185,7 +186,7 @@ impl Loaded {
     }
 
     /// As [`Parts::batches`].
-    pub fn batches(&self, prompts: &[Vec<u32>]) -> Vec<Vec<usize>> {
+    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         match self {
             Self::Tensors(tensors, _) => tensors.batches(prompts),
             Self::Kernels(engine, _) => engine.batches(prompts),

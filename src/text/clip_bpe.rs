@@ -2,7 +2,7 @@
 //! the files and the pipeline around them from here, whatever normaliser or post-processor a `tokenizer.json` names.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ahash::AHashMap;
 use serde::Deserialize;
@@ -11,93 +11,54 @@ use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers, 
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
-use super::special_tokens::{SpecialTokens, TokenSpec};
+use super::settings::{Settings, Tokens};
+use super::token_spec::{Numbered, Padding, Written};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
 
 /// How text falls into words (transformers, tokenization_clip.py).
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Text -> token ids.
-#[derive(Debug)]
-pub struct ClipTokenizer {
-    tokenizer: Tokenizer,
-    path: PathBuf,
-    start: u32,
-    end: u32,
+/// Builds the pipeline around the vocabulary of `tokenizer.json`, or of `vocab.json` and `merges.txt`. Returns it with the
+/// file that the vocabulary came from.
+///
+/// # Errors
+/// [`Error::Checkpoint`] naming the file that is missing or damaged.
+pub(super) fn open(files: &Files, settings: Settings) -> Result<(Tokenizer, Tokens, PathBuf)> {
+    let mut source = Source::open(files)?;
+    let tokens = settings.tokens(std::mem::take(&mut source.written))?;
+    source.check_merges(&tokens)?;
+    let path = source.path.clone();
+    let failed = |e| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
+    let mut tokenizer = pipeline(source, tokens.role("unk_token")).map_err(failed)?;
+    tokenizer.add_tokens(&tokens.added);
+    let end = |role| -> Result<_> {
+        let token = tokens.role(role).unwrap_or_default();
+        let missing = || Error::checkpoint(&path, format!("has no token `{token}`, its {role}"));
+        Ok((token.to_owned(), tokenizer.token_to_id(token).ok_or_else(missing)?))
+    };
+    let ends = RobertaProcessing::new(end("eos_token")?, end("bos_token")?).trim_offsets(false).add_prefix_space(false);
+    tokenizer.with_post_processor(Some(ends));
+    Ok((tokenizer, tokens, path))
 }
 
-impl ClipTokenizer {
-    /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`, and the settings beside them.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-    pub fn open(files: &Files) -> Result<Self> {
-        let mut source = Source::open(files)?;
-        let path = source.path.clone();
-        let tokens = SpecialTokens::open(files, std::mem::take(&mut source.added_tokens))?;
-        source.check_merges(&tokens)?;
-        let failed = |e: tokenizers::Error| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
-        let model = BPE::builder()
-            .vocab_and_merges(source.vocab, source.merges)
-            .continuing_subword_prefix(String::new())
-            .end_of_word_suffix("</w>".to_owned())
-            .unk_token(tokens.role("unk_token").to_owned())
-            .build()
-            .map_err(failed)?;
-        let mut tokenizer = Tokenizer::new(model);
-        let spaces = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ").map_err(failed)?;
-        let normalizers = Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()]);
-        tokenizer.with_normalizer(Some(normalizers));
-        let words = SplitPattern::Regex(WORDS.to_owned());
-        let words = Split::new(words, SplitDelimiterBehavior::Removed, true).map_err(failed)?;
-        let bytes = ByteLevel::new(false, true, true);
-        tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
-        for token in &tokens.added {
-            let one = std::slice::from_ref(token);
-            if token.special {
-                tokenizer.add_special_tokens(one)
-            } else {
-                tokenizer.add_tokens(one)
-            };
-        }
-        let id = |role| {
-            let token = tokens.role(role);
-            let missing = || Error::checkpoint(&path, format!("has no token `{token}`, its {role}"));
-            tokenizer.token_to_id(token).ok_or_else(missing)
-        };
-        let (start, end) = (id("bos_token")?, id("eos_token")?);
-        Ok(Self { start, end, tokenizer, path })
-    }
-
-    /// The file that the vocabulary came from.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Token ids of `text`, start and end included, however many.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if the vocabulary cannot spell the text.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let failed = |e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}"));
-        let words = self.tokenizer.encode_fast(text, false).map_err(failed)?;
-        let mut ids = Vec::with_capacity(words.len() + 2);
-        ids.push(self.start);
-        ids.extend_from_slice(words.get_ids());
-        ids.push(self.end);
-        Ok(ids)
-    }
-
-    /// Shortens `ids` to `limit`, the end token kept.
-    pub fn truncate(&self, ids: &mut Vec<u32>, limit: usize) {
-        if ids.len() > limit {
-            ids.truncate(limit.saturating_sub(1));
-            ids.push(self.end);
-        }
-    }
+fn pipeline(source: Source, unknown: Option<&str>) -> tokenizers::Result<Tokenizer> {
+    let model = BPE::builder()
+        .vocab_and_merges(source.vocab, source.merges)
+        .continuing_subword_prefix(String::new())
+        .end_of_word_suffix("</w>".to_owned())
+        .unk_token(unknown.unwrap_or("None").to_owned()) // a name that no token has, as in transformers
+        .build()?;
+    let mut tokenizer = Tokenizer::new(model);
+    let spaces = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ")?;
+    tokenizer.with_normalizer(Some(Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()])));
+    let words = Split::new(SplitPattern::Regex(WORDS.to_owned()), SplitDelimiterBehavior::Removed, true)?;
+    let bytes = ByteLevel::new(false, true, true);
+    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
+    Ok(tokenizer)
 }
 
 /// Vocabulary and merges, from whichever files hold them.
@@ -106,7 +67,7 @@ struct Source {
     merges_path: PathBuf,
     vocab: Vocab,
     merges: Merges,
-    added_tokens: Vec<TokenSpec>,
+    written: Written,
 }
 
 /// What is used of a `tokenizer.json`.
@@ -114,7 +75,8 @@ struct Source {
 struct TokenizerFile {
     model: ModelSection,
     #[serde(default)]
-    added_tokens: Vec<TokenSpec>,
+    added_tokens: Vec<Numbered>,
+    padding: Option<Padding>,
 }
 
 #[derive(Deserialize)]
@@ -151,10 +113,11 @@ impl Source {
         const MERGES: &str = "merges.txt";
         if files.contains(WHOLE) {
             let path = files.path(WHOLE);
-            let TokenizerFile { model, added_tokens } = files.read_json(WHOLE)?;
+            let TokenizerFile { model, added_tokens, padding } = files.read_json(WHOLE)?;
+            let written = Written { added_tokens, padding };
             let merges = model.merges.into_iter().map(Merge::pair).collect::<std::result::Result<_, _>>();
             let merges = merges.map_err(|e| Error::checkpoint(&path, e))?;
-            return Ok(Self { merges_path: path.clone(), path, vocab: model.vocab, merges, added_tokens });
+            return Ok(Self { merges_path: path.clone(), path, vocab: model.vocab, merges, written });
         }
         if !files.contains(VOCAB) {
             return Err(Error::checkpoint(files.root(), "has no tokenizer: neither tokenizer.json nor vocab.json"));
@@ -162,16 +125,18 @@ impl Source {
         let merges_path = files.path(MERGES);
         let merges = parse_merges(&files.read(MERGES)?).map_err(|e| Error::checkpoint(&merges_path, e))?;
         let vocab = files.read_json(VOCAB)?;
-        Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, added_tokens: Vec::new() })
+        Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, written: Written::default() })
     }
 
     /// A cut `merges.txt` is still a list of merges. But every token of more than one byte comes from a merge, so a
     /// vocabulary tells what is missing.
-    fn check_merges(&self, tokens: &SpecialTokens) -> Result<()> {
+    fn check_merges(&self, tokens: &Tokens) -> Result<()> {
         let merged: HashSet<String> = self.merges.iter().map(|(a, b)| format!("{a}{b}")).collect();
         let is_byte = |token: &str| token.strip_suffix("</w>").unwrap_or(token).chars().count() <= 1;
         let is_added = |token: &str| tokens.added.iter().any(|t| t.content == token);
-        match self.vocab.keys().find(|token| !merged.contains(*token) && !is_byte(token) && !is_added(token)) {
+        let is_end = |token: &str| token.starts_with("<|") && token.ends_with("|>");
+        let may_lack = |token: &str| is_byte(token) || is_added(token) || is_end(token);
+        match self.vocab.keys().find(|token| !merged.contains(*token) && !may_lack(token)) {
             None => Ok(()),
             Some(token) => Err(Error::checkpoint(
                 &self.merges_path,

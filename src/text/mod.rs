@@ -1,11 +1,17 @@
 //! Labels x templates -> prompts -> token ids.
 
 mod clip_bpe;
-mod special_tokens;
+mod settings;
 mod template;
+mod token_spec;
+mod tokenizer;
 
-pub use clip_bpe::ClipTokenizer;
 pub use template::{OPENAI_7, OPENAI_80, Template};
+pub use tokenizer::ClipTokenizer;
+
+/// What texts become under each checkpoint's settings. It is raised when any text gets other tokens, or another of its
+/// tokens stands for it: embeddings of texts that were kept before are not found then.
+pub const TOKENS_VERSION: u32 = 2;
 
 /// Returns the lines of `text` with their numbers. A line ends with LF, CR LF or CR.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {

@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// The checkpoints of `tools/make_fixtures.py`.
-pub const CHECKPOINTS: [&str; 11] = [
+pub const CHECKPOINTS: [&str; 15] = [
     "quick-gelu",
     "legacy-dict",
     "gelu",
@@ -24,6 +24,10 @@ pub const CHECKPOINTS: [&str; 11] = [
     "sharded",
     "f16",
     "bf16",
+    "added-by-name",
+    "padded",
+    "as-written",
+    "without-ends",
 ];
 
 /// A path below `tests/fixtures`.

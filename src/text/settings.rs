@@ -1,0 +1,299 @@
+//! What a checkpoint's settings say about its tokenizer: who splits text, and which tokens are matched before that. It
+//! follows transformers 5 step by step, since the order in which tokens are added decides the ids of new ones.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
+
+use super::token_spec::{Flags, TokenSpec, Written, last_flags};
+use crate::checkpoint::Files;
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const SETTINGS: &str = "tokenizer_config.json";
+const CLASS: &str = "tokenizer_class";
+
+/// The tokens with a role: their key in the settings, and what CLIP's class takes where the settings have none.
+const ROLES: [(&str, Option<&str>); 7] = [
+    ("bos_token", Some("<|startoftext|>")),
+    ("eos_token", Some("<|endoftext|>")),
+    ("unk_token", Some("<|endoftext|>")),
+    ("sep_token", None),
+    ("pad_token", Some("<|endoftext|>")),
+    ("cls_token", None),
+    ("mask_token", None),
+];
+/// Special tokens without a role: their key, and its older name.
+const EXTRA: &str = "extra_special_tokens";
+const ADDITIONAL: &str = "additional_special_tokens";
+
+/// Who splits text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
+    Clip,
+    /// The class that runs a `tokenizer.json` as it is written.
+    AsWritten,
+}
+
+impl Class {
+    /// Reads the class from `tokenizer_config.json`, or from `config.json` where that names none.
+    fn open(files: &Files, settings: &Map<String, Value>) -> Result<Self> {
+        let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
+        let (file, class) = match named(settings) {
+            Some(class) => (SETTINGS, Some(class)),
+            None => (CONFIG, named(&read_optional(files, CONFIG)?)),
+        };
+        match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
+            None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
+            Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
+                Ok(Self::AsWritten)
+            }
+            Some(other) => {
+                let known = "zsic knows CLIPTokenizer and PreTrainedTokenizerFast";
+                let reason = format!("tokenizer class `{other}` is not supported; {known}");
+                Err(Error::checkpoint(files.path(file), reason))
+            }
+        }
+    }
+}
+
+/// The settings beside the vocabulary.
+pub(super) struct Settings {
+    pub class: Class,
+    path: PathBuf,
+    /// `tokenizer_config.json`, and over it `special_tokens_map.json`.
+    values: Map<String, Value>,
+    /// Tokens of other roles than the known ones, which are plain text in `tokenizer_config.json`.
+    other_roles: Map<String, Value>,
+    special_tokens_map: Map<String, Value>,
+    added_tokens: Map<String, Value>,
+}
+
+/// The tokens that the settings add, in order, and those with a role.
+pub(super) struct Tokens {
+    pub added: Vec<AddedToken>,
+    roles: Vec<(String, TokenSpec)>,
+}
+
+impl Tokens {
+    /// Returns the token with a role, if there is one.
+    pub fn role(&self, role: &str) -> Option<&str> {
+        self.roles.iter().find(|(key, _)| key == role).map(|(_, token)| token.content())
+    }
+}
+
+impl Settings {
+    /// Reads the files beside the vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file and the setting that is not supported.
+    pub fn open(files: &Files) -> Result<Self> {
+        let path = files.path(SETTINGS);
+        let mut values = read_optional(files, SETTINGS)?;
+        let class = Class::open(files, &values)?;
+        check(&values).map_err(|e| Error::checkpoint(&path, e))?;
+        if values.get(EXTRA).is_none_or(|extra| extra.is_null() || *extra == Value::Array(Vec::new()))
+            && let Some(additional) = values.remove(ADDITIONAL)
+        {
+            values.insert(EXTRA.to_owned(), additional);
+        }
+        let (mut other_roles, values): (Map<_, _>, Map<_, _>) =
+            values.into_iter().partition(|(key, value)| is_other_role(key) && value.is_string());
+        let mut settings = Self {
+            class,
+            path,
+            values,
+            other_roles: Map::new(),
+            special_tokens_map: read_optional(files, "special_tokens_map.json")?,
+            added_tokens: read_optional(files, "added_tokens.json")?,
+        };
+        other_roles.extend(settings.named_extra());
+        settings.other_roles = other_roles;
+        Ok(settings)
+    }
+
+    /// True if a special token inside a text is read as text.
+    pub fn split_special(&self) -> bool {
+        self.values.get("split_special_tokens") == Some(&Value::Bool(true))
+    }
+
+    /// Gathers the tokens: those with ids in the order of their ids, those with a role, the extra ones. `written` is what
+    /// a `tokenizer.json` says.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the setting that cannot be followed.
+    pub fn tokens(mut self, written: Written) -> Result<Tokens> {
+        if let Some(padding) = &written.padding {
+            if padding.direction != "Right" && !self.values.contains_key("padding_side") {
+                let path = self.path.with_file_name("tokenizer.json");
+                return Err(Error::checkpoint(path, padded_on(&padding.direction.to_lowercase())));
+            }
+            if self.class == Class::AsWritten {
+                self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
+            }
+        }
+        // A tokenizer that is run as written has its tokens already; CLIP's is built anew.
+        let before = written.added_tokens.iter().filter(|_| self.class == Class::AsWritten);
+        let before: Vec<TokenSpec> = before.map(|numbered| TokenSpec::Flags(numbered.token.clone())).collect();
+        let numbered = self.numbered(written)?;
+        let roles = self.roles(&numbered)?;
+        let extra = self.extra()?;
+        let by_id: BTreeMap<u32, Flags> = numbered.into_iter().collect();
+        let mut added: Vec<TokenSpec> = by_id.into_values().map(TokenSpec::Flags).collect();
+        let names: HashSet<_> = before.iter().chain(&added).map(|token| token.content().to_owned()).collect();
+        for token in roles.iter().map(|(_, token)| token).chain(&extra) {
+            if !names.contains(token.content()) && !added.contains(token) {
+                added.push(token.clone());
+            }
+        }
+        let has_role = |token: &TokenSpec| roles.iter().any(|(_, other)| other.content() == token.content());
+        let before = before.iter().map(|token| token.token(false));
+        let added = last_flags(before.chain(added.iter().map(|token| token.token(has_role(token)))));
+        Ok(Tokens { added, roles })
+    }
+
+    /// The tokens that have ids, in the order of the files: those of `added_tokens_decoder` where there is one, else those
+    /// of `added_tokens.json` and `tokenizer.json`.
+    fn numbered(&mut self, written: Written) -> Result<Vec<(u32, Flags)>> {
+        let id = |path: &PathBuf, token: &str, id: Option<u32>| {
+            id.ok_or_else(|| Error::checkpoint(path, format!("gives the token `{token}` no id")))
+        };
+        if let Some(decoder) = self.values.get("added_tokens_decoder") {
+            let decoder: Map<String, Value> = self.parse(decoder)?;
+            return decoder
+                .iter()
+                .map(|(key, token)| {
+                    let token: Flags = self.parse(token)?;
+                    Ok((id(&self.path, &token.content, key.parse().ok())?, token))
+                })
+                .collect();
+        }
+        let special = self.merge_map();
+        let path = self.path.with_file_name("added_tokens.json");
+        let mut numbered = Vec::new();
+        for (content, number) in std::mem::take(&mut self.added_tokens) {
+            let number = number.as_u64().and_then(|number| u32::try_from(number).ok());
+            let is_special = special.contains(&content);
+            numbered.push((id(&path, &content, number)?, Flags::plain(content, is_special)));
+        }
+        numbered.extend(written.added_tokens.into_iter().map(|numbered| (numbered.id, numbered.token)));
+        Ok(numbered)
+    }
+
+    /// Lays `special_tokens_map.json` over the other settings, and returns the tokens that it and they call special.
+    fn merge_map(&mut self) -> HashSet<String> {
+        let mut special = HashSet::new();
+        for (key, mut value) in std::mem::take(&mut self.special_tokens_map) {
+            match (&mut value, self.values.get(EXTRA)) {
+                (Value::Array(more), all) if key == EXTRA => {
+                    special.extend(more.iter_mut().filter_map(Value::as_object_mut).filter_map(mark_special));
+                    let all = all.and_then(Value::as_array).cloned().unwrap_or_default();
+                    let new: Vec<Value> = more.drain(..).filter(|token| !all.contains(token)).collect();
+                    more.extend(all.into_iter().chain(new));
+                }
+                (Value::Object(token), _) if key != EXTRA => {
+                    let content = mark_special(token);
+                    special.extend(content.filter(|_| !is_other_role(&key)));
+                }
+                _ => {}
+            }
+            self.values.insert(key, value);
+        }
+        let named = self.named_extra();
+        self.other_roles.extend(named);
+        let extra = self.values.get(EXTRA).and_then(Value::as_array).into_iter().flatten();
+        let texts = ROLES.iter().filter_map(|(role, _)| self.values.get(*role)).chain(extra).filter_map(Value::as_str);
+        special.extend(texts.map(str::to_owned));
+        special
+    }
+
+    /// Takes the extra tokens out of the settings if each has a name, as a role has.
+    fn named_extra(&mut self) -> Map<String, Value> {
+        match self.values.remove(EXTRA) {
+            Some(Value::Object(named)) => named,
+            Some(other) => {
+                self.values.insert(EXTRA.to_owned(), other);
+                Map::new()
+            }
+            None => Map::new(),
+        }
+    }
+
+    /// The tokens with a role. One that has an id too has the flags that it has there.
+    fn roles(&self, numbered: &[(u32, Flags)]) -> Result<Vec<(String, TokenSpec)>> {
+        let mut roles = Vec::new();
+        for (role, default) in ROLES {
+            let default = default.filter(|_| self.class == Class::Clip);
+            let token = match self.values.get(role) {
+                Some(Value::Null) if default.is_some() && matches!(role, "bos_token" | "eos_token") => {
+                    return Err(Error::checkpoint(&self.path, format!("says that there is no {role}; CLIP needs one")));
+                }
+                Some(Value::Null) => continue,
+                Some(token) => {
+                    let token: TokenSpec = self.parse(token)?;
+                    let same = numbered.iter().rfind(|(_, other)| other.content == token.content());
+                    same.map_or(token, |(_, flags)| TokenSpec::Flags(flags.clone()))
+                }
+                None => match default {
+                    Some(default) => TokenSpec::Text(default.to_owned()),
+                    None => continue,
+                },
+            };
+            roles.push((role.to_owned(), token));
+        }
+        let mut others: Map<String, Value> = Map::new();
+        let is_token = |value: &Value| value.is_string() || value.get("__type").is_some();
+        let here = self.values.iter().filter(|(key, value)| is_other_role(key) && is_token(value));
+        others.extend(here.map(|(key, value)| (key.clone(), value.clone())));
+        others.extend(self.other_roles.clone());
+        for (role, token) in others {
+            roles.push((role, self.parse(&token)?));
+        }
+        Ok(roles)
+    }
+
+    /// The special tokens without a role.
+    fn extra(&self) -> Result<Vec<TokenSpec>> {
+        let extra = self.values.get(EXTRA).or_else(|| self.values.get(ADDITIONAL));
+        extra.filter(|extra| !extra.is_null()).map_or_else(|| Ok(Vec::new()), |extra| self.parse(extra))
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, json: &Value) -> Result<T> {
+        T::deserialize(json).map_err(|e| Error::checkpoint(&self.path, format!("{e}: {json}")))
+    }
+}
+
+/// Marks a token of `special_tokens_map.json` as what all are there. Returns its text.
+fn mark_special(token: &mut Map<String, Value>) -> Option<String> {
+    token.extend([("special".to_owned(), true.into()), ("__type".to_owned(), "AddedToken".into())]);
+    token.get("content").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn is_other_role(key: &str) -> bool {
+    key.ends_with("_token") && ROLES.iter().all(|(role, _)| *role != key)
+}
+
+/// Refuses settings that change which tokens a text has, and that are not followed.
+fn check(settings: &Map<String, Value>) -> std::result::Result<(), String> {
+    if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
+        && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
+    {
+        return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
+    }
+    match settings.get("padding_side") {
+        None => Ok(()),
+        Some(side) if side == "right" => Ok(()),
+        Some(side) => Err(padded_on(side.as_str().unwrap_or_default())),
+    }
+}
+
+fn padded_on(side: &str) -> String {
+    format!("padding_side `{side}` is not supported; CLIP pads on the right")
+}
+
+fn read_optional(files: &Files, name: &str) -> Result<Map<String, Value>> {
+    if files.contains(name) { files.read_json(name) } else { Ok(Map::new()) }
+}
