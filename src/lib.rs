@@ -37,8 +37,10 @@ pub mod kernels;
 pub mod model;
 pub mod net;
 pub mod preprocess;
+mod regular;
 pub mod score;
 pub mod source;
+mod stand_in;
 pub mod text;
 
 pub use cache::Cache;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use common::fixtures;
 use fake_hub::world::{WEIGHTS, World, files};
 use fake_hub::{FakeHub, Fault, NAME, etag};
-use zsic::net::hub::{Event, HubError, HubSettings, Verdict, cached, fetch, remove, verify};
+use zsic::net::hub::{Event, HubError, HubSettings, Removal, Verdict, cached, fetch, verify};
 
 #[test]
 fn only_what_is_needed_is_fetched_and_only_once() {
@@ -239,11 +239,11 @@ fn what_is_cached_can_be_listed_checked_and_removed() {
     let etag = fs::read_link(first.dir.join("config.json")).unwrap();
     symlink(&etag, &shared).unwrap();
     let repo = &cached(world.cache.path()).unwrap()[0];
-    let freed = remove(world.cache.path(), repo, Some(&first.commit)).unwrap();
+    let freed = Removal::plan(world.cache.path(), repo, Some(&first.commit)).unwrap().run().unwrap();
     assert!(freed >= 50_000, "{freed}");
     assert!(!first.dir.exists() && second.dir.join(WEIGHTS).exists() && shared.exists());
     let repo = &cached(world.cache.path()).unwrap()[0];
-    remove(world.cache.path(), repo, None).unwrap();
+    Removal::plan(world.cache.path(), repo, None).unwrap().run().unwrap();
     assert!(cached(world.cache.path()).unwrap().is_empty());
     assert!(!world.root().exists() && !world.cache.path().join(".locks/models--org--clip").exists());
 }

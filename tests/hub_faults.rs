@@ -1,5 +1,6 @@
 //! Faults of hubs and networks: each is waited out or told, and none leaves a wrong file behind.
 
+mod common;
 mod fake_hub;
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! Who is asked and what is sent to whom: tokens, proxies, nobody there; and that no password is shown.
 
+mod common;
 mod fake_hub;
 
 use std::io::Read;

@@ -7,80 +7,14 @@ mod fake_hub;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::command::{cache_dir, err, out};
-use common::fixtures;
-use fake_hub::{FakeHub, Fault, NAME, etag};
+use fake_hub::shell::{WEIGHTS, World, checkpoint, expected, files, image};
+use fake_hub::{Fault, NAME, etag};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const WEIGHTS: &str = "model.safetensors";
-
-struct World {
-    hub: FakeHub,
-    cache: TempDir,
-}
-
-fn checkpoint() -> PathBuf {
-    fixtures("checkpoints/quick-gelu")
-}
-
-fn image() -> String {
-    fixtures("checkpoints/images/wide.png").display().to_string()
-}
-
-impl World {
-    fn new() -> Self {
-        Self { hub: FakeHub::of(&checkpoint()), cache: tempfile::tempdir().unwrap() }
-    }
-
-    fn zsic(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
-        command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env("HF_ENDPOINT", self.hub.url()).env("HF_HOME", self.cache.path());
-        command.env("ZSIC_CACHE_DIR", cache_dir());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.zsic(args).output().unwrap()
-    }
-
-    fn classify(&self, args: &[&str]) -> Command {
-        let mut command = self.zsic(&["classify", &image(), "-l", "cat,wine glass"]);
-        command.args(args);
-        command
-    }
-
-    fn root(&self) -> PathBuf {
-        self.cache.path().join("hub/models--org--clip")
-    }
-
-    fn snapshot(&self) -> PathBuf {
-        self.root().join("snapshots").join(self.hub.commit())
-    }
-
-    fn assert_right(&self) {
-        let output = self.run(&["models", "verify", NAME]);
-        assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
-        assert!(out(&output).lines().count() >= 5 && out(&output).lines().all(|line| line.starts_with("ok ")));
-    }
-}
-
-/// What the directory itself gives.
-fn expected() -> Vec<u8> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
-    let output = command
-        .args(["classify", "--no-cache", &image(), "-l", "cat,wine glass", "-m"])
-        .arg(checkpoint())
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    output.stdout
-}
 
 #[test]
 fn a_name_is_fetched_once_and_gives_what_its_directory_gives() {
@@ -203,6 +137,7 @@ fn without_network_the_error_says_what_to_paste() {
         unreachable(&mut world.classify(&[])),
         world.classify(&["--offline"]).output().unwrap(),
         world.classify(&[]).env("HF_HUB_OFFLINE", "true").output().unwrap(),
+        world.classify(&[]).env("TRANSFORMERS_OFFLINE", "on").output().unwrap(),
     ] {
         assert_eq!(output.status.code(), Some(3));
         let e = err(&output);
@@ -223,6 +158,10 @@ fn without_network_the_error_says_what_to_paste() {
         );
     }
     assert!(world.hub.seen().is_empty());
+    // As in Python the one variable wins over the other.
+    let mut both = world.zsic(&["models", "pull", NAME]);
+    both.env("HF_HUB_OFFLINE", "0").env("TRANSFORMERS_OFFLINE", "1");
+    assert!(both.output().unwrap().status.success());
 }
 
 #[test]
@@ -255,13 +194,23 @@ fn unknown_names_get_the_nearest_known_ones() {
 
 #[test]
 fn another_kind_of_model_is_named_before_its_weights_come() {
-    let bert = [("config.json", r#"{"model_type":"bert"}"#), (WEIGHTS, "never")];
-    let hub = FakeHub::start(bert.map(|(name, text)| (name.to_owned(), text.into())).into());
-    let world = World { hub, cache: tempfile::tempdir().unwrap() };
-    let output = world.classify(&["-m", NAME]).output().unwrap();
-    assert_eq!(output.status.code(), Some(3));
-    assert!(err(&output).contains("`bert` is not supported"), "{}", err(&output));
-    assert!(world.hub.gets(WEIGHTS).is_empty());
+    for (config, reason) in [
+        (r#"{"model_type":"bert"}"#, "`bert` is not supported"),
+        (r#"{"model_type":"clip","auto_map":{"AutoModel":"code.Model"}}"#, "auto_map"),
+        (r#"{"model_type":"clip","open_clip_model_name":"hf-hub:Marqo/marqo-fashionCLIP"}"#, "open_clip_model_name"),
+        (r#"{"model_type":"clip","architectures":["CLIPTextModelWithProjection"]}"#, "CLIPTextModelWithProjection"),
+        (r#"{"model_type":"clip","architectures":["CLIPForImageClassification"]}"#, "CLIPForImageClassification"),
+    ] {
+        let mut files = files();
+        files.insert("config.json".to_owned(), config.into());
+        let world = World::of(files);
+        for run in [world.classify(&["-m", NAME]).output().unwrap(), world.run(&["models", "pull", NAME])] {
+            assert_eq!(run.status.code(), Some(3));
+            assert!(err(&run).contains(reason) && err(&run).contains("config.json"), "{}", err(&run));
+            assert!(err(&run).contains("that runs is"), "{}", err(&run));
+        }
+        assert_eq!(world.hub.seen().len(), 3, "{config}"); // twice the list, once the config
+    }
 }
 
 #[test]
@@ -354,7 +303,11 @@ fn the_cache_is_where_python_looks_for_it() {
     };
     assert!(pull(&|_| ()).starts_with(home.join(".cache/huggingface/hub/models--org--clip")));
     assert!(pull(&|c| _ = c.env("XDG_CACHE_HOME", &other)).starts_with(other.join("huggingface/hub")));
-    assert!(pull(&|c| _ = c.env("HF_HOME", "~/hf")).starts_with(home.join("hf/hub")));
+    for said in ["~/hf", "$HOME/hf", "${HOME}/hf"] {
+        assert!(pull(&|c| _ = c.env("HF_HOME", said)).starts_with(home.join("hf/hub")), "{said}");
+        assert!(pull(&|c| _ = c.env("HF_HUB_CACHE", said)).starts_with(home.join("hf/models--org--clip")), "{said}");
+        assert!(pull(&|c| _ = c.env("XDG_CACHE_HOME", said)).starts_with(home.join("hf/huggingface/hub")), "{said}");
+    }
     assert!(pull(&|c| _ = c.env("HF_HUB_CACHE", &other)).starts_with(other.join("models--org--clip")));
     let flag = world.cache.path().join("flag").display().to_string();
     assert!(pull(&|c| _ = c.args(["--hub-cache", &flag]).env("HF_HUB_CACHE", &other)).starts_with(&flag));
@@ -393,17 +346,6 @@ fn what_is_in_the_cache_needs_no_token() {
     let output = world.classify(&["-m", "org/other"]).env("HF_TOKEN", "two words").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(err(&output).contains("HF_TOKEN"), "{}", err(&output));
-}
-
-#[test]
-fn a_repository_on_another_disk_is_removed_there() {
-    let world = World::new();
-    assert!(world.run(&["models", "pull", NAME]).status.success());
-    let elsewhere = world.cache.path().join("elsewhere");
-    fs::rename(world.root(), &elsewhere).unwrap();
-    std::os::unix::fs::symlink(&elsewhere, world.root()).unwrap();
-    assert!(world.run(&["models", "rm", NAME, "--yes"]).status.success());
-    assert!(!elsewhere.exists() && fs::symlink_metadata(world.root()).is_err());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-"""The cache, both ways: what zsic fetches, Python's huggingface_hub finds without network, and the reverse; also through
-a linked and a read-only cache, and over TLS with a CA of one's own.
+"""The cache, both ways: what zsic fetches, Python's huggingface_hub finds without network, and the reverse; also without
+symbolic links, through a linked and a read-only cache, and over TLS with a CA of one's own.
 
     python tools/hub_interop.py target/release/zsic
 
@@ -159,6 +159,8 @@ def main():
         assert verified.count("ok ") == len(verified.splitlines()) == len(Hub.files), verified
         check("zsic verifies what huggingface_hub fetched")
 
+        plain(zsic, classify, expected, url, Path(folder))
+
         both = Path(folder) / "both"
         locks = both / "hub/.locks/models--org--clip"
         locks.mkdir(parents=True)
@@ -198,6 +200,25 @@ def main():
             tls(zsic, classify, expected, Path(folder))
         else:
             print("skip openssl is not here")
+
+
+def plain(zsic, classify, expected, url, folder):
+    """Caches without links, as on exFAT."""
+    ours, theirs = folder / "plain-ours", folder / "plain-theirs"
+    env = {"HF_ENDPOINT": url, "HF_HUB_DISABLE_SYMLINKS": "1"}
+    run([zsic, "models", "pull", NAME], {**env, "HF_HOME": str(ours)})
+    assert not any(path.is_symlink() for path in ours.rglob("*"))
+    python(FIND, {**env, "HF_HOME": str(ours), "HF_HUB_OFFLINE": "1"})
+    check("huggingface_hub finds what zsic fetched without links")
+    python(f"from huggingface_hub import snapshot_download as s; s({NAME!r})", {**env, "HF_HOME": str(theirs)})
+    assert not any(path.is_symlink() for path in theirs.rglob("*"))
+    before = Hub.requests
+    assert run([*classify, NAME], {"HF_ENDPOINT": url, "HF_HOME": str(theirs)}) == expected
+    assert Hub.requests == before
+    run([zsic, "models", "pull", NAME], {"HF_ENDPOINT": url, "HF_HOME": str(theirs)})
+    assert Hub.requests == before + 1
+    run([zsic, "models", "verify", NAME], {"HF_HOME": str(theirs)})
+    check("zsic uses and verifies what huggingface_hub fetched without links, and fetches nothing again")
 
 
 def tls(zsic, classify, expected, folder):

@@ -1,6 +1,6 @@
 //! Which checkpoint it is: the hash of all its files that decide what the model computes, wherever they lie.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::Cache;
 use super::keys::{ContentHash, Key, Parts};
 use crate::checkpoint::Files;
 use crate::error::os_reason;
-use crate::{Checkpoint, Error, Result};
+use crate::{Checkpoint, Error, Result, regular};
 
 /// The checkpoint's key. Files that were hashed before are not read.
 pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
@@ -54,7 +54,7 @@ fn content(path: &Path, cache: &Cache) -> Result<ContentHash> {
     if let Some(hash) = name.filter(|_| blob).and_then(ContentHash::from_hex) {
         return Ok(hash);
     }
-    let file = File::open(&target).map_err(failed)?;
+    let file = regular::open(&target).map_err(failed)?;
     let stamp = super::Stamp::of(&target, &file.metadata().map_err(failed)?);
     if let Some(hash) = stamp.and_then(|stamp| cache.content_of(&stamp)) {
         return Ok(hash);

@@ -10,7 +10,11 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::error::os_reason;
-use crate::{Error, Result};
+use crate::stand_in::{LONGEST, StandIn};
+use crate::{Error, Result, regular};
+
+/// The longest file that is read whole; the longest tokenizers have a quarter of it.
+const MAX_READ: u64 = 256 << 20;
 
 /// The files of one checkpoint, by name.
 #[derive(Debug, Clone)]
@@ -55,11 +59,13 @@ impl Files {
 
     /// Reads a small file; every failure names it.
     pub(crate) fn read(&self, name: &str) -> Result<Cow<'static, [u8]>> {
-        match self {
-            Self::Directory(dir) => std::fs::read(dir.join(name)).map(Cow::Owned),
+        let bytes = match self {
+            Self::Directory(dir) => regular::read(&dir.join(name), MAX_READ).map(Cow::Owned),
             Self::Embedded { .. } => self.embedded(name).map(Cow::Borrowed).ok_or(io::ErrorKind::NotFound.into()),
-        }
-        .map_err(|e| self.unreadable(name, &e))
+        };
+        let bytes = bytes.map_err(|e| self.unreadable(name, &e))?;
+        self.check(name, &bytes)?;
+        Ok(bytes)
     }
 
     /// Reads a JSON file; every failure names it.
@@ -69,14 +75,31 @@ impl Files {
             .map_err(|e| Error::checkpoint(self.path(name), format!("is not the JSON expected here: {e}")))
     }
 
+    /// Checks that a small file is one, before anybody reads or hashes it.
+    pub(super) fn check_small(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Directory(dir) => regular::check(&dir.join(name), MAX_READ).map_err(|e| self.unreadable(name, &e)),
+            Self::Embedded { .. } => Ok(()),
+        }
+    }
+
     /// Opens a large file, to be read piece by piece; a failure names it.
     pub(super) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
         let content = match self {
-            Self::Directory(dir) => File::open(dir.join(name)).map(Content::File),
+            Self::Directory(dir) => regular::open(&dir.join(name)).map(Content::File),
             Self::Embedded { .. } => self.embedded(name).map(Content::Bytes).ok_or(io::ErrorKind::NotFound.into()),
         };
-        let content = content.map_err(|e| self.unreadable(name, &e))?;
-        Ok(Arc::new(WeightFile { path: self.path(name), content }))
+        let unreadable = |e| self.unreadable(name, &e);
+        let file = WeightFile { path: self.path(name), content: content.map_err(unreadable)? };
+        let mut start = vec![0; file.len().map_err(unreadable)?.min(LONGEST as u64 + 1) as usize];
+        file.read_exact_at(&mut start, 0).map_err(unreadable)?;
+        self.check(name, &start)?;
+        Ok(Arc::new(file))
+    }
+
+    /// Refuses what stands for a file and is not the file itself.
+    fn check(&self, name: &str, content: &[u8]) -> Result<()> {
+        StandIn::of(content).map_or(Ok(()), |stand_in| Err(Error::checkpoint(self.path(name), stand_in)))
     }
 
     fn embedded(&self, name: &str) -> Option<&'static [u8]> {

@@ -66,6 +66,9 @@ impl Checkpoint {
     fn from_files(files: Files) -> Result<Self> {
         let config = ClipConfig::from_json(files.read_json(CONFIG)?);
         let config = config.map_err(|e| Error::checkpoint(files.path(CONFIG), e))?;
+        for name in SETTINGS.iter().filter(|name| files.contains(name)) {
+            files.check_small(name)?;
+        }
         let preprocessor = open_preprocessor(&files)?;
         let weights = Weights::open(&files)?;
         Ok(Self { files, config, preprocessor, weights })

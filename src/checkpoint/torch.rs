@@ -14,6 +14,8 @@ type Outcome<T> = std::result::Result<T, String>;
 
 /// The longest pickle that is believed; a state dict's is well under a megabyte.
 const MAX_PICKLE: u64 = 64 << 20;
+/// The longest last record of a zip, with its comment.
+const MAX_END: u64 = 22 + 0xffff;
 
 /// The table of the tensors in `file`.
 pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<Table> {
@@ -42,10 +44,11 @@ struct Entry {
 
 /// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
 fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
+    let old =
+        |e: String| format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)");
+    check_end(file).map_err(old)?;
     let reader = file.reader().map_err(|e| e.to_string())?;
-    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| {
-        format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)")
-    })?;
+    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| old(e.to_string()))?;
     let torn = |e: zip::result::ZipError| format!("is torn: {e}");
     let mut entries = HashMap::new();
     for index in 0..zip.len() {
@@ -56,6 +59,15 @@ fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
         }
     }
     Ok(entries)
+}
+
+/// Looks for the zip's last record where it may be. `ZipArchive` would look through all of a file, whatever its size.
+fn check_end(file: &WeightFile) -> Outcome<()> {
+    let length = file.len().map_err(|e| e.to_string())?;
+    let part = length.min(MAX_END);
+    let mut end = vec![0; part as usize];
+    file.read_exact_at(&mut end, length - part).map_err(|e| e.to_string())?;
+    if end.windows(4).any(|bytes| bytes == b"PK\x05\x06") { Ok(()) } else { Err("it is not a zip archive".to_owned()) }
 }
 
 /// A tensor's place in the file.

@@ -39,9 +39,10 @@ Environment:
   ZSIC_THREADS                  threads to use
   ZSIC_CACHE_DIR                where embeddings are kept between runs
   ZSIC_ISA                      amx, avx512, avx2 or plain, for comparisons
-  HF_HUB_CACHE, HF_HOME         where checkpoints are kept
+  HF_HUB_CACHE, HF_HOME         where checkpoints are kept (~, ~user, $VAR expanded)
   HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
-  HF_HUB_OFFLINE                1 asks nothing of the network
+  HF_HUB_OFFLINE                1 asks nothing of the network; so does TRANSFORMERS_OFFLINE
+  HF_HUB_DISABLE_SYMLINKS       1 keeps files in snapshots, without links to blobs
   HF_ENDPOINT                   a mirror in place of the hub
   HTTPS_PROXY, NO_PROXY         the proxy, and hosts reached without it
   SSL_CERT_FILE                 certificates to trust in place of the built-in ones

@@ -58,6 +58,9 @@ impl Fetching {
                 let pause = pause.as_secs_f32();
                 say(&file.bar, &format!("warning: {reason}; trying again in {pause} s"));
             }
+            Event::Unnoted { reason } => {
+                say(&file.bar, &format!("warning: {reason}; all files are here, and a later run asks the hub again"));
+            }
             _ => {}
         }
     }

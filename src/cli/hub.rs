@@ -12,7 +12,8 @@ use zsic::model::config::ClipConfig;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
 
-use super::args::{Common, Hub};
+use super::args::{Common, DEFAULT_MODEL, Hub};
+use super::expand::expand;
 use super::fetching::{Fetching, size};
 use super::{known, model};
 
@@ -33,6 +34,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
             .map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned()),
         token,
         offline: is_offline(args) || unreadable.is_some(),
+        links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
         refresh,
         http: HttpSettings { proxies: proxies(), ca_file: ca_file(), ..HttpSettings::default() },
         accept: check_config,
@@ -67,8 +69,12 @@ pub fn ca_file() -> Option<PathBuf> {
 
 /// Whether nothing is to be asked of the network.
 pub fn is_offline(args: &Hub) -> bool {
-    let said = text("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_uppercase();
-    args.offline || ["1", "ON", "YES", "TRUE"].contains(&said.as_str())
+    args.offline || is_true(text("HF_HUB_OFFLINE").or_else(|| text("TRANSFORMERS_OFFLINE")))
+}
+
+/// Whether a variable switches something on, by Python's words for it.
+fn is_true(said: Option<String>) -> bool {
+    said.is_some_and(|said| ["1", "ON", "YES", "TRUE"].contains(&said.to_ascii_uppercase().as_str()))
 }
 
 /// The cache, where Python's huggingface_hub looks for it.
@@ -122,12 +128,9 @@ fn either(name: &str) -> Option<String> {
     text(&name.to_lowercase()).or_else(|| text(name))
 }
 
+/// A variable that is a path, expanded.
 fn path(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(set(name)?);
-    match path.strip_prefix("~") {
-        Ok(rest) => Some(env::home_dir()?.join(rest)),
-        Err(_) => Some(path),
-    }
+    Some(expand(&set(name)?, |name| env::var_os(name)))
 }
 
 /// An error of the hub, and what the user can do about it here.
@@ -141,6 +144,10 @@ pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow
             let nearest = known::nearest(name);
             if nearest.is_empty() { return anyhow!("{e}") } else { format!("did you mean {}?", nearest.join(" or ")) }
         }
+        HubError::Unfit { .. } => match known::nearest(name).into_iter().find(|known| *known != name) {
+            Some(nearest) => format!("the nearest that runs is {nearest}"),
+            None => format!("one that runs is {DEFAULT_MODEL}"),
+        },
         HubError::Gated { .. } => "a token is HF_TOKEN, or what `hf auth login` leaves".to_owned(),
         HubError::RateLimit { .. } => "with a token (HF_TOKEN) more are allowed".to_owned(),
         HubError::Permission(_) => PLACE.to_owned(),

@@ -4,6 +4,7 @@ pub mod args;
 mod cache;
 mod classify;
 mod embed;
+mod expand;
 pub mod fatal;
 mod fetching;
 mod hub;

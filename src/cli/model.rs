@@ -24,7 +24,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     if name == DEMO {
         return Ok(Checkpoint::demo()?);
     }
-    if name.starts_with(['.', '/']) || path.join("config.json").is_file() {
+    if name.starts_with(['.', '/']) || path.join("config.json").exists() {
         return Ok(Checkpoint::open(path)?);
     }
     if !library::is_name(&name) {

@@ -1,20 +1,14 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
-#[cfg(target_os = "linux")]
-use std::fs::File;
-#[cfg(target_os = "linux")]
-use std::io::Read;
-use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
-#[cfg(target_os = "linux")]
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
-use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Verdict};
+use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Removal, Verdict};
 use zsic::source::Input;
 
 use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
@@ -53,9 +47,10 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
             let repo = find(&repos(hub_cache.as_deref())?, name)?;
             let snapshot = revision.as_deref().map(|revision| at(&repo, revision)).transpose()?;
             let commit = snapshot.map(|snapshot| snapshot.commit.as_str());
-            confirm(&repo, commit, *yes)?;
             let cache = hub::cache(hub_cache.as_deref())?;
-            let freed = library::remove(&cache, &repo, commit).map_err(|e| plain(&e, &cache))?;
+            let removal = Removal::plan(&cache, &repo, commit).map_err(|e| plain(&e, &cache))?;
+            confirm(&title(name, commit), removal.target(), *yes)?;
+            let freed = removal.run().map_err(|e| plain(&e, &cache))?;
             let text = format!("removed {}: {} freed", title(name, commit), size(freed));
             print(json, &text, || json!({ "name": name, "commit": commit, "freed": freed }))
         }
@@ -126,27 +121,42 @@ fn verify(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
         let files: Vec<_> = verdicts.iter().map(file).collect();
         json!({ "name": repo.name, "commit": snapshot.commit, "complete": missing.is_none(), "files": files })
     })?;
-    let bad = verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Damaged | Verdict::Missing));
-    if !bad && missing.is_none() {
-        return Ok(Outcome::Complete);
-    }
-    let name = &repo.name;
-    warn(common, format!("not all is right; `zsic models rm {name}` and `zsic models pull {name}` fetch it again"));
+    let Some(advice) = advice(&repo.name, &verdicts, missing.is_some()) else { return Ok(Outcome::Complete) };
+    warn(common, advice);
     Ok(Outcome::SomeFailed)
 }
 
+/// What keeps a checkpoint from being called right, and what to do about it; None if all is right.
+fn advice(name: &str, verdicts: &[(library::CachedFile, Verdict)], is_part: bool) -> Option<String> {
+    let count = |wanted: Verdict| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
+    // A file of the right length is not fetched again; a stand-in for one is.
+    if verdicts.iter().any(|(file, verdict)| *verdict == Verdict::Damaged && file.etag.is_some()) {
+        return Some(format!("not all is right; `zsic models rm {name}` and `zsic models pull {name}` fetch it again"));
+    }
+    if is_part || count(Verdict::Damaged) + count(Verdict::Missing) > 0 {
+        return Some(format!("not all is right; `zsic models pull {name}` repairs it"));
+    }
+    match (count(Verdict::Unknown), verdicts.len()) {
+        (0, _) => None,
+        (unknown, all) => Some(format!(
+            "{unknown} of {all} files could not be verified: the cache keeps no hash of them; `zsic models rm {name}` \
+             and `zsic models pull {name}` fetch them again, and check them meanwhile"
+        )),
+    }
+}
+
 /// Asks on a terminal; elsewhere `--yes` must have been given.
-fn confirm(repo: &CachedRepo, commit: Option<&str>, yes: bool) -> Result<()> {
+fn confirm(what: &str, target: &Path, yes: bool) -> Result<()> {
     if yes {
         return Ok(());
     }
-    let what = title(&repo.name, commit);
     if !stdin().is_terminal() || !stderr().is_terminal() {
         return Err(usage(format!(
             "removing {what} takes it from Python tools too, which share the cache: give --yes"
         )));
     }
-    write!(stderr(), "remove {what} from {}? Python tools share this cache. [y/N] ", repo.dir.display())?;
+    let target = target.display();
+    write!(stderr(), "remove {what}: delete {target}? Python tools share this cache. [y/N] ")?;
     let mut answer = String::new();
     stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was removed") }
@@ -203,22 +213,8 @@ fn snapshot_size(snapshot: &CachedSnapshot) -> u64 {
 
 /// What kind of model it says it is.
 pub(super) fn kind(snapshot: &CachedSnapshot) -> Option<String> {
-    let config: Value = serde_json::from_slice(&read_unnoticed(&snapshot.dir.join("config.json")).ok()?).ok()?;
+    let config: Value = serde_json::from_slice(&snapshot.config().ok()?).ok()?;
     Some(config.get("model_type")?.as_str()?.to_owned())
-}
-
-/// Reads a file without that counting as its last use, where the system allows.
-fn read_unnoticed(path: &Path) -> io::Result<Vec<u8>> {
-    #[cfg(target_os = "linux")]
-    {
-        let flag = rustix::fs::OFlags::NOATIME.bits().cast_signed();
-        if let Ok(mut file) = File::options().read(true).custom_flags(flag).open(path) {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            return Ok(bytes);
-        }
-    }
-    std::fs::read(path)
 }
 
 /// A path in JSON: bytes that are not UTF-8 as `\xNN`.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each test uses its part
 
+pub mod shell;
 pub mod world;
 
 use std::collections::BTreeMap;

@@ -1,16 +1,18 @@
-//! What is in the cache: which checkpoints, how large, last used when, and whether their bytes are still right; and
-//! taking them out again. It asks nothing of the network.
+//! What is in the cache: which checkpoints, how large, last used when, and whether their bytes are still right. It asks
+//! nothing of the network and changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::digest;
 use super::error::HubError;
-use super::layout::{Repo, is_commit};
-use super::wanted::{self, Held};
+use super::layout::{Repo, is_commit, linked_blob, stand_in};
+use super::notes::{read_ref, read_tree};
+use super::wanted::{self, CONFIG, Held};
+use super::{MAX_READ, digest};
+use crate::regular;
 
 /// A repository in the cache.
 #[derive(Debug, Clone)]
@@ -48,6 +50,14 @@ impl CachedSnapshot {
             Held::Enough | Held::All => None,
         }
     }
+
+    /// Reads its `config.json` without that counting as its last use, where the system allows.
+    ///
+    /// # Errors
+    /// If there is none, or it is no file of that kind.
+    pub fn config(&self) -> io::Result<Vec<u8>> {
+        regular::read_unnoticed(&self.dir.join(CONFIG), MAX_READ)
+    }
 }
 
 /// One file of it.
@@ -57,7 +67,7 @@ pub struct CachedFile {
     pub path: String,
     /// Its bytes; None if the blob is gone.
     pub size: Option<u64>,
-    /// What its blob is called; None if it is no link to one.
+    /// What its blob is called; None if it is no link to one, and Python left no list that says.
     pub etag: Option<String>,
 }
 
@@ -70,7 +80,7 @@ pub enum Verdict {
     Damaged,
     /// There are none.
     Missing,
-    /// Its name in the cache is no hash, so nothing can be said.
+    /// The cache keeps no hash of it, so nothing can be said.
     Unknown,
 }
 
@@ -93,8 +103,8 @@ pub fn cached(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
 fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
     let mut refs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in files_under(&dir.join("refs"))? {
-        if let Ok(commit) = fs::read_to_string(dir.join("refs").join(&path)) {
-            refs.entry(commit.trim().to_owned()).or_default().push(path);
+        if let Some(commit) = read_ref(&dir.join("refs").join(&path)) {
+            refs.entry(commit).or_default().push(path);
         }
     }
     let mut snapshots = Vec::new();
@@ -102,7 +112,8 @@ fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
         let Some(commit) = folder.file_name().and_then(|name| name.to_str()).filter(|name| is_commit(name)) else {
             continue;
         };
-        let files = files_under(&folder)?.into_iter().map(|path| file(&folder, path)).collect();
+        let listed = read_tree(&dir, commit).unwrap_or_default();
+        let files = files_under(&folder)?.into_iter().map(|path| file(&folder, path, &listed)).collect();
         let refs = refs.remove(commit).unwrap_or_default();
         snapshots.push(CachedSnapshot { commit: commit.to_owned(), refs, files, dir: folder });
     }
@@ -111,12 +122,11 @@ fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
     Ok(CachedRepo { name, dir, snapshots, size, last_used })
 }
 
-fn file(snapshot: &Path, path: String) -> CachedFile {
+fn file(snapshot: &Path, path: String, listed: &HashMap<String, String>) -> CachedFile {
     let pointer = snapshot.join(&path);
     // One step only: newer versions of Python link a blob to a store that repositories share, under another name.
-    let blob = fs::read_link(&pointer).ok();
-    let etag = blob.and_then(|blob| Some(blob.file_name()?.to_str()?.to_owned()));
-    CachedFile { path, size: fs::metadata(pointer).ok().map(|meta| meta.len()), etag }
+    let etag = linked_blob(&pointer).or_else(|| listed.get(&path).cloned());
+    CachedFile { path, size: fs::metadata(pointer).ok().filter(|meta| meta.is_file()).map(|meta| meta.len()), etag }
 }
 
 /// Bytes on disk and last use, of blobs and of files that are no links to any.
@@ -149,6 +159,7 @@ pub fn verify(
         let path = snapshot.dir.join(&file.path);
         let verdict = match &file.etag {
             _ if file.size.is_none() => Verdict::Missing,
+            None if stand_in(&path).is_some() => Verdict::Damaged,
             None => Verdict::Unknown,
             Some(etag) => match digest::check(&path, etag, |n| on(file, n)).map_err(|e| HubError::io(&path, e))? {
                 Some(true) => Verdict::Right,
@@ -159,58 +170,6 @@ pub fn verify(
         verdicts.push((file.clone(), verdict));
     }
     Ok(verdicts)
-}
-
-/// Takes `commit`, or all of a repository, out of the cache, with the blobs that no other commit of it needs. Returns
-/// the bytes that became free.
-///
-/// # Errors
-/// [`HubError::Io`] or [`HubError::Permission`] on what cannot be removed.
-pub fn remove(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<u64, HubError> {
-    let (gone, kept): (Vec<_>, Vec<_>) =
-        repo.snapshots.iter().partition(|s| commit.is_none_or(|commit| s.commit == commit));
-    // Names first and blobs last: cut short, this leaves blobs that nobody names, and never a name without its blob.
-    for name in gone.iter().flat_map(|snapshot| &snapshot.refs) {
-        delete(&repo.dir.join("refs").join(name))?;
-    }
-    for snapshot in &gone {
-        delete(&snapshot.dir)?;
-        delete(&repo.dir.join(".no_exist").join(&snapshot.commit))?;
-        delete(&repo.dir.join("trees").join(format!("{}.json", snapshot.commit)))?;
-    }
-    if kept.is_empty() {
-        let freed = files_under(&repo.dir)?.iter().map(|path| own_size(&repo.dir.join(path))).sum();
-        if let Ok(elsewhere) = fs::canonicalize(&repo.dir) {
-            delete(&elsewhere)?; // the folder may be a link to another disk
-        }
-        delete(&repo.dir)?;
-        if let Some(folder) = repo.dir.file_name() {
-            delete(&cache.join(".locks").join(folder))?;
-        }
-        return Ok(freed);
-    }
-    let etags = |snapshots: &[&CachedSnapshot]| -> HashSet<String> {
-        snapshots.iter().flat_map(|s| &s.files).filter_map(|file| file.etag.clone()).collect()
-    };
-    let mut freed = 0;
-    for etag in etags(&gone).difference(&etags(&kept)) {
-        let blob = repo.dir.join("blobs").join(etag);
-        freed += own_size(&blob);
-        delete(&blob)?;
-    }
-    Ok(freed)
-}
-
-/// Bytes that removing a file frees. A blob that Python has put into its store of shared ones is a link, and frees none
-/// until Python finds that nobody needs it.
-fn own_size(path: &Path) -> u64 {
-    fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map_or(0, |meta| meta.len())
-}
-
-fn delete(path: &Path) -> Result<(), HubError> {
-    let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    let done = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    done.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(HubError::io(path, e)) })
 }
 
 /// What is in a folder; nothing if there is none.

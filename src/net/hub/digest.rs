@@ -6,6 +6,8 @@ use std::path::Path;
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
+use crate::regular;
+
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 
@@ -68,7 +70,7 @@ impl Digest {
 
 /// Whether the file at `path` is what `etag` promises; None where that promises nothing.
 pub(super) fn check(path: &Path, etag: &str, on: impl FnMut(u64)) -> io::Result<Option<bool>> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let size = file.metadata()?.len();
     let mut digest = Digest::new(etag, size);
     if !digest.checks() {

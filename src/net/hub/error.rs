@@ -138,6 +138,16 @@ pub enum HubError {
     /// The cache may not be written.
     #[error("{}: no permission to write here; name another cache directory", .0.display())]
     Permission(PathBuf),
+    /// Something in the cache may not be, or cannot be, removed.
+    #[error("{}: {reason}; {}", .path.display(), if *.begun { "some of it may be removed already: run the same command again" } else { "nothing was removed" })]
+    NotRemoved {
+        /// What.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+        /// Whether others were removed before.
+        begun: bool,
+    },
     /// The system refused something else.
     #[error("{}: {}", .path.display(), crate::net::reason(.source))]
     Io {

@@ -1,5 +1,5 @@
 //! Where things lie in the cache, which is laid out as Python's huggingface_hub does it, so that either finds what the
-//! other fetched. The only file that names hf-hub. What the files say is none of its business.
+//! other fetched. The only file that names hf-hub. What is noted beside the files is read and written in `notes`.
 //!
 //! hf-hub 0.5.0 gives names, paths and references, without a feature. Its client of requests is not used: in 0.5.0 it
 //! has no timeouts, fails on files behind a relative redirect, and appends to a part even if the server ignores
@@ -10,18 +10,18 @@
 //! `models--owner--name/` holds `blobs/` (contents, by their hash), `snapshots/<commit>/` (relative links to them),
 //! `refs/` (a branch's commit) and `.no_exist/<commit>/` (names that a commit is known to lack).
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io;
+use std::cell::OnceCell;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hf_hub::{Cache, Repo as Named, RepoType};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::error::HubError;
+use crate::regular;
+use crate::stand_in::{LONGEST, StandIn};
 
 /// What separates owner and name in a folder's name.
 const SEPARATOR: &str = "--";
@@ -33,6 +33,8 @@ pub(super) struct Repo {
     pub revision: String,
     cache: PathBuf,
     root: PathBuf,
+    /// Whether the file system knows links, once somebody had to know.
+    can_link: OnceCell<bool>,
 }
 
 impl Repo {
@@ -49,6 +51,7 @@ impl Repo {
             revision: revision.to_owned(),
             cache: cache.to_path_buf(),
             root: cache.join(folder),
+            can_link: OnceCell::new(),
         })
     }
 
@@ -60,15 +63,6 @@ impl Repo {
 
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// The commit that the revision is known to be, if it is.
-    pub fn commit(&self) -> Option<String> {
-        if is_commit(&self.revision) {
-            return Some(self.revision.clone());
-        }
-        let commit = fs::read_to_string(self.root.join("refs").join(&self.revision)).ok()?.trim().to_owned();
-        is_commit(&commit).then_some(commit)
     }
 
     /// A commit's files.
@@ -87,72 +81,96 @@ impl Repo {
         self.cache.join(".locks").join(folder).join(format!("{etag}.lock"))
     }
 
-    /// Every file of a commit, where Python left its list of them.
-    pub fn listed(&self, commit: &str) -> Option<HashSet<String>> {
-        #[derive(Deserialize)]
-        struct Tree {
-            format_version: u32,
-            files: HashMap<String, IgnoredAny>,
-        }
-        let json = fs::read(self.root.join("trees").join(format!("{commit}.json"))).ok()?;
-        let tree: Tree = serde_json::from_slice(&json).ok()?;
-        (tree.format_version == 1).then(|| tree.files.into_keys().collect())
+    /// A file in a commit's snapshot.
+    pub fn pointer(&self, commit: &str, file: &str) -> PathBuf {
+        self.snapshot(commit).join(file)
     }
 
-    /// Puts a blob under its name into a commit's snapshot.
+    /// Whether a commit's snapshot has a file of `size` bytes: as a link to its blob, or as a file of its own, as on disks
+    /// without links.
+    pub fn has(&self, commit: &str, file: &str, etag: &str, size: u64) -> bool {
+        let pointer = self.pointer(commit, file);
+        let right = fs::read_link(&pointer).map_or(true, |there| there == target(file, etag));
+        right && is_whole(&pointer, size) && stand_in(&pointer).is_none()
+    }
+
+    /// Whether links can be made here. Found out once, as Python does it: by making one.
+    pub fn can_link(&self) -> bool {
+        *self.can_link.get_or_init(|| {
+            let (file, link) = (self.temporary(), self.temporary());
+            if make_parent(&file).and_then(|()| create(&file, b"")).is_err() {
+                return true; // nothing can be made at all, which is told where it matters
+            }
+            let can = symlink(file.file_name().unwrap_or_default(), &link).is_ok();
+            _ = (fs::remove_file(&link), fs::remove_file(&file));
+            can
+        })
+    }
+
+    /// Puts a blob under its name into a commit's snapshot, as a link.
     pub fn link(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
-        let pointer = self.snapshot(commit).join(file);
-        let up = "../".repeat(1 + Path::new(file).components().count());
-        let target = PathBuf::from(format!("{up}blobs/{etag}"));
+        let (pointer, target) = (self.pointer(commit, file), target(file, etag));
         if fs::read_link(&pointer).is_ok_and(|there| there == target) {
             return Ok(());
         }
         make_parent(&pointer)?;
         match symlink(&target, &pointer) {
-            Ok(()) => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {} // a link to another blob, or to one that is gone
-            // A file system without symbolic links, or one that forbids them, has the file twice.
-            Err(_) => {
-                let copied =
-                    fs::hard_link(self.blob(etag), &pointer).or_else(|_| fs::copy(self.blob(etag), &pointer).map(drop));
-                return copied.map_err(|e| HubError::io(&pointer, e));
+            // A link to another blob, or a file in its place.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                let temporary = self.temporary();
+                let linked = symlink(&target, &temporary);
+                linked.and_then(|()| fs::rename(&temporary, &pointer)).map_err(|e| HubError::io(&pointer, e))
             }
+            done => done.map_err(|e| HubError::io(&pointer, e)),
         }
-        let temporary = self.temporary();
-        let linked = symlink(&target, &temporary);
-        linked.and_then(|()| fs::rename(&temporary, &pointer)).map_err(|e| HubError::io(&pointer, e))
+    }
+
+    /// Puts a copy of a blob under its name into a commit's snapshot.
+    pub fn copy(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
+        let (pointer, temporary) = (self.pointer(commit, file), self.temporary());
+        make_parent(&pointer)?;
+        // Beside it first: the name may be a link to the blob, and writing would empty both.
+        let copied = fs::copy(self.blob(etag), &temporary).and_then(|_| fs::rename(&temporary, &pointer));
+        copied.map_err(|e| {
+            _ = fs::remove_file(&temporary);
+            HubError::io(&pointer, e)
+        })
     }
 
     /// A name that nobody else uses, outside the folders that are listed.
-    fn temporary(&self) -> PathBuf {
+    pub fn temporary(&self) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         self.root.join(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
     }
+}
 
-    /// Notes the revision's commit, once all of it is there.
-    pub fn write_ref(&self, commit: &str) -> Result<(), HubError> {
-        if self.revision == commit || self.commit().as_deref() == Some(commit) {
-            return Ok(());
-        }
-        let path = self.root.join("refs").join(&self.revision);
-        make_parent(&path)?;
-        // So that a reader sees the old or the new one, whole.
-        let temporary = self.temporary();
-        let written = fs::write(&temporary, commit).and_then(|()| fs::rename(&temporary, &path));
-        written.map_err(|e| HubError::io(&path, e))
-    }
+/// Where a snapshot's link to a blob leads.
+fn target(file: &str, etag: &str) -> PathBuf {
+    let up = "../".repeat(1 + Path::new(file).components().count());
+    PathBuf::from(format!("{up}blobs/{etag}"))
+}
 
-    /// Notes names that the commit lacks, so that Python does not ask for them either.
-    pub fn write_absent(&self, commit: &str, names: &[&str]) -> Result<(), HubError> {
-        for name in names {
-            let path = self.root.join(".no_exist").join(commit).join(name);
-            if !path.exists() {
-                make_parent(&path)?;
-                fs::File::create(&path).map_err(|e| HubError::io(&path, e))?;
-            }
-        }
-        Ok(())
-    }
+/// The name of the blob that a link in a snapshot leads to.
+pub(super) fn linked_blob(pointer: &Path) -> Option<String> {
+    let target = fs::read_link(pointer).ok()?;
+    let blob = target.file_name()?.to_str()?;
+    (target.parent()?.file_name()? == "blobs" && is_etag(blob)).then(|| blob.to_owned())
+}
+
+/// Whether a file is there with all its bytes. It gets its name when it is whole, so its length is all that is looked at.
+pub(super) fn is_whole(file: &Path, size: u64) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+}
+
+/// What a file is in place of its content, if it is.
+pub(super) fn stand_in(file: &Path) -> Option<StandIn> {
+    StandIn::of(&regular::read_unnoticed(file, LONGEST as u64).ok()?)
+}
+
+/// Creates a file that is not there, not even as a link.
+pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), HubError> {
+    let created = File::create_new(path).and_then(|mut file| file.write_all(content));
+    created.map_err(|e| HubError::io(path, e))
 }
 
 /// Creates the folder that `path` is to be in.

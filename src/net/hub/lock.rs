@@ -1,12 +1,13 @@
 //! One process at a time for each blob, by the lock that Python takes. The system lets go of it when its holder dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::HubError;
 use super::layout::make_parent;
+use crate::regular;
 
 /// Held until dropped.
 pub(super) struct Lock(#[allow(dead_code)] File);
@@ -17,7 +18,7 @@ impl Lock {
         make_parent(path)?;
         let mut waiting = Some(waiting);
         loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+            let file = regular::open_here(path, File::options().create(true).truncate(false).write(true));
             let file = file.map_err(|e| HubError::io(path, e))?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {

@@ -9,22 +9,30 @@ mod ask;
 mod cached;
 mod digest;
 mod error;
+mod folder;
 mod layout;
 mod lock;
+mod notes;
+mod plan;
+mod removal;
+mod settings;
 mod transfer;
 mod wanted;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, remove, verify};
+pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify};
 pub use error::HubError;
 pub use layout::is_name;
+pub use removal::Removal;
+pub use settings::{Event, HubSettings, Token};
 
-use super::http::{Client, HttpSettings};
+use super::http::Client;
 use ask::{Hub, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use wanted::{CONFIG, Held};
+
+use crate::regular;
 
 /// Where checkpoints come from where nothing else is said.
 pub const ENDPOINT: &str = "https://huggingface.co";
@@ -32,122 +40,6 @@ pub const ENDPOINT: &str = "https://huggingface.co";
 pub const REVISION: &str = "main";
 /// The longest file that is read here: a `config.json`, an index of shards.
 const MAX_READ: u64 = 16 << 20;
-
-/// A token that opens private and gated repositories.
-#[derive(Clone)]
-pub struct Token {
-    secret: String,
-    origin: String,
-}
-
-impl Token {
-    /// A token, and where it was found, for messages: they never hold the token itself.
-    ///
-    /// # Errors
-    /// [`HubError::Token`] if it has characters that no token has, as a file of something else would.
-    pub fn new(secret: &str, origin: impl Into<String>) -> Result<Self, HubError> {
-        let (secret, origin) = (secret.trim(), origin.into());
-        if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-            let reason = "is none: a token is one word of letters, digits and signs".to_owned();
-            return Err(HubError::Token { origin, reason });
-        }
-        Ok(Self { secret: secret.to_owned(), origin })
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Token(from {})", self.origin)
-    }
-}
-
-/// How to reach the hub, and what to do meanwhile.
-pub struct HubSettings {
-    /// The hub, or a mirror of it, without a slash at the end.
-    pub endpoint: String,
-    /// The cache: the folder that holds `models--owner--name`.
-    pub cache: PathBuf,
-    /// Sent to the endpoint and nobody else.
-    pub token: Option<Token>,
-    /// Nothing may be asked of the network.
-    pub offline: bool,
-    /// Ask which commit a branch is at now, even if the cache has one.
-    pub refresh: bool,
-    /// Waits, proxies, certificates.
-    pub http: HttpSettings,
-    /// Looks at a `config.json` before weights are fetched; an error says why it is of no use.
-    pub accept: fn(&[u8]) -> Result<(), String>,
-    /// Told of everything that takes time.
-    pub progress: Box<dyn Fn(Event<'_>) + Send + Sync>,
-}
-
-impl HubSettings {
-    /// The public hub and a cache, silently, and with any kind of model.
-    pub fn new(cache: impl Into<PathBuf>) -> Self {
-        Self {
-            endpoint: ENDPOINT.to_owned(),
-            cache: cache.into(),
-            token: None,
-            offline: false,
-            refresh: false,
-            http: HttpSettings::default(),
-            accept: |_| Ok(()),
-            progress: Box::new(|_| ()),
-        }
-    }
-}
-
-/// What happens while a checkpoint is fetched.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// It is known what is to come.
-    Planned {
-        /// The repository.
-        name: &'a str,
-        /// The commit.
-        commit: &'a str,
-        /// Files that are not there yet.
-        files: usize,
-        /// Their bytes, less what an interrupted run left.
-        bytes: u64,
-    },
-    /// A file begins.
-    Started {
-        /// Its name.
-        file: &'a str,
-        /// Its bytes.
-        size: u64,
-        /// Those that an interrupted run left.
-        have: u64,
-    },
-    /// A file has so many bytes now.
-    Advanced {
-        /// Its name.
-        file: &'a str,
-        /// Bytes that are there.
-        position: u64,
-    },
-    /// A file is there and is what the hub promised.
-    Finished {
-        /// Its name.
-        file: &'a str,
-        /// Its bytes.
-        size: u64,
-    },
-    /// Another process is fetching the file, and this one waits for it.
-    Waiting {
-        /// Its name.
-        file: &'a str,
-    },
-    /// Something failed that may pass.
-    Retrying {
-        /// What.
-        reason: &'a HubError,
-        /// The wait before the next try.
-        pause: Duration,
-    },
-}
 
 /// A checkpoint's files at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,12 +111,15 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     }
     files.extend(weights(&hub, &listing, &wanted, &dir)?);
 
-    plan(&hub, commit, &files)?;
+    plan::announce(&hub, commit, &files)?;
     for file in &files {
         transfer::fetch(&hub, commit, file)?;
     }
-    repo.write_absent(commit, &wanted.absent)?;
-    repo.write_ref(commit)?;
+    // All is there: a cache that others own need not take notes.
+    let _ = repo.write_absent(commit, &wanted.absent);
+    if let Err(reason) = repo.write_ref(commit) {
+        (settings.progress)(Event::Unnoted { reason: &reason });
+    }
     Ok(Snapshot { dir, commit: commit.to_owned() })
 }
 
@@ -264,26 +159,6 @@ fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path
     shards.iter().map(|shard| hub.file(listing, shard)).collect()
 }
 
-/// Says what is to come, and makes sure that it has room.
-fn plan(hub: &Hub<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {
-    let missing: Vec<u64> = files.iter().map(|file| transfer::missing(hub, file)).collect();
-    let need = missing.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
-    let count = files.iter().filter(|file| !transfer::is_whole(&hub.repo.blob(&file.etag), file)).count();
-    if count > 0 {
-        (hub.settings.progress)(Event::Planned { name: &hub.repo.name, commit, files: count, bytes: need });
-    }
-    match free_space(hub.repo.root()) {
-        Some(free) if need > free => Err(HubError::NoSpace { path: hub.settings.cache.clone(), need, free }),
-        _ => Ok(()),
-    }
-}
-
-/// Bytes that may be written where `path` is; None where the system does not say.
-fn free_space(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(path.ancestors().find(|p| p.exists())?).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, HubError> {
-    std::fs::read(path).map_err(|e| HubError::io(path, e))
+    regular::read(path, MAX_READ).map_err(|e| HubError::io(path, e))
 }

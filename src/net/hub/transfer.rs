@@ -13,11 +13,12 @@ use std::thread;
 use super::ask::{Hub, RemoteFile};
 use super::digest::Digest;
 use super::error::HubError;
-use super::layout::make_parent;
+use super::layout::{is_whole, make_parent};
 use super::lock::Lock;
 use super::{Event, HubSettings};
 use crate::net::HttpError;
 use crate::net::http::{Reply, Request};
+use crate::regular;
 
 /// Bytes written, and hashed beside, at once.
 const PIECE: usize = 256 << 10;
@@ -26,38 +27,38 @@ const PIECES: usize = 8;
 /// The status of an answer to a range that the file does not have.
 const OUT_OF_RANGE: u16 = 416;
 
-/// Brings one file of `commit` into the cache, unless it is there, and links it into the snapshot.
+/// Brings one file of `commit` into the cache, unless it is there: into a blob that the snapshot links to, or where
+/// there are no links into the snapshot itself.
 pub(super) fn fetch(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> Result<(), HubError> {
-    let blob = hub.repo.blob(&file.etag);
-    if !is_whole(&blob, file) {
+    let (repo, blob) = (hub.repo, hub.repo.blob(&file.etag));
+    let is_here = || repo.has(commit, &file.path, &file.etag, file.size);
+    if is_here() {
+        return Ok(());
+    }
+    let links = hub.settings.links && repo.can_link();
+    if !is_whole(&blob, file.size) {
         let waiting = || (hub.settings.progress)(Event::Waiting { file: &file.path });
-        let _lock = Lock::take(&hub.repo.lock(&file.etag), waiting)?;
-        if !is_whole(&blob, file) {
-            download(hub, commit, file, &blob)?;
+        let _lock = Lock::take(&repo.lock(&file.etag), waiting)?;
+        if !is_whole(&blob, file.size) && !is_here() {
+            let pointer = repo.pointer(commit, &file.path);
+            download(hub, commit, file, &blob, if links { &blob } else { &pointer })?;
         }
     }
-    hub.repo.link(commit, &file.path, &file.etag)
+    match links {
+        _ if is_here() => Ok(()),
+        true => repo.link(commit, &file.path, &file.etag),
+        false => repo.copy(commit, &file.path, &file.etag),
+    }
 }
 
-/// A blob is renamed to its name only when it is whole, so its length is all that is looked at.
-pub(super) fn is_whole(blob: &Path, file: &RemoteFile) -> bool {
-    fs::metadata(blob).is_ok_and(|meta| meta.is_file() && meta.len() == file.size)
-}
-
-/// Bytes of `file` that are still to come.
-pub(super) fn missing(hub: &Hub<'_>, file: &RemoteFile) -> u64 {
-    let blob = hub.repo.blob(&file.etag);
-    let have = fs::metadata(partial_path(&blob)).map_or(0, |meta| meta.len());
-    if is_whole(&blob, file) { 0 } else { file.size.saturating_sub(have) }
-}
-
-fn partial_path(blob: &Path) -> PathBuf {
+/// Where a blob's bytes are until they are all there.
+pub(super) fn partial_path(blob: &Path) -> PathBuf {
     let mut name = blob.file_name().unwrap_or_default().to_owned();
     name.push(".incomplete");
     blob.with_file_name(name)
 }
 
-fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path) -> Result<(), HubError> {
+fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path, to: &Path) -> Result<(), HubError> {
     let mut partial = Partial::open(partial_path(blob), file)?;
     let progress = &hub.settings.progress;
     progress(Event::Started { file: &file.path, size: file.size, have: partial.length });
@@ -76,7 +77,7 @@ fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path) -> Resu
         }
         // The part from an earlier run was damaged, by a crash of the machine say: once more from the start.
     }
-    partial.publish(blob)?;
+    partial.publish(to, file)?;
     progress(Event::Finished { file: &file.path, size: file.size });
     Ok(())
 }
@@ -163,8 +164,9 @@ impl Partial {
     fn open(path: PathBuf, wanted: &RemoteFile) -> Result<Self, HubError> {
         make_parent(&path)?;
         let failed = |e| HubError::io(&path, e);
-        let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-        let mut file = open.map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        let mut file = regular::open_here(&path, &mut options).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length > wanted.size {
             fs::remove_file(&path).map_err(failed)?; // no part of this blob
@@ -238,9 +240,11 @@ impl Partial {
 
     fn write_failed(&self, e: std::io::Error, wanted: &RemoteFile) -> HubError {
         match HubError::io(&self.path, e) {
-            HubError::NoSpace { path, .. } => {
-                HubError::NoSpace { free: super::free_space(&path).unwrap_or(0), path, need: wanted.size - self.length }
-            }
+            HubError::NoSpace { path, .. } => HubError::NoSpace {
+                free: super::plan::free_space(&path).unwrap_or(0),
+                path,
+                need: wanted.size - self.length,
+            },
             other => other,
         }
     }
@@ -261,12 +265,17 @@ impl Partial {
     }
 
     /// Gives the bytes their name, once they are on the disk.
-    fn publish(self, blob: &Path) -> Result<(), HubError> {
+    fn publish(self, name: &Path, wanted: &RemoteFile) -> Result<(), HubError> {
         self.file.sync_all().map_err(|e| HubError::io(&self.path, e))?;
-        match fs::rename(&self.path, blob) {
+        make_parent(name)?;
+        match fs::rename(&self.path, name) {
             // Somebody whom the lock did not stop was first, with the same bytes.
-            Err(_) if blob.exists() => Ok(()),
-            done => done.map_err(|e| HubError::io(blob, e)),
+            Err(_) if is_whole(name, wanted.size) => Ok(()),
+            // The blobs are on a disk of their own: the snapshot gets a copy.
+            Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
+                fs::rename(&self.path, self.path.with_extension("")).map_err(|e| HubError::io(&self.path, e))
+            }
+            done => done.map_err(|e| HubError::io(name, e)),
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Which files of a repository a checkpoint needs: one tokenizer, one set of weights, and the settings beside them.
 //! It knows their names and an index of shards, and nothing of what else they say.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde::Deserialize;
+
+use super::MAX_READ;
+use super::layout::stand_in;
+use crate::net::reason;
+use crate::regular;
+use crate::stand_in::StandIn;
 
 /// What is read first: it tells the kind of model.
 pub(super) const CONFIG: &str = "config.json";
@@ -91,7 +97,7 @@ pub(super) enum Held {
 }
 
 /// Looks into a snapshot; `listed` are the files of its commit, where they are known.
-pub(super) fn held(snapshot: &Path, listed: Option<&HashSet<String>>) -> Held {
+pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, String>>) -> Held {
     let here = |name: &str| snapshot.join(name).exists();
     if !snapshot.is_dir() {
         return Held::Part("nothing of it is there".to_owned());
@@ -101,18 +107,26 @@ pub(super) fn held(snapshot: &Path, listed: Option<&HashSet<String>>) -> Held {
         Ok(wanted) => wanted,
         Err(reason) => return missing(&reason),
     };
+    let unpacked = |name: &str| stand_in(&snapshot.join(name)) == Some(StandIn::Link);
+    let text = |name: &str| Held::Part(format!("its {name} is a link that was unpacked as text"));
+    if let Some(name) = wanted.small.iter().chain([&wanted.weights]).find(|name| unpacked(name)) {
+        return text(name);
+    }
     if wanted.sharded() {
-        let index = std::fs::read(snapshot.join(wanted.weights)).map_err(|e| e.to_string());
+        let index = regular::read(&snapshot.join(wanted.weights), MAX_READ).map_err(|e| reason(&e));
         match index.and_then(|index| shards(&index)) {
             Err(reason) => return Held::Part(format!("its {} {reason}", wanted.weights)),
             Ok(shards) => {
                 if let Some(shard) = shards.iter().find(|shard| !here(shard)) {
                     return missing(&format!("it has no {shard}"));
                 }
+                if let Some(shard) = shards.iter().find(|shard| unpacked(shard)) {
+                    return text(shard);
+                }
             }
         }
     }
-    let whole = listed.and_then(|listed| choose(|name| listed.contains(name)).ok());
+    let whole = listed.and_then(|listed| choose(|name| listed.contains_key(name)).ok());
     match whole {
         Some(whole) if !whole.small.iter().all(|name| here(name)) => Held::Enough,
         _ => Held::All,

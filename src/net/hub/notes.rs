@@ -1,0 +1,83 @@
+//! What the cache notes beside the files: which commit a branch is, which names a commit lacks, and Python's lists of a
+//! commit's files.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::HubError;
+use super::layout::{Repo, create, is_commit, make_parent};
+use crate::regular;
+
+/// The longest list of files that is read.
+const MAX_TREE: u64 = 32 << 20;
+/// The longest reference: a commit and a line's end.
+const MAX_REF: u64 = 1 << 10;
+
+impl Repo {
+    /// The commit that the revision is known to be, if it is.
+    pub fn commit(&self) -> Option<String> {
+        if is_commit(&self.revision) {
+            return Some(self.revision.clone());
+        }
+        read_ref(&self.root().join("refs").join(&self.revision)).filter(|commit| is_commit(commit))
+    }
+
+    /// Every file of a commit with its blob's name, where Python left its list of them.
+    pub fn listed(&self, commit: &str) -> Option<HashMap<String, String>> {
+        read_tree(self.root(), commit)
+    }
+
+    /// Notes the revision's commit, once all of it is there.
+    pub fn write_ref(&self, commit: &str) -> Result<(), HubError> {
+        if self.revision == commit || self.commit().as_deref() == Some(commit) {
+            return Ok(());
+        }
+        let path = self.root().join("refs").join(&self.revision);
+        make_parent(&path)?;
+        // So that a reader sees the old or the new one, whole.
+        let temporary = self.temporary();
+        create(&temporary, commit.as_bytes())?;
+        fs::rename(&temporary, &path).map_err(|e| {
+            _ = fs::remove_file(&temporary);
+            HubError::io(&path, e)
+        })
+    }
+
+    /// Notes names that the commit lacks, so that Python does not ask for them either.
+    pub fn write_absent(&self, commit: &str, names: &[&str]) -> Result<(), HubError> {
+        for name in names {
+            let path = self.root().join(".no_exist").join(commit).join(name);
+            if fs::symlink_metadata(&path).is_err() {
+                make_parent(&path)?;
+                create(&path, b"")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The commit that a reference names.
+pub(super) fn read_ref(path: &Path) -> Option<String> {
+    Some(String::from_utf8(regular::read(path, MAX_REF).ok()?).ok()?.trim().to_owned())
+}
+
+/// Python's list of a commit's files, with the names of their blobs.
+pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, String>> {
+    #[derive(Deserialize)]
+    struct Tree {
+        format_version: u32,
+        files: HashMap<String, Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        blob_id: String,
+        lfs_sha256: Option<String>,
+    }
+    let json = regular::read(&root.join("trees").join(format!("{commit}.json")), MAX_TREE).ok()?;
+    let tree: Tree = serde_json::from_slice(&json).ok()?;
+    let etag = |entry: Entry| entry.lfs_sha256.unwrap_or(entry.blob_id);
+    (tree.format_version == 1).then(|| tree.files.into_iter().map(|(file, entry)| (file, etag(entry))).collect())
+}
