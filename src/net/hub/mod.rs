@@ -21,7 +21,8 @@ pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, remove
 pub use error::HubError;
 pub use layout::is_name;
 
-use super::http::{Client, HttpSettings};
+use super::HttpSettings;
+use super::http::Client;
 use ask::{Hub, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use wanted::{CONFIG, Held};
