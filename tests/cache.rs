@@ -4,7 +4,7 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -464,5 +464,102 @@ fn a_disk_that_changes_bits_changes_no_score() {
         fs::write(&file, bytes).unwrap();
         let output = classify();
         assert_eq!(output.stdout, expected, "trial {trial}: {}", err(&output));
+    }
+}
+
+/// What SQLite makes of a file of statements.
+fn sql(cache: &Path, statements: &str) {
+    rusqlite::Connection::open(cache.join("embeddings-1.db")).unwrap().execute_batch(statements).unwrap();
+}
+
+#[test]
+fn a_file_that_has_more_than_its_tables_is_no_cache() {
+    let (_dir, cache) = temporary();
+    let expected = run(&mut classify(&cache, &["-l", LABELS, "--no-cache"])).stdout;
+    for statements in [
+        "CREATE TRIGGER t AFTER UPDATE ON entry BEGIN DELETE FROM value; END",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TABLE more (x)",
+        "CREATE INDEX i ON entry (upper(key))",
+        "ALTER TABLE value RENAME TO value_; CREATE VIEW value AS SELECT id, zeroblob(9) AS bytes FROM value_",
+        "DROP TABLE value; CREATE TABLE value (id INTEGER PRIMARY KEY, bytes AS (zeroblob(9)))",
+    ] {
+        run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
+        assert_kept(&run(&mut classify(&cache, &["-l", LABELS])), 0, 3);
+        sql(&cache, statements);
+        let output = run(&mut classify(&cache, &["-l", LABELS]));
+        assert_eq!((output.status.code(), &output.stdout), (Some(0), &expected), "{}", err(&output));
+        assert!(err(&output).contains("is damaged; `zsic cache clear` removes it"), "{statements}: {}", err(&output));
+        assert!(matches!(cache::info(&cache), Err(CacheError::Damaged(_))), "{statements}");
+    }
+    run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
+    assert_kept(&run(&mut classify(&cache, &["-l", LABELS])), 0, 3);
+}
+
+#[test]
+fn what_others_may_write_is_not_believed() {
+    let (_dir, cache) = temporary();
+    let file = cache.join("embeddings-1.db");
+    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let expected = run(&mut classify(&cache, &["-l", LABELS])).stdout;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&cache), mode(&file)), (0o700, 0o600));
+    for (path, good, bad) in
+        [(&cache, 0o755, 0o777), (&cache, 0o755, 0o1777), (&cache, 0o755, 0o775), (&file, 0o644, 0o666)]
+    {
+        set(path, bad);
+        let output = run(&mut classify(&cache, &["-l", LABELS]));
+        assert_eq!((output.status.code(), &output.stdout), (Some(0), &expected), "{}", err(&output));
+        let said = format!("warning: {}: the cache is not used: other users may write it", path.display());
+        assert!(err(&output).contains(&said) && !err(&output).contains("3 of 3 labels were kept"), "{}", err(&output));
+        set(path, good);
+        assert_kept(&run(&mut classify(&cache, &["-l", LABELS])), 3, 3);
+    }
+    if fs::metadata(&cache).unwrap().uid() == 0 {
+        std::os::unix::fs::chown(&cache, Some(65534), None).unwrap(); // root can tell that a folder is another's
+        let output = run(&mut classify(&cache, &["-l", LABELS]));
+        assert!(err(&output).contains("the cache is not used: it belongs to another user"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn whatever_has_the_caches_name_is_cleared() {
+    let (dir, cache) = temporary();
+    let file = cache.join("embeddings-1.db");
+    let beside = ["-wal", "-shm"].map(|ending| cache.join(format!("embeddings-1.db{ending}")));
+    let victim = dir.path().join("victim");
+    fs::create_dir_all(&cache).unwrap();
+    let folder = || {
+        fs::create_dir(&file).unwrap();
+        fs::write(file.join("x"), "x").unwrap();
+        symlink(&victim, file.join("link")).unwrap();
+    };
+    let shapes: [(&str, &dyn Fn()); 8] = [
+        ("a folder", &folder),
+        ("a link to a file", &|| symlink(&victim, &file).unwrap()),
+        ("a link to a folder", &|| symlink(dir.path(), &file).unwrap()),
+        ("a link to nothing", &|| symlink("nothing", &file).unwrap()),
+        ("a damaged file", &|| fs::write(&file, vec![7; 100_000]).unwrap()),
+        ("a file that may not be read", &|| {
+            fs::write(&file, vec![7; 100_000]).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+        }),
+        ("a pipe", &|| assert!(Command::new("mkfifo").arg(&file).status().unwrap().success())),
+        ("a log without its file", &|| {
+            fs::write(&beside[0], "x").unwrap();
+            fs::create_dir(&beside[1]).unwrap();
+        }),
+    ];
+    for (what, make) in shapes {
+        fs::write(&victim, "precious").unwrap();
+        make();
+        let output = run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
+        assert!(output.status.success() && out(&output).contains("freed"), "{what}: {}", err(&output));
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0, "{what}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{what}");
+        assert_kept(&run(&mut classify(&cache, &["-l", LABELS])), 0, 3);
+        run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
+        fs::remove_dir_all(&cache).unwrap();
+        fs::create_dir(&cache).unwrap();
     }
 }

@@ -2,31 +2,11 @@
 
 mod common;
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 
 use common::command::{image, model, zsic};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use common::terminal::screen;
 use serde_json::Value;
-
-/// What is on the screen when the command has ended.
-fn screen(args: &[&str]) -> String {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let terminal = ptsname(&master, Vec::new()).unwrap();
-    let open = || File::options().read(true).write(true).open(terminal.to_str().unwrap()).unwrap();
-    let mut child = zsic(args).stdout(open()).stderr(open()).spawn().unwrap();
-    let reader = std::thread::spawn(move || {
-        let (mut master, mut bytes, mut some) = (File::from(master), Vec::new(), [0; 4096]);
-        while let Ok(count @ 1..) = master.read(&mut some) {
-            bytes.extend_from_slice(&some[..count]); // until nobody has the terminal open
-        }
-        String::from_utf8(bytes).unwrap()
-    });
-    child.wait().unwrap();
-    reader.join().unwrap().replace("\r\n", "\n")
-}
 
 #[test]
 fn nothing_falls_into_a_json_array() {
@@ -37,7 +17,7 @@ fn nothing_falls_into_a_json_array() {
     fs::write(dir.path().join("note.txt"), "no image").unwrap();
     let (folder, model) = (dir.path().display().to_string(), model("quick-gelu"));
     for (format, label, extra) in [("json", "cat", "missing.png"), ("pipeline", "cat,dog", &image("rotated.jpg"))] {
-        let screen = screen(&["classify", &folder, extra, "-m", &model, "-l", label, "--format", format]);
+        let screen = screen(&mut zsic(&["classify", &folder, extra, "-m", &model, "-l", label, "--format", format]));
         let (from, to) = (screen.find("[\n").or(screen.find("[[")).unwrap(), screen.rfind(']').unwrap());
         let array: Value = serde_json::from_str(&screen[from..=to]).unwrap_or_else(|e| panic!("{e}: {screen}"));
         assert_eq!(array.as_array().unwrap().len(), 3, "{screen}");

@@ -25,6 +25,17 @@ pub enum CacheError {
     /// The directory is on a file system that several machines share.
     #[error("{}: the cache cannot be used: it is on a network file system", .0.display())]
     Remote(PathBuf),
+    /// The directory or the file can be written by others, who could put any scores there.
+    #[error(
+        "{}: the cache is not used: {reason}, and what lies there becomes scores; \
+         `chmod go-w` and `zsic cache clear` make it safe", .path.display()
+    )]
+    Shared {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Who may write it.
+        reason: &'static str,
+    },
     /// The file is no cache, or a damaged one.
     #[error("{}: the cache is damaged; `zsic cache clear` removes it", .0.display())]
     Damaged(PathBuf),

@@ -36,12 +36,11 @@
 mod error;
 mod identity;
 mod keys;
+mod place;
 mod scope;
 mod store;
 mod writer;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -86,7 +85,7 @@ impl Cache {
         let store = Store::open(dir, limit)?;
         let failure = Failure::default();
         Ok(Self(Some(Arc::new(Inner {
-            path: store::file(dir),
+            path: place::file(dir),
             limit,
             reader: Mutex::default(),
             writer: Writer::start(store, Arc::clone(&failure)),
@@ -203,34 +202,26 @@ pub struct Info {
 /// # Errors
 /// [`CacheError`] if it cannot be read.
 pub fn info(dir: &Path) -> Result<Info, CacheError> {
-    let path = store::file(dir);
-    let groups = if store::is_there(dir)? { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
-    Ok(Info { path, bytes: store::size(dir), groups })
+    let path = place::file(dir);
+    let groups = if place::is_there(dir)? { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
+    Ok(Info { path, bytes: place::size(dir), groups })
 }
 
-/// Lets go of all that the cache in `dir` has, also while other processes use it, and says how many bytes that freed. A
-/// file that is no cache any more is removed.
+/// Lets go of all that the cache in `dir` has, also while other processes use it, and says how many bytes that freed.
+/// What is no cache, or cannot be written, is removed: of a link the link, and not the file that it leads to.
 ///
 /// # Errors
-/// [`CacheError`] if it cannot be written.
+/// [`CacheError`] if another process does not let go of it, or it cannot be removed.
 pub fn clear(dir: &Path) -> Result<u64, CacheError> {
-    let before = store::size(dir);
-    let path = store::file(dir);
-    if !store::is_there(dir)? {
-        return Ok(0);
+    let is_plain = place::is_there(dir)? && place::is_plain(dir)?;
+    let before = if is_plain { place::size(dir) } else { 0 };
+    let clear = || Store::again(&place::file(dir), LIMIT).and_then(|mut store| store.clear());
+    match is_plain.then(clear) {
+        Some(Ok(())) => {}
+        Some(Err(e @ CacheError::Busy(_))) => return Err(e),
+        Some(Err(_)) | None => place::remove(dir)?,
     }
-    match Store::again(&path, LIMIT).and_then(|mut store| store.clear()) {
-        Err(CacheError::Damaged(_)) => {
-            for file in store::files(dir) {
-                match fs::remove_file(&file) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(&file, &e)),
-                    _ => {}
-                }
-            }
-        }
-        done => done?,
-    }
-    Ok(before.saturating_sub(store::size(dir)))
+    Ok(before.saturating_sub(place::size(dir)))
 }
 
 /// The time, to the hour, in seconds since 1970.

@@ -1,24 +1,23 @@
-//! The file that the cache is: tables, reads, writes, and its bound. What the keys mean is not known here.
+//! The file that the cache is: tables, reads, writes, and its bound. What the keys mean is not known here, nor who else may
+//! write the file.
 //!
 //! It is SQLite with a write-ahead log: readers and one writer at a time in any number of processes, a commit that is there
 //! or not after a kill, and pages that are given back. `used` is a time to the hour.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::error::CacheError;
 use super::keys::Key;
+use super::place;
 
 type Result<T> = std::result::Result<T, CacheError>;
 
-/// The file's name; another number where the tables change.
-const FILE: &str = "embeddings-1.db";
 /// Bytes of a page: seven embeddings of 512 values.
 const PAGE: u64 = 16 << 10;
 /// Bytes of the limit that are kept for the log.
@@ -114,43 +113,12 @@ pub(super) struct Store {
     pages: u64,
 }
 
-/// Whether a directory is on a file system that other machines write too, where the log's shared memory cannot work.
-#[cfg(target_os = "linux")]
-fn is_remote(dir: &Path) -> bool {
-    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS, BeeGFS, 9P, OCFS2, GFS2 (linux/magic.h and the file systems' own
-    // headers). FUSE is not among them: much of it is a disk of this machine.
-    const REMOTE: [u32; 12] = [
-        0x6969,
-        0x517b,
-        0xfe53_4d42,
-        0xff53_4d42,
-        0x0bd0_0bd0,
-        0x5346_414f,
-        0x00c3_6400,
-        0x4750_4653,
-        0x1983_0326,
-        0x0102_1997,
-        0x7461_636f,
-        0x0116_1970,
-    ];
-    rustix::fs::statfs(dir).is_ok_and(|system| REMOTE.contains(&(system.f_type as u32)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_remote(_: &Path) -> bool {
-    false
-}
-
 impl Store {
     /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
     pub fn open(dir: &Path, limit: u64) -> Result<Self> {
-        is_there(dir)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
-        let path = file(dir);
-        if is_remote(dir) {
-            return Err(CacheError::Remote(dir.to_path_buf()));
-        }
-        let store = Self::connect(&path, limit, OpenFlags::SQLITE_OPEN_CREATE)?;
+        place::make(dir)?;
+        let path = place::file(dir);
+        let store = Self::connect(&path, limit)?;
         let told = |e| CacheError::store(&path, e);
         if store.connection.is_readonly("main").map_err(told)? {
             return Err(CacheError::io(&path, &io::ErrorKind::PermissionDenied.into()));
@@ -168,19 +136,36 @@ impl Store {
 
     /// Another connection to a file that is there.
     pub fn again(path: &Path, limit: u64) -> Result<Self> {
-        Self::connect(path, limit, OpenFlags::empty())
+        let store = Self::connect(path, limit)?;
+        store.check_tables().map_err(|e| CacheError::store(path, e))?;
+        Ok(store)
     }
 
-    fn connect(path: &Path, limit: u64, flags: OpenFlags) -> Result<Self> {
-        let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    fn connect(path: &Path, limit: u64) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let told = |e| CacheError::store(path, e);
         let connection = Connection::open_with_flags(path, flags).map_err(told)?;
         connection.busy_timeout(PATIENCE).map_err(told)?;
         let pages = limit.saturating_sub(LOG) / PAGE;
         let store = Self { path: path.to_path_buf(), connection, pages };
-        // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
-        store.connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA cache_size = -16384").map_err(told)?;
+        store.distrust().map_err(told)?;
         Ok(store)
+    }
+
+    /// Believes nothing of the file but its rows: no trigger, no view and no function in its tables' definitions runs.
+    fn distrust(&self) -> rusqlite::Result<()> {
+        use DbConfig::*;
+        let settings = [
+            (SQLITE_DBCONFIG_DEFENSIVE, true),
+            (SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+            (SQLITE_DBCONFIG_ENABLE_VIEW, false),
+            (SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        ];
+        for (setting, on) in settings {
+            self.connection.set_db_config(setting, on)?;
+        }
+        // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
+        self.connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384")
     }
 
     /// Waits so long for another process's write.
@@ -198,7 +183,19 @@ impl Store {
              PRAGMA journal_size_limit = {}",
             CHECKPOINT * PAGE
         ))?;
+        self.check_tables()?;
         self.make_tables()
+    }
+
+    /// Checks that the file has no tables, or those that are made here and nothing else.
+    fn check_tables(&self) -> rusqlite::Result<()> {
+        let mut select =
+            self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")?;
+        let found = select.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let ours = TABLES.split(';').map(|sql| sql.trim().replace("IF NOT EXISTS ", "")).filter(|sql| !sql.is_empty());
+        let is_ours = found.is_empty() || ours.eq(found);
+        let foreign = || rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        is_ours.then_some(()).ok_or_else(|| rusqlite::Error::SqliteFailure(foreign(), None))
     }
 
     /// All of them or none: a kill leaves no file that has some.
@@ -334,35 +331,6 @@ impl Store {
     }
 }
 
-/// The cache's file in a directory.
-pub(super) fn file(dir: &Path) -> PathBuf {
-    dir.join(FILE)
-}
-
-/// Whether there is a cache in a directory.
-pub(super) fn is_there(dir: &Path) -> Result<bool> {
-    match fs::metadata(dir) {
-        Ok(found) if !found.is_dir() => {
-            let reason = "it is a file, and the cache needs a folder".to_owned();
-            return Err(CacheError::Io { path: dir.to_path_buf(), reason });
-        }
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(dir, &e)),
-        _ => {}
-    }
-    let file = file(dir);
-    file.try_exists().map_err(|e| CacheError::io(&file, &e))
-}
-
-/// The files that the cache consists of: the file, and the log and its index beside it.
-pub(super) fn files(dir: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-shm"].map(|ending| dir.join(format!("{FILE}{ending}")))
-}
-
-/// Bytes that the cache in a directory takes.
-pub(super) fn size(dir: &Path) -> u64 {
-    files(dir).iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len()).sum()
-}
-
 fn is_full(e: &rusqlite::Error) -> bool {
     e.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
@@ -391,7 +359,7 @@ mod tests {
         let sizes = [2048, SMALL, SMALL + 1, 0];
         store.write(&batch((0..4).map(|i| entry(i, sizes[i as usize]))), 0).unwrap();
         store.write(&batch([entry(0, 9)].into_iter()), 0).unwrap(); // there already
-        let mut reader = Store::again(&file(dir.path()), 64 << 20).unwrap();
+        let mut reader = Store::again(&place::file(dir.path()), 64 << 20).unwrap();
         let keys: Vec<Key> = (0..5).map(key).collect();
         let found = reader.read(&keys, HOUR - 1).unwrap();
         let read: Vec<_> = found.values.iter().map(|value| value.as_ref().map(Vec::len)).collect();
@@ -413,7 +381,7 @@ mod tests {
             let kept =
                 Batch { used: (0..64).map(key).collect(), ..batch((0..64).map(|i| entry(round * 64 + i, 2048))) };
             store.write(&kept, i64::from(round) * HOUR).unwrap();
-            largest = largest.max(size(dir.path()));
+            largest = largest.max(place::size(dir.path()));
         }
         assert!(largest > LIMIT / 2 && largest <= LIMIT, "{largest}");
         let has = |store: &mut Store, numbers: std::ops::Range<u32>| {
@@ -424,7 +392,7 @@ mod tests {
         assert_eq!(has(&mut store, 249 * 64..250 * 64), 64, "the newest");
         assert_eq!(has(&mut store, 64..1024), 0, "the oldest");
         store.clear().unwrap();
-        assert!(size(dir.path()) < 1 << 20 && has(&mut store, 0..16000) == 0);
+        assert!(place::size(dir.path()) < 1 << 20 && has(&mut store, 0..16000) == 0);
     }
 
     #[test]
@@ -434,18 +402,18 @@ mod tests {
         for round in 0..160u32 {
             store.write(&batch((0..128).map(|i| entry(round * 128 + i, 2048))), 0).unwrap();
         }
-        assert!(size(dir.path()) > 40 << 20);
+        assert!(place::size(dir.path()) > 40 << 20);
         drop(store);
         let mut store = Store::open(dir.path(), 32 << 20).unwrap();
         store.write(&batch([entry(99_999, 2048)].into_iter()), HOUR).unwrap();
-        assert!(size(dir.path()) <= 32 << 20, "{}", size(dir.path()));
+        assert!(place::size(dir.path()) <= 32 << 20, "{}", place::size(dir.path()));
         assert!(store.read(&[key(99_999)], 0).unwrap().values[0].is_some());
     }
 
     #[test]
     fn what_is_no_cache_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(file(dir.path()), vec![7; 100_000]).unwrap();
-        assert_eq!(Store::open(dir.path(), 64 << 20).unwrap_err(), CacheError::Damaged(file(dir.path())));
+        std::fs::write(place::file(dir.path()), vec![7; 100_000]).unwrap();
+        assert_eq!(Store::open(dir.path(), 64 << 20).unwrap_err(), CacheError::Damaged(place::file(dir.path())));
     }
 }

@@ -192,7 +192,8 @@ mod tests {
     use rusqlite::Connection;
 
     use super::super::keys::Parts;
-    use super::super::store::{self, Kind};
+    use super::super::place;
+    use super::super::store::Kind;
     use super::*;
 
     fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
@@ -205,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), 64 << 20).unwrap();
         store.wait_for(Duration::from_millis(20));
-        let other = Connection::open(store::file(dir.path())).unwrap();
+        let other = Connection::open(place::file(dir.path())).unwrap();
         let failure = Failure::default();
         let failed = || failure.lock().unwrap().take();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -220,7 +221,7 @@ mod tests {
         other.execute_batch("COMMIT").unwrap();
         drop(writer);
         assert_eq!(failed(), None);
-        let groups = Store::again(&store::file(dir.path()), 64 << 20).unwrap().groups().unwrap();
+        let groups = Store::again(&place::file(dir.path()), 64 << 20).unwrap().groups().unwrap();
         assert_eq!((groups.len(), groups[0].entries, groups[0].scope.as_deref()), (1, 310, Some("demo")));
     }
 
@@ -229,7 +230,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path(), 64 << 20).unwrap();
         store.wait_for(Duration::from_millis(1));
-        let other = Connection::open(store::file(dir.path())).unwrap();
+        let other = Connection::open(place::file(dir.path())).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut waiting = Waiting::default();
         waiting.take(Message::Put(entries(0..KEPT as u32)));

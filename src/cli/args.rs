@@ -269,6 +269,9 @@ pub struct Hub {
     /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
     #[arg(long, value_name = "DIR")]
     pub hub_cache: Option<PathBuf>,
+    /// What servers are told that asks them; some want an address for contact in it [default: zsic/VERSION]
+    #[arg(long, value_name = "STRING", value_parser = user_agent)]
+    pub user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -351,6 +354,14 @@ fn device(name: &str) -> Result<String, String> {
         _ if index.is_some() => Ok(name.to_owned()),
         _ => Err("a device is auto, cpu, cuda, cuda:N or metal".to_owned()),
     }
+}
+
+/// A value of the header `User-Agent`.
+fn user_agent(text: &str) -> Result<String, String> {
+    let is_one = zsic::net::is_user_agent(text);
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a user agent is printable ASCII, as in 'NAME (me@example.com)'".to_owned())
 }
 
 /// A score, or a bound of one.

@@ -12,7 +12,8 @@ use super::Outcome;
 use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
 use super::fetching::size;
 use super::messages::warn;
-use super::models::{columns, print, shown};
+use super::models::{columns, field, print, shown};
+use super::terminal::printable;
 
 /// Runs `zsic cache`.
 ///
@@ -25,7 +26,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         CacheCommand::Clear { place } => {
             let dir = dir(place)?;
             let freed = library::clear(&dir)?;
-            let text = format!("cleared {}: {} freed", dir.display(), size(freed));
+            let text = printable(&format!("cleared {}: {} freed", dir.display(), size(freed)));
             print(json, &text, || json!({ "dir": shown(&dir), "freed": freed }))
         }
     }
@@ -33,7 +34,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
 
 fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
     let info = library::info(dir)?;
-    let mut text = format!("directory  {}\nsize       {} of {}\n", dir.display(), size(info.bytes), size(limit));
+    let mut text = field("directory", format!(" {}", dir.display()));
+    text += &field("size", format!(" {} of {}", size(info.bytes), size(limit)));
     if !info.groups.is_empty() {
         let mut table = vec![["KEPT", "ENTRIES", "SIZE", "OF"].map(str::to_owned)];
         table.extend(info.groups.iter().map(|group| {

@@ -1,17 +1,20 @@
 //! How a run ends: errors on stderr in one line, and the exit status.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 
 use anyhow::{Error, Result};
+use clap::error::ContextValue;
 
 use zsic::error::os_reason;
+use zsic::source::without_passwords;
 
 use super::Outcome;
 use super::args::Common;
 use super::messages;
+use super::terminal::{printable, printable_lines};
 
 /// Some image failed.
 const SOME_FAILED: u8 = 1;
@@ -42,6 +45,28 @@ pub fn hide_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|_| {}));
     }
+}
+
+/// Prints what clap says, help among it, and ends as clap does. What the user typed may be a file's name that the shell
+/// found, so it must not play with the terminal either.
+pub fn usage_or_help(mut e: clap::Error) -> ! {
+    let shown = |text: &String| printable(&without_passwords(text));
+    let safe = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(shown(text))),
+        ContextValue::Strings(texts) => Some(ContextValue::Strings(texts.iter().map(shown).collect())),
+        _ => None,
+    };
+    let values: Vec<_> = e.context().filter_map(|(kind, value)| Some((kind, safe(value)?))).collect();
+    for (kind, value) in values {
+        e.insert(kind, value);
+    }
+    let text = e.render().to_string();
+    if printable_lines(&text) == text {
+        let _ = e.print(); // with colours
+    } else {
+        let _ = write!(io::stderr(), "{}", printable_lines(&text)); // the reason of a value's parser holds the value
+    }
+    exit(e.exit_code())
 }
 
 /// Runs the command and says how it ended.

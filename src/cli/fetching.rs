@@ -9,6 +9,7 @@ use zsic::net::hub::Event;
 
 use super::args::Common;
 use super::messages;
+use super::terminal::printable;
 
 const STYLE: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
 
@@ -69,7 +70,7 @@ impl Fetching {
         if !self.on_terminal {
             return ProgressBar::hidden();
         }
-        let bar = ProgressBar::new(size).with_message(name.to_owned()).with_position(have);
+        let bar = ProgressBar::new(size).with_message(printable(name)).with_position(have);
         bar.set_style(ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.reset_eta();
         bar

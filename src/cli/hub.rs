@@ -36,7 +36,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         offline: is_offline(args) || unreadable.is_some(),
         links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
         refresh,
-        http: HttpSettings { proxies: proxies(), ca_file: ca_file(), ..HttpSettings::default() },
+        http: http(args),
         accept: check_config,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
@@ -53,18 +53,19 @@ fn check_config(json: &[u8]) -> Result<(), String> {
     ClipConfig::from_json(json).map(drop).map_err(|e| format!("its config.json: {e}"))
 }
 
+/// How requests leave this machine, as flags and the environment say.
+pub fn http(args: &Hub) -> HttpSettings {
+    let user_agent = args.user_agent.clone();
+    HttpSettings { proxies: proxies(), ca_file: path("SSL_CERT_FILE"), user_agent, ..HttpSettings::default() }
+}
+
 /// The proxies that the environment names.
-pub fn proxies() -> Proxies {
+fn proxies() -> Proxies {
     Proxies {
         https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
         http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
         exempt: either("NO_PROXY").unwrap_or_default(),
     }
-}
-
-/// The certificates that the environment names.
-pub fn ca_file() -> Option<PathBuf> {
-    path("SSL_CERT_FILE")
 }
 
 /// Whether nothing is to be asked of the network.

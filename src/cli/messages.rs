@@ -1,11 +1,14 @@
-//! Lines for people, on stderr. A stderr that cannot be written is no reason to stop, and no name in a line can play with
-//! the terminal.
+//! Lines for people, on stderr. A stderr that cannot be written is no reason to stop. No name in a line can play with the
+//! terminal, and no URL in it shows its password.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
+use zsic::source::without_passwords;
+
 use super::args::Common;
+use super::terminal::printable;
 
 /// What goes wrong, told even to those who asked for quiet.
 pub fn error(message: impl Display) {
@@ -33,9 +36,9 @@ pub fn note(common: &Common, level: u8, message: impl Display) {
     }
 }
 
-/// A line on stderr, as it is.
+/// A line on stderr.
 pub fn line(message: impl Display) {
-    let message = printable(&message.to_string().replace('\n', " "));
+    let message = shown(&message.to_string());
     match &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(held) => held.push(message),
         None => print(&message),
@@ -65,17 +68,14 @@ impl Drop for Held {
     }
 }
 
-/// `text` without control characters, which must not reach a terminal.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// Asks on stderr; the answer is typed on the same line.
+pub fn ask(question: impl Display) {
+    let mut stderr = anstream::stderr().lock();
+    let _ = write!(stderr, "{} ", shown(&question.to_string()));
+    let _ = stderr.flush();
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_cannot_play_with_the_terminal() {
-        assert_eq!(printable("a\x1b[31m\nb"), "a\u{fffd}[31m\u{fffd}b");
-    }
+/// A text as one line that gives no password away and cannot play with the terminal.
+fn shown(text: &str) -> String {
+    printable(&without_passwords(&text.replace('\n', " ")))
 }

@@ -27,6 +27,7 @@ mod skipped;
 mod stats;
 mod stdout;
 mod stream;
+mod terminal;
 mod text;
 mod twins;
 mod undo;

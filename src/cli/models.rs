@@ -1,6 +1,7 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
-use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::fmt::Display;
+use std::io::{BufRead, IsTerminal, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,8 +15,9 @@ use zsic::source::Input;
 use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
 use super::fatal::usage;
 use super::fetching::size;
-use super::messages::{say, warn};
+use super::messages::{ask, say, warn};
 use super::model::DEMO;
+use super::terminal::{escaped, printable, printable_lines};
 use super::{Outcome, hub, interrupt, show, stdout};
 
 /// Letters of a commit that tell it from others, for people.
@@ -96,8 +98,12 @@ fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     check_name(&model.name)?;
     let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
     if !json {
-        let line = [snapshot.dir.as_os_str().as_bytes(), b"\n"].concat(); // byte for byte, for `$(...)`
-        stdout::open()?.lock().write_all(&line).context("standard output: cannot be written")?;
+        let mut out = stdout::open()?;
+        let dir = match out.is_terminal() {
+            true => printable(&shown(&snapshot.dir)).into_bytes(),
+            false => snapshot.dir.as_os_str().as_bytes().to_vec(), // byte for byte, for `$(...)`
+        };
+        out.write_all(&[&dir[..], b"\n"].concat()).context("standard output: cannot be written")?;
         return Ok(Outcome::Complete);
     }
     print(json, "", || json!({ "name": model.name, "commit": snapshot.commit, "dir": shown(&snapshot.dir) }))
@@ -155,8 +161,7 @@ fn confirm(what: &str, target: &Path, yes: bool) -> Result<()> {
             "removing {what} takes it from Python tools too, which share the cache: give --yes"
         )));
     }
-    let target = target.display();
-    write!(stderr(), "remove {what}: delete {target}? Python tools share this cache. [y/N] ")?;
+    ask(format!("remove {what}: delete {}? Python tools share this cache. [y/N]", target.display()));
     let mut answer = String::new();
     stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was removed") }
@@ -219,15 +224,21 @@ pub(super) fn kind(snapshot: &CachedSnapshot) -> Option<String> {
 
 /// A path in JSON: bytes that are not UTF-8 as `\xNN`.
 pub(super) fn shown(path: &Path) -> String {
-    Input::Path(path.to_path_buf()).name().to_string()
+    Input::Path(path.to_path_buf()).name().as_str().to_owned()
 }
 
-/// Rows with their columns under each other.
+/// A line about one thing, as `columns` writes them.
+pub(super) fn field(name: &str, value: impl Display) -> String {
+    format!("{name:<9} {}\n", printable(&value.to_string()))
+}
+
+/// Rows with their columns under each other, as they are safe to show.
 pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line += cell;
@@ -239,10 +250,19 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
+/// Prints a text, made safe to show, or with `json` a value.
+///
+/// # Errors
+/// If standard output cannot be written.
 pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
-    let text = if json { value().to_string() } else { text.trim_end().to_owned() };
+    let mut out = stdout::open()?;
+    let text = match json {
+        true if out.is_terminal() => escaped(&value().to_string()).into_owned(),
+        true => value().to_string(),
+        false => printable_lines(text.trim_end()),
+    };
     if !text.is_empty() {
-        writeln!(stdout::open()?.lock(), "{text}").context("standard output: cannot be written")?;
+        writeln!(out, "{text}").context("standard output: cannot be written")?;
     }
     Ok(Outcome::Complete)
 }

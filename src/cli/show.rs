@@ -10,7 +10,7 @@ use super::Outcome;
 use super::args::ModelId;
 use super::fetching::size;
 use super::model::DEMO;
-use super::models::{cached, columns, kind, print, shown};
+use super::models::{cached, columns, field, kind, print, shown};
 
 /// Prints what is known of a checkpoint.
 ///
@@ -26,9 +26,9 @@ fn built_in(json: bool) -> Result<Outcome> {
         Files::Embedded { files, .. } => *files,
         Files::Directory(_) => &[],
     };
-    let mut text = format!("name      {DEMO}, built in\n{}", about("clip", &checkpoint));
-    text += "knows     drawings: emoji and pictograms of animals, food, things, places and symbols\n";
-    text += "made for  trying out, tests and teaching; not photographs\n";
+    let mut text = field("name", format!("{DEMO}, built in")) + &about("clip", &checkpoint);
+    text += &field("knows", "drawings: emoji and pictograms of animals, food, things, places and symbols");
+    text += &field("made for", "trying out, tests and teaching; not photographs");
     let row = |(name, bytes): &(&str, &[u8])| ["file".to_owned(), (*name).to_owned(), size(bytes.len() as u64)];
     text += &columns(&files.iter().map(row).collect::<Vec<_>>());
     print(json, text.trim_end(), || {
@@ -43,9 +43,10 @@ fn built_in(json: bool) -> Result<Outcome> {
 fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
     let (repo, snapshot) = cached(model)?;
     let (checkpoint, kind) = (Checkpoint::open(&snapshot.dir), kind(&snapshot).unwrap_or_default());
-    let mut text = format!("name      {}@{}\n", repo.name, snapshot.commit);
-    text += &format!("refs      {}\ndirectory {}\n", snapshot.refs.join(", "), snapshot.dir.display());
-    text += &checkpoint.as_ref().map_or_else(|e| format!("unusable  {e}\n"), |checkpoint| about(&kind, checkpoint));
+    let mut text = field("name", format!("{}@{}", repo.name, snapshot.commit));
+    text += &field("refs", snapshot.refs.join(", "));
+    text += &field("directory", snapshot.dir.display());
+    text += &checkpoint.as_ref().map_or_else(|e| field("unusable", e), |checkpoint| about(&kind, checkpoint));
     let files = snapshot.files.iter().map(|file| {
         let bytes = file.size.map_or_else(|| "missing".to_owned(), size);
         ["file".to_owned(), file.path.clone(), bytes, file.etag.clone().unwrap_or_default()]
@@ -68,10 +69,11 @@ fn about(kind: &str, checkpoint: &Checkpoint) -> String {
     let config = checkpoint.config();
     let (pixels, patch) = (config.vision.image_size, config.vision.patch_size);
     let (tokens, dim) = (config.text.max_position_embeddings, config.projection_dim);
-    format!(
-        "model     {kind}, images of {pixels} pixels in patches of {patch}, prompts of {tokens} tokens, \
-         embeddings of {dim} values\n"
-    )
+    let about = format!(
+        "{kind}, images of {pixels} pixels in patches of {patch}, prompts of {tokens} tokens, \
+         embeddings of {dim} values"
+    );
+    field("model", about)
 }
 
 /// The same for scripts.

@@ -9,7 +9,7 @@ use super::hub;
 pub fn images(inputs: &Inputs, machine: &Hub) -> Images {
     let default = ImageSettings::default();
     Images::new(ImageSettings {
-        http: HttpSettings { proxies: hub::proxies(), ca_file: hub::ca_file(), ..default.http },
+        http: HttpSettings { patience: default.http.patience, ..hub::http(machine) },
         offline: hub::is_offline(machine),
         private_redirects: inputs.allow_private_redirects,
         ..default

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use zsic::Isa;
 
 use super::args::Cli;
+use super::fatal;
 
 /// Parses the command line. `--version`, `--help` and wrong usage end the process, as clap does.
 pub fn parse() -> Cli {
@@ -18,7 +19,7 @@ pub fn parse() -> Cli {
             _ = write!(stdout(), "{e}{}", details()); // clap passes over a closed standard output too
             exit(0);
         }
-        e.exit()
+        fatal::usage_or_help(e)
     })
 }
 

@@ -1,10 +1,55 @@
 //! URLs: where they lead, what may be shown of them, and which belong together.
 
+use std::borrow::Cow;
+
+use idna::AsciiDenyList;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use ureq::http::Uri;
+
+/// What no URL holds as it is, though people write it.
+const ESCAPED: AsciiSet =
+    CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// An `http` or `https` URL.
 pub(super) fn parse(url: &str) -> Option<Uri> {
     split(url).filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
+/// Returns a URL, or a reference to one, as people write it, as one that can be asked for: its host in ASCII, and what no
+/// URL holds as it is escaped.
+pub(super) fn written(url: &str) -> String {
+    let url = url.split('#').next().unwrap_or_default();
+    let start = if url.starts_with("//") { Some(2) } else { scheme_of(url).map(|scheme| scheme.len() + 3) };
+    let start = start.filter(|&start| url.get(..start).is_some_and(|begin| begin.ends_with("//")));
+    let escaped = |text: &str| utf8_percent_encode(text, &ESCAPED).to_string();
+    let Some((before, rest)) = start.map(|start| url.split_at(start)) else { return escaped(url) };
+    let (place, path) = rest.split_at(rest.find(['/', '?', '\\']).unwrap_or(rest.len()));
+    let (user, place) = place.split_at(place.rfind('@').map_or(0, |at| at + 1));
+    let (host, port) = place.split_at(place.rfind(':').unwrap_or(place.len()));
+    format!("{before}{}{}{port}{}", escaped(user), ascii(host), escaped(path))
+}
+
+/// A host name in any script as the one in ASCII that stands for it.
+fn ascii(host: &str) -> Cow<'_, str> {
+    let name = percent_decode_str(host).decode_utf8_lossy();
+    if name.is_ascii() && !host.contains('%') {
+        return Cow::Borrowed(host);
+    }
+    let name = idna::domain_to_ascii_cow(name.as_bytes(), AsciiDenyList::URL).map(Cow::into_owned);
+    name.map_or_else(|_| utf8_percent_encode(host, &ESCAPED).to_string().into(), Cow::Owned)
+}
+
+/// Returns the user's name and password that a URL holds, as Basic authentication writes them: decoded, with a colon.
+pub(super) fn credentials(url: &Uri) -> Option<Vec<u8>> {
+    let (user, _) = url.authority()?.as_str().rsplit_once('@').filter(|(user, _)| !user.is_empty())?;
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    Some(percent_decode_str(name).chain(percent_decode_str(":")).chain(percent_decode_str(password)).collect())
+}
+
+/// Returns a URL without the user's name and password.
+pub(super) fn without_credentials(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{}{}", host(url), url.path_and_query().map_or("/", |path| path.as_str()))
 }
 
 /// A URL in its parts; a port that is none is no part of one, but the half of a password that has a slash in it.
@@ -109,6 +154,60 @@ mod tests {
             (scheme_of("a/b:c"), scheme_of("?a:b"), scheme_of("1:2"), scheme_of("Data:,x")),
             (None, None, None, Some("Data"))
         );
+    }
+
+    #[test]
+    fn urls_are_taken_as_people_write_them() {
+        for (url, asked) in [
+            ("http://h/a b.jpg?x={1}#part", "http://h/a%20b.jpg?x=%7B1%7D"),
+            ("http://h/\u{fc}.jpg", "http://h/%C3%BC.jpg"),
+            ("http://h/%C3%BC.jpg", "http://h/%C3%BC.jpg"),
+            ("http://h/x?u=http://\u{fc}@\u{fc}", "http://h/x?u=http://%C3%BC@%C3%BC"),
+            ("http://m\u{fc}nchen.example:8080/\u{fc}", "http://xn--mnchen-3ya.example:8080/%C3%BC"),
+            ("http://M\u{dc}NCHEN.example", "http://xn--mnchen-3ya.example"),
+            ("http://m%C3%BCnchen.example/", "http://xn--mnchen-3ya.example/"),
+            ("https://\u{4f8b}\u{3048}.\u{30c6}\u{30b9}\u{30c8}?q", "https://xn--r8jz45g.xn--zckzah?q"),
+            ("http://u\u{fc}:p|w@fa\u{df}.de/x", "http://u%C3%BC:p%7Cw@xn--fa-hia.de/x"),
+            ("//\u{fc}.de/x y", "//xn--tda.de/x%20y"),
+            ("http://\u{ff11}27.0.0.1/", "http://127.0.0.1/"),
+            ("http://[::1]:8/x", "http://[::1]:8/x"),
+            ("/\u{fc}//\u{fc}", "/%C3%BC//%C3%BC"),
+            ("mailto:\u{fc}", "mailto:%C3%BC"),
+        ] {
+            assert_eq!(written(url), asked);
+        }
+        assert_eq!(parse(&written("HTTP://h")).unwrap().to_string(), "http://h/");
+        // A letter that stands for a slash or an @ leads nowhere else.
+        for url in [
+            "http://",
+            "http:///x",
+            "http://a.example\u{ff0f}@b",
+            "http://a\u{ff20}b/",
+            "http://a%2fb/",
+            "http://\u{fffd}/",
+        ] {
+            let host = parse(&written(url)).map(|uri| host(&uri));
+            assert!(host.is_none() || url.ends_with("@b"), "{url}: {host:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded() {
+        for (url, sent) in [
+            ("http://user:p%40ss@h/", Some("user:p@ss")),
+            ("http://u%3Aser:p%3a%25@h", Some("u:ser:p:%")),
+            ("http://me@h", Some("me:")),
+            ("http://:pw@h", Some(":pw")),
+            ("http://%C3%BC:p%zz@h", Some("\u{fc}:p%zz")),
+            ("http://a:b@c:d@h", Some("a:b@c:d")),
+            ("http://@h", None),
+            ("http://h/a@b", None),
+        ] {
+            let url: Uri = url.parse().unwrap();
+            assert_eq!(credentials(&url).map(|sent| String::from_utf8(sent).unwrap()).as_deref(), sent, "{url}");
+        }
+        let url = "http://me:pw@h:8/x?y=1".parse().unwrap();
+        assert_eq!(without_credentials(&url), "http://h:8/x?y=1");
     }
 
     #[test]

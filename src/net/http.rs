@@ -2,20 +2,22 @@
 //! asked of whom, and what an answer means, is the caller's; so are retries.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{DefaultResolver, Resolver};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Proxy, Timeout};
 
-use super::address::{host, join, parse, same_origin, shown};
+use super::address::{credentials, host, join, parse, same_origin, shown, without_credentials};
 use super::error::HttpError;
+use super::meter::{Counting, Endless, Meter};
 use super::proxies::{self, Proxies};
-use super::reach::{Private, PublicOnly, is_private_host};
+use super::reach::{OutOfReach, Reach, Within, is_private_host};
+use super::settings::{HttpSettings, Patience, USER_AGENT};
 
 /// Redirects that are followed before giving up.
 pub(super) const MAX_REDIRECTS: usize = 10;
@@ -23,47 +25,6 @@ pub(super) const MAX_REDIRECTS: usize = 10;
 const READ_BUFFER: usize = 256 << 10;
 /// Connections kept for the next request: as many as threads may ask at once.
 const MAX_IDLE: usize = 32;
-
-/// How requests leave this machine.
-#[derive(Debug, Clone, Default)]
-pub struct HttpSettings {
-    /// Proxies, and who is reached without.
-    pub proxies: Proxies,
-    /// Certificates (PEM) to trust in place of the ones that are built in.
-    pub ca_file: Option<PathBuf>,
-    /// How long to wait and how often to try.
-    pub patience: Patience,
-}
-
-/// Bounds on waiting.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// For a name to be resolved and a connection made, TLS included.
-    pub connect: Duration,
-    /// For the whole of a short answer; connecting counts.
-    pub answer: Duration,
-    /// Between two pieces of a long answer.
-    pub stall: Duration,
-    /// Tries in all of what may pass: busy servers, cut connections.
-    pub attempts: u32,
-    /// Before the second try; doubled before each further one.
-    pub pause: Duration,
-    /// The longest wait that a busy server may ask for.
-    pub longest_pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(8),
-            answer: Duration::from_secs(9),
-            stall: Duration::from_secs(15),
-            attempts: 5,
-            pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(60),
-        }
-    }
-}
 
 /// A request: GET or HEAD.
 pub(super) struct Request<'a> {
@@ -111,21 +72,17 @@ pub(super) struct Client {
     proxies: Proxies,
     patience: Patience,
     reached: AtomicBool,
-    public_only: bool,
+    reach: Reach,
 }
 
 impl Client {
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpError> {
-        Self::with(settings, DefaultResolver::default(), false)
+        Self::within(Reach::Any, settings)
     }
 
-    /// A client that connects to public addresses only, and else says [`HttpError::Private`]. A proxy may be anywhere, and
-    /// what names mean to it is its own affair.
-    pub fn public_only(settings: &HttpSettings) -> Result<Self, HttpError> {
-        Self::with(settings, PublicOnly::default(), true)
-    }
-
-    fn with(settings: &HttpSettings, resolver: impl Resolver, public_only: bool) -> Result<Self, HttpError> {
+    /// A client that connects to addresses within `reach` only, and else says [`HttpError::Private`]. A proxy may be
+    /// anywhere, and what names mean to it is its own affair.
+    pub fn within(reach: Reach, settings: &HttpSettings) -> Result<Self, HttpError> {
         let patience = settings.patience.clone();
         let roots = match &settings.ca_file {
             None => RootCerts::WebPki,
@@ -135,7 +92,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None) // chosen for each URL
-            .user_agent(concat!("zsic/", env!("CARGO_PKG_VERSION")))
+            .user_agent(settings.user_agent.as_deref().unwrap_or(USER_AGENT))
             .accept_encoding("identity") // a compressed body has other lengths and ranges
             .input_buffer_size(READ_BUFFER)
             .max_idle_connections(MAX_IDLE)
@@ -147,9 +104,14 @@ impl Client {
             .timeout_per_read(Some(patience.stall))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
+        let agent = Agent::with_parts(config, Counting::default(), Within(reach, DefaultResolver::default()));
         let (proxies, reached) = (settings.proxies.clone(), AtomicBool::new(false));
-        Ok(Self { agent, proxies, patience, reached, public_only })
+        Ok(Self { agent, proxies, patience, reached, reach })
+    }
+
+    /// Whether all that this client connects to may be asked by anybody.
+    pub fn is_public_only(&self) -> bool {
+        self.reach == Reach::Public
     }
 
     /// Whether anyone has ever answered: from then on a failure to connect may be a passing one.
@@ -163,7 +125,7 @@ impl Client {
         let (mut url, mut on_the_way) = (home.clone(), Vec::new());
         for _ in 0..=MAX_REDIRECTS {
             let at_home = same_origin(&home, &url);
-            let (head, body) = self.once(&url, request, at_home)?.into_parts();
+            let (head, body) = self.once(&url, request, &home, None)?.into_parts();
             let status = head.status.as_u16();
             let moved = matches!(status, 301 | 302 | 303 | 307 | 308);
             let to = head.headers.get("location").filter(|_| moved).and_then(|to| to.to_str().ok());
@@ -180,12 +142,19 @@ impl Client {
         Err(redirect(&url, &url.to_string()))
     }
 
-    /// Sends a request to `url`, and follows nothing. Credentials are for the host that was asked first only.
-    pub fn once(&self, url: &Uri, request: &Request<'_>, at_home: bool) -> Result<Response<Body>, HttpError> {
-        if self.public_only && is_private_host(url.host().unwrap_or_default()) {
+    /// Sends a request to `url`, and follows nothing. Credentials, those in the URL `home` among them, are for the origin
+    /// that was asked first only.
+    pub fn once(
+        &self,
+        url: &Uri,
+        request: &Request<'_>,
+        home: &Uri,
+        cookie: Option<&str>,
+    ) -> Result<Response<Body>, HttpError> {
+        if self.is_public_only() && is_private_host(url.host().unwrap_or_default()) {
             return Err(HttpError::Private { host: host(url) });
         }
-        let address = url.to_string();
+        let address = without_credentials(url);
         let proxy = self.proxies.of(url)?;
         let mut builder = if request.head { self.agent.head(&address) } else { self.agent.get(&address) };
         if let Some(proxy) = &proxy {
@@ -195,15 +164,21 @@ impl Client {
         if request.within.is_some() {
             builder = builder.config().timeout_global(request.within).build();
         }
-        if let Some(token) = request.bearer.filter(|_| at_home) {
-            builder = builder.header("authorization", format!("Bearer {token}"));
+        let basic = || credentials(home).map(|user| format!("Basic {}", STANDARD.encode(user)));
+        let bearer = request.bearer.map(|token| format!("Bearer {token}"));
+        if let Some(word) = bearer.or_else(basic).filter(|_| same_origin(home, url)) {
+            builder = builder.header("authorization", word);
+        }
+        if let Some(cookie) = cookie {
+            builder = builder.header("cookie", cookie);
         }
         if request.from > 0 {
             builder = builder.header("range", format!("bytes={}-", request.from));
         }
-        let response = builder.call().map_err(|e| self.failure(e, url, proxy.as_ref()))?;
+        let mut meter = Meter::new();
+        let response = meter.run(|| builder.call()).map_err(|e| self.failure(e, url, proxy.as_ref()))?;
         self.reached.store(true, Ordering::Relaxed);
-        Ok(response)
+        Ok(response.map(|body| Body::builder().reader(meter.body(body.into_reader()))))
     }
 
     /// What an error in the middle of a body means.
@@ -242,7 +217,7 @@ impl Client {
                 HttpError::Proxy { proxy, reason: super::reason(&e) }
             }
             (ureq::Error::Timeout(reason), _) => HttpError::Silent { host, waited: self.bound(reason) },
-            (ureq::Error::Other(e), _) if e.is::<Private>() => HttpError::Private { host },
+            (ureq::Error::Other(e), _) if e.is::<OutOfReach>() => HttpError::Private { host },
             (ureq::Error::HostNotFound, _) => HttpError::Host { host },
             (ureq::Error::Io(e), _) if is_tls(&e) => tls(super::reason(&e)),
             (ureq::Error::Io(e), _) if unresolved(&e) => HttpError::Host { host },
@@ -270,6 +245,7 @@ fn malformed(e: &ureq::Error) -> Option<String> {
     match e {
         ureq::Error::BodyExceedsLimit(limit) => Some(format!("more than {limit} bytes came")),
         ureq::Error::Protocol(e) => Some(lower(&e.to_string())),
+        ureq::Error::Other(e) if e.is::<Endless>() => Some(e.to_string()),
         ureq::Error::LargeResponseHeader(..) => Some("its headers are too long".to_owned()),
         _ => None,
     }

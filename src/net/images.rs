@@ -1,23 +1,23 @@
 //! Images by `http` and `https` URL, fetched by any number of threads over shared connections. What leaves this machine is
-//! a bare GET: no cookies and no token, but for a user and password that stand in the URL itself.
+//! a bare GET: no token, but for a user and password that stand in the URL itself, and no cookies, but for those that a
+//! server sets on the way from one redirect to the next.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ureq::Body;
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::HeaderMap;
 
-use super::address::{host, join, parse, scheme_of};
+use super::address::{host, join, parse, scheme_of, written};
+use super::cookies::Cookies;
+use super::encoding::{is_damage, is_read, named, unpacked};
 use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
-use super::{HttpError, HttpSettings, Patience};
+use super::reach::Reach;
+use super::{HttpError, HttpSettings, Patience, reason};
 use crate::source::{ErrorKind, ImageError, read_at_most, too_many_bytes};
-
-/// What no URL holds as it is, though people write it.
-const ESCAPED: AsciiSet =
-    CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// How images are fetched.
 #[derive(Debug, Clone)]
@@ -63,6 +63,7 @@ pub struct Images {
 struct Clients {
     any: Client,
     public: Client,
+    private: Client,
 }
 
 /// Whether to try again.
@@ -132,44 +133,58 @@ impl Images {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if !(200..=299).contains(&status) {
             let asked = header("retry-after").and_then(|asked| asked.trim().parse().ok()).map(Duration::from_secs);
-            return Err(refusal(status, &host, asked));
+            return Err(self.refusal(status, &host, asked));
         }
         let length: u64 = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         if length > self.settings.max_bytes {
             return Err(Failure { error: too_many_bytes(self.settings.max_bytes), again: Again::Never });
         }
         let again = Cell::new(Again::Never);
-        let bytes = read_at_most(body.into_reader(), length, self.settings.max_bytes, |e| {
+        let failed = |e: io::Error| {
+            if is_damage(&e) {
+                let packed = named(&headers).unwrap_or_default();
+                let reason = format!("{host} sent it compressed ({packed}), and it cannot be unpacked: {}", reason(&e));
+                return ImageError::new(ErrorKind::Decode, reason);
+            }
             let failure = self.failure(client.cut(e, &host), deadline);
             again.set(failure.again);
             failure.error
-        });
+        };
+        let body = body.into_with_config().limit(self.settings.max_bytes + 1).reader();
+        let bytes = unpacked(&headers, body).map_err(failed);
+        let bytes = bytes.and_then(|body| read_at_most(body, length, self.settings.max_bytes, failed));
         let explained = |e: ImageError| if e.kind == ErrorKind::Format { no_image(e, url, &host, &headers) } else { e };
         bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
     }
 
-    /// Asks, and follows redirects: from a public address to public ones only.
+    /// Asks, and follows redirects. What the user named may be private, and so may be where it leads; once a public
+    /// address was asked, no redirect leads to a private one.
     fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
-        let Clients { any, public } = self.clients()?;
-        let mut client = if self.settings.private_redirects { any } else { public };
-        let mut at = address(url).ok_or_else(|| no_url(url))?;
-        for hop in 0..=MAX_REDIRECTS {
+        let Clients { any, public, private } = self.clients()?;
+        let home = parse(&written(url)).ok_or_else(|| no_url(url))?;
+        let (mut at, mut cookies, mut was_public) = (home.clone(), Cookies::default(), false);
+        for _ in 0..=MAX_REDIRECTS {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let request = Request { url, head: false, bearer: None, from: 0, leave: true, within: Some(left) };
-            let response = match client.once(&at, &request, false) {
-                Err(HttpError::Private { .. }) if hop == 0 => {
-                    client = any; // what the user named may be private, and so may be where it leads
-                    client.once(&at, &request, false)?
+            let cookie = cookies.header(&at);
+            let ask = |client: &Client| client.once(&at, &request, &home, cookie.as_deref());
+            let mut client = if self.settings.private_redirects { any } else { public };
+            let response = match ask(client) {
+                Err(HttpError::Private { .. }) if !was_public => {
+                    client = private;
+                    ask(client)?
                 }
                 response => response?,
             };
+            was_public |= client.is_public_only();
             let (head, body) = response.into_parts();
             let status = head.status.as_u16();
             let to = head.headers.get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
             let Some(to) = to else {
                 return Ok(Answer { client, host: host(&at), status, headers: head.headers, body });
             };
-            let to = escaped(&String::from_utf8_lossy(to.as_bytes()));
+            cookies.keep(&at, &head.headers);
+            let to = written(&String::from_utf8_lossy(to.as_bytes()));
             at = join(&at, &to).ok_or_else(|| match scheme_of(&to).map(str::to_ascii_lowercase) {
                 Some(scheme) if scheme != "http" && scheme != "https" => HttpError::Scheme { host: host(&at), scheme },
                 _ => redirect(&at, &to),
@@ -181,7 +196,8 @@ impl Images {
     fn clients(&self) -> Result<&Clients, HttpError> {
         let make = || {
             let http = &self.settings.http;
-            Ok(Clients { any: Client::new(http)?, public: Client::public_only(http)? })
+            let client = |reach| Client::within(reach, http);
+            Ok(Clients { any: client(Reach::Any)?, public: client(Reach::Public)?, private: client(Reach::Private)? })
         };
         let clients = self.clients.get_or_init(|| make().map_err(|e: HttpError| e.to_string()));
         clients.as_ref().map_err(|reason| HttpError::Settings(reason.clone()))
@@ -202,6 +218,26 @@ impl Images {
         };
         Failure { error: ImageError::new(kind, message), again }
     }
+
+    /// What a status that is no success means.
+    fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> Failure {
+        let (kind, said) = match status {
+            404 | 410 => (ErrorKind::NotFound, "is not there"),
+            401 | 403 => (ErrorKind::Permission, "may not be fetched"),
+            _ => (ErrorKind::Network, "cannot be fetched"),
+        };
+        let again = match status {
+            429 | 502..=504 => asked.map_or(Again::Soon, Again::After),
+            _ => Again::Never,
+        };
+        let advice = match status {
+            403 | 429 if self.settings.http.user_agent.is_none() => {
+                "; some servers want to know who asks: give --user-agent 'NAME (an address for contact)'"
+            }
+            _ => "",
+        };
+        Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}{advice}")), again }
+    }
 }
 
 impl std::fmt::Debug for Images {
@@ -210,28 +246,14 @@ impl std::fmt::Debug for Images {
     }
 }
 
-/// What a status that is no success means.
-fn refusal(status: u16, host: &str, asked: Option<Duration>) -> Failure {
-    let (kind, said) = match status {
-        404 | 410 => (ErrorKind::NotFound, "is not there"),
-        401 | 403 => (ErrorKind::Permission, "may not be fetched"),
-        _ => (ErrorKind::Network, "cannot be fetched"),
-    };
-    let again = match status {
-        429 | 502..=504 => asked.map_or(Again::Soon, Again::After),
-        _ => Again::Never,
-    };
-    Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}")), again }
-}
-
 /// What came in an image's place, as far as the answer's headers or the URL tell.
 fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageError {
     let header = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())?;
         Some(value.chars().take(60).collect::<String>())
     };
-    let message = match (header("content-encoding"), header("content-type")) {
-        (Some(encoding), _) if !encoding.eq_ignore_ascii_case("identity") => {
+    let message = match (named(headers), header("content-type")) {
+        (Some(encoding), _) if !is_read(encoding) => {
             format!("{host} sent it compressed ({encoding}), though it was asked for it as it is")
         }
         _ if url.ends_with(".tar") => "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...".to_owned(),
@@ -241,31 +263,9 @@ fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageE
     ImageError { message, ..e }
 }
 
-/// A URL as people write it, as one that can be asked for.
-fn address(url: &str) -> Option<Uri> {
-    parse(&escaped(url.split('#').next()?))
-}
-
-fn escaped(url: &str) -> String {
-    utf8_percent_encode(url, &ESCAPED).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_taken_as_people_write_them() {
-        for (written, asked) in [
-            ("http://h/a b.jpg?x={1}#part", "http://h/a%20b.jpg?x=%7B1%7D"),
-            ("http://h/\u{fc}.jpg", "http://h/%C3%BC.jpg"),
-            ("http://h/%C3%BC.jpg", "http://h/%C3%BC.jpg"),
-            ("HTTP://h", "http://h/"),
-        ] {
-            assert_eq!(address(written).unwrap().to_string(), asked);
-        }
-        assert!(address("http://").is_none() && address("http:///x").is_none());
-    }
 
     #[test]
     fn offline_asks_nobody() {

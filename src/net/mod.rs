@@ -3,17 +3,21 @@
 //! settings.
 
 mod address;
+mod cookies;
+mod encoding;
 mod error;
 mod http;
 pub mod hub;
 mod images;
+mod meter;
 mod proxies;
 mod reach;
+mod settings;
 
 pub use error::HttpError;
-pub use http::{HttpSettings, Patience};
 pub use images::{ImageSettings, Images};
 pub use proxies::Proxies;
+pub use settings::{HttpSettings, Patience, is_user_agent};
 
 /// What the operating system says, as part of a line of ours.
 fn reason(e: &std::io::Error) -> String {

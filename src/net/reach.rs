@@ -8,25 +8,37 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Finds the public addresses of a host and no others. A connection is made to what is found here, so a name that means
-/// something else a moment later gains nothing.
-#[derive(Debug, Default)]
-pub(super) struct PublicOnly(DefaultResolver);
+/// Which addresses of a host a client connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All of them.
+    Any,
+    /// Those that anybody may ask.
+    Public,
+    /// Those of this machine or network.
+    Private,
+}
 
-/// The host has private addresses only.
+/// Finds those addresses of a host that are within reach, and no others. A connection is made to what is found here, so a
+/// name that means something else a moment later gains nothing.
+#[derive(Debug)]
+pub(super) struct Within(pub Reach, pub DefaultResolver);
+
+/// The host has no address within reach.
 #[derive(Debug, thiserror::Error)]
-#[error("a private address")]
-pub(super) struct Private;
+#[error("no address within reach")]
+pub(super) struct OutOfReach;
 
-impl Resolver for PublicOnly {
+impl Resolver for Within {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let all = self.0.resolve(uri, config, timeout)?;
-        if config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
-            return Ok(all); // the user's own word, wherever it is
+        let all = self.1.resolve(uri, config, timeout)?;
+        if self.0 == Reach::Any || config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
+            return Ok(all); // a proxy is the user's own word, wherever it is
         }
-        let mut public = self.empty();
-        all.iter().filter(|address| is_public(address.ip())).for_each(|address| public.push(*address));
-        if public.is_empty() { Err(Error::Other(Box::new(Private))) } else { Ok(public) }
+        let mut some = self.empty();
+        let wanted = all.iter().filter(|address| is_public(address.ip()) == (self.0 == Reach::Public));
+        wanted.for_each(|address| some.push(*address));
+        if some.is_empty() { Err(Error::Other(Box::new(OutOfReach))) } else { Ok(some) }
     }
 }
 
@@ -117,12 +129,17 @@ mod tests {
 
     #[test]
     fn names_are_judged_by_what_they_resolve_to() {
-        let connector = ureq::unversioned::transport::DefaultConnector::default();
-        let agent = ureq::Agent::with_parts(Config::default(), connector, PublicOnly::default());
+        let ask = |reach: Reach, url: &str| {
+            let connector = ureq::unversioned::transport::DefaultConnector::default();
+            let resolver = Within(reach, DefaultResolver::default());
+            ureq::Agent::with_parts(Config::default(), connector, resolver).get(url).call().unwrap_err()
+        };
+        let is_refused = |e: &Error| matches!(e, Error::Other(e) if e.is::<OutOfReach>());
         for url in ["http://localhost:9/", "http://127.1:9/"] {
-            let e = agent.get(url).call().unwrap_err();
-            assert!(matches!(&e, Error::Other(e) if e.is::<Private>()), "{url}: {e}");
+            assert!(is_refused(&ask(Reach::Public, url)), "{url}");
+            assert!(!is_refused(&ask(Reach::Private, url)) && !is_refused(&ask(Reach::Any, url)), "{url}");
         }
+        assert!(is_refused(&ask(Reach::Private, "http://192.0.2.1:9/")), "public to all appearance");
     }
 
     #[test]

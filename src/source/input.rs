@@ -9,6 +9,7 @@ use percent_encoding::percent_encode_byte;
 
 use super::ImageError;
 use super::data_uri;
+use super::passwords::without_passwords;
 
 /// Where an image's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +121,9 @@ impl Name {
 }
 
 impl fmt::Display for Name {
+    /// Writes the name for a message: without the password of a URL.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&without_passwords(&self.0))
     }
 }
 
@@ -158,6 +160,7 @@ mod tests {
     fn names_are_what_was_given() {
         let name = |bytes: &[u8]| Input::from_arg(OsStr::from_bytes(bytes)).name().as_str().to_owned();
         assert_eq!(name(b"http://me:pw@h/x y?z#f"), "http://me:pw@h/x y?z#f");
+        assert_eq!(Input::from_arg("http://me:pw@h/x").name().to_string(), "http://me:***@h/x", "in a message");
         assert_eq!(name(b"http://h/caf\xe9"), "http://h/caf%E9");
         assert_eq!(name(b"caf\xe9"), "caf\\xE9");
     }

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod long_run;
+pub mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,10 @@ pub enum Answer {
     Body(Vec<u8>),
     /// A status, headers and a body.
     Status(u16, Vec<(&'static str, String)>, &'static str),
+    /// 200, headers and a body.
+    With(Vec<(&'static str, String)>, Vec<u8>),
+    /// Bytes as they are, and then other bytes again and again.
+    Raw(Vec<u8>, Vec<u8>),
     /// 200, and the connection ends after so many bytes of the body.
     Cut(Vec<u8>, usize),
     /// 200, so many bytes of the body, and then nothing for so long.
@@ -107,6 +111,17 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> Option<()> {
         Answer::Status(status, headers, body) => {
             head(status, &headers, Some(body.len() as u64))?;
             stream.write_all(body.as_bytes()).ok()
+        }
+        Answer::With(headers, body) => {
+            head(200, &headers, Some(body.len() as u64))?;
+            stream.write_all(&body).ok()
+        }
+        Answer::Raw(bytes, again) => {
+            stream.write_all(&bytes).ok()?;
+            while !again.is_empty() {
+                stream.write_all(&again.repeat(65536 / again.len())).ok()?;
+            }
+            None
         }
         Answer::Cut(body, after) => {
             head(200, &[], Some(body.len() as u64))?;

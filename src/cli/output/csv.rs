@@ -3,6 +3,7 @@
 use anyhow::Result;
 use csv::WriterBuilder;
 
+use super::super::terminal::printable_lines;
 use super::Outcome;
 
 /// The names of the columns.
@@ -43,6 +44,16 @@ fn rows<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -
         writer.write_record(row)?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+/// Returns rows as they are safe to show on a terminal, where a line break within a field would look like another row.
+pub fn shown(rows: &str) -> String {
+    let mut is_quoted = false;
+    let one_line = |c: char| {
+        is_quoted ^= c == '"';
+        if c == '\n' && is_quoted { char::REPLACEMENT_CHARACTER } else { c }
+    };
+    printable_lines(&rows.chars().map(one_line).collect::<String>())
 }
 
 #[cfg(test)]

@@ -121,6 +121,8 @@ impl Format {
 pub struct Writer<'a> {
     log: Log,
     format: Format,
+    /// Whether people see it as it is written.
+    is_terminal: bool,
     logits: bool,
     labels: &'a [String],
     table: table::Table,
@@ -134,7 +136,7 @@ impl<'a> Writer<'a> {
     /// A writer to `log`, which goes to `place`, of scores of `labels`.
     pub fn new(format: Format, place: &Place, log: Log, logits: bool, labels: &'a [String]) -> Self {
         let table = table::Table::new(labels, logits, place.width(), place.color());
-        Self { log, format, logits, labels, table, records: 0, failed: 0, held: None }
+        Self { log, format, is_terminal: place.is_terminal(), logits, labels, table, records: 0, failed: 0, held: None }
     }
 
     /// Writes one image's record.
@@ -150,8 +152,11 @@ impl<'a> Writer<'a> {
             Format::Jsonl => json::record(image, outcome)? + "\n",
             Format::Parquet => parquet::record(image, outcome)? + "\n",
             Format::Json => (if first { "[\n  " } else { ",\n  " }).to_owned() + &json::record(image, outcome)?,
-            Format::Csv if first => csv::header(self.logits)? + &csv::record(image, outcome, self.logits)?,
-            Format::Csv => csv::record(image, outcome, self.logits)?,
+            Format::Csv => {
+                let header = if first { csv::header(self.logits)? } else { String::new() };
+                let text = header + &csv::record(image, outcome, self.logits)?;
+                if self.is_terminal { csv::shown(&text) } else { text }
+            }
             Format::Pipeline => {
                 let predictions = outcome.as_ref().map_err(|&e| e.clone())?;
                 return self.pipeline(json::pipeline(predictions)?);

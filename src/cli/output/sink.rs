@@ -11,6 +11,7 @@ use zsic::source;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
+use super::super::terminal::escaped;
 use super::super::{interrupt, stdout};
 use super::partial::{Partial, family, is_same};
 
@@ -130,6 +131,10 @@ impl Sink {
     pub fn write(&mut self, record: &[u8]) -> Result<()> {
         let _held = interrupt::hold();
         let written = match &mut self.out {
+            Out::Stdout(out) if out.is_terminal() => {
+                let text = String::from_utf8_lossy(record);
+                out.write_all(escaped(&text).as_bytes()).and_then(|()| out.flush())
+            }
             Out::Stdout(out) => out.write_all(record).and_then(|()| out.flush()),
             Out::Device(file) => file.write_all(record),
             Out::File(partial) => partial.write(record),

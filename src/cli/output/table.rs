@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::super::messages::printable;
+use super::super::terminal::printable;
 use super::{Outcome, Prediction};
 
 /// The widest bar; a longer one tells no more.
@@ -29,7 +29,7 @@ impl Table {
     pub fn new(labels: &[String], logits: bool, width: usize, color: bool) -> Self {
         let numbers = 8 + if logits { 10 } else { 0 };
         let room = width.saturating_sub(2 + 2 + 2 + numbers);
-        let widest = labels.iter().map(|l| l.width()).max().unwrap_or(0);
+        let widest = labels.iter().map(|label| printable(label).width()).max().unwrap_or(0);
         let label = widest.min(room * 2 / 3).max(4);
         Self { label, bar: room.saturating_sub(label).min(MAX_BAR), logits, color }
     }
