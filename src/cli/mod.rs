@@ -7,6 +7,7 @@ mod embed;
 pub mod fatal;
 mod fetching;
 mod hub;
+mod image_version;
 mod inputs;
 mod interrupt;
 mod known;
