@@ -8,59 +8,15 @@ use super::super::fatal::usage;
 use super::Place;
 
 /// Endings of compressed files. Nothing is compressed here.
-const COMPRESSED: [&str; 20] = [
-    "gz", "tgz", "bz2", "tbz2", "xz", "txz", "lzma", "zst", "zstd", "lz4", "lz", "lzo", "br", "z", "sz", "snappy",
-    "zip", "7z", "rar", "cab",
-];
-/// Endings of formats of tables, documents and tensors.
-const FORMATS: [&str; 46] = [
-    "arrow",
-    "arrows",
-    "avro",
-    "bin",
-    "csv",
-    "db",
-    "doc",
-    "docx",
-    "dta",
-    "duckdb",
-    "feather",
-    "h5",
-    "hdf5",
-    "htm",
-    "html",
-    "ipc",
-    "json",
-    "json5",
-    "jsonl",
-    "mat",
-    "md",
-    "msgpack",
-    "ndjson",
-    "npy",
-    "npz",
-    "ods",
-    "orc",
-    "parquet",
-    "pdf",
-    "pkl",
-    "pickle",
-    "pt",
-    "pth",
-    "rds",
-    "rst",
-    "safetensors",
-    "sav",
-    "sql",
-    "sqlite",
-    "toml",
-    "tsv",
-    "xls",
-    "xlsx",
-    "xml",
-    "yaml",
-    "yml",
-];
+const COMPRESSED: &str = "gz tgz bz2 tbz2 xz txz lzma zst zstd lz4 lz lzo br z sz snappy zip 7z rar cab";
+/// Endings of formats of texts, tables and tensors.
+const FORMATS: &str = "arrow avro csv db doc docx dta duckdb feather h5 hdf5 htm html ipc json json5 jsonl mat md msgpack \
+                       ndjson npy npz ods orc parquet pdf pickle pkl pt pth rds rst safetensors sav sql sqlite toml tsv \
+                       txt xls xlsx xml yaml yml";
+
+fn is_one_of(ending: &str, endings: &str) -> bool {
+    endings.split(' ').any(|one| one == ending)
+}
 
 /// Returns what follows the last dot of a file's name, in small letters; nothing where the name has no ending.
 pub fn of(path: &Path) -> Option<String> {
@@ -70,7 +26,7 @@ pub fn of(path: &Path) -> Option<String> {
 
 /// Returns whether `ending` stands for a compressed file, or for a format that is not among `own`.
 pub fn names_another(ending: &str, own: &[&str]) -> bool {
-    !own.contains(&ending) && (COMPRESSED.contains(&ending) || FORMATS.contains(&ending))
+    !own.contains(&ending) && (is_one_of(ending, COMPRESSED) || is_one_of(ending, FORMATS))
 }
 
 /// Returns the usage error for a file whose ending does not fit `what` is written to it. `known` are the endings that fit.
@@ -82,8 +38,8 @@ pub fn refuse(place: &Place, what: &str, known: &[impl AsRef<str>]) -> Error {
         _ => known.concat(),
     };
     let advice = match () {
-        () if COMPRESSED.contains(&ending.as_str()) => " and compress it afterwards",
-        () if FORMATS.contains(&ending.as_str()) => "",
+        () if is_one_of(&ending, COMPRESSED) => " and compress it afterwards",
+        () if is_one_of(&ending, FORMATS) => "",
         () => ", or leave the ending out",
     };
     usage(format!("{name}: {what} are not written as {ending}; name a {known} file{advice}"))
@@ -103,6 +59,7 @@ mod tests {
     #[test]
     fn another_format_is_told_from_none() {
         assert!(names_another("gz", &["csv"]) && names_another("json", &["csv", "txt"]));
+        assert!(names_another("ndjson", &["csv"]) && names_another("txt", &["parquet"]));
         assert!(!names_another("csv", &["csv"]) && !names_another("out", &["csv"]));
     }
 }

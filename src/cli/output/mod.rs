@@ -97,17 +97,17 @@ impl Format {
 
     /// Returns the format that an ending stands for.
     fn of_ending(ending: &str) -> Option<Self> {
-        let all = [Self::Jsonl, Self::Json, Self::Csv, Self::Parquet, Self::Table];
+        let all = [Self::Table, Self::Jsonl, Self::Json, Self::Csv, Self::Parquet];
         all.into_iter().find(|format| format.endings().contains(&ending))
     }
 
-    /// Returns the endings that stand for the format.
+    /// Returns the endings that a file of this format may have. A `txt` may have any text, and is a table by itself.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Table => &["txt"],
-            Self::Jsonl => &["jsonl", "ndjson"],
-            Self::Json | Self::Pipeline => &["json"],
-            Self::Csv => &["csv"],
+            Self::Jsonl => &["jsonl", "ndjson", "txt"],
+            Self::Json | Self::Pipeline => &["json", "txt"],
+            Self::Csv => &["csv", "txt"],
             Self::Parquet => &["parquet"],
         }
     }

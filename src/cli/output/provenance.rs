@@ -199,7 +199,7 @@ impl Meta {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
         let place = Place::new(Some(file), common);
-        if place.ending().is_some_and(|ending| ending::names_another(&ending, &["json"])) {
+        if place.ending().is_some_and(|ending| ending::names_another(&ending, &["json", "txt"])) {
             return Err(ending::refuse(&place, "the facts of a run", &[".json"]));
         }
         Ok(Self { sink: Some(place.open(read)?), date, start })

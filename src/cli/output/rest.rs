@@ -118,7 +118,7 @@ impl Matching {
 /// The entries that are left to do.
 pub struct Rest {
     entries: Box<dyn Iterator<Item = Entry> + Send>,
-    matching: Option<Matching>,
+    matching: Option<Box<Matching>>,
     failure: ListFailure,
     earlier: Arc<Earlier>,
 }
@@ -141,7 +141,7 @@ impl Rest {
         earlier: Arc<Earlier>,
         failure: ListFailure,
     ) -> Self {
-        Self { entries: Box::new(entries), matching: Some(matching), failure, earlier }
+        Self { entries: Box::new(entries), matching: Some(Box::new(matching)), failure, earlier }
     }
 
     /// Returns the counts of what is left out.
@@ -165,7 +165,7 @@ impl Iterator for Rest {
             let Some(matching) = &mut self.matching else { return entry };
             let Some(entry) = entry else {
                 let is_broken = self.failure.lock().is_ok_and(|failure| failure.is_some());
-                let ended = self.matching.take().filter(|_| !is_broken).map_or(Ok(()), Matching::end);
+                let ended = self.matching.take().filter(|_| !is_broken).map_or(Ok(()), |matching| matching.end());
                 ended.unwrap_or_else(|e| self.fail(e));
                 return None;
             };

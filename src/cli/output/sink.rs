@@ -93,7 +93,7 @@ impl Place {
         check_target(path, read)?;
         let partial = Partial::open(path)?;
         let name = partial.path().display().to_string();
-        Ok(Sink { out: Out::File(partial), name })
+        Ok(Sink { out: Out::File(Box::new(partial)), name })
     }
 }
 
@@ -135,7 +135,7 @@ pub struct Sink {
 enum Out {
     Stdout(io::Stdout),
     Device(File),
-    File(Partial),
+    File(Box<Partial>),
 }
 
 impl Sink {
