@@ -134,3 +134,27 @@ fn two_weights_of_one_name_are_told() {
     assert_eq!(output.status.code(), Some(3));
     assert!(err(&output).contains("model.safetensors: has two weights `logit_scale`"), "{}", err(&output));
 }
+
+#[test]
+fn scores_that_are_not_finite_are_failures_of_the_run() {
+    let (_keep, dir) = copied("quick-gelu");
+    let path = dir.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let at = 8 + length + header["logit_scale"]["data_offsets"][0].as_u64().unwrap() as usize;
+    bytes[at..at + 4].copy_from_slice(&100f32.to_le_bytes()); // exp(100) is no f32
+    fs::write(&path, bytes).unwrap();
+    let to_file = tempfile::tempdir().unwrap();
+    for flags in [&[][..], &["-o"]] {
+        let mut command = zsic(&["classify", &image("wide.png"), &image("tall.png"), "-l", LABELS, "--stats", "-m"]);
+        command.arg(&dir).args(flags);
+        if !flags.is_empty() {
+            command.arg(to_file.path().join("x.jsonl"));
+        }
+        let output = run(&mut command);
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        assert!(err(&output).contains("2 of 2 images failed"), "{}", err(&output));
+        assert!(err(&output).contains("2 failed\n"), "{}", err(&output));
+    }
+}

@@ -162,7 +162,9 @@ fn a_place_that_cannot_be_written_is_told_before_the_work() {
     let path = dir.path().join("x.csv");
     run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    fs::write(dir.path().join("x.csv.partial"), "of an earlier run\n").unwrap();
+    for ending in ["", ".json"] {
+        fs::write(dir.path().join(format!("x.csv.partial{ending}")), "of an earlier run\n").unwrap();
+    }
     run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
     assert_eq!(fs::read_to_string(dir.path().join("x.csv.partial")).unwrap(), "of an earlier run\n");
     let output = write_to(&path);
@@ -217,6 +219,133 @@ fn a_file_that_may_not_grow_ends_with_a_whole_line() {
     let partial = fs::read_to_string(dir.path().join("x.jsonl.partial")).unwrap();
     assert!(partial.ends_with('\n') && partial.lines().count() > 5 && !path.exists());
     assert!(partial.lines().all(|line| line.ends_with("}]}")));
+}
+
+/// Every name that a run may open beside its output.
+const BESIDE: [&str; 9] =
+    ["", ".json", ".json.new", ".journal", ".old", ".old.new", ".old.journal", ".old.journal.new", ".made"];
+
+#[test]
+fn nothing_is_written_through_links_and_pipes_that_were_planted() {
+    for plant in ["link", "dangling", "pipe", "hard link"] {
+        for ending in BESIDE {
+            for name in ["x.jsonl", "x.safetensors"] {
+                let dir = tempfile::tempdir().unwrap();
+                let (out, victim) = (dir.path().join(name), dir.path().join("victim"));
+                let planted = dir.path().join(format!("{name}.partial{ending}"));
+                if plant != "dangling" {
+                    fs::write(&victim, "dear\n").unwrap();
+                }
+                match plant {
+                    "pipe" => assert!(Command::new("mkfifo").arg(&planted).status().unwrap().success()),
+                    "hard link" => fs::hard_link(&victim, &planted).unwrap(),
+                    _ => symlink(&victim, &planted).unwrap(),
+                }
+                let words = if name.ends_with("tensors") { &["embed"][..] } else { &["classify", "-l", LABELS] };
+                let mut command = Command::new("timeout");
+                command.args(["60", env!("CARGO_BIN_EXE_zsic")]).args(words).args(["-m", &model("quick-gelu")]);
+                command.args(["--no-cache", &image("wide.png"), "-o"]).arg(&out);
+                let output = run(command.stdin(Stdio::null()));
+                let told = err(&output).contains(planted.to_str().unwrap());
+                match output.status.code() {
+                    Some(2) => assert!(told && !out.exists(), "{planted:?}: {}", err(&output)),
+                    // What is replaced before it is written need not be refused.
+                    Some(0) => assert!(ending.ends_with(".new") || ending == ".made", "{planted:?}, a {plant}"),
+                    status => panic!("{planted:?}, a {plant}: {status:?} {}", err(&output)),
+                }
+                assert_eq!(fs::read_to_string(&victim).ok().as_deref(), (plant != "dangling").then_some("dear\n"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_stranger_left_beside_the_output_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.jsonl");
+    for ending in ["", ".journal", ".old", ".old.journal", ".made"] {
+        let strange = dir.path().join(format!("x.jsonl.partial{ending}"));
+        fs::write(&strange, "my notes\n").unwrap();
+        for flags in [&[][..], &["--resume"]] {
+            let output = run(classify(&[&image("wide.png"), "-o"]).arg(&path).args(flags));
+            assert_eq!(output.status.code(), Some(2));
+            let expected = format!("{}: was not left by zsic", strange.display());
+            assert!(err(&output).contains(&expected), "{}", err(&output));
+            assert_eq!(fs::read_to_string(&strange).unwrap(), "my notes\n");
+        }
+        fs::remove_file(&strange).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+    // One that is empty is nobody's loss.
+    fs::write(dir.path().join("x.jsonl.partial"), "").unwrap();
+    assert_eq!(write_to(&path).status.code(), Some(0));
+}
+
+#[test]
+fn a_partial_that_is_ours_is_told_whatever_the_format() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["x.json", "x.txt", "x.jsonl"] {
+        let path = dir.path().join(name);
+        let partial = dir.path().join(format!("{name}.partial"));
+        let mut child = classify(&["--files-from", "-", "-o", &path.display().to_string()]);
+        let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.as_ref().unwrap(), "{}", image("wide.png")).unwrap();
+        while fs::metadata(&partial).map_or(0, |partial| partial.len()) == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = write_to(&path);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(err(&output).contains("left by a run that was stopped; written anew"), "{}", err(&output));
+        assert!(!partial.exists());
+    }
+}
+
+#[test]
+fn an_ending_that_promises_something_else_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_to = |words: &[&str], flag: &str, name: &str| {
+        let output = run(zsic(words).args(["-q", "-m", "/nope", &image("wide.png"), flag]).arg(dir.path().join(name)));
+        (output.status.code(), err(&output).to_owned())
+    };
+    let classify = ["classify", "-l", "a,b"];
+    let unknown = "s.csv.gz s.json.gz s.jsonl.zst s.csv.bak s.yaml s.md s.npy s.tsv s.xlsx s.JSONL.GZ s.csvx s.b\u{fc}";
+    for name in unknown.split(' ') {
+        let (status, said) = run_to(&classify, "-o", name);
+        assert!(status == Some(2) && said.contains(".jsonl, .json, .csv, .parquet or .txt file"), "{name}: {said}");
+        let (status, said) = run_to(&["embed"], "-o", name);
+        assert!(status == Some(2) && said.contains(".jsonl or .safetensors file"), "{name}: {said}");
+    }
+    for (format, name) in [
+        ("csv", "s.json"),
+        ("csv", "s.tsv"),
+        ("csv", "s.csv.gz"),
+        ("jsonl", "s.json"),
+        ("json", "s.jsonl"),
+        ("pipeline", "s.csv"),
+        ("table", "s.md"),
+    ] {
+        let (status, said) = run_to(&[&classify[..], &["--format", format]].concat(), "-o", name);
+        assert!(status == Some(2) && said.contains(&format!("{format} scores are not written as")), "{name}: {said}");
+    }
+    for name in ["m.yaml", "m.json.gz", "m.csv"] {
+        let (status, said) = run_to(&classify, "--meta", name);
+        assert!(status == Some(2) && said.contains("name a .json file"), "{name}: {said}");
+    }
+    // These promise nothing else: the run gets as far as its model.
+    for (format, name) in [
+        ("auto", "s.ndjson"),
+        ("auto", "scores"),
+        ("auto", "S.CSV"),
+        ("csv", "s.csv.bak"),
+        ("csv", "s.txt"),
+        ("jsonl", "s.out"),
+        ("pipeline", "s.json"),
+    ] {
+        let (status, said) = run_to(&[&classify[..], &["--format", format]].concat(), "-o", name);
+        assert!(status == Some(3) && said.contains("/nope"), "{name}: {said}");
+    }
 }
 
 #[test]

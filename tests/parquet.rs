@@ -27,7 +27,9 @@ mod with_it {
     use ::parquet::record::RowAccessor;
     use serde_json::Value;
 
-    use super::common::long_run::{assert_alone, beside, command, limited, mend, pictures, stop_and_go_on};
+    use super::common::long_run::{
+        assert_alone, beside, command, limited, mend, noting, path, pictures, stop_and_go_on, stop_often,
+    };
     use super::*;
 
     const CLASSIFY: [&str; 6] = ["classify", "-l", "cat,dog,\"pizza\",car", "--min-score", "0.01", "--logits"];
@@ -88,7 +90,7 @@ mod with_it {
         run(&mut command(&CLASSIFY, &folder, &out));
         let expected = fs::read(&out).unwrap();
         fs::remove_file(&out).unwrap();
-        assert!(stop_and_go_on(&CLASSIFY, &[], &folder, &out, 16_000, 8) > 2);
+        assert!(stop_and_go_on(&CLASSIFY, &folder, &out, 16_000, 8) > 2);
         assert!(fs::read(&out).unwrap() == expected);
         assert_alone(&out);
         fs::remove_file(&out).unwrap();
@@ -98,15 +100,44 @@ mod with_it {
         assert!(fs::read_to_string(beside(&out, "")).unwrap().ends_with("}\n"));
         run(command(&CLASSIFY, &folder, &out).arg("--resume"));
         assert!(fs::read(&out).unwrap() == expected);
-        // Images that are whole by now, and a file that is finished.
-        let output = run(command(&["classify", "-l", "cat,dog"], &folder, &out).args(["--resume", "--retry-failed"]));
-        assert!(err(&output).contains("`labels` was"), "{}", err(&output));
+    }
+
+    #[test]
+    fn what_is_new_is_added_to_a_finished_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, cache) = (pictures(dir.path(), 150), dir.path().join("cache"));
+        let (out, other) = (dir.path().join("x.parquet"), dir.path().join("y.parquet"));
+        let resume = |words: &[&str], flags: &[&str]| {
+            let output = run(noting(words, &folder, &out, &cache).arg("--resume").args(flags));
+            assert_alone(&out);
+            (output.status.code(), err(&output).to_owned())
+        };
+        let fresh = || {
+            run(&mut command(&CLASSIFY, &folder, &other));
+            fs::read(&other).unwrap()
+        };
+        run(&mut noting(&CLASSIFY, &folder, &out, &cache));
+        assert!(resume(&CLASSIFY, &[]).1.contains("nothing to do"));
+        assert!(resume(&["classify", "-l", "cat,dog"], &[]).1.contains("`labels` was"));
         mend(&folder, 150);
-        let output = run(command(&CLASSIFY, &folder, &out).args(["--resume", "--retry-failed"]));
-        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        let retried = fs::read(&out).unwrap();
-        run(&mut command(&CLASSIFY, &folder, &out));
-        assert!(fs::read(&out).unwrap() == retried);
+        fs::copy(path(&folder, 4), folder.join("011a.ppm")).unwrap();
+        assert_eq!(resume(&CLASSIFY, &[]).0, Some(0));
+        assert!(fs::read(&out).unwrap() == fresh());
+        fs::remove_file(path(&folder, 20)).unwrap();
+        fs::copy(path(&folder, 4), path(&folder, 5)).unwrap();
+        let (status, said) = resume(&CLASSIFY, &[]);
+        assert!(status == Some(2) && said.contains("020.ppm`)"), "{said}");
+        for n in (0..150).step_by(3) {
+            fs::copy(path(&folder, n / 2 * 2 + 1), folder.join(format!("{n:03}b.ppm"))).unwrap();
+        }
+        let dropping = || {
+            let mut command = noting(&CLASSIFY, &folder, &out, &cache);
+            command.arg("--drop-missing");
+            command
+        };
+        assert!(stop_often(dropping, &out, 16_000, 8) > 2);
+        assert!(fs::read(&out).unwrap() == fresh());
+        assert_alone(&out);
     }
 
     #[test]

@@ -311,12 +311,15 @@ pub struct Output {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct LongRun {
-    /// Go on from the FILE.partial of a run that was stopped; a finished FILE is left as it is
+    /// Go on from the FILE.partial of a run that was stopped, or add to a finished FILE what is new or changed
     #[arg(long, requires = "output")]
     pub resume: bool,
-    /// With --resume, compute the images again that failed, also those of a finished FILE
+    /// With --resume, compute the images again that failed
     #[arg(long, requires = "resume")]
     pub retry_failed: bool,
+    /// With --resume, leave out the records of images that are no longer among the inputs, instead of refusing the run
+    #[arg(long, requires = "resume")]
+    pub drop_missing: bool,
     /// Write to FILE, as JSON, how the output was made
     #[arg(long, value_name = "FILE")]
     pub meta: Option<PathBuf>,

@@ -13,6 +13,7 @@ use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, List
 use super::fetching::size;
 use super::messages::warn;
 use super::models::{columns, field, print, shown};
+use super::output::notes::{self, Notes};
 use super::terminal::printable;
 
 /// Runs `zsic cache`.
@@ -25,7 +26,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
         CacheCommand::Info { place, cache_size } => info(&dir(place)?, *cache_size, json),
         CacheCommand::Clear { place } => {
             let dir = dir(place)?;
-            let freed = library::clear(&dir)?;
+            let freed = library::clear(&dir)? + notes::clear(&dir)?;
             let text = printable(&format!("cleared {}: {} freed", dir.display(), size(freed)));
             print(json, &text, || json!({ "dir": shown(&dir), "freed": freed }))
         }
@@ -34,8 +35,10 @@ pub fn run(args: &Args) -> Result<Outcome> {
 
 fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
     let info = library::info(dir)?;
+    let (outputs, noted) = notes::info(dir)?;
     let mut text = field("directory", format!(" {}", dir.display()));
     text += &field("size", format!(" {} of {}", size(info.bytes), size(limit)));
+    text += &field("outputs", format!(" {outputs} finished, known to --resume by {} of notes", size(noted)));
     if !info.groups.is_empty() {
         let mut table = vec![["KEPT", "ENTRIES", "SIZE", "OF"].map(str::to_owned)];
         table.extend(info.groups.iter().map(|group| {
@@ -51,7 +54,8 @@ fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
             })
         };
         let entries: Vec<_> = info.groups.iter().map(entry).collect();
-        json!({ "dir": shown(dir), "bytes": info.bytes, "limit": limit, "entries": entries })
+        let outputs = json!({ "files": outputs, "bytes": noted });
+        json!({ "dir": shown(dir), "bytes": info.bytes, "limit": limit, "entries": entries, "outputs": outputs })
     })
 }
 
@@ -76,6 +80,12 @@ pub fn close(scope: &Scope, common: &Common) {
     if let Err(e) = scope.cache().flush() {
         warn(common, format!("{e}; embeddings are not kept"));
     }
+}
+
+/// Returns where notes of finished outputs are kept: with `--no-cache`, for those only who resume.
+pub fn notes(args: &Caching, resume: bool, common: &Common) -> Notes {
+    let dir = dir(&args.place).ok().filter(|_| resume || !args.no_cache);
+    Notes::new(dir.as_deref(), common)
 }
 
 /// Where the cache is: as the flag or ZSIC_CACHE_DIR says, else where caches are.

@@ -1,7 +1,8 @@
 //! `zsic classify`: labels once, then image after image.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use serde_json::Value;
 use zsic::cache::Scope;
 use zsic::{
     Activation, Checkpoint, Compute, EncodedLabel, Error, ImageError, Label, Labels, Readout, Scorer, Scores,
@@ -9,13 +10,13 @@ use zsic::{
 };
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
-use super::fatal::usage;
+use super::inputs::Walked;
 use super::messages::{note, warn};
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume::{self, Done};
-use super::output::{Format, Log, Place, Prediction, Sink, Writer, families};
+use super::output::resume::{Plan, Start};
+use super::output::{Format, Place, Prediction, Writer, families};
 use super::progress::Progress;
-use super::stream::{Answer, Stream, Walked};
+use super::stream::{self, Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
@@ -41,17 +42,31 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
     let made_with = provenance::classify(args, format, labels, &templates, &checkpoint, &compute)?;
-    let Some((log, done)) = start(sink, args, format, labels.len(), &made_with, common)? else {
-        meta.leave(common);
-        return Ok(Outcome::Complete);
+    let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
+    let Walked { entries, tally, list_failure } = Walked::new(&args.inputs, own, common)?;
+    let plan = Plan {
+        form: format.form(output.logits, labels),
+        format: format.name(),
+        settings: &made_with,
+        args: &output.long_run,
+        inputs: &args.inputs,
+        list_failure: Arc::clone(&list_failure),
+        notes: cache::notes(&args.machine.caching, output.long_run.resume, common),
+        common,
     };
-    let earlier = done.earlier();
+    let (log, entries) = match plan.start(sink, entries)? {
+        Start::Going(log, entries) => (log, entries),
+        Start::Finished(earlier) => {
+            let counts = Counts::new((0, 0), &earlier, tally.skipped());
+            meta.write_missing(&made_with, counts, &args.machine, threads)?;
+            return Ok(stream::outcome(common, counts.records, counts.failed));
+        }
+    };
+    let earlier = entries.earlier();
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
     let preprocessor = checkpoint.preprocessor().clone();
-    let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
-    let walked = Walked { inputs: &args.inputs, own, common };
-    let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
-    let tally = images.tally();
+    let walked = Walked { entries, tally: Arc::clone(&tally), list_failure };
+    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, walked, common);
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
@@ -75,17 +90,19 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let write = |answers: &[Answer]| {
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
         let mut scored = scorer.score_then(&rows, |scores| Ok(predictions(output, names, &scores?))).into_iter();
-        for Answer { name, row } in answers {
+        let (_, failed_before) = writer.counts();
+        for Answer { name, version, row } in answers {
             let scored = match row {
                 Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
                 Err(e) => Err(e.clone()),
             };
             match scored {
-                Ok(predictions) => writer.record(name.as_str(), &Ok(predictions))?,
-                Err(e) => writer.record(name.as_str(), &Err(&e))?,
+                Ok(predictions) => writer.record(name.as_str(), *version, &Ok(predictions))?,
+                Err(e) => writer.record(name.as_str(), *version, &Err(&e))?,
             }
         }
-        Ok(())
+        writer.flush()?;
+        Ok(writer.counts().1 - failed_before)
     };
     let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
     let counts = Counts::new(writer.counts(), &earlier, tally.skipped());
@@ -94,26 +111,6 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     drop(held);
     cache::close(&kept, common);
     Ok(outcome)
-}
-
-/// Where the records begin, which is behind those of an earlier run if the format can be gone on from.
-fn start(
-    sink: Sink,
-    args: &Classify,
-    format: Format,
-    labels: usize,
-    made_with: &Value,
-    common: &Common,
-) -> Result<Option<(Log, Done)>> {
-    let long_run = &args.output.long_run;
-    let most = args.output.top_k.unwrap_or(usize::MAX).min(labels);
-    match format.form(args.output.logits, most) {
-        Some(form) => resume::start(sink, form, made_with, long_run, |_| u64::MAX, common),
-        None if long_run.resume => {
-            Err(usage(format!("a {} cannot be resumed; jsonl, csv and parquet can", format.name())))
-        }
-        None => Ok(Some((resume::anew(sink, common), Done::default()))),
-    }
 }
 
 /// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and

@@ -1,17 +1,23 @@
 //! `zsic embed`: unit embeddings of images or texts.
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use serde_json::Value;
 use zsic::text::lines;
 use zsic::{Checkpoint, Compute, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
+use super::image_version::Version;
+use super::inputs::{ListFailure, Walked};
 use super::model::ImageTower;
+use super::output::journal::Of;
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume;
-use super::output::{Form, Log, Partial, Place, Tensor, families, image_embedding, text_embedding};
+use super::output::resume::{Plan, Start, anew};
+use super::output::{Form, Log, Place, Sink, Tensor, ending, families, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::stream::{Answer, Stream, Walked};
+use super::stream::{self, Answer, Stream};
 use super::{Outcome, cache, interrupt, labels, messages, model, settings, text};
 
 /// The ending, and the name, of the format that is one tensor.
@@ -37,47 +43,79 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let dim = checkpoint.config().projection_dim;
     let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
-    let rows = |partial: &Partial| if format == TENSOR { Tensor::rows_beside(partial, dim) } else { u64::MAX };
-    let Some((log, done)) = resume::start(sink, Form::Lines, &made_with, &args.long_run, rows, common)? else {
-        meta.leave(common);
-        return Ok(Outcome::Complete);
+    let Some(texts) = texts else {
+        let run = Images { args, common, format, threads, made_with: &made_with, checkpoint: &checkpoint };
+        return run.embed(sink, meta, &compute, place.is_terminal());
     };
-    let mut writer = Writer::new(format, log, dim)?;
-    let (outcome, counts) = match texts {
-        Some(texts) => embed_texts(args, common, &texts, &checkpoint, &compute, &mut writer)?,
-        None => {
-            let earlier = done.earlier();
-            let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-            let preprocessor = checkpoint.preprocessor().clone();
-            let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
-            let walked = Walked { inputs: &args.inputs, own, common };
-            let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
-            let tally = images.tally();
-            let encoder = ImageTower::new(&checkpoint, &compute);
-            let mut new = (0, 0);
-            let write = |answers: &[Answer]| {
-                new.0 += answers.len() as u64;
-                new.1 += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
-                answers.iter().try_for_each(|answer| writer.image(answer))
-            };
-            let outcome =
-                images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
-            cache::close(&kept, common);
-            (outcome, Counts::new(new, &earlier, tally.skipped()))
-        }
-    };
+    let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
+    let counts = embed_texts(args, common, &texts, &checkpoint, &compute, &mut writer)?;
     meta.write(&made_with, counts, &args.machine, threads)?;
     writer.finish()?;
-    Ok(outcome)
+    Ok(Outcome::Complete)
 }
 
-/// The format that the ending of the file promises.
+/// A run over images.
+struct Images<'a> {
+    args: &'a Embed,
+    common: &'a Common,
+    format: &'a str,
+    threads: usize,
+    made_with: &'a Value,
+    checkpoint: &'a Checkpoint,
+}
+
+impl Images<'_> {
+    fn embed(&self, sink: Sink, meta: Meta, compute: &Compute, is_terminal: bool) -> Result<Outcome> {
+        let Self { args, common, checkpoint, .. } = *self;
+        let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
+        let Walked { entries, tally, list_failure } = Walked::new(&args.inputs, own, common)?;
+        let (log, entries) = match self.plan(&list_failure).start(sink, entries)? {
+            Start::Going(log, entries) => (log, entries),
+            Start::Finished(earlier) => {
+                let counts = Counts::new((0, 0), &earlier, tally.skipped());
+                meta.write_missing(self.made_with, counts, &args.machine, self.threads)?;
+                return Ok(stream::outcome(common, counts.records, counts.failed));
+            }
+        };
+        let earlier = entries.earlier();
+        let mut writer = Writer::new(self.format, log, checkpoint.config().projection_dim)?;
+        let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
+        let preprocessor = checkpoint.preprocessor().clone();
+        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure };
+        let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, self.threads, walked, common);
+        let encoder = ImageTower::new(checkpoint, compute);
+        let mut new = (0, 0);
+        let write = |answers: &[Answer]| {
+            let failed = answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
+            new = (new.0 + answers.len() as u64, new.1 + failed);
+            answers.iter().try_for_each(|answer| writer.image(answer))?;
+            writer.flush()?;
+            Ok(failed)
+        };
+        let outcome = images.run(common, &args.machine, is_terminal, |pixels| encoder.embed(pixels), write)?;
+        cache::close(&kept, common);
+        meta.write(self.made_with, Counts::new(new, &earlier, tally.skipped()), &args.machine, self.threads)?;
+        writer.finish()?;
+        Ok(outcome)
+    }
+
+    fn plan(&self, list_failure: &ListFailure) -> Plan<'_> {
+        Plan {
+            form: if self.format == TENSOR { Form::Tensor } else { Form::Lines },
+            format: self.format,
+            settings: self.made_with,
+            args: &self.args.long_run,
+            inputs: &self.args.inputs,
+            list_failure: Arc::clone(list_failure),
+            notes: cache::notes(&self.args.machine.caching, self.args.long_run.resume, self.common),
+            common: self.common,
+        }
+    }
+}
+
+/// Returns the format that the ending of the file stands for.
 fn format(place: &Place, args: &Embed) -> Result<&'static str> {
     match place.ending().as_deref() {
-        Some(ending @ ("json" | "csv" | "tsv" | "txt" | "parquet" | "npy" | "npz" | "pt")) => {
-            let reason = format!("embeddings are not written as {ending}; name a .jsonl or .safetensors file");
-            Err(usage(reason))
-        }
         Some(TENSOR) if !place.is_file() => {
             Err(usage("safetensors are written to a file, and this is a pipe or device; it can have JSON lines"))
         }
@@ -85,7 +123,9 @@ fn format(place: &Place, args: &Embed) -> Result<&'static str> {
             Err(usage("a safetensors file has no failed images, and so none to retry; a .jsonl file has"))
         }
         Some(TENSOR) => Ok(TENSOR),
-        _ => Ok("jsonl"),
+        None | Some("jsonl" | "ndjson") => Ok("jsonl"),
+        Some(_) if place.promises_nothing() => Ok("jsonl"),
+        Some(_) => Err(ending::refuse(place, "embeddings", &[".jsonl", ".safetensors"])),
     }
 }
 
@@ -109,7 +149,7 @@ fn embed_texts(
     checkpoint: &Checkpoint,
     compute: &Compute,
     writer: &mut Writer,
-) -> Result<(Outcome, Counts)> {
+) -> Result<Counts> {
     let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
         let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
@@ -123,13 +163,14 @@ fn embed_texts(
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
         }
+        let of = Of::new(text, Version::default(), false);
         match writer {
-            Writer::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes())?,
-            Writer::Tensor(tensor) => tensor.push(text, Ok(row))?,
+            Writer::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
+            Writer::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
         }
     }
     cache::close(&kept, common);
-    Ok((Outcome::Complete, Counts { records: texts.len() as u64, failed: 0, skipped: 0 }))
+    Ok(Counts { records: texts.len() as u64, failed: 0, skipped: 0 })
 }
 
 /// Says which text is too long, and what to do.
@@ -156,15 +197,23 @@ impl Writer {
         Ok(Self::Tensor(Tensor::new(log, dim)?))
     }
 
-    fn image(&mut self, Answer { name, row }: &Answer) -> Result<()> {
+    fn image(&mut self, Answer { name, version, row }: &Answer) -> Result<()> {
+        let of = Of::new(name.as_str(), *version, row.is_err());
         match self {
-            Self::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes()),
+            Self::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes(), &of),
             Self::Tensor(tensor) => {
                 if let Err(e) = row {
                     messages::error(format!("left out: {e}"));
                 }
-                tensor.push(name.as_str(), row.as_deref())
+                tensor.push(name.as_str(), &of, row.as_deref())
             }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Lines(log) => log.flush(),
+            Self::Tensor(tensor) => tensor.flush(),
         }
     }
 

@@ -3,22 +3,44 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
-use zsic::source::{Entry, ErrorKind, ImageError, Input, Select, Tally, Walk};
+use zsic::source::{Entry, ErrorKind, ImageError, Input, Name, Select, Tally, Walk};
 
-use super::args::Inputs;
+use super::args::{Common, Inputs};
 use super::fatal::usage;
 use super::lists::Names;
-use super::text;
+use super::{skipped, text};
 
 /// Why a list could not be read to its end, if that happened.
 pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
 /// The images, in order.
 pub type Entries = Walk<Box<dyn Iterator<Item = Entry> + Send>>;
+
+/// A walk over the inputs.
+pub struct Walked<I> {
+    /// The images, in order.
+    pub entries: I,
+    /// Counts what is passed over.
+    pub tally: Arc<Tally>,
+    /// Why the list of inputs could not be read to its end, if that happened.
+    pub list_failure: ListFailure,
+}
+
+impl Walked<Entries> {
+    /// Walks what the flags name, without the files that the run itself writes, `own`. What is skipped is told as it is.
+    ///
+    /// # Errors
+    /// As [`walk`].
+    pub fn new(args: &Inputs, own: Vec<PathBuf>, common: &Common) -> Result<Self> {
+        let (tally, list_failure) = (skipped::tally(common), ListFailure::default());
+        let entries = walk(args, &tally, &list_failure)?.without(own);
+        Ok(Self { entries, tally, list_failure })
+    }
+}
 
 /// Walks what the flags name; `tally` counts what is passed over.
 ///
@@ -38,18 +60,23 @@ pub fn may_be_slow(args: &Inputs) -> bool {
 
 /// How many images there are, if that can be found out without reading what can be read once only, or images.
 pub fn count(args: &Inputs) -> Option<u64> {
+    let mut count = 0;
+    each_name(args, |_| count += 1).map(|()| count)
+}
+
+/// Tells the name of each image, if that can be done without reading what can be read once only, or images.
+pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
     if may_be_slow(args) {
         return None;
     }
-    let entries = walk(args, &Arc::default(), &Arc::default()).ok()?;
-    let mut count = 0;
-    for entry in entries {
-        if entry.is_ok_and(|input| input.is_held()) {
-            return None; // to count a tar's members is to read them
+    for entry in walk(args, &Arc::default(), &Arc::default()).ok()? {
+        match entry {
+            Ok(input) if input.is_held() => return None, // to name a tar's members is to read them
+            Ok(input) => tell(&input.name()),
+            Err((name, _)) => tell(&name),
         }
-        count += 1;
     }
-    Some(count)
+    Some(())
 }
 
 /// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in

@@ -8,6 +8,7 @@ mod expand;
 pub mod fatal;
 mod fetching;
 mod hub;
+mod image_version;
 mod inputs;
 mod interrupt;
 mod known;

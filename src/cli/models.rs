@@ -1,7 +1,7 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
 use std::fmt::Display;
-use std::io::{BufRead, IsTerminal, stderr, stdin};
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -10,6 +10,7 @@ use zsic::net::Images;
 use zsic::preprocess::Decoding;
 use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recalled, Work};
 
+use super::image_version::Version;
 use super::previews::Previews;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
@@ -21,6 +22,8 @@ const NICENESS: i32 = 10;
 /// One image, ready for the encoder, or why it is not.
 pub struct Item {
     pub name: Name,
+    /// What the image was before it was read.
+    pub version: Version,
     pub ready: Result<Ready, ImageError>,
 }
 
@@ -51,10 +54,10 @@ impl Work<Entry, Item> for Prepare {
     /// Files that are as they were when an earlier run encoded them are not read.
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
-        let recalled = |(entry, row): (Entry, Option<Row>)| match (entry, row) {
-            (Ok(input), Some(row)) => {
+        let recalled = |(entry, row): (Entry, Option<(Version, Row)>)| match (entry, row) {
+            (Ok(input), Some((version, row))) => {
                 self.previews.look_into(&input);
-                Recalled::Known(Item { name: input.name(), ready: Ok(Ready::Known(row)) })
+                Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)) })
             }
             (entry, _) => Recalled::Unknown(entry),
         };
@@ -84,27 +87,35 @@ impl Work<Entry, Item> for Prepare {
     }
 
     fn run(&self, entry: Entry) -> Item {
+        let mut version = match &entry {
+            Ok(Input::Held(held)) if held.bytes().is_ok() => Version::default(), // its bytes are hashed anyway
+            entry => Version::now(entry).unwrap_or_default(),
+        };
         match entry {
-            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), name },
+            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), version, name },
             Ok(input) => {
                 let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&name, input)));
+                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&name, input, &mut version)));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
-                Item { ready: ready.map_err(|e| source::explained(&name, e)), name }
+                Item { ready: ready.map_err(|e| source::explained(&name, e)), version, name }
             }
         }
     }
 }
 
 impl Prepare {
-    fn prepare(&self, name: &Name, input: Input) -> Result<Ready, ImageError> {
-        let stamp = self.stamp(&input);
+    fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<Ready, ImageError> {
+        let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
+        let is_held = input.is_held();
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read(input)?;
             let content = ContentHash::of(&bytes);
             Ok((bytes, content))
         })?;
         self.stats.read(bytes.len());
+        if is_held {
+            *version = Version::of_content(&content);
+        }
         if let Some(stamp) = &stamp {
             self.kept.cache().remember(stamp, &content);
         }
@@ -118,23 +129,30 @@ impl Prepare {
         Ok(ready)
     }
 
-    /// What tells that a file is as it was. To be taken before it is read.
-    fn stamp(&self, input: &Input) -> Option<Stamp> {
+    /// What tells that a file is as it was, where that is asked for, and what it is. To be taken before it is read.
+    fn file(&self, input: &Input) -> Option<(Option<Stamp>, Version)> {
         match input {
-            Input::Path(path) if self.kept.is_on() => Stamp::of(path, &fs::metadata(path).ok()?),
+            Input::Path(path) if self.kept.is_on() => {
+                let metadata = fs::metadata(path).ok()?;
+                Some((Stamp::of(path, &metadata), Version::of_file(&metadata)))
+            }
             _ => None,
         }
     }
 
     /// What earlier runs kept of files that are as they were.
-    fn rows(&self, entries: &[Entry]) -> Vec<Option<Row>> {
-        let stamps: Vec<Option<Stamp>> = entries.iter().map(|entry| self.stamp(entry.as_ref().ok()?)).collect();
-        let some: Vec<Stamp> = stamps.iter().flatten().copied().collect();
+    fn rows(&self, entries: &[Entry]) -> Vec<Option<(Version, Row)>> {
+        let files: Vec<_> = entries.iter().map(|entry| self.file(entry.as_ref().ok()?)).collect();
+        let some: Vec<Stamp> = files.iter().flatten().filter_map(|(stamp, _)| *stamp).collect();
         let contents = self.kept.cache().contents_of(&some);
         let known: Vec<ContentHash> = contents.iter().flatten().copied().collect();
         let mut rows = self.kept.images(&known, self.decoding).into_iter();
         let mut contents = contents.into_iter();
-        let row = |stamp: Option<Stamp>| stamp.and_then(|_| contents.next()?).and_then(|_| rows.next()?).map(Row::from);
-        stamps.into_iter().map(row).collect()
+        let row = |file: Option<(Option<Stamp>, Version)>| {
+            let (stamp, version) = file?;
+            let row = stamp.and_then(|_| contents.next()?).and_then(|_| rows.next()?)?;
+            Some((version, row.into()))
+        };
+        files.into_iter().map(row).collect()
     }
 }

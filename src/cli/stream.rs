@@ -2,7 +2,6 @@
 //! order of the inputs. Memory is bounded by the window of what is ahead, however many images there are.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,10 @@ use zsic::source::{self, Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tal
 use zsic::{Embeddings, Pixels, Preprocessor};
 
 use super::args::{Common, Inputs, Machine};
-use super::inputs::{self, ListFailure};
+use super::image_version::Version;
+use super::inputs::{self, ListFailure, Walked};
 use super::messages::{note, say, warn};
-use super::output::{Done, Earlier};
+use super::output::{Earlier, Rest};
 use super::prepare::{Item, Prepare};
 use super::previews::Previews;
 use super::progress::Progress;
@@ -33,14 +33,9 @@ const FETCHERS: usize = 16;
 /// One image's embedding, or why there is none.
 pub struct Answer {
     pub name: Name,
+    /// What the image was.
+    pub version: Version,
     pub row: Result<Row, ImageError>,
-}
-
-/// What a run walks, and what it passes over: files that it writes itself.
-pub struct Walked<'a> {
-    pub inputs: &'a Inputs,
-    pub own: Vec<PathBuf>,
-    pub common: &'a Common,
 }
 
 /// An ordered stream of images.
@@ -62,26 +57,19 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts reading, decoding and preprocessing on `threads` workers, a few batches ahead. What is `done` is passed
-    /// over.
-    ///
-    /// # Errors
-    /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
+    /// Starts reading, decoding and preprocessing the `walked` images on `threads` workers, a few batches ahead.
     pub fn start(
-        walked: Walked,
+        args: &Inputs,
         machine: &Machine,
         preprocessor: Preprocessor,
         kept: &Scope,
         threads: usize,
-        done: Done,
-    ) -> Result<Self> {
-        let Walked { inputs: args, own, common } = walked;
-        let tally = skipped::tally(common);
+        walked: Walked<Rest>,
+        common: &Common,
+    ) -> Self {
+        let Walked { entries, tally, list_failure } = walked;
         let previews = Arc::new(Previews::new(common));
-        let list_failure = ListFailure::default();
-        let entries = inputs::walk(args, &tally, &list_failure)?.without(own);
-        let earlier = done.earlier();
-        let entries = done.skip(entries, Arc::clone(&list_failure));
+        let earlier = entries.earlier();
         let batch = usize::from(machine.batch_size);
         let together = if inputs::may_be_slow(args) { 1 } else { LOOKED_UP_TOGETHER };
         let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64), together };
@@ -102,7 +90,7 @@ impl Stream {
         };
         let max_wait = Duration::from_millis(machine.max_wait);
         let items = Ordered::map(entries, ahead, work);
-        Ok(Self {
+        Self {
             items,
             twins,
             kept,
@@ -117,12 +105,7 @@ impl Stream {
             threads,
             max_wait,
             args: args.clone(),
-        })
-    }
-
-    /// What the walk passes over, as far as it got.
-    pub fn tally(&self) -> Arc<Tally> {
-        Arc::clone(&self.tally)
+        }
     }
 
     /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
@@ -141,7 +124,8 @@ impl Stream {
         Some(batch)
     }
 
-    /// Encodes every image and hands the embeddings, in order, to `write`. Says on stderr what was skipped and failed.
+    /// Encodes every image and hands the embeddings, in order, to `write`, which returns how many of their records are
+    /// failures. Says on stderr what was skipped and failed.
     ///
     /// # Errors
     /// What `encode` and `write` say, and that there is no image at all.
@@ -151,7 +135,7 @@ impl Stream {
         machine: &Machine,
         results_on_terminal: bool,
         mut encode: impl FnMut(&[Pixels]) -> Result<Embeddings>,
-        mut write: impl FnMut(&[Answer]) -> Result<()>,
+        mut write: impl FnMut(&[Answer]) -> Result<u64>,
     ) -> Result<Outcome> {
         let progress = Progress::images(common, results_on_terminal);
         let args = self.args.clone();
@@ -160,9 +144,8 @@ impl Stream {
         let stats = Arc::clone(&self.stats);
         while let Some(items) = stats.time(Part::Idle, || self.next_batch()) {
             let answers = self.answer(items, &mut encode)?;
-            stats.time(Part::Write, || write(&answers))?;
+            failed += stats.time(Part::Write, || write(&answers))?;
             total += answers.len() as u64;
-            failed += answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
             let (earlier, earlier_failed) = self.earlier.counts();
             progress.images_done(earlier + total, earlier_failed + failed);
         }
@@ -206,12 +189,12 @@ impl Stream {
         }
         self.stats.encoded(contents.len());
         let missing = || Err(ImageError::new(ErrorKind::Internal, "no result came back"));
-        let answer = |Item { name, ready }| {
+        let answer = |Item { name, version, ready }| {
             let row = ready.and_then(|ready| match ready {
                 Ready::Known(row) => Ok(row),
                 Ready::Pixels { content, .. } => rows.get(&content).cloned().unwrap_or_else(missing),
             });
-            Answer { row: row.map_err(|e| e.named(&name)), name }
+            Answer { row: row.map_err(|e| e.named(&name)), version, name }
         };
         Ok(items.into_iter().map(answer).collect())
     }
@@ -234,6 +217,11 @@ impl Stream {
         note(common, 1, format!("{total} {images} in {wall:.2?}"));
         let (earlier, earlier_failed) = self.earlier.counts();
         let (total, failed) = (total + earlier, failed + earlier_failed);
+        match self.earlier.dropped() {
+            0 => {}
+            1 => say(common, "left out the record of 1 image that is no longer among the inputs"),
+            n => say(common, format!("left out the records of {n} images that are no longer among the inputs")),
+        }
         if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
             note(common, 1, "no image is of this share");
             return Ok(Outcome::Complete);
@@ -245,12 +233,17 @@ impl Stream {
             let globs = "globs are matched against names, and those with a slash against paths below the folder named";
             anyhow::bail!("no image among the inputs that --include and --exclude let in; {globs}");
         }
-        if failed > 0 {
-            warn(common, format!("{failed} of {total} images failed"));
-            return Ok(Outcome::SomeFailed);
-        }
-        Ok(Outcome::Complete)
+        Ok(outcome(common, total, failed))
     }
+}
+
+/// Says how many images failed, and returns what that makes of the run.
+pub fn outcome(common: &Common, total: u64, failed: u64) -> Outcome {
+    if failed == 0 {
+        return Outcome::Complete;
+    }
+    warn(common, format!("{failed} of {total} images failed"));
+    Outcome::SomeFailed
 }
 
 fn finite(row: &[f32]) -> Result<Row, ImageError> {

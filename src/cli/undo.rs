@@ -6,53 +6,41 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a signal takes back, by the file that it was begun for.
-static PENDING: Mutex<BTreeMap<PathBuf, Vec<Step>>> = Mutex::new(BTreeMap::new());
+static PENDING: Mutex<BTreeMap<PathBuf, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
 
-fn pending() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<Step>>> {
+fn pending() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<PathBuf>>> {
     PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A step back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Remove(PathBuf),
-    PutBack { from: PathBuf, to: PathBuf },
-}
-
-impl Step {
-    /// Takes the step. What cannot be taken back stays: there is nobody left to tell.
-    fn take(&self) {
-        let _ = match self {
-            Self::Remove(path) => std::fs::remove_file(path),
-            Self::PutBack { from, to } => std::fs::rename(from, to),
-        };
-    }
+/// Removes a file. One that cannot be removed stays: there is nobody left to tell.
+fn remove(path: impl AsRef<Path>) {
+    _ = std::fs::remove_file(path);
 }
 
 /// How to take back what was begun for one file.
 #[derive(Debug)]
 pub struct Undo {
     file: PathBuf,
-    steps: Vec<Step>,
+    made: Vec<PathBuf>,
     is_pending: bool,
 }
 
 impl Undo {
-    /// Begins something for `file`: `make` says what came of it, and what takes it back. No signal comes between.
+    /// Begins something for `file`: `make` says what came of it, and which files it made. No signal comes between.
     ///
     /// # Errors
     /// What `make` says.
-    pub fn begin<T, E>(file: &Path, make: impl FnOnce() -> Result<(T, Vec<Step>), E>) -> Result<(T, Self), E> {
+    pub fn begin<T, E>(file: &Path, make: impl FnOnce() -> Result<(T, Vec<PathBuf>), E>) -> Result<(T, Self), E> {
         let mut pending = pending();
-        let (made, steps) = make()?;
-        pending.insert(file.to_path_buf(), steps.clone());
-        Ok((made, Self { file: file.to_path_buf(), steps, is_pending: true }))
+        let (outcome, made) = make()?;
+        pending.insert(file.to_path_buf(), made.clone());
+        Ok((outcome, Self { file: file.to_path_buf(), made, is_pending: true }))
     }
 
-    /// Other steps, which are taken where the run ends without more.
-    pub fn set(&mut self, steps: Vec<Step>) {
-        pending().insert(self.file.clone(), steps.clone());
-        (self.steps, self.is_pending) = (steps, true);
+    /// Says that other files are being made, which go in this order where the run ends without more.
+    pub fn set(&mut self, made: Vec<PathBuf>) {
+        pending().insert(self.file.clone(), made.clone());
+        (self.made, self.is_pending) = (made, true);
     }
 
     /// Something was written: a stop leaves it now.
@@ -65,7 +53,7 @@ impl Undo {
     /// All is done: there is nothing to take back any more.
     pub fn forget(&mut self) {
         self.keep();
-        self.steps.clear();
+        self.made.clear();
     }
 
     /// Whether nothing was written yet.
@@ -76,7 +64,7 @@ impl Undo {
     /// Takes everything back.
     pub fn run(&mut self) {
         self.keep();
-        self.steps.drain(..).for_each(|step| step.take());
+        self.made.drain(..).for_each(remove);
     }
 }
 
@@ -84,7 +72,7 @@ impl Undo {
 /// somebody is just beginning.
 pub fn try_run_all() -> Option<()> {
     let pending = PENDING.try_lock().ok()?;
-    pending.values().flatten().for_each(Step::take);
+    pending.values().flatten().for_each(remove);
     std::mem::forget(pending);
     Some(())
 }
@@ -98,20 +86,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (file, old) = (dir.path().join("file"), dir.path().join("old"));
         let begin = || {
-            let make = || std::fs::write(&file, "").map(|()| ((), vec![Step::Remove(file.clone())]));
+            let make = || std::fs::write(&file, "").map(|()| ((), vec![file.clone()]));
             Undo::begin(&file, make).unwrap().1
         };
         let mut undo = begin();
         assert!(undo.is_pending() && pending().contains_key(&file));
         undo.keep();
         assert!(!undo.is_pending() && !pending().contains_key(&file) && file.exists());
-        undo.run(); // of what was refused
-        assert!(!file.exists());
+        std::fs::write(&old, "").unwrap();
+        undo.set(vec![old.clone()]);
+        undo.run(); // of what was made since
+        assert!(file.exists() && !old.exists());
         let mut undo = begin();
-        std::fs::write(&old, "before").unwrap();
-        undo.set(vec![Step::PutBack { from: old.clone(), to: file.clone() }]);
         undo.run();
-        assert_eq!((std::fs::read_to_string(&file).unwrap(), old.exists()), ("before".to_owned(), false));
+        assert!(!file.exists());
         let mut undo = begin();
         undo.forget();
         undo.run();

@@ -36,6 +36,11 @@ impl Held {
     pub fn new(name: Name, bytes: Result<Vec<u8>, ImageError>) -> Self {
         Self { name, bytes }
     }
+
+    /// Returns the bytes, or why there are none.
+    pub fn bytes(&self) -> Result<&[u8], &ImageError> {
+        self.bytes.as_deref()
+    }
 }
 
 impl Input {

@@ -12,7 +12,8 @@ use zsic::source::{MAX_PIXELS, decode};
 use super::command::{err, run, zsic};
 
 /// What lies beside a file that is being written.
-const BESIDE: [&str; 8] = ["", ".json", ".json.new", ".old", ".old.new", ".rows", ".made", ".unmade"];
+const BESIDE: [&str; 9] =
+    ["", ".json", ".json.new", ".journal", ".old", ".old.new", ".old.journal", ".old.journal.new", ".made"];
 
 /// A folder of `count` small pictures made from the examples, every 40th of them torn.
 pub fn pictures(dir: &Path, count: usize) -> PathBuf {
@@ -54,9 +55,24 @@ pub fn command(words: &[&str], folder: &Path, out: &Path) -> Command {
     command
 }
 
+/// The same with a cache, whose embeddings are forgotten: only what is known of finished files stays in it.
+pub fn noting(words: &[&str], folder: &Path, out: &Path, cache: &Path) -> Command {
+    for ending in ["", "-wal", "-shm"] {
+        _ = fs::remove_file(cache.join(format!("embeddings-1.db{ending}")));
+    }
+    let mut command = zsic(words);
+    command.args(["-m", "demo", "-j", "1", "--batch-size", "2", "--cache-dir"]).arg(cache);
+    command.arg(folder).arg("-o").arg(out);
+    command
+}
+
 /// The same, in files that may not grow over so many KiB.
 pub fn limited(kib: u32, words: &[&str], folder: &Path, out: &Path) -> Output {
-    let command = command(words, folder, out);
+    limit(kib, command(words, folder, out))
+}
+
+/// Runs any command in files that may not grow over so many KiB.
+pub fn limit(kib: u32, command: Command) -> Output {
     let mut shell = Command::new("bash");
     let limit = format!("ulimit -f {kib}; exec \"$0\" \"$@\"");
     shell.args(["-c", &limit, env!("CARGO_BIN_EXE_zsic")]).args(command.get_args()).stdin(Stdio::null());
@@ -75,19 +91,23 @@ pub fn assert_alone(out: &Path) {
     }
 }
 
-/// Runs the command again and again with `extra`, stopped by a signal at a random moment, up to `stops` times; then to its end.
-/// Says how often it was stopped.
-pub fn stop_and_go_on(words: &[&str], extra: &[&str], folder: &Path, out: &Path, length: u64, stops: u32) -> u32 {
+/// Runs the command again and again, stopped by a signal at a random moment, up to `stops` times; then to its end. Says how
+/// often it was stopped.
+pub fn stop_and_go_on(words: &[&str], folder: &Path, out: &Path, length: u64, stops: u32) -> u32 {
+    stop_often(|| command(words, folder, out), out, length, stops)
+}
+
+/// The same with any command.
+pub fn stop_often(command: impl Fn() -> Command, out: &Path, length: u64, stops: u32) -> u32 {
     let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
     let mut stopped = 0;
-    let words: Vec<&str> = words.iter().chain(extra).copied().collect();
     for turn in 0..stops {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         let grown = || fs::metadata(beside(out, "")).map_or(0, |partial| partial.len());
         let (before, step) = (grown(), random % (2 * length / u64::from(stops)).max(1));
-        let mut child = command(&words, folder, out);
+        let mut child = command();
         let mut child = child.args(["--resume", "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while child.try_wait().unwrap().is_none() && grown() < before.saturating_add(step) {
             std::thread::sleep(Duration::from_micros(300));
@@ -101,7 +121,7 @@ pub fn stop_and_go_on(words: &[&str], extra: &[&str], folder: &Path, out: &Path,
             break;
         }
     }
-    let output = run(command(&words, folder, out).arg("--resume"));
+    let output = run(command().arg("--resume"));
     assert!(matches!(output.status.code(), Some(0 | 1)), "{}", err(&output));
     stopped
 }

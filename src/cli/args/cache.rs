@@ -14,7 +14,7 @@ const SIZE: &str = "4G";
 pub struct Caching {
     #[command(flatten)]
     pub place: CachePlace,
-    /// Keep no embedding, and use none that was kept
+    /// Keep no embedding, and use none that was kept; without --resume, keep no note of the finished output either
     #[arg(long)]
     pub no_cache: bool,
     /// What the cache may take on the disk, as in 500M or 4G; the least recently used goes

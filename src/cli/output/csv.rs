@@ -1,13 +1,13 @@
 //! CSV: `image,label,score,error`, one row a label; a failed image is one row with `error` set.
 
 use anyhow::Result;
-use csv::WriterBuilder;
+use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use super::super::terminal::printable_lines;
 use super::Outcome;
 
 /// The names of the columns.
-pub fn columns(logits: bool) -> &'static [&'static str] {
+fn columns(logits: bool) -> &'static [&'static str] {
     if logits { &["image", "label", "score", "logit", "error"] } else { &["image", "label", "score", "error"] }
 }
 
@@ -31,6 +31,13 @@ pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
         Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, number(p.score), p.logit, ""))),
         Err(e) => rows([row("", String::new(), None, &e.message)]),
     }
+}
+
+/// Returns the first cell of some rows.
+pub fn first_cell(rows: &[u8]) -> Option<String> {
+    let mut row = ByteRecord::new();
+    let is_read = ReaderBuilder::new().has_headers(false).from_reader(rows).read_byte_record(&mut row);
+    is_read.ok().filter(|is_read| *is_read).and_then(|_| Some(String::from_utf8_lossy(row.get(0)?).into_owned()))
 }
 
 /// The shortest form that reads back the same, as in JSON.

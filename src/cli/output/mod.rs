@@ -1,11 +1,19 @@
 //! Records -> text, one file per format, and the place they are written to.
 
+mod beside;
 mod csv;
+pub mod ending;
+pub mod journal;
 mod json;
+mod kept;
+mod log;
+pub mod notes;
+mod own;
 mod parquet;
 mod partial;
 pub mod provenance;
 mod records;
+mod rest;
 pub mod resume;
 mod safetensors;
 mod sink;
@@ -15,14 +23,17 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use zsic::ImageError;
+use zsic::{ImageError, Label};
 
 use super::args::FormatArg;
 use super::fatal::usage;
+use super::image_version::Version;
+pub use beside::families;
+use journal::Of;
 pub use json::{image_embedding, text_embedding};
-pub use partial::{Partial, families};
+pub use log::Log;
 pub use records::Form;
-pub use resume::{Done, Earlier, Log};
+pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
 use serde_json::Value;
 pub use sink::{Place, Sink};
@@ -52,29 +63,53 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format asked for; `auto` by the ending of `file`, else by whether people read it.
+    /// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
     ///
     /// # Errors
-    /// A usage error where the ending promises a format that is not written here.
+    /// A usage error where the ending promises something else than would be written.
     pub fn resolve(asked: FormatArg, place: &Place) -> Result<Self> {
-        Ok(match (asked, place.ending().as_deref()) {
-            (FormatArg::Table, _) => Self::Table,
-            (FormatArg::Jsonl, _) => Self::Jsonl,
-            (FormatArg::Json, _) => Self::Json,
-            (FormatArg::Csv, _) => Self::Csv,
-            (FormatArg::Pipeline, _) => Self::Pipeline,
-            (FormatArg::Parquet, _) | (FormatArg::Auto, Some("parquet")) => Self::parquet(place)?,
-            (FormatArg::Auto, Some("json")) => Self::Json,
-            (FormatArg::Auto, Some("csv")) => Self::Csv,
-            (FormatArg::Auto, Some("txt")) => Self::Table,
-            (FormatArg::Auto, Some(ending @ ("safetensors" | "npy" | "tsv" | "xlsx" | "html"))) => {
-                return Err(usage(format!(
-                    "scores are not written as {ending}; name a .jsonl, .json, .csv, .parquet or .txt file"
-                )));
-            }
-            (FormatArg::Auto, _) if place.is_terminal() => Self::Table,
-            (FormatArg::Auto, _) => Self::Jsonl,
-        })
+        let ending = place.ending();
+        let format = match asked {
+            FormatArg::Table => Self::Table,
+            FormatArg::Jsonl => Self::Jsonl,
+            FormatArg::Json => Self::Json,
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Pipeline => Self::Pipeline,
+            FormatArg::Parquet => Self::Parquet,
+            FormatArg::Auto => match ending.as_deref() {
+                None if place.is_terminal() => Self::Table,
+                None => Self::Jsonl,
+                Some(ending) => match Self::of_ending(ending) {
+                    Some(format) => format,
+                    None if place.promises_nothing() => Self::Jsonl,
+                    None => {
+                        return Err(ending::refuse(place, "scores", &[".jsonl", ".json", ".csv", ".parquet", ".txt"]));
+                    }
+                },
+            },
+        };
+        if ending.is_some_and(|ending| place.is_file() && ending::names_another(&ending, format.endings())) {
+            let endings: Vec<String> = format.endings().iter().map(|ending| format!(".{ending}")).collect();
+            return Err(ending::refuse(place, &format!("{} scores", format.name()), &endings));
+        }
+        if format == Self::Parquet { Self::parquet(place) } else { Ok(format) }
+    }
+
+    /// Returns the format that an ending stands for.
+    fn of_ending(ending: &str) -> Option<Self> {
+        let all = [Self::Table, Self::Jsonl, Self::Json, Self::Csv, Self::Parquet];
+        all.into_iter().find(|format| format.endings().contains(&ending))
+    }
+
+    /// Returns the endings that a file of this format may have. A `txt` may have any text, and is a table by itself.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Table => &["txt"],
+            Self::Jsonl => &["jsonl", "ndjson", "txt"],
+            Self::Json | Self::Pipeline => &["json", "txt"],
+            Self::Csv => &["csv", "txt"],
+            Self::Parquet => &["parquet"],
+        }
     }
 
     /// Parquet, which not every build writes, and only to a file.
@@ -107,12 +142,13 @@ impl Format {
         matches!(self, Self::Json | Self::Pipeline)
     }
 
-    /// How records lie in a partial, if one can be gone on from. A record has at most `most` labels.
-    pub fn form(self, logits: bool, most: usize) -> Option<Form> {
+    /// Returns how records lie in a partial.
+    pub fn form(self, logits: bool, labels: &[Label]) -> Form {
         match self {
-            Self::Jsonl | Self::Parquet => Some(Form::Lines),
-            Self::Csv => Some(Form::Csv { logits, most }),
-            Self::Table | Self::Json | Self::Pipeline => None,
+            Self::Jsonl => Form::Lines,
+            Self::Parquet => Form::Parquet { labels: labels.iter().map(|label| label.name.clone()).collect() },
+            Self::Csv => Form::Csv { logits },
+            Self::Table | Self::Json | Self::Pipeline => Form::Whole,
         }
     }
 }
@@ -143,7 +179,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, outcome: &Outcome) -> Result<()> {
+    pub fn record(&mut self, image: &str, version: Version, outcome: &Outcome) -> Result<()> {
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());
@@ -153,8 +189,7 @@ impl<'a> Writer<'a> {
             Format::Parquet => parquet::record(image, outcome)? + "\n",
             Format::Json => (if first { "[\n  " } else { ",\n  " }).to_owned() + &json::record(image, outcome)?,
             Format::Csv => {
-                let header = if first { csv::header(self.logits)? } else { String::new() };
-                let text = header + &csv::record(image, outcome, self.logits)?;
+                let text = csv::record(image, outcome, self.logits)?;
                 if self.is_terminal { csv::shown(&text) } else { text }
             }
             Format::Pipeline => {
@@ -162,7 +197,15 @@ impl<'a> Writer<'a> {
                 return self.pipeline(json::pipeline(predictions)?);
             }
         };
-        self.log.write(text.as_bytes())
+        self.log.write(text.as_bytes(), &Of::new(image, version, outcome.is_err()))
+    }
+
+    /// Writes what was recorded.
+    ///
+    /// # Errors
+    /// If the place cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.log.flush()
     }
 
     /// One input gives a list of predictions, more give a list of such lists: which it is shows with the second.
@@ -172,8 +215,8 @@ impl<'a> Writer<'a> {
                 self.held = Some(list);
                 Ok(())
             }
-            (_, Some(first)) => self.log.write(format!("[{first},\n {list}").as_bytes()),
-            (_, None) => self.log.write(format!(",\n {list}").as_bytes()),
+            (_, Some(first)) => self.log.write_rest(format!("[{first},\n {list}").as_bytes()),
+            (_, None) => self.log.write_rest(format!(",\n {list}").as_bytes()),
         }
     }
 
@@ -189,14 +232,13 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self, meta: &Value) -> Result<()> {
         let is_empty = self.log.is_first()?;
         match (self.format, self.held.take()) {
-            (Format::Json, _) | (Format::Pipeline, None) if is_empty => self.log.write(b"[]\n")?,
-            (Format::Csv, _) if is_empty => self.log.write(csv::header(self.logits)?.as_bytes())?,
-            (Format::Json, _) => self.log.write(b"\n]\n")?,
-            (Format::Pipeline, Some(only)) => self.log.write((only + "\n").as_bytes())?,
-            (Format::Pipeline, None) => self.log.write(b"]\n")?,
+            (Format::Json, _) | (Format::Pipeline, None) if is_empty => self.log.write_rest(b"[]\n")?,
+            (Format::Json, _) => self.log.write_rest(b"\n]\n")?,
+            (Format::Pipeline, Some(only)) => self.log.write_rest((only + "\n").as_bytes())?,
+            (Format::Pipeline, None) => self.log.write_rest(b"]\n")?,
             (Format::Parquet, _) => {
-                let make = |journal: &Path, out: &mut File| {
-                    let made = parquet::make(journal, out, self.labels, self.logits, meta);
+                let make = |records: &Path, out: &mut File| {
+                    let made = parquet::make(records, out, self.labels, self.logits, meta);
                     made.context("the parquet file cannot be written")
                 };
                 return self.log.into_sink()?.finish_made(make);

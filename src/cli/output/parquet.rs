@@ -1,5 +1,5 @@
 //! Parquet: one row a label, as in CSV. The format has its table of contents at the end, so nothing can be appended to a
-//! file: while the run goes, records are lines of a journal, with scores as the bits they are, and the file is made from
+//! file: while the run goes, records are lines of JSON, with scores as the bits they are, and the file is made from
 //! that at the end, a bounded number of rows at a time.
 
 use anyhow::Result;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 
-pub use file::{made_with, make, unmake};
+pub use file::{make, unmake};
 
 /// Whether this build can write the format.
 pub const IS_BUILT: bool = cfg!(feature = "parquet");
 
-/// An image's line in the journal. It begins as a JSON line does, and is read back as one when the run is resumed.
+/// An image's line in the partial. It begins as a JSON line does.
 #[derive(Serialize, Deserialize)]
 struct Line {
     image: String,
@@ -41,7 +41,7 @@ struct Failure {
     message: String,
 }
 
-/// An image's line in the journal.
+/// Returns an image's line in the partial.
 pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
     let mut line = Line::new(image);
     match outcome {
@@ -66,10 +66,6 @@ mod file {
 
     pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &Value) -> Result<()> {
         bail!("this build writes no parquet")
-    }
-
-    pub fn made_with(_: &Path) -> Result<Value> {
-        bail!("this build reads no parquet")
     }
 
     pub fn unmake(_: &Path, _: &mut File, _: &[String]) -> Result<()> {
@@ -104,12 +100,12 @@ mod file {
     /// The metadata key of what the file was made with.
     const KEY: &str = "zsic";
 
-    /// Makes the file `out` from the journal. `labels` are those that it has the indices of, and `meta` says how it was
+    /// Makes the file `out` from the lines of a partial. `labels` are those that they have the indices of, and `meta` says how it was
     /// made.
     ///
     /// # Errors
-    /// If the journal cannot be read, or the file cannot be written.
-    pub fn make(journal: &Path, out: &mut File, labels: &[String], logits: bool, meta: &Value) -> Result<()> {
+    /// If the partial cannot be read, or the file cannot be written.
+    pub fn make(partial: &Path, out: &mut File, labels: &[String], logits: bool, meta: &Value) -> Result<()> {
         let logit = if logits { "optional float logit;" } else { "" };
         let schema = format!(
             "message scores {{ required binary image (STRING); optional int32 rank; optional binary label (STRING); \
@@ -119,9 +115,9 @@ mod file {
             SerializedFileWriter::new(&mut *out, Arc::new(parse_message_type(&schema)?), Arc::new(properties(meta)))?;
         let labels: Vec<ByteArray> = labels.iter().map(|label| label.as_str().into()).collect();
         let mut rows = Rows::default();
-        for line in BufReader::with_capacity(1 << 18, File::open(journal)?).split(b'\n') {
-            let line: Line = serde_json::from_slice(&line?).context("the journal is damaged")?;
-            rows.push(line, &labels).context("the journal is damaged")?;
+        for line in BufReader::with_capacity(1 << 18, File::open(partial)?).split(b'\n') {
+            let line: Line = serde_json::from_slice(&line?).context("the partial is damaged")?;
+            rows.push(line, &labels).context("the partial is damaged")?;
             if rows.image.len() >= GROUP {
                 rows.write(logits, writer.next_row_group()?)?;
                 rows.clear();
@@ -134,29 +130,16 @@ mod file {
         Ok(())
     }
 
-    /// What a file was made with, as [`make`] was told.
+    /// Writes the lines that a file was made from.
     ///
     /// # Errors
-    /// If it is no file of ours.
-    pub fn made_with(path: &Path) -> Result<Value> {
-        let reader = SerializedFileReader::new(File::open(path)?)?;
-        let entries = reader.metadata().file_metadata().key_value_metadata();
-        let entry = entries.and_then(|entries| entries.iter().find(|entry| entry.key == KEY));
-        let meta = entry.and_then(|entry| entry.value.as_deref()).context("it does not say how it was made")?;
-        Ok(serde_json::from_str(meta)?)
-    }
-
-    /// The journal that a file was made from.
-    ///
-    /// # Errors
-    /// If it cannot be read, has other columns or labels than ours, or the journal cannot be written.
-    pub fn unmake(path: &Path, journal: &mut File, labels: &[String]) -> Result<()> {
+    /// If it cannot be read, has other columns or labels than ours, or `lines` cannot be written.
+    pub fn unmake(path: &Path, lines: &mut File, labels: &[String]) -> Result<()> {
         let labels: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
         let reader = SerializedFileReader::new(File::open(path)?)?;
-        let mut journal = BufWriter::new(journal);
+        let mut lines = BufWriter::new(lines);
         let mut line: Option<Line> = None;
-        let mut put =
-            |line: &Line| writeln!(journal, "{}", serde_json::to_string(line)?).context("it cannot be written");
+        let mut put = |line: &Line| writeln!(lines, "{}", serde_json::to_string(line)?).context("it cannot be written");
         for row in reader.get_row_iter(None)? {
             let row = row?;
             let rank = cell(&row, "rank").and_then(|column| row.get_int(column).ok());
@@ -175,7 +158,7 @@ mod file {
             line.error = text("error_kind").zip(text("error")).map(|(kind, message)| Failure { kind, message });
         }
         line.map_or(Ok(()), |line| put(&line))?;
-        Ok(journal.flush()?)
+        Ok(lines.flush()?)
     }
 
     fn cell(row: &Row, name: &str) -> Option<usize> {

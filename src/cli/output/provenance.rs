@@ -11,9 +11,8 @@ use zsic::{Checkpoint, Compute, Label, Precision, Template};
 
 use super::super::args::{Classify, Common, Embed, Inputs, Machine};
 use super::super::fatal::usage;
-use super::super::messages::warn;
 use super::super::models::date;
-use super::{Earlier, Format, Place, Sink, families};
+use super::{Earlier, Format, Place, Sink, ending, families};
 
 /// What decides the records of `zsic classify`. A setting that is added to the command is added here.
 ///
@@ -199,20 +198,23 @@ impl Meta {
         if families([file]).iter().any(|own| outputs.contains(own)) {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
-        Ok(Self { sink: Some(Place::new(Some(file), common).open(read)?), date, start })
+        let place = Place::new(Some(file), common);
+        if place.ending().is_some_and(|ending| ending::names_another(&ending, &["json", "txt"])) {
+            return Err(ending::refuse(&place, "the facts of a run", &[".json"]));
+        }
+        Ok(Self { sink: Some(place.open(read)?), date, start })
     }
 
-    /// Leaves it out, where nothing was to be done: how a finished file was made is known to the run that made it, which
-    /// wrote it if it was asked to.
-    pub fn leave(mut self, common: &Common) {
-        let Some(sink) = &mut self.sink else { return };
-        let name = match sink.partial() {
-            Some(partial) if partial.target().exists() => return,
-            Some(partial) => partial.target().display().to_string(),
-            None => sink.name().to_owned(),
-        };
-        let reason = "the output was finished by an earlier run, which alone knows how; remove it to make both anew";
-        warn(common, format!("{name}: is not written: {reason}"));
+    /// Writes it as [`Self::write`] does where it is not there yet: nothing was to be done in this run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_missing(mut self, settings: &Value, counts: Counts, machine: &Machine, threads: usize) -> Result<()> {
+        let partial = self.sink.as_mut().and_then(Sink::partial);
+        if partial.is_some_and(|partial| partial.target().exists()) {
+            return Ok(());
+        }
+        self.write(settings, counts, machine, threads)
     }
 
     /// Writes it: what decided the records, what they came to, and the circumstances of the run.
@@ -229,7 +231,7 @@ impl Meta {
             "threads": threads,
             "batch_size": machine.batch_size,
         });
-        sink.write((serde_json::to_string_pretty(&meta)? + "\n").as_bytes())?;
+        sink.write((serde_json::to_string_pretty(&meta)? + "\n").as_bytes(), None)?;
         sink.finish()
     }
 }

@@ -1,33 +1,36 @@
 //! A safetensors file in the making: tensor `embeddings` [N, D] f32, and the names as JSON in the metadata key `names`.
-//! N is known at the end only, so rows and names go to disk as they come: a line of JSON for each image to the partial,
-//! and its row, if it has one, to `FILE.partial.rows`. Both become the file at the end. Memory does not grow.
+//! N is known at the end only, so each image goes to the partial as it comes: a line of JSON, and its row behind it, or a
+//! line without a name for a failure. They become the file at the end. Memory does not grow.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 use zsic::ImageError;
 
-use super::json;
-use super::partial::{Partial, ROWS};
-use super::records::{Form, Records};
-use super::resume::Log;
+use super::journal::{Journal, Of};
+use super::log::Log;
 
+/// The name of the tensor.
+const TENSOR: &str = "embeddings";
 /// The most bytes that readers take for a header.
 const MAX_HEADER: u64 = 100_000_000;
 /// What a header has beside the names, at most.
 const FRAME: u64 = 256;
+/// What stands for an image that failed: it is not in the file.
+const FAILED: &[u8] = b"{}\n";
+
+/// What stands before a row.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    image: Option<String>,
+}
 
 /// Rows of embeddings on their way to a file.
 pub struct Tensor {
     log: Log,
-    rows: PathBuf,
-    /// Open from the first row on.
-    file: Option<File>,
-    /// Rows of an earlier run.
-    earlier: u64,
     dim: usize,
     /// Bytes that the names take in the header.
     names: u64,
@@ -36,127 +39,156 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of rows of `dim` values, with `log` for the names.
+    /// Begins a tensor of rows of `dim` values.
     ///
     /// # Errors
-    /// If that does not go to a file, or what an earlier run left cannot be read.
+    /// If `log` does not go to a file, or what an earlier run left cannot be read.
     pub fn new(mut log: Log, dim: usize) -> Result<Self> {
         let partial = log.partial().context("a tensor is written to a file only")?;
-        let (path, rows, name) =
-            (partial.path().to_path_buf(), partial.beside(ROWS), partial.target().display().to_string());
-        let (mut earlier, mut names) = (0, 0);
+        let name = partial.target().display().to_string();
+        let mut names = 0;
         if !partial.is_left() {
-            for record in Records::open(&path, Form::Lines)? {
-                let record = record?;
-                if !record.failed {
-                    earlier += 1;
-                    names += escaped(&record.name, false)?.len() as u64;
-                }
+            let mut earlier = Rows::open(partial.path(), dim)?;
+            while let Some(name) = earlier.next()? {
+                names += name.map_or(Ok(0), |name| escaped(&name, false).map(|name| name.len() as u64))?;
             }
         }
-        Ok(Self { log, rows, file: None, earlier, dim, names, name })
-    }
-
-    /// How many rows of `dim` values an earlier run left beside its partial.
-    pub fn rows_beside(partial: &Partial, dim: usize) -> u64 {
-        std::fs::metadata(partial.beside(ROWS)).map_or(0, |rows| rows.len() / row_bytes(dim))
+        Ok(Self { log, dim, names, name })
     }
 
     /// Adds the row of an image or text, or the failure to have one.
     ///
     /// # Errors
     /// If it cannot be written, or the names become too many for the format.
-    pub fn push(&mut self, name: &str, row: Result<&[f32], &ImageError>) -> Result<()> {
-        #[derive(Serialize)]
-        struct Name<'a> {
-            image: &'a str,
-        }
-        let row = match row {
-            Ok(row) => row,
-            Err(e) => return self.log.write((json::record(name, &Err(e))? + "\n").as_bytes()),
-        };
+    pub fn push(&mut self, name: &str, of: &Of, row: Result<&[f32], &ImageError>) -> Result<()> {
+        let Ok(row) = row else { return self.log.write(FAILED, of) };
         self.names += escaped(name, false)?.len() as u64;
-        if self.names + FRAME > MAX_HEADER {
-            let advice = "write a .jsonl file, or fewer images to a file";
-            bail!(
-                "{}: the names take more than the 100 MB that the header of a safetensors file may have; {advice}",
-                self.name
-            );
-        }
-        let bytes: Vec<u8> = row.iter().flat_map(|x| x.to_le_bytes()).collect();
-        self.log.begin()?;
-        let rows = self.rows.display().to_string();
-        self.open()?.write_all(&bytes).with_context(|| format!("{rows}: cannot be written"))?;
-        self.log.write((serde_json::to_string(&Name { image: name })? + "\n").as_bytes())
+        check_names(self.names, &self.name)?;
+        let mut record = serde_json::to_vec(&Line { image: Some(name.to_owned()) })?;
+        record.push(b'\n');
+        record.extend(row.iter().flat_map(|x| x.to_le_bytes()));
+        self.log.write(&record, of)
     }
 
-    /// The file of rows, at its end; what a stopped run left behind the last named row is cut off.
-    fn open(&mut self) -> Result<&mut File> {
-        let failed = || format!("{}: cannot be written", self.rows.display());
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let options = File::options().create(true).read(true).write(true).truncate(false).open(&self.rows);
-                let mut file = options.with_context(failed)?;
-                let end = self.earlier * row_bytes(self.dim);
-                file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).with_context(failed)?;
-                file
-            }
-        };
-        Ok(self.file.insert(file))
+    /// Writes what was added.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.log.flush()
     }
 
     /// Puts the file together, and gives it its name.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn finish(mut self) -> Result<()> {
-        self.log.begin()?;
-        let mut rows = self.open()?.try_clone()?;
-        let dim = self.dim;
-        self.log
-            .into_sink()?
-            .finish_made(|names, out| assemble(names, &mut rows, dim, out).context("the tensor cannot be written"))
+    pub fn finish(self) -> Result<()> {
+        let (dim, name) = (self.dim, self.name);
+        let make =
+            |records: &Path, out: &mut File| assemble(records, dim, &name, out).context("the tensor cannot be written");
+        self.log.into_sink()?.finish_made(make)
     }
 }
 
-fn row_bytes(dim: usize) -> u64 {
-    4 * dim as u64
+fn check_names(bytes: u64, name: &str) -> Result<()> {
+    let advice = "write a .jsonl file, or fewer images to a file";
+    ensure!(
+        bytes + FRAME <= MAX_HEADER,
+        "{name}: the names take more than the 100 MB that the header of a safetensors file may have; {advice}"
+    );
+    Ok(())
+}
+
+/// The records of a partial, in their order.
+struct Rows {
+    file: BufReader<File>,
+    line: Vec<u8>,
+    row: Vec<u8>,
+}
+
+impl Rows {
+    fn open(path: &Path, dim: usize) -> Result<Self> {
+        let file = BufReader::with_capacity(1 << 18, File::open(path)?);
+        Ok(Self { file, line: Vec::new(), row: vec![0; 4 * dim] })
+    }
+
+    /// Reads the next record, and returns its name: none for a failure.
+    fn next(&mut self) -> Result<Option<Option<String>>> {
+        self.line.clear();
+        if self.file.read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        let line: Line = serde_json::from_slice(&self.line)?;
+        if line.image.is_some() {
+            self.file.read_exact(&mut self.row)?;
+        }
+        Ok(Some(line.image))
+    }
 }
 
 /// The header, then the rows.
-fn assemble(names: &Path, rows: &mut File, dim: usize, out: &mut File) -> Result<()> {
-    let mut header = BufWriter::new(&mut *out);
-    let (mut length, mut count) = (0, 0u64);
-    header.write_all(&0u64.to_le_bytes())?; // the header's length, when it is known
-    let mut put = |text: &str| {
-        length += text.len() as u64;
-        header.write_all(text.as_bytes())
-    };
-    put(r#"{"__metadata__":{"names":"["#)?;
-    for record in Records::open(names, Form::Lines)? {
-        let record = record?;
-        if !record.failed {
-            put(&escaped(&record.name, count == 0)?)?;
-            count += 1;
-        }
+fn assemble(records: &Path, dim: usize, name: &str, out: &mut File) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 18, out);
+    let (begin, mut names, mut count) = (r#"{"__metadata__":{"names":"["#, 0, 0u64);
+    out.write_all(&0u64.to_le_bytes())?; // the header's length, when it is known
+    out.write_all(begin.as_bytes())?;
+    let mut rows = Rows::open(records, dim)?;
+    while let Some(image) = rows.next()? {
+        let Some(image) = image else { continue };
+        let escaped = escaped(&image, count == 0)?;
+        names += escaped.len() as u64;
+        check_names(names, name)?;
+        out.write_all(escaped.as_bytes())?;
+        count += 1;
     }
-    let bytes = count * row_bytes(dim);
-    let shape = format!(r#""embeddings":{{"dtype":"F32","shape":[{count},{dim}],"data_offsets":[0,{bytes}]}}"#);
-    put(&format!(r#"]"}},{shape}}}"#))?;
+    let bytes = count * 4 * dim as u64;
+    let shape = format!(r#""{TENSOR}":{{"dtype":"F32","shape":[{count},{dim}],"data_offsets":[0,{bytes}]}}"#);
+    let end = format!(r#"]"}},{shape}}}"#);
+    let length = begin.len() as u64 + names + end.len() as u64;
     let padding = " ".repeat((length.next_multiple_of(8) - length) as usize);
-    header.write_all(padding.as_bytes())?;
-    header.flush()?;
-    drop(header);
-    length += padding.len() as u64;
-    rows.seek(SeekFrom::Start(0))?;
-    let copied = io::copy(&mut io::Read::take(&mut *rows, bytes), out)?;
-    if copied != bytes {
-        bail!("{copied} bytes of rows are there, and there should be {bytes}");
+    out.write_all((end + &padding).as_bytes())?;
+    let length = length.next_multiple_of(8);
+    let mut rows = Rows::open(records, dim)?;
+    while let Some(name) = rows.next()? {
+        if name.is_some() {
+            out.write_all(&rows.row)?;
+        }
     }
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&length.to_le_bytes())?;
-    Ok(())
+    Ok(out.flush()?)
+}
+
+/// Writes the records that a finished file was made from. `journal` tells where images failed.
+///
+/// # Errors
+/// If it cannot be read or written, or has other rows.
+pub fn unmake(target: &Path, journal: &Journal, out: &mut File) -> Result<()> {
+    let mut file = BufReader::with_capacity(1 << 18, File::open(target)?);
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    ensure!(length <= MAX_HEADER, "its header is too long");
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header)?;
+    let header: serde_json::Value = serde_json::from_slice(&header)?;
+    let names = header["__metadata__"]["names"].as_str().context("it has no names")?;
+    let mut names = serde_json::from_str::<Vec<String>>(names)?.into_iter();
+    let dim = header[TENSOR]["shape"][1].as_u64().context("it has no embeddings")?;
+    let mut row = vec![0; 4 * dim as usize];
+    let mut out = BufWriter::new(out);
+    for entry in journal.entries(0..journal.count) {
+        if entry?.of.failed {
+            out.write_all(FAILED)?;
+            continue;
+        }
+        let Some(name) = names.next() else { bail!("it has fewer rows") };
+        file.read_exact(&mut row)?;
+        serde_json::to_writer(&mut out, &Line { image: Some(name) })?;
+        out.write_all(b"\n")?;
+        out.write_all(&row)?;
+    }
+    Ok(out.flush()?)
 }
 
 /// A name in a list of names, as JSON within a JSON text.
@@ -172,28 +204,41 @@ mod tests {
 
     use safetensors::tensor::{Dtype, TensorView};
 
+    use super::super::super::image_version::Version;
+    use super::super::journal::Entry;
     use super::*;
 
     #[test]
-    fn the_file_is_what_the_crate_writes() {
+    fn the_file_is_what_the_crate_writes_and_is_taken_apart_again() {
         let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         let all = ["a.jpg", "b \"quoted\" \\ \n\u{1}.jpg", "c", "\u{1F989}\u{7f}.png"];
         for count in 0..=all.len() {
             let (names, rows) = (&all[..count], (0..count * 3).map(|i| i as f32 / 7.0).collect::<Vec<_>>());
-            let lines: Vec<String> =
-                names.iter().map(|name| serde_json::json!({"image": name}).to_string() + "\n").collect();
-            let failed = "{\"image\":\"torn.jpg\",\"error\":{}}\n";
-            std::fs::write(dir.path().join("names"), lines.join(failed) + failed).unwrap();
-            let bytes: Vec<u8> = rows.iter().flat_map(|x| x.to_le_bytes()).collect();
-            std::fs::write(dir.path().join("rows"), &bytes).unwrap();
-            let mut out = File::create(dir.path().join("out")).unwrap();
-            let mut rows = File::open(dir.path().join("rows")).unwrap();
-            assemble(&dir.path().join("names"), &mut rows, 3, &mut out).unwrap();
+            let (mut records, mut journal) = (FAILED.to_vec(), Vec::new());
+            let mut add = |name: &str, failed: bool| {
+                journal.extend(Entry::new(0, b"", Of::new(name, Version::default(), failed)).to_bytes());
+            };
+            add("torn.jpg", true);
+            for (name, row) in names.iter().zip(rows.chunks(3)) {
+                add(name, false);
+                add("torn.jpg", true);
+                records.extend(serde_json::json!({"image": name}).to_string().bytes().chain([b'\n']));
+                records.extend(row.iter().flat_map(|x| x.to_le_bytes()).chain(FAILED.iter().copied()));
+            }
+            std::fs::write(path("records"), &records).unwrap();
+            std::fs::write(path("journal"), journal).unwrap();
+            assemble(&path("records"), 3, "out", &mut File::create(path("out")).unwrap()).unwrap();
 
+            let bytes: Vec<u8> = rows.iter().flat_map(|x| x.to_le_bytes()).collect();
             let view = TensorView::new(Dtype::F32, vec![count, 3], &bytes).unwrap();
             let metadata = HashMap::from([("names".to_owned(), serde_json::to_string(names).unwrap())]);
             let expected = safetensors::serialize([("embeddings", view)], Some(metadata)).unwrap();
-            assert!(std::fs::read(dir.path().join("out")).unwrap() == expected, "{count}");
+            assert!(std::fs::read(path("out")).unwrap() == expected, "{count}");
+
+            let journal = Journal::new(File::open(path("journal")).unwrap(), 0).unwrap();
+            unmake(&path("out"), &journal, &mut File::create(path("again")).unwrap()).unwrap();
+            assert!(std::fs::read(path("again")).unwrap() == records, "{count}");
         }
     }
 }

@@ -13,7 +13,11 @@ use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
 use super::super::terminal::escaped;
 use super::super::{interrupt, stdout};
-use super::partial::{Partial, family, is_same};
+use super::beside::family;
+use super::ending;
+use super::journal::Of;
+use super::own::is_same;
+use super::partial::Partial;
 
 /// What `-o` and `--color` say.
 pub struct Place {
@@ -45,14 +49,26 @@ impl Place {
         self.file.as_ref().is_some_and(|path| std::fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir()))
     }
 
+    /// Returns whether the ending of the file says nothing: it is a pipe or device, or has the name of an image, which
+    /// [`Self::open`] refuses.
+    pub fn promises_nothing(&self) -> bool {
+        let is_input = |file: &PathBuf| source::is_image_name(file) || source::is_tar_name(file);
+        !self.is_file() || self.file.as_ref().is_some_and(is_input)
+    }
+
     /// Whether tables are coloured.
     pub fn color(&self) -> bool {
         self.color
     }
 
-    /// What follows the last dot of the file's name, in small letters.
+    /// Returns what follows the last dot of the file's name, in small letters.
     pub fn ending(&self) -> Option<String> {
-        Some(self.file.as_ref()?.extension()?.to_str()?.to_ascii_lowercase())
+        ending::of(self.file.as_ref()?)
+    }
+
+    /// Returns what messages call it.
+    pub fn name(&self) -> String {
+        self.file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string())
     }
 
     /// Cells in a line.
@@ -78,7 +94,7 @@ impl Place {
         check_target(path, read)?;
         let partial = Partial::open(path)?;
         let name = partial.path().display().to_string();
-        Ok(Sink { out: Out::File(partial), name })
+        Ok(Sink { out: Out::File(Box::new(partial)), name })
     }
 }
 
@@ -120,15 +136,15 @@ pub struct Sink {
 enum Out {
     Stdout(io::Stdout),
     Device(File),
-    File(Partial),
+    File(Box<Partial>),
 }
 
 impl Sink {
-    /// Writes a record.
+    /// Writes a record, or a part of the file that is none. In a file it comes with those that come soon.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&mut self, record: &[u8]) -> Result<()> {
+    pub fn write(&mut self, record: &[u8], of: Option<&Of>) -> Result<()> {
         let _held = interrupt::hold();
         let written = match &mut self.out {
             Out::Stdout(out) if out.is_terminal() => {
@@ -137,9 +153,19 @@ impl Sink {
             }
             Out::Stdout(out) => out.write_all(record).and_then(|()| out.flush()),
             Out::Device(file) => file.write_all(record),
-            Out::File(partial) => partial.write(record),
+            Out::File(partial) => partial.add(record, of),
         };
         written.with_context(|| format!("{}: cannot be written", self.name))
+    }
+
+    /// Writes what waits for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        let _held = interrupt::hold();
+        let Out::File(partial) = &mut self.out else { return Ok(()) };
+        partial.flush().with_context(|| format!("{}: cannot be written", self.name))
     }
 
     /// Gives a file its name.
@@ -148,7 +174,7 @@ impl Sink {
     /// If it cannot be renamed.
     pub fn finish(self) -> Result<()> {
         match self.out {
-            Out::File(partial) => partial.finish().with_context(|| format!("{}: cannot be renamed", self.name)),
+            Out::File(partial) => partial.finish(),
             Out::Stdout(_) | Out::Device(_) => Ok(()),
         }
     }

@@ -1,0 +1,219 @@
+//! The journal of an output's records: of each record where it lies, which image it is of and what that was, whether the
+//! record is that of a failure, and a checksum. An entry is written behind its record, so that after a stop the shorter of
+//! the two decides; entries have one length, so that a torn one is seen.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use ring::digest::{Context, SHA256, digest};
+
+use super::super::image_version::Version;
+
+/// Bytes of an entry.
+pub const ENTRY: u64 = 64;
+/// Entries that are copied at once.
+const TOGETHER: u64 = 1 << 12;
+/// Bytes of the hash of an image's name.
+const NAME: usize = 16;
+/// Bytes of a record's checksum.
+const CHECK: usize = 8;
+
+/// The hash of an image's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key([u8; NAME]);
+
+impl Key {
+    /// Returns the key of a name.
+    pub fn of(name: &str) -> Self {
+        Self(first(digest(&SHA256, name.as_bytes()).as_ref()))
+    }
+
+    /// Returns the beginning of the key as a number.
+    pub fn number(&self) -> u64 {
+        u64::from_be_bytes(first(&self.0))
+    }
+}
+
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Of {
+    /// The image's name.
+    pub key: Key,
+    /// What the image was.
+    pub version: Version,
+    /// Whether the record is that of a failure.
+    pub failed: bool,
+}
+
+impl Of {
+    /// Describes the record of the image `name`.
+    pub fn new(name: &str, version: Version, failed: bool) -> Self {
+        Self { key: Key::of(name), version, failed }
+    }
+}
+
+/// One record in a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Where the record begins.
+    pub start: u64,
+    /// Bytes of the record.
+    pub length: u32,
+    /// What it is of.
+    pub of: Of,
+    check: [u8; CHECK],
+}
+
+impl Entry {
+    /// Describes `record`, which begins at `start`.
+    pub fn new(start: u64, record: &[u8], of: Of) -> Self {
+        let mut entry = Self { start, length: record.len() as u32, of, check: [0; CHECK] };
+        entry.check = entry.check_of(record);
+        entry
+    }
+
+    /// Returns the entry of the same record, which begins at `start` now.
+    pub fn moved_to(self, start: u64) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Returns where the record ends.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.length.into())
+    }
+
+    /// Returns whether this is the record, bit for bit.
+    pub fn is_of(&self, record: &[u8]) -> bool {
+        self.length as usize == record.len() && self.check == self.check_of(record)
+    }
+
+    /// Where a record lies may change, so that is left out.
+    fn check_of(&self, record: &[u8]) -> [u8; CHECK] {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.of.key.0);
+        context.update(self.of.version.bytes());
+        context.update(&[self.of.failed.into()]);
+        context.update(record);
+        first(context.finish().as_ref())
+    }
+
+    /// Returns the bytes of the entry.
+    pub fn to_bytes(self) -> [u8; ENTRY as usize] {
+        let mut bytes = [0; ENTRY as usize];
+        bytes[..8].copy_from_slice(&self.start.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
+        bytes[12] = self.of.failed.into();
+        bytes[16..32].copy_from_slice(&self.of.key.0);
+        bytes[32..56].copy_from_slice(self.of.version.bytes());
+        bytes[56..].copy_from_slice(&self.check);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; ENTRY as usize]) -> Self {
+        Self {
+            start: u64::from_le_bytes(first(bytes)),
+            length: u32::from_le_bytes(first(&bytes[8..])),
+            of: Of {
+                key: Key(first(&bytes[16..])),
+                version: Version::from_bytes(first(&bytes[32..])),
+                failed: bytes[12] != 0,
+            },
+            check: first(&bytes[56..]),
+        }
+    }
+}
+
+/// Returns the first `N` of at least as many bytes.
+fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut first = [0; N];
+    first.copy_from_slice(&bytes[..N]);
+    first
+}
+
+/// A journal that is read.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    /// Where the first entry begins.
+    base: u64,
+    /// Whole entries.
+    pub count: u64,
+}
+
+impl Journal {
+    /// Reads the entries of `file` from `base` on.
+    ///
+    /// # Errors
+    /// If the length of the file cannot be told.
+    pub fn new(file: File, base: u64) -> io::Result<Self> {
+        let count = file.metadata()?.len().saturating_sub(base) / ENTRY;
+        Ok(Self { file, base, count })
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn entry(&self, index: u64) -> io::Result<Entry> {
+        let mut bytes = [0; ENTRY as usize];
+        self.file.read_exact_at(&mut bytes, self.base + index * ENTRY)?;
+        Ok(Entry::from_bytes(&bytes))
+    }
+
+    /// Reads some entries, one after the other.
+    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = io::Result<Entry>> {
+        range.map(|index| self.entry(index))
+    }
+
+    /// Writes all entries to `out`.
+    ///
+    /// # Errors
+    /// If they cannot be read or written.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut bytes = vec![0; (TOGETHER * ENTRY) as usize];
+        for first in (0..self.count).step_by(TOGETHER as usize) {
+            let some = &mut bytes[..(TOGETHER.min(self.count - first) * ENTRY) as usize];
+            self.file.read_exact_at(some, self.base + first * ENTRY)?;
+            out.write_all(some)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the record of an entry from `file`; none if it is not the one that was written.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn record(file: &File, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
+    if entry.end() > file.metadata()?.len() {
+        return Ok(None); // a damaged entry may ask for any number of bytes
+    }
+    let mut record = vec![0; entry.length as usize];
+    file.read_exact_at(&mut record, entry.start)?;
+    Ok(entry.is_of(&record).then_some(record))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_a_record_and_its_entry_counts() {
+        let of = Of::new("a.jpg", Version::from_bytes([7; 24]), true);
+        let entry = Entry::new(5, b"a record\n", of);
+        assert_eq!((entry.start, entry.end()), (5, 14));
+        assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
+        for bit in 0..9 * 8 {
+            let mut record = *b"a record\n";
+            record[bit / 8] ^= 1 << (bit % 8);
+            assert!(!entry.is_of(&record), "{bit}");
+        }
+        for bit in (8 * 8..12 * 8 + 1).chain(16 * 8..64 * 8) {
+            let mut bytes = entry.to_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!Entry::from_bytes(&bytes).is_of(b"a record\n"), "{bit}");
+        }
+    }
+}

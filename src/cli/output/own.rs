@@ -1,0 +1,108 @@
+//! Opens the files that lie beside an output. A file there is never reached through a link or pipe that somebody put in its
+//! place, and never written where it is another file too.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::fs::OFlags;
+
+use super::super::fatal::usage;
+use super::beside::{NEW, with_ending};
+
+/// Opens a file to be read, and written too if `write` says so; none if there is none.
+///
+/// # Errors
+/// As [`check`], and if it cannot be opened.
+pub fn open(path: &Path, write: bool) -> Result<Option<File>> {
+    if check(path, write)?.is_none() {
+        return Ok(None);
+    }
+    let failed = || format!("{}: cannot be {}", path.display(), if write { "written" } else { "read" });
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // it may have been swapped since
+    let file = File::options().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = file.with_context(failed)?;
+    judge(path, &file.metadata().with_context(failed)?, write)?;
+    Ok(Some(file))
+}
+
+/// Makes a file that was not there; what has its name is removed, and not followed.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn create(path: &Path) -> io::Result<File> {
+    remove(path)?;
+    File::options().read(true).write(true).create_new(true).open(path)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Returns what is known of the file at `path`; none if there is none. `write` says that it may be written.
+///
+/// # Errors
+/// A usage error if it is a link, a pipe or anything else but a file, or one that has another name too and may be written.
+pub fn check(path: &Path, write: bool) -> Result<Option<Metadata>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => judge(path, &metadata, write).map(|()| Some(metadata)),
+        Err(_) => Ok(None), // opening it says why
+    }
+}
+
+fn judge(path: &Path, metadata: &Metadata, write: bool) -> Result<()> {
+    let what = match () {
+        () if metadata.is_symlink() => "is a symbolic link, which is not followed here",
+        () if !metadata.is_file() => "is not a regular file",
+        () if write && metadata.nlink() > 1 => "has another name (a hard link), and that file would change too",
+        () => return Ok(()),
+    };
+    Err(usage(format!("{}: {what}; remove it, or name another output", path.display())))
+}
+
+/// Returns whether two are one file.
+pub fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Writes a file that appears whole.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn appear(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let temporary = with_ending(path, NEW);
+    let mut file = create(&temporary)?;
+    let named = write(&mut file).and_then(|()| file.sync_data()).and_then(|()| std::fs::rename(&temporary, path));
+    if named.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    named
+}
+
+/// Makes a copy of `from` that appears whole.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    appear(to, |file| io::copy(&mut source, file).map(drop))
+}
+
+/// Cuts a file off at `end`, where writing goes on.
+///
+/// # Errors
+/// If it cannot be cut.
+pub fn cut(file: &File, end: u64) -> io::Result<()> {
+    let mut file = file;
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end)).map(drop)
+}

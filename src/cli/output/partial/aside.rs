@@ -1,0 +1,72 @@
+//! Puts records of an earlier run aside, from where those that are kept are copied.
+
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::super::beside::{OLD, OLD_JOURNAL, SETTINGS};
+use super::super::journal::{ENTRY, Entry, Journal, record};
+use super::super::own::{self, appear, copy, cut};
+use super::Partial;
+
+impl Partial {
+    /// Adds those of its records whose entries these are to [`OLD`], each before its entry. Returns how many are damaged,
+    /// which are left out.
+    ///
+    /// # Errors
+    /// If they cannot be read or written.
+    pub fn set_aside(&mut self, entries: impl Iterator<Item = io::Result<Entry>>) -> Result<u64> {
+        let (old, journal) = (self.beside(OLD), self.beside(OLD_JOURNAL));
+        let failed = || format!("{}: cannot be written", old.display());
+        self.own_old()?;
+        let append = |path: &Path| match own::open(path, true)? {
+            Some(file) => Ok(file),
+            None => own::create(path).with_context(failed),
+        };
+        let (mut data, mut entries_there) = (append(&old)?, append(&journal)?);
+        let whole = entries_there.metadata().with_context(failed)?.len() / ENTRY * ENTRY;
+        cut(&entries_there, whole).with_context(failed)?;
+        let (mut start, mut damaged) = (data.seek(SeekFrom::End(0)).with_context(failed)?, 0);
+        for entry in entries {
+            let entry = entry.with_context(failed)?;
+            let Some(record) = record(&self.file, &entry).with_context(failed)? else {
+                damaged += 1;
+                continue;
+            };
+            let moved = entry.moved_to(start);
+            data.write_all(&record).with_context(failed)?;
+            entries_there.write_all(&moved.to_bytes()).with_context(failed)?;
+            start = moved.end();
+        }
+        data.sync_data().and_then(|()| entries_there.sync_data()).with_context(failed)?;
+        Ok(damaged)
+    }
+
+    /// Makes [`OLD`] a file of its own where it is another name of the finished one.
+    fn own_old(&self) -> Result<()> {
+        let old = self.beside(OLD);
+        match own::check(&old, false)? {
+            Some(there) if there.nlink() > 1 => {
+                copy(&old, &old).with_context(|| format!("{}: cannot be copied", old.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts an empty one beside the finished file, whose records, those of `journal`, `keep` puts at [`OLD`].
+    ///
+    /// # Errors
+    /// What `keep` says, and if something cannot be written.
+    pub fn begin_again(&mut self, journal: &Journal, keep: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let (old, old_journal) = (self.beside(OLD), self.beside(OLD_JOURNAL));
+        let failed = |path: &Path| format!("{}: cannot be written", path.display());
+        self.undo.set(self.all_made());
+        self.clear_beside().with_context(|| failed(&self.path))?;
+        self.write_settings().with_context(|| failed(&self.beside(SETTINGS)))?;
+        keep(&old)?;
+        appear(&old_journal, |file| journal.write_to(file)).with_context(|| failed(&old_journal))?;
+        self.go_on_from(0, 0)
+    }
+}

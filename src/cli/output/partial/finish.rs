@@ -1,0 +1,77 @@
+//! The end of a partial: it, or what is made from it, gets the name of the output.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::super::beside::{BESIDE, MADE, OLD, OLD_JOURNAL};
+use super::super::journal::Journal;
+use super::super::own::{self, is_same, remove};
+use super::Partial;
+
+impl Partial {
+    /// Gives it the name of the file.
+    ///
+    /// # Errors
+    /// If it cannot be written or renamed.
+    pub fn finish(mut self) -> Result<()> {
+        let failed = |path: &Path| format!("{}: cannot be written", path.display());
+        self.begin().and_then(|()| self.flush()).with_context(|| failed(&self.path))?;
+        self.undo.forget();
+        self.finish_as(&self.file, &self.path)
+    }
+
+    /// Gives the file that `make` writes from the records the name of the target. Until then the partial stays.
+    ///
+    /// # Errors
+    /// What `make` says, and if the file cannot be written or renamed.
+    pub fn finish_made(mut self, make: impl FnOnce(&Path, &mut File) -> Result<()>) -> Result<()> {
+        let failed = |path: &Path| format!("{}: cannot be written", path.display());
+        self.begin().and_then(|()| self.flush()).with_context(|| failed(&self.path))?;
+        self.undo.forget();
+        let path = self.beside(MADE);
+        let made = own::create(&path).with_context(|| failed(&path)).and_then(|mut file| {
+            make(&self.path, &mut file)?;
+            self.finish_as(&file, &path)
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&path); // its room is needed, where the disk is full
+        }
+        made
+    }
+
+    /// Gives `file`, which is at `path`, the name of the target, and takes away what is left beside it. The note of it is
+    /// there first: it is believed only where the file is as it says.
+    fn finish_as(&self, file: &File, path: &Path) -> Result<()> {
+        let failed = || format!("{}: cannot be written", path.display());
+        if let Ok(old) = std::fs::metadata(&self.target) {
+            file.set_permissions(old.permissions()).with_context(failed)?;
+        }
+        file.sync_data().with_context(failed)?; // a name that stands for nothing after a crash would be believed
+        if !std::fs::symlink_metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| is_same(&there, &own))) {
+            bail!("{}: another file took its place; the output is not finished", path.display());
+        }
+        if let (Some(notes), Some(settings), Some(journal)) = (&self.resumable, &self.settings, &self.journal) {
+            let journal = journal.try_clone().and_then(|journal| Journal::new(journal, 0)).with_context(failed)?;
+            notes.keep(&self.target, &file.metadata().with_context(failed)?, settings, &journal);
+        }
+        let renamed = remove(&self.beside(OLD_JOURNAL)) // first, or a kill would leave it beside a finished file
+            .and_then(|()| remove(&self.beside(OLD)))
+            .and_then(|()| std::fs::rename(path, &self.target));
+        renamed.with_context(|| format!("{}: cannot be renamed", path.display()))?;
+        if path != self.path {
+            remove(&self.path).with_context(failed)?;
+        }
+        self.remove_rest().with_context(failed)
+    }
+
+    /// Removes what a kill may leave beside a finished file.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn remove_rest(&self) -> io::Result<()> {
+        BESIDE.iter().try_for_each(|ending| remove(&self.beside(ending)))
+    }
+}

@@ -1,0 +1,184 @@
+//! The images that are left to do: all that have no record of an earlier run that can be kept.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError};
+
+use anyhow::{Context, Result};
+use zsic::source::{Entry, Name};
+
+use super::super::image_version::Version;
+use super::super::inputs::ListFailure;
+use super::journal::Key;
+use super::kept::Kept;
+use super::log::Step;
+use super::records::Form;
+use super::resume::missing;
+
+/// Records that are copied in one step.
+const TOGETHER: u64 = 4096;
+
+/// Counts of the images that need not be computed.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    images: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Earlier {
+    /// Returns the number of images, and of those that failed. Final when the last entry was taken.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.images.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
+    }
+
+    /// Returns the number of images that have no record any more, since they are not among the inputs.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Counts an image.
+    pub fn add(&self, failed: bool) {
+        self.images.fetch_add(1, Ordering::Release);
+        self.failed.fetch_add(failed.into(), Ordering::Release);
+    }
+}
+
+/// Finds the records that are kept, and tells the writer of records.
+pub struct Matching {
+    kept: Kept,
+    steps: Sender<Step>,
+    form: Form,
+    /// Whether records of failures are kept.
+    failed_too: bool,
+    drop_missing: bool,
+    /// What messages call the file.
+    name: String,
+    /// Records that are copied next, and are not told yet.
+    copied: Range<u64>,
+    earlier: Arc<Earlier>,
+}
+
+impl Matching {
+    /// Looks records up in `kept`.
+    pub fn new(
+        kept: Kept,
+        steps: Sender<Step>,
+        form: Form,
+        failed_too: bool,
+        drop_missing: bool,
+        name: String,
+        earlier: Arc<Earlier>,
+    ) -> Self {
+        Self { kept, steps, form, failed_too, drop_missing, name, copied: 0..0, earlier }
+    }
+
+    /// Returns whether the image of the next entry must be computed.
+    fn must_compute(&mut self, entry: &Entry) -> Result<bool> {
+        let key = Key::of(name_of(entry).as_str());
+        let found = self.kept.find(&key, Version::now(entry), self.failed_too);
+        let found = found.with_context(|| format!("{}: the earlier records cannot be read", self.name))?;
+        let Some((index, record)) = found else {
+            self.tell(Some(Step::Compute));
+            return Ok(true);
+        };
+        self.earlier.add(record.of.failed);
+        if index != self.copied.end || self.copied.end - self.copied.start >= TOGETHER {
+            self.tell(None);
+            self.copied = index..index;
+        }
+        self.copied.end += 1;
+        Ok(false)
+    }
+
+    /// Tells what is copied, and what comes then.
+    fn tell(&mut self, step: Option<Step>) {
+        let copy = (!self.copied.is_empty()).then(|| Step::Copy(self.copied.clone()));
+        self.copied.start = self.copied.end;
+        for step in copy.into_iter().chain(step) {
+            _ = self.steps.send(step); // an error: the run has ended
+        }
+    }
+
+    /// The inputs have ended.
+    fn end(mut self) -> Result<()> {
+        self.tell(None);
+        let failed = || format!("{}: the earlier records cannot be read", self.name);
+        let (count, first) = self.kept.missing().with_context(failed)?;
+        if count > 0 && !self.drop_missing {
+            let first = first.and_then(|entry| self.kept.record(&entry).ok()?);
+            return Err(missing(&self.name, count, first.and_then(|record| self.form.name(&record))));
+        }
+        self.earlier.dropped.store(count, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The entries that are left to do.
+pub struct Rest {
+    entries: Box<dyn Iterator<Item = Entry> + Send>,
+    matching: Option<Box<Matching>>,
+    failure: ListFailure,
+    earlier: Arc<Earlier>,
+}
+
+impl Rest {
+    /// Leaves all to do.
+    pub fn all(entries: impl Iterator<Item = Entry> + Send + 'static) -> Self {
+        Self::after(entries, Arc::default())
+    }
+
+    /// Leaves these to do, after `earlier` ones.
+    pub fn after(entries: impl Iterator<Item = Entry> + Send + 'static, earlier: Arc<Earlier>) -> Self {
+        Self { entries: Box::new(entries), matching: None, failure: ListFailure::default(), earlier }
+    }
+
+    /// Leaves those to do that `matching` finds no record of. What goes wrong is put to `failure`.
+    pub fn beside(
+        entries: impl Iterator<Item = Entry> + Send + 'static,
+        matching: Matching,
+        earlier: Arc<Earlier>,
+        failure: ListFailure,
+    ) -> Self {
+        Self { entries: Box::new(entries), matching: Some(Box::new(matching)), failure, earlier }
+    }
+
+    /// Returns the counts of what is left out.
+    pub fn earlier(&self) -> Arc<Earlier> {
+        Arc::clone(&self.earlier)
+    }
+
+    fn fail(&mut self, e: anyhow::Error) {
+        self.entries = Box::new(std::iter::empty());
+        self.matching = None; // and with it the steps end
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+    }
+}
+
+impl Iterator for Rest {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            let entry = self.entries.next();
+            let Some(matching) = &mut self.matching else { return entry };
+            let Some(entry) = entry else {
+                let is_broken = self.failure.lock().is_ok_and(|failure| failure.is_some());
+                let ended = self.matching.take().filter(|_| !is_broken).map_or(Ok(()), |matching| matching.end());
+                ended.unwrap_or_else(|e| self.fail(e));
+                return None;
+            };
+            match matching.must_compute(&entry) {
+                Ok(true) => return Some(entry),
+                Ok(false) => {}
+                Err(e) => self.fail(e),
+            }
+        }
+    }
+}
+
+/// Returns the name of an entry.
+pub fn name_of(entry: &Entry) -> Name {
+    entry.as_ref().map_or_else(|(name, _)| name.clone(), |input| input.name())
+}
