@@ -89,7 +89,7 @@ impl Cache {
             path: store::file(dir),
             limit,
             reader: Mutex::default(),
-            writer: Writer::start(store, Arc::clone(&failure)),
+            writer: Writer::start(store, Arc::clone(&failure)).map_err(|e| CacheError::io(dir, &e))?,
             failure,
         }))))
     }

@@ -47,10 +47,9 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     };
     let earlier = done.earlier();
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-    let preprocessor = checkpoint.preprocessor().clone();
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
     let walked = Walked { inputs: &args.inputs, own, common };
-    let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
+    let images = Stream::start(walked, &args.machine, &checkpoint, &kept, threads, done)?;
     let tally = images.tally();
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();

@@ -48,10 +48,9 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
         None => {
             let earlier = done.earlier();
             let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-            let preprocessor = checkpoint.preprocessor().clone();
             let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
             let walked = Walked { inputs: &args.inputs, own, common };
-            let images = Stream::start(walked, &args.machine, preprocessor, &kept, threads, done)?;
+            let images = Stream::start(walked, &args.machine, &checkpoint, &kept, threads, done)?;
             let tally = images.tally();
             let encoder = ImageTower::new(&checkpoint, &compute);
             let mut new = (0, 0);
@@ -94,11 +93,12 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     let texts = match &args.texts_file {
         Some(path) => {
             let text = text::read(path)?;
-            lines(&text).map(|(_, line)| line).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            lines(&text).map(|(_, line)| line).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
         }
         None if args.text.is_empty() => return Ok(None),
         None => args.text.clone(),
     };
+    texts.iter().try_for_each(|text| labels::check_length("a text", text, labels::LONGEST_TEXT))?;
     if texts.is_empty() { Err(usage("no text to embed")) } else { Ok(Some(texts)) }
 }
 

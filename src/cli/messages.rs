@@ -2,10 +2,11 @@
 //! the terminal.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use super::args::Common;
+use super::stdout::Patient;
 
 /// What goes wrong, told even to those who asked for quiet.
 pub fn error(message: impl Display) {
@@ -43,7 +44,7 @@ pub fn line(message: impl Display) {
 }
 
 fn print(line: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = Patient(io::stderr()).write_all(format!("{line}\n").as_bytes());
 }
 
 /// Lines that wait, while they are held.

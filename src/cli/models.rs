@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Verdict};
@@ -102,7 +102,7 @@ fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
     if !json {
         let line = [snapshot.dir.as_os_str().as_bytes(), b"\n"].concat(); // byte for byte, for `$(...)`
-        stdout::open()?.lock().write_all(&line).context("standard output: cannot be written")?;
+        stdout::write(&line)?;
         return Ok(Outcome::Complete);
     }
     print(json, "", || json!({ "name": model.name, "commit": snapshot.commit, "dir": shown(&snapshot.dir) }))
@@ -246,7 +246,7 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
     let text = if json { value().to_string() } else { text.trim_end().to_owned() };
     if !text.is_empty() {
-        writeln!(stdout::open()?.lock(), "{text}").context("standard output: cannot be written")?;
+        stdout::write(format!("{text}\n").as_bytes())?;
     }
     Ok(Outcome::Complete)
 }

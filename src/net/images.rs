@@ -12,8 +12,9 @@ use ureq::http::{HeaderMap, Uri};
 
 use super::address::{host, join, parse, scheme_of};
 use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
+use super::space::Waiting;
 use super::{HttpError, HttpSettings, Patience};
-use crate::source::{ErrorKind, ImageError, read_at_most, too_many_bytes};
+use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
 
 /// What no URL holds as it is, though people write it.
 const ESCAPED: AsciiSet =
@@ -99,6 +100,15 @@ impl Images {
     /// [`ImageError`] of kind `refused` where the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
     /// `too_large`, or `format` for what does not begin like an image. Messages do not name the URL.
     pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
+        self.fetch_within(url, &Room::default()).map(Bytes::into_vec)
+    }
+
+    /// The same once there is room for its bytes. The time that it waits for room does not count, and nobody is asked
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`]; `memory` for one that never has room.
+    pub fn fetch_within(&self, url: &str, room: &Room) -> Result<Bytes, ImageError> {
         if self.settings.offline {
             return Err(ImageError::new(
                 ErrorKind::Refused,
@@ -106,13 +116,18 @@ impl Images {
             ));
         }
         let patience = &self.settings.http.patience;
-        let deadline = Instant::now() + self.settings.whole;
+        let mut deadline = Instant::now() + self.settings.whole;
+        let mut room = Waiting::new(room);
         let mut tries = 1;
         loop {
-            let Failure { error, again } = match self.attempt(url, deadline) {
+            let Failure { error, again } = match self.attempt(url, deadline, &mut room) {
                 Ok(bytes) => return Ok(bytes),
                 Err(failure) => failure,
             };
+            if room.waits()? {
+                deadline = Instant::now() + self.settings.whole;
+                continue;
+            }
             let pause = match again {
                 Again::Never => return Err(error),
                 Again::Soon => patience.pause * 2u32.saturating_pow(tries - 1),
@@ -126,7 +141,7 @@ impl Images {
         }
     }
 
-    fn attempt(&self, url: &str, deadline: Instant) -> Result<Vec<u8>, Failure> {
+    fn attempt(&self, url: &str, deadline: Instant, room: &mut Waiting) -> Result<Bytes, Failure> {
         let Answer { client, host, status, headers, body } =
             self.follow(url, deadline).map_err(|e| self.failure(e, deadline))?;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -134,12 +149,13 @@ impl Images {
             let asked = header("retry-after").and_then(|asked| asked.trim().parse().ok()).map(Duration::from_secs);
             return Err(refusal(status, &host, asked));
         }
-        let length: u64 = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        if length > self.settings.max_bytes {
-            return Err(Failure { error: too_many_bytes(self.settings.max_bytes), again: Again::Never });
+        let length: Option<u64> = header("content-length").and_then(|length| length.parse().ok());
+        let cap = self.settings.max_bytes;
+        if length.is_some_and(|length| length > cap) {
+            return Err(Failure { error: too_many_bytes(cap), again: Again::Never });
         }
         let again = Cell::new(Again::Never);
-        let bytes = read_at_most(body.into_reader(), length, self.settings.max_bytes, |e| {
+        let bytes = room.read(body.into_reader(), length, cap, |e| {
             let failure = self.failure(client.cut(e, &host), deadline);
             again.set(failure.again);
             failure.error

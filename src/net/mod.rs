@@ -9,6 +9,7 @@ pub mod hub;
 mod images;
 mod proxies;
 mod reach;
+mod space;
 
 pub use error::HttpError;
 pub use http::{HttpSettings, Patience};

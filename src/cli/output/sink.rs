@@ -11,7 +11,8 @@ use zsic::source;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
-use super::super::{interrupt, stdout};
+use super::super::interrupt;
+use super::super::stdout::{self, Patient};
 use super::partial::{Partial, family, is_same};
 
 /// What `-o` and `--color` say.
@@ -72,7 +73,7 @@ impl Place {
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
             let name = path.display().to_string();
             let file = File::options().write(true).open(path).with_context(|| format!("{name}: cannot be written"))?;
-            return Ok(Sink { out: Out::Device(file), name }); // a pipe or device has no partial
+            return Ok(Sink { out: Out::Device(Patient(file)), name }); // a pipe or device has no partial
         }
         check_target(path, read)?;
         let partial = Partial::open(path)?;
@@ -117,8 +118,8 @@ pub struct Sink {
 }
 
 enum Out {
-    Stdout(io::Stdout),
-    Device(File),
+    Stdout(Patient<io::Stdout>),
+    Device(Patient<File>),
     File(Partial),
 }
 
