@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = input.name();
         let image = source::decode(&source::read(input)?, source::MAX_PIXELS).map_err(|e| e.named(&name))?;
         Ok::<_, zsic::Error>((name, preprocessor.run(&image)?))
-    });
+    })?;
 
     let (mut names, mut embeddings) = (Vec::new(), Embeddings::new(encoder.dim()));
     for result in pixels {

@@ -171,7 +171,10 @@ fn size_is_capped_said_or_not() {
     });
     for path in ["/promise", "/endless"] {
         let e = fetch(&server, path).unwrap_err();
-        assert!(e.kind == ErrorKind::TooLarge && e.message == "has more than 1048576 bytes", "{path}: {e:?}");
+        assert!(
+            e.kind == ErrorKind::TooLarge && e.message == "has more than the 1048576 bytes allowed (--max-bytes)",
+            "{path}: {e:?}"
+        );
     }
 }
 

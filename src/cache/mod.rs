@@ -88,7 +88,7 @@ impl Cache {
             path: place::file(dir),
             limit,
             reader: Mutex::default(),
-            writer: Writer::start(store, Arc::clone(&failure)),
+            writer: Writer::start(store, Arc::clone(&failure)).map_err(|e| CacheError::io(dir, &e))?,
             failure,
         }))))
     }

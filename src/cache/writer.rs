@@ -1,5 +1,6 @@
 //! The one thread that writes: what is put is gathered and written in batches, so that nobody waits for the disk.
 
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -42,10 +43,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread, which writes into `store`.
-    pub fn start(store: Store, failure: Failure) -> Self {
+    ///
+    /// # Errors
+    /// If the system starts none.
+    pub fn start(store: Store, failure: Failure) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let thread = thread::spawn(move || write(store, &receiver, &failure));
-        Self { sender: Some(sender), thread: Some(thread) }
+        let thread = thread::Builder::new().spawn(move || write(store, &receiver, &failure))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     pub fn put(&self, entries: Vec<Entry>) {
@@ -210,7 +214,7 @@ mod tests {
         let failure = Failure::default();
         let failed = || failure.lock().unwrap().take();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let writer = Writer::start(store, Arc::clone(&failure));
+        let writer = Writer::start(store, Arc::clone(&failure)).unwrap();
         writer.name(7, "demo".to_owned());
         writer.put(entries(0..300));
         thread::sleep(2 * WAIT); // tried more than once, and nothing is lost yet

@@ -198,6 +198,9 @@ pub struct Inputs {
     /// Refuse images of more pixels
     #[arg(long, value_name = "N", default_value_t = zsic::source::MAX_PIXELS)]
     pub max_pixels: u64,
+    /// Refuse images whose file has more bytes [default: 2147483648; by URL 268435456]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_bytes: Option<u64>,
     /// How JPEG files are decoded: exact, or fast: much larger pictures than the model takes at a half, a quarter or an
     /// eighth of their size, with slightly other scores
     #[arg(long, value_name = "HOW", default_value = "exact")]

@@ -17,7 +17,7 @@ use super::output::resume::{Plan, Start};
 use super::output::{Format, Place, Prediction, Writer, families};
 use super::progress::Progress;
 use super::stream::{self, Answer, Stream};
-use super::{Outcome, cache, interrupt, labels, messages, model, settings};
+use super::{Outcome, cache, interrupt, labels, memory, messages, model, settings};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -43,7 +43,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let made_with = provenance::classify(args, format, labels, &templates, &checkpoint, &compute)?;
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
-    let Walked { entries, tally, list_failure } = Walked::new(&args.inputs, own, common)?;
+    let limits = memory::limits(&args.inputs, &checkpoint);
+    let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
     let plan = Plan {
         form: format.form(output.logits, labels),
         format: format.name(),
@@ -64,9 +65,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     };
     let earlier = entries.earlier();
     let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
-    let preprocessor = checkpoint.preprocessor().clone();
-    let walked = Walked { entries, tally: Arc::clone(&tally), list_failure };
-    let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, threads, walked, common);
+    let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
+    let images = Stream::start(&args.inputs, &args.machine, &checkpoint, &kept, threads, walked, common)?;
     let model = compute.for_embeddings(checkpoint.config().projection_dim);
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));

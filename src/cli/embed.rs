@@ -18,7 +18,7 @@ use super::output::resume::{Plan, Start, anew};
 use super::output::{Form, Log, Place, Sink, Tensor, ending, families, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{self, Answer, Stream};
-use super::{Outcome, cache, interrupt, labels, messages, model, settings, text};
+use super::{Outcome, cache, interrupt, labels, memory, messages, model, settings, text};
 
 /// The ending, and the name, of the format that is one tensor.
 const TENSOR: &str = "safetensors";
@@ -68,7 +68,8 @@ impl Images<'_> {
     fn embed(&self, sink: Sink, meta: Meta, compute: &Compute, is_terminal: bool) -> Result<Outcome> {
         let Self { args, common, checkpoint, .. } = *self;
         let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
-        let Walked { entries, tally, list_failure } = Walked::new(&args.inputs, own, common)?;
+        let limits = memory::limits(&args.inputs, checkpoint);
+        let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
         let (log, entries) = match self.plan(&list_failure).start(sink, entries)? {
             Start::Going(log, entries) => (log, entries),
             Start::Finished(earlier) => {
@@ -80,9 +81,8 @@ impl Images<'_> {
         let earlier = entries.earlier();
         let mut writer = Writer::new(self.format, log, checkpoint.config().projection_dim)?;
         let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
-        let preprocessor = checkpoint.preprocessor().clone();
-        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure };
-        let images = Stream::start(&args.inputs, &args.machine, preprocessor, &kept, self.threads, walked, common);
+        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
+        let images = Stream::start(&args.inputs, &args.machine, checkpoint, &kept, self.threads, walked, common)?;
         let encoder = ImageTower::new(checkpoint, compute);
         let mut new = (0, 0);
         let write = |answers: &[Answer]| {
@@ -134,11 +134,12 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     let texts = match &args.texts_file {
         Some(path) => {
             let text = text::read(path)?;
-            lines(&text).map(|(_, line)| line).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            lines(&text).map(|(_, line)| line).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
         }
         None if args.text.is_empty() => return Ok(None),
         None => args.text.clone(),
     };
+    texts.iter().try_for_each(|text| labels::check_length("a text", text, labels::LONGEST_TEXT))?;
     if texts.is_empty() { Err(usage("no text to embed")) } else { Ok(Some(texts)) }
 }
 

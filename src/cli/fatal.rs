@@ -13,8 +13,9 @@ use zsic::source::without_passwords;
 
 use super::Outcome;
 use super::args::Common;
-use super::messages;
+use super::settings::NO_THREAD;
 use super::terminal::{printable, printable_lines};
+use super::{interrupt, messages};
 
 /// Some image failed.
 const SOME_FAILED: u8 = 1;
@@ -74,6 +75,9 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
     let result = catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default();
+        if text.starts_with("failed to spawn thread") {
+            return Err(anyhow::anyhow!(NO_THREAD));
+        }
         Err(anyhow::anyhow!("zsic failed inside, which is a bug in it (RUST_BACKTRACE=1 shows where): {text}"))
     });
     match result {
@@ -85,6 +89,18 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
             ExitCode::from(if e.is::<Usage>() { USAGE } else { STOPPED })
         }
     }
+}
+
+/// Ends the run where the system gives no more memory: with a line that needs none, and as a signal would.
+pub fn out_of_memory(bytes: usize) -> ! {
+    let mut line = io::Cursor::new([0; 256]);
+    let _ = writeln!(
+        line,
+        "error: out of memory: the system does not give {bytes} bytes more; allow more memory, or use fewer threads (-j N)"
+    );
+    let length = line.position() as usize;
+    let _ = rustix::io::write(io::stderr(), &line.get_ref()[..length]); // no lock, which a thread may hold
+    interrupt::end(STOPPED.into())
 }
 
 fn tell(e: &Error, causes: bool) {

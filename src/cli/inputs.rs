@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use zsic::error::os_reason;
-use zsic::source::{Entry, ErrorKind, ImageError, Input, Name, Select, Tally, Walk};
+use zsic::source::{Entry, ErrorKind, ImageError, Input, Limits, Name, Select, Tally, Walk};
 
 use super::args::{Common, Inputs};
 use super::fatal::usage;
@@ -28,6 +28,8 @@ pub struct Walked<I> {
     pub tally: Arc<Tally>,
     /// Why the list of inputs could not be read to its end, if that happened.
     pub list_failure: ListFailure,
+    /// What an image may take.
+    pub limits: Limits,
 }
 
 impl Walked<Entries> {
@@ -35,10 +37,10 @@ impl Walked<Entries> {
     ///
     /// # Errors
     /// As [`walk`].
-    pub fn new(args: &Inputs, own: Vec<PathBuf>, common: &Common) -> Result<Self> {
+    pub fn new(args: &Inputs, limits: Limits, own: Vec<PathBuf>, common: &Common) -> Result<Self> {
         let (tally, list_failure) = (skipped::tally(common), ListFailure::default());
-        let entries = walk(args, &tally, &list_failure)?.without(own);
-        Ok(Self { entries, tally, list_failure })
+        let entries = walk(args, &limits, &tally, &list_failure)?.without(own);
+        Ok(Self { entries, tally, list_failure, limits })
     }
 }
 
@@ -46,9 +48,10 @@ impl Walked<Entries> {
 ///
 /// # Errors
 /// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
-pub fn walk(args: &Inputs, tally: &Arc<Tally>, failure: &ListFailure) -> Result<Entries> {
+pub fn walk(args: &Inputs, limits: &Limits, tally: &Arc<Tally>, failure: &ListFailure) -> Result<Entries> {
     let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
-    Ok(Walk::new(inputs(args, failure)?, args.follow, select, Arc::clone(tally)))
+    let inputs = inputs(args, limits, failure)?;
+    Ok(Walk::new(inputs, args.follow, select, Arc::clone(tally)).within(limits.clone()))
 }
 
 /// Whether an input may be long in coming: from a list that somebody writes as we read.
@@ -69,7 +72,7 @@ pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
     if may_be_slow(args) {
         return None;
     }
-    for entry in walk(args, &Arc::default(), &Arc::default()).ok()? {
+    for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default()).ok()? {
         match entry {
             Ok(input) if input.is_held() => return None, // to name a tar's members is to read them
             Ok(input) => tell(&input.name()),
@@ -81,7 +84,7 @@ pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
 
 /// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in
 /// `failure`.
-fn inputs(args: &Inputs, failure: &ListFailure) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
+fn inputs(args: &Inputs, limits: &Limits, failure: &ListFailure) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
     let stdins = args.inputs.iter().filter(|input| *input == "-").count();
     if args.inputs.is_empty() && args.files_from.is_none() {
         return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
@@ -92,16 +95,25 @@ fn inputs(args: &Inputs, failure: &ListFailure) -> Result<Box<dyn Iterator<Item 
     if stdins > 1 {
         return Err(usage("standard input holds one image or tar, and `-` is given twice"));
     }
+    if stdins > 0 {
+        text::block_on_stdin();
+    }
     let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
     let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
     if list == Path::new("-") && stdins > 0 {
         return Err(usage("standard input cannot be both an image and the list of images"));
     }
-    Ok(Box::new(named.chain(read_list(list, if args.null { 0 } else { b'\n' }, Arc::clone(failure))?)))
+    let separator = if args.null { 0 } else { b'\n' };
+    Ok(Box::new(named.chain(read_list(list, separator, limits.clone(), Arc::clone(failure))?)))
 }
 
 /// The inputs in a list, read as they are needed.
-fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
+fn read_list(
+    path: &Path,
+    separator: u8,
+    limits: Limits,
+    failure: ListFailure,
+) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
     let is_stdin = path == Path::new("-");
     let reader: Box<dyn Read + Send> = if is_stdin {
         text::block_on_stdin();
@@ -114,19 +126,20 @@ fn read_list(path: &Path, separator: u8, failure: ListFailure) -> Result<impl It
         Box::new(std::fs::File::open(path).map_err(failed)?)
     };
     let name = path.display().to_string();
-    let names = Names::new(reader, separator).map_while(move |item| {
+    let names = Names::new(reader, separator, limits).map_while(move |item| {
         let told = |e: std::io::Error| {
             let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         };
         item.map_err(told).ok()
     });
-    let entry = move |name| match Input::from_arg(OsString::from_vec(name)) {
+    let entry = move |(name, lease)| match Input::from_arg(OsString::from_vec(name)) {
         input @ Input::Stdin if is_stdin => {
             let reason =
                 ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
             Err((input.name(), reason))
         }
+        Input::Held(held) => Ok(Input::Held(held.with(lease))),
         input => Ok(input),
     };
     Ok(names.map(entry))

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use super::settings::NO_THREAD;
 use super::undo;
 
 /// Held while a record is being written.
@@ -32,14 +33,21 @@ pub fn install() -> Result<()> {
     // A file that grows past the limit of the process is an error of writing, and no end without a word.
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::spawn(move || {
-        let Some(signal) = signals.forever().next() else { return };
-        let deadline = Instant::now() + PATIENCE;
-        let _held = wait(deadline, || WRITING.try_lock().ok());
-        wait(deadline, undo::try_run_all);
-        exit(128 + signal);
-    });
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            end(128 + signal);
+        }
+    };
+    thread::Builder::new().spawn(wait).context(NO_THREAD)?;
     Ok(())
+}
+
+/// Ends the process, but not inside a record, and leaves nothing where nothing was written.
+pub fn end(status: i32) -> ! {
+    let deadline = Instant::now() + PATIENCE;
+    let _held = wait(deadline, || WRITING.try_lock().ok());
+    wait(deadline, undo::try_run_all);
+    exit(status)
 }
 
 /// Tries once, and again until the deadline.

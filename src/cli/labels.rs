@@ -18,6 +18,11 @@ use super::args::{Inputs, Labels};
 use super::fatal::usage;
 use super::text;
 
+/// The most bytes of a label, and of a prompt: far more than any model reads.
+const LONGEST_LABEL: usize = 64 << 10;
+/// The most bytes of a text to embed, which may be cut.
+pub const LONGEST_TEXT: usize = 1 << 20;
+
 /// Labels as they were given.
 pub struct Given {
     pub labels: Vec<Label>,
@@ -51,6 +56,10 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
     };
     if written.is_empty() {
         return Err(usage("no labels; give them with --labels a,b,c or --labels-file FILE"));
+    }
+    for (_, label) in &written {
+        check_length("a label", &label.name, LONGEST_LABEL)?;
+        label.prompts.iter().try_for_each(|prompt| check_length("a prompt", prompt, LONGEST_LABEL))?;
     }
     let unit = if form == Form::Flag { "label" } else { "line" };
     let file = args.labels_file.as_ref().map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
@@ -169,6 +178,17 @@ fn is_json(text: &str) -> bool {
     let mut signs = text.chars().filter(|c| !c.is_whitespace());
     let begins = matches!(signs.next(), Some('[' | '{'));
     begins && (matches!(signs.next(), None | Some('"' | '\'')) || serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// Refuses a text that would fill the memory before the model says that it is too long.
+///
+/// # Errors
+/// A usage error that begins with `what` the text is.
+pub fn check_length(what: &str, text: &str, most: usize) -> Result<()> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    Err(usage(format!("{what} has {} bytes, more than the {most} that it may have: `{}`", text.len(), shown(text))))
 }
 
 /// Says of what a prompt or text is too long for the model, and what to do.

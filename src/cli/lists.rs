@@ -4,8 +4,15 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
+use zsic::source::{Lease, Limits};
+
+use super::lines::{self, LONGEST, too_long};
+
 /// Byte order marks: of UTF-8, UTF-16 in little endian and in big endian.
 const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+
+/// How a name begins that holds an image.
+const DATA: &[u8] = b"data:";
 
 /// The names of a list, in their order. A separator ends each; a line may end with CR LF too, and with CR in a list that
 /// has no LF. Empty names are left out. After an error there are no more.
@@ -19,16 +26,19 @@ pub struct Names<R> {
     is_begun: bool,
     /// Names that were read together.
     read: VecDeque<Vec<u8>>,
+    /// What a long name may take, and what the last one did.
+    limits: Limits,
+    lease: Option<Lease>,
 }
 
 impl<R: Read> Iterator for Names<R> {
-    type Item = io::Result<Vec<u8>>;
+    type Item = io::Result<(Vec<u8>, Option<Lease>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.read.pop_front() {
                 Some(name) if name.is_empty() => {}
-                Some(name) => return Some(Ok(name)),
+                Some(name) => return Some(Ok((name, self.lease.take()))),
                 None => match self.read_on() {
                     Ok(true) => {}
                     Ok(false) => return None,
@@ -40,10 +50,10 @@ impl<R: Read> Iterator for Names<R> {
 }
 
 impl<R: Read> Names<R> {
-    /// Returns the names in a list, which is read as they are asked for.
-    pub fn new(list: R, separator: u8) -> Self {
-        let reader = BufReader::new(list);
-        Self { reader, separator, head: Vec::new(), unit: None, is_begun: false, read: VecDeque::new() }
+    /// Returns the names in a list, which is read as they are asked for, each with the memory that is taken for a long one.
+    pub fn new(list: R, separator: u8, limits: Limits) -> Self {
+        let (head, unit, is_begun, read, lease) = Default::default();
+        Self { reader: BufReader::new(list), separator, head, unit, is_begun, read, limits, lease }
     }
 
     /// Reads to the next separator. False at the end.
@@ -54,7 +64,7 @@ impl<R: Read> Names<R> {
         }
         let mut name = match self.unit {
             Some(unit) => self.read_utf16(unit)?,
-            None => self.read_bytes()?,
+            None => self.read_bytes(is_first)?,
         };
         if name.is_empty() {
             return Ok(false);
@@ -98,9 +108,14 @@ impl<R: Read> Names<R> {
         Ok(())
     }
 
-    fn read_bytes(&mut self) -> io::Result<Vec<u8>> {
+    /// Reads a name. A `data:` URI may be long, and so may a list of CR line ends, which is one line.
+    fn read_bytes(&mut self, is_first: bool) -> io::Result<Vec<u8>> {
         let mut name = std::mem::take(&mut self.head);
-        self.reader.read_until(self.separator, &mut name)?;
+        let may_be_long = |name: &[u8]| {
+            let is_data = name.get(..DATA.len()).is_some_and(|start| start.eq_ignore_ascii_case(DATA));
+            is_data || is_first && name.contains(&b'\r')
+        };
+        self.lease = lines::read(&mut self.reader, self.separator, &self.limits, &mut name, may_be_long)?;
         Ok(name)
     }
 
@@ -112,6 +127,9 @@ impl<R: Read> Names<R> {
             && let Some(first) = self.byte()?
         {
             units.push(unit([first, self.byte()?.ok_or_else(torn)?]));
+            if units.len() as u64 > LONGEST {
+                return Err(too_long(LONGEST));
+            }
         }
         String::from_utf16(&units).map(String::into_bytes).map_err(|_| torn())
     }
@@ -126,11 +144,11 @@ mod tests {
     use super::*;
 
     fn read(list: &[u8], separator: u8) -> Vec<String> {
-        let name = |name: io::Result<Vec<u8>>| match name {
-            Ok(name) => String::from_utf8(name).unwrap(),
+        let name = |name: io::Result<(Vec<u8>, _)>| match name {
+            Ok((name, _)) => String::from_utf8(name).unwrap(),
             Err(e) => format!("! {e}"),
         };
-        Names::new(list, separator).map(name).collect()
+        Names::new(list, separator, Limits::default()).map(name).collect()
     }
 
     fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -144,7 +162,8 @@ mod tests {
         }
         assert_eq!(read(b"a\rb\nc\n", b'\n'), ["a\rb", "c"], "a file may be called so");
         assert_eq!(read(b"a\nb\0c\r\0", 0), ["a\nb", "c\r"]);
-        let begun = Names::new(&b"\xef\xbb\n\xff\n"[..], b'\n').map(Result::unwrap).collect::<Vec<_>>();
+        let begun = Names::new(&b"\xef\xbb\n\xff\n"[..], b'\n', Limits::default());
+        let begun = begun.map(|name| name.unwrap().0).collect::<Vec<_>>();
         assert_eq!(begun, [&b"\xef\xbb"[..], b"\xff"], "the beginning of a mark is a name");
         assert!(read(b"", b'\n').is_empty() && read(b"\xef\xbb\xbf", b'\n').is_empty());
     }
@@ -175,9 +194,9 @@ mod tests {
     fn a_name_is_read_as_soon_as_it_is_written() {
         for name in ["a", "\u{feff}a"] {
             let (reader, mut writer) = io::pipe().unwrap();
-            let mut names = Names::new(reader, b'\n');
+            let mut names = Names::new(reader, b'\n', Limits::default());
             io::Write::write_all(&mut writer, format!("{name}\n").as_bytes()).unwrap();
-            assert_eq!(names.next().unwrap().unwrap(), b"a");
+            assert_eq!(names.next().unwrap().unwrap().0, b"a");
         }
     }
 }

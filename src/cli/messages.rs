@@ -2,12 +2,13 @@
 //! terminal, and no URL in it shows its password.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use zsic::source::without_passwords;
 
 use super::args::Common;
+use super::stdout::Patient;
 use super::terminal::printable;
 
 /// What goes wrong, told even to those who asked for quiet.
@@ -46,7 +47,7 @@ pub fn line(message: impl Display) {
 }
 
 fn print(line: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = Patient(io::stderr()).write_all(format!("{line}\n").as_bytes());
 }
 
 /// Lines that wait, while they are held.

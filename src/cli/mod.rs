@@ -1,5 +1,6 @@
 //! The command's side: flags, commands, output, progress. What images and models are is the library's.
 
+pub mod allocator;
 pub mod args;
 mod cache;
 mod classify;
@@ -13,7 +14,9 @@ mod inputs;
 mod interrupt;
 mod known;
 mod labels;
+mod lines;
 mod lists;
+pub mod memory;
 mod messages;
 mod model;
 mod models;

@@ -1,12 +1,12 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
 use std::fmt::Display;
-use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::io::{BufRead, IsTerminal, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Removal, Verdict};
@@ -98,12 +98,11 @@ fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     check_name(&model.name)?;
     let snapshot = hub::fetch(&model.name, &model.hub, true, common)?;
     if !json {
-        let mut out = stdout::open()?;
-        let dir = match out.is_terminal() {
+        let dir = match std::io::stdout().is_terminal() {
             true => printable(&shown(&snapshot.dir)).into_bytes(),
             false => snapshot.dir.as_os_str().as_bytes().to_vec(), // byte for byte, for `$(...)`
         };
-        out.write_all(&[&dir[..], b"\n"].concat()).context("standard output: cannot be written")?;
+        stdout::write(&[&dir[..], b"\n"].concat())?;
         return Ok(Outcome::Complete);
     }
     print(json, "", || json!({ "name": model.name, "commit": snapshot.commit, "dir": shown(&snapshot.dir) }))
@@ -255,14 +254,13 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 /// # Errors
 /// If standard output cannot be written.
 pub(super) fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
-    let mut out = stdout::open()?;
     let text = match json {
-        true if out.is_terminal() => escaped(&value().to_string()).into_owned(),
+        true if std::io::stdout().is_terminal() => escaped(&value().to_string()).into_owned(),
         true => value().to_string(),
         false => printable_lines(text.trim_end()),
     };
     if !text.is_empty() {
-        writeln!(out, "{text}").context("standard output: cannot be written")?;
+        stdout::write(format!("{text}\n").as_bytes())?;
     }
     Ok(Outcome::Complete)
 }

@@ -8,7 +8,7 @@ use zsic::Preprocessor;
 use zsic::cache::{ContentHash, Scope, Stamp};
 use zsic::net::Images;
 use zsic::preprocess::Decoding;
-use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recalled, Work};
+use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Limits, Name, Recalled, Work};
 
 use super::image_version::Version;
 use super::previews::Previews;
@@ -38,7 +38,7 @@ impl Item {
 pub struct Prepare {
     pub preprocessor: Preprocessor,
     pub urls: Images,
-    pub max_pixels: u64,
+    pub limits: Limits,
     pub decoding: Decoding,
     pub twins: Arc<Twins>,
     pub kept: Scope,
@@ -51,7 +51,8 @@ impl Work<Entry, Item> for Prepare {
         matches!(entry, Ok(Input::Path(_)))
     }
 
-    /// Files that are as they were when an earlier run encoded them are not read.
+    /// Files that are as they were when an earlier run encoded them are not read. What goes alone is prepared at once: it
+    /// must not wait for others.
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
         let recalled = |(entry, row): (Entry, Option<(Version, Row)>)| match (entry, row) {
@@ -59,7 +60,7 @@ impl Work<Entry, Item> for Prepare {
                 self.previews.look_into(&input);
                 Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)) })
             }
-            (entry, _) => Recalled::Unknown(entry),
+            (entry, _) => self.alone(entry),
         };
         entries.into_iter().zip(rows).map(recalled).collect()
     }
@@ -68,16 +69,17 @@ impl Work<Entry, Item> for Prepare {
         entry.as_ref().is_ok_and(Input::is_remote)
     }
 
-    fn fetch(&self, entry: Entry) -> Entry {
-        match entry {
+    fn fetch(&self, entry: Entry) -> Recalled<Entry, Item> {
+        let fetched = match entry {
             Ok(Input::Url(url)) => {
-                let fetch = || self.stats.time(Part::Fetch, || self.urls.fetch(&url));
+                let fetch = || self.stats.time(Part::Fetch, || self.urls.fetch_within(&url, &self.limits.room));
                 let failed = |_| Err(ImageError::new(ErrorKind::Internal, "fetching it failed"));
                 let bytes = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(failed);
                 Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
             }
             other => other,
-        }
+        };
+        self.alone(fetched)
     }
 
     /// The encoder's threads go first where both have work: what is ahead is enough for it then.
@@ -104,11 +106,20 @@ impl Work<Entry, Item> for Prepare {
 }
 
 impl Prepare {
+    /// What came of an image that goes alone; others wait for a worker.
+    fn alone(&self, entry: Entry) -> Recalled<Entry, Item> {
+        if entry.as_ref().is_ok_and(Input::is_alone) {
+            Recalled::Known(self.run(entry))
+        } else {
+            Recalled::Unknown(entry)
+        }
+    }
+
     fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<Ready, ImageError> {
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
         let is_held = input.is_held();
         let (bytes, content) = self.stats.time(Part::Read, || {
-            let bytes = source::read(input)?;
+            let bytes = source::read_within(input, &self.limits)?;
             let content = ContentHash::of(&bytes);
             Ok((bytes, content))
         })?;
@@ -123,8 +134,15 @@ impl Prepare {
             self.previews.look_at(name, &bytes);
             return Ok(Ready::Known(row.into()));
         }
-        let decode = || self.preprocessor.decode(&bytes, self.max_pixels, self.decoding);
-        let ready = self.twins.ready(content, || self.stats.time(Part::Decode, decode))?;
+        let decode = || {
+            let decode = || self.preprocessor.decode_within(&bytes, &self.limits, self.decoding);
+            self.stats.time(Part::Decode, decode)
+        };
+        let ready = if bytes.is_alone() {
+            Ready::without_twins(content, decode()?)
+        } else {
+            self.twins.ready(content, decode)?
+        };
         self.previews.look_at(name, &bytes);
         Ok(ready)
     }

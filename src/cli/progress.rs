@@ -23,14 +23,15 @@ impl Progress {
             return;
         }
         let bar = self.0.clone();
-        std::thread::spawn(move || {
+        let count = move || {
             if let Some(total) = total() {
                 bar.set_length(total);
                 bar.set_style(style(
                     "{spinner} {wide_bar} {human_pos}/{human_len} images ({rate}/s), {eta} left {msg}",
                 ));
             }
-        });
+        };
+        _ = std::thread::Builder::new().spawn(count); // without it, the bar has no end
     }
 
     /// A count of texts, for long lists; `what` is being done to them.

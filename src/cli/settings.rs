@@ -12,6 +12,10 @@ use zsic::{Compute, Isa, Precision};
 
 use super::args::{Machine, PrecisionArg};
 
+/// What is said where the system starts no more threads.
+pub const NO_THREAD: &str = "a thread cannot be started; allow more of them (ulimit -u) or more memory (ulimit -v), or use \
+    fewer (-j N)";
+
 /// Takes variables of ours that are set to nothing for ones that are not set, as tools that compose environments write
 /// them. To be called first of all.
 pub fn forget_empty_variables() {
@@ -51,7 +55,7 @@ pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
         PrecisionArg::F16 => Precision::F16,
     };
     let pool = ThreadPoolBuilder::new().num_threads(threads);
-    pinned(pool, threads).build_global().context("cannot start threads")?;
+    pinned(pool, threads).build_global().context(NO_THREAD)?;
     Ok(Compute::open_with(&machine.device, precision, instructions()?)?)
 }
 

@@ -67,6 +67,6 @@ fn as_it_is(page: &mut Vec<u8>, command: &Command, level: &str) -> Result<()> {
 }
 
 fn print(bytes: &[u8]) -> Result<Outcome> {
-    stdout::open()?.lock().write_all(bytes)?;
+    stdout::write(bytes)?;
     Ok(Outcome::Complete)
 }

@@ -1,10 +1,12 @@
-//! Standard output, if there is one. Where a process begins without, the standard library opens `/dev/null` in its place,
-//! and all that is written would be lost without a word: so it is looked at before that.
+//! Standard output, if there is one, and waiting for it. Where a process begins without, the standard library opens
+//! `/dev/null` in its place, and all that is written would be lost without a word: so it is looked at before that.
 
-use std::io::{Stdout, stdout};
+use std::io::{self, ErrorKind, Stdout, Write, stdout};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, poll};
 
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -19,9 +21,98 @@ ctor::declarative::ctor! {
 ///
 /// # Errors
 /// If whoever started us closed it.
-pub fn open() -> Result<Stdout> {
+pub fn open() -> Result<Patient<Stdout>> {
     if IS_CLOSED.load(Ordering::Relaxed) {
         bail!("standard output: cannot be written: it is closed; a file or a pipe takes what is written");
     }
-    Ok(stdout())
+    Ok(Patient(stdout()))
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// If it is closed or cannot be written.
+pub fn write(bytes: &[u8]) -> Result<()> {
+    let mut out = open()?;
+    out.write_all(bytes).and_then(|()| out.flush()).context("standard output: cannot be written")
+}
+
+/// A pipe or terminal that is waited for while it is full. Whoever shares it with us may have made it one that does not
+/// block.
+pub struct Patient<W>(pub W);
+
+impl<W: Write + AsFd> Patient<W> {
+    fn wait_for<T>(&mut self, mut attempt: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt(&mut self.0) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    match poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None) {
+                        Err(rustix::io::Errno::INTR) | Ok(_) => {}
+                        Err(e) => return Err(e.into()),
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl<W: Write + AsFd> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait_for(|out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wait_for(Write::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use std::io::{LineWriter, Read, pipe};
+    use std::thread;
+    use std::time::Duration;
+
+    /// A pipe behind the buffer that the standard library puts before standard output.
+    struct Lines(LineWriter<io::PipeWriter>);
+
+    impl AsFd for Lines {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.0.get_ref().as_fd()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    #[test]
+    fn a_full_pipe_that_does_not_block_is_waited_for() {
+        let (mut reader, writer) = pipe().unwrap();
+        fcntl_setfl(&writer, fcntl_getfl(&writer).unwrap() | OFlags::NONBLOCK).unwrap();
+        let text: Vec<u8> = (0..200_000u32).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
+        let read = thread::spawn(move || {
+            let mut all = Vec::new();
+            let mut part = [0; 5000];
+            while let n @ 1.. = reader.read(&mut part).unwrap() {
+                all.extend_from_slice(&part[..n]);
+                thread::sleep(Duration::from_micros(100));
+            }
+            all
+        });
+        let mut out = Patient(Lines(LineWriter::new(writer)));
+        for part in text.chunks(100_000) {
+            out.write_all(part).and_then(|()| out.flush()).unwrap();
+        }
+        drop(out);
+        assert!(read.join().unwrap() == text);
+    }
 }

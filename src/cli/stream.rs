@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use zsic::cache::Scope;
 use zsic::preprocess::Decoding;
 use zsic::source::{self, Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tally};
-use zsic::{Embeddings, Pixels, Preprocessor};
+use zsic::{Checkpoint, Embeddings, Pixels};
 
 use super::args::{Common, Inputs, Machine};
 use super::image_version::Version;
@@ -19,6 +19,7 @@ use super::output::{Earlier, Rest};
 use super::prepare::{Item, Prepare};
 use super::previews::Previews;
 use super::progress::Progress;
+use super::settings::NO_THREAD;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
 use super::{Outcome, skipped, urls};
@@ -27,8 +28,9 @@ use super::{Outcome, skipped, urls};
 const ANSWERED_TOGETHER: usize = 1024;
 /// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
 const LOOKED_UP_TOGETHER: usize = 64;
-/// Threads that wait for servers.
+/// Threads that wait for servers: of those for each working thread no more than this in all.
 const FETCHERS: usize = 16;
+const FETCHERS_OF_WORKER: usize = 8;
 
 /// One image's embedding, or why there is none.
 pub struct Answer {
@@ -58,30 +60,35 @@ pub struct Stream {
 
 impl Stream {
     /// Starts reading, decoding and preprocessing the `walked` images on `threads` workers, a few batches ahead.
+    ///
+    /// # Errors
+    /// If the system starts no thread.
     pub fn start(
         args: &Inputs,
         machine: &Machine,
-        preprocessor: Preprocessor,
+        checkpoint: &Checkpoint,
         kept: &Scope,
         threads: usize,
         walked: Walked<Rest>,
         common: &Common,
-    ) -> Self {
-        let Walked { entries, tally, list_failure } = walked;
+    ) -> Result<Self> {
+        let Walked { entries, tally, list_failure, limits } = walked;
         let previews = Arc::new(Previews::new(common));
         let earlier = entries.earlier();
         let batch = usize::from(machine.batch_size);
         let together = if inputs::may_be_slow(args) { 1 } else { LOOKED_UP_TOGETHER };
-        let ahead = Ahead { workers: threads, fetchers: FETCHERS, window: (4 * batch + 2 * threads).max(64), together };
+        let fetchers = FETCHERS.min(threads * FETCHERS_OF_WORKER);
+        let ahead = Ahead { workers: threads, fetchers, window: (4 * batch + 2 * threads).max(64), together };
         let stats = Arc::<Stats>::default();
         let decoding = args.decode.into();
-        // Another limit would find what is over it among what is kept.
-        let kept = if args.max_pixels == source::MAX_PIXELS { kept.clone() } else { Scope::none() };
+        // Other limits would find what is over them among what is kept.
+        let are_usual = args.max_pixels == source::MAX_PIXELS && args.max_bytes.is_none();
+        let kept = if are_usual { kept.clone() } else { Scope::none() };
         let twins = Arc::new(Twins::new(kept.is_on()));
         let work = Prepare {
-            preprocessor,
+            preprocessor: checkpoint.preprocessor().clone(),
             urls: urls::images(args, &machine.hub),
-            max_pixels: args.max_pixels,
+            limits,
             decoding,
             twins: Arc::clone(&twins),
             kept: kept.clone(),
@@ -89,8 +96,8 @@ impl Stream {
             previews: Arc::clone(&previews),
         };
         let max_wait = Duration::from_millis(machine.max_wait);
-        let items = Ordered::map(entries, ahead, work);
-        Self {
+        let items = Ordered::map(entries, ahead, work).context(NO_THREAD)?;
+        Ok(Self {
             items,
             twins,
             kept,
@@ -105,7 +112,7 @@ impl Stream {
             threads,
             max_wait,
             args: args.clone(),
-        }
+        })
     }
 
     /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
@@ -143,8 +150,12 @@ impl Stream {
         let (mut total, mut failed, start) = (0u64, 0u64, Instant::now());
         let stats = Arc::clone(&self.stats);
         while let Some(items) = stats.time(Part::Idle, || self.next_batch()) {
-            let answers = self.answer(items, &mut encode)?;
+            let mut answers = self.answer(items, &mut encode)?;
+            let stop = stopped_by(&mut answers);
             failed += stats.time(Part::Write, || write(&answers))?;
+            if let Some(e) = stop {
+                return Err(e);
+            }
             total += answers.len() as u64;
             let (earlier, earlier_failed) = self.earlier.counts();
             progress.images_done(earlier + total, earlier_failed + failed);
@@ -244,6 +255,15 @@ pub fn outcome(common: &Common, total: u64, failed: u64) -> Outcome {
     }
     warn(common, format!("{failed} of {total} images failed"));
     Outcome::SomeFailed
+}
+
+/// The failure that ends the run: of an image that it cannot hold. Those before it remain.
+fn stopped_by(answers: &mut Vec<Answer>) -> Option<anyhow::Error> {
+    let is_memory = |answer: &Answer| answer.row.as_ref().is_err_and(|e| e.kind == ErrorKind::Memory);
+    let at = answers.iter().position(is_memory)?;
+    let e = answers.swap_remove(at).row.err()?;
+    answers.truncate(at);
+    Some(anyhow!(e))
 }
 
 fn finite(row: &[f32]) -> Result<Row, ImageError> {

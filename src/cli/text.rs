@@ -1,6 +1,6 @@
 //! Text files that people write -> text, whatever editor or shell saved them: UTF-8, or UTF-16. `-` is standard input.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, stdin};
 use std::path::Path;
 
@@ -11,6 +11,8 @@ use zsic::text::lines;
 
 use super::fatal::usage;
 
+/// The most bytes of a text: a million labels have fewer.
+const LONGEST: u64 = 256 << 20;
 /// What a file of bytes that are no text can be told.
 const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-8";
 
@@ -20,8 +22,11 @@ const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-
 /// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16.
 pub fn read(path: &Path) -> Result<String> {
     let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
-    let bytes = if is_stdin(path) { read_stdin() } else { fs::read(path) };
+    let bytes = if is_stdin(path) { read_stdin() } else { File::open(path).and_then(read_file) };
     let bytes = bytes.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(failed(format!("has more than {LONGEST} bytes, and is hardly a list of texts")));
+    }
     decode(bytes).map_err(failed)
 }
 
@@ -36,9 +41,14 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 fn read_stdin() -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     block_on_stdin();
-    stdin().lock().read_to_end(&mut bytes)?;
+    read_file(stdin().lock())
+}
+
+/// Reads a file, but no more of it than tells that it is too long.
+fn read_file(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -26,6 +26,13 @@ pub enum Ready {
     Pixels { pixels: Pixels, content: ContentHash, _claim: Arc<Claim> },
 }
 
+impl Ready {
+    /// Pixels that no other thread waits for, nor were waited for.
+    pub fn without_twins(content: ContentHash, pixels: Pixels) -> Self {
+        Self::Pixels { pixels, content, _claim: Arc::default() }
+    }
+}
+
 /// The contents that are at work, and those that were.
 pub struct Twins(Mutex<Inner>);
 

@@ -12,6 +12,7 @@ pub fn images(inputs: &Inputs, machine: &Hub) -> Images {
         http: HttpSettings { patience: default.http.patience, ..hub::http(machine) },
         offline: hub::is_offline(machine),
         private_redirects: inputs.allow_private_redirects,
+        max_bytes: inputs.max_bytes.unwrap_or(default.max_bytes),
         ..default
     })
 }

@@ -16,8 +16,9 @@ use super::cookies::Cookies;
 use super::encoding::{is_damage, is_read, named, unpacked};
 use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
 use super::reach::Reach;
+use super::space::Waiting;
 use super::{HttpError, HttpSettings, Patience, reason};
-use crate::source::{ErrorKind, ImageError, read_at_most, too_many_bytes};
+use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
 
 /// How images are fetched.
 #[derive(Debug, Clone)]
@@ -100,6 +101,15 @@ impl Images {
     /// [`ImageError`] of kind `refused` where the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
     /// `too_large`, or `format` for what does not begin like an image. Messages do not name the URL.
     pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
+        self.fetch_within(url, &Room::default()).map(Bytes::into_vec)
+    }
+
+    /// The same once there is room for its bytes. The time that it waits for room does not count, and nobody is asked
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`]; `memory` for one that never has room.
+    pub fn fetch_within(&self, url: &str, room: &Room) -> Result<Bytes, ImageError> {
         if self.settings.offline {
             return Err(ImageError::new(
                 ErrorKind::Refused,
@@ -107,13 +117,18 @@ impl Images {
             ));
         }
         let patience = &self.settings.http.patience;
-        let deadline = Instant::now() + self.settings.whole;
+        let mut deadline = Instant::now() + self.settings.whole;
+        let mut room = Waiting::new(room);
         let mut tries = 1;
         loop {
-            let Failure { error, again } = match self.attempt(url, deadline) {
+            let Failure { error, again } = match self.attempt(url, deadline, &mut room) {
                 Ok(bytes) => return Ok(bytes),
                 Err(failure) => failure,
             };
+            if room.waits()? {
+                deadline = Instant::now() + self.settings.whole;
+                continue;
+            }
             let pause = match again {
                 Again::Never => return Err(error),
                 Again::Soon => patience.pause * 2u32.saturating_pow(tries - 1),
@@ -127,7 +142,7 @@ impl Images {
         }
     }
 
-    fn attempt(&self, url: &str, deadline: Instant) -> Result<Vec<u8>, Failure> {
+    fn attempt(&self, url: &str, deadline: Instant, room: &mut Waiting) -> Result<Bytes, Failure> {
         let Answer { client, host, status, headers, body } =
             self.follow(url, deadline).map_err(|e| self.failure(e, deadline))?;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -135,9 +150,10 @@ impl Images {
             let asked = header("retry-after").and_then(|asked| asked.trim().parse().ok()).map(Duration::from_secs);
             return Err(self.refusal(status, &host, asked));
         }
-        let length: u64 = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        if length > self.settings.max_bytes {
-            return Err(Failure { error: too_many_bytes(self.settings.max_bytes), again: Again::Never });
+        let length: Option<u64> = header("content-length").and_then(|length| length.parse().ok());
+        let cap = self.settings.max_bytes;
+        if length.is_some_and(|length| length > cap) {
+            return Err(Failure { error: too_many_bytes(cap), again: Again::Never });
         }
         let again = Cell::new(Again::Never);
         let failed = |e: io::Error| {
@@ -150,9 +166,10 @@ impl Images {
             again.set(failure.again);
             failure.error
         };
-        let body = body.into_with_config().limit(self.settings.max_bytes + 1).reader();
+        let length = length.filter(|_| named(&headers).is_none()); // what is packed becomes longer
+        let body = body.into_with_config().limit(cap.saturating_add(1)).reader();
         let bytes = unpacked(&headers, body).map_err(failed);
-        let bytes = bytes.and_then(|body| read_at_most(body, length, self.settings.max_bytes, failed));
+        let bytes = bytes.and_then(|body| room.read(body, length, cap, failed));
         let explained = |e: ImageError| if e.kind == ErrorKind::Format { no_image(e, url, &host, &headers) } else { e };
         bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
     }

@@ -13,6 +13,7 @@ mod meter;
 mod proxies;
 mod reach;
 mod settings;
+mod space;
 
 pub use error::HttpError;
 pub use images::{ImageSettings, Images};

@@ -11,6 +11,8 @@ use crate::source::{ErrorKind, Rows};
 
 /// The most pixels of a result: beyond any model, and short of what memory holds.
 const MAX_PIXELS: usize = 1 << 26;
+/// The most bytes that a resize may work in: one of a picture takes some megabytes, unless it is made one of a line.
+const MAX_BYTES: usize = 1 << 28;
 
 /// The steps for one image.
 pub(super) struct Intake<'a> {
@@ -61,12 +63,12 @@ impl Rows for Intake<'_> {
         }
         let (columns, rows) =
             (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
-        let resizer = Resizer::new(
-            Axis { from: width, to: resized_width, start: columns.start, length: columns.kept },
-            Axis { from: height, to: resized_height, start: rows.start, length: rows.kept },
-            filter,
-            self.arithmetic,
-        );
+        let across = Axis { from: width, to: resized_width, start: columns.start, length: columns.kept };
+        let down = Axis { from: height, to: resized_height, start: rows.start, length: rows.kept };
+        if Resizer::bytes(across, down) > MAX_BYTES {
+            return Err(ImageError::new(ErrorKind::TooLarge, "is too long and thin to be resized"));
+        }
+        let resizer = Resizer::new(across, down, filter, self.arithmetic);
         self.plan = Some(Plan { resizer, columns, rows, crop });
         Ok(())
     }

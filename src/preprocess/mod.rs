@@ -10,7 +10,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::source::{self, Rows};
+use crate::source::{self, Bytes, Limits, Rows};
 use crate::{ImageError, Result};
 use config::{Crop, ProcessorConfig, Size};
 use intake::Intake;
@@ -108,12 +108,36 @@ impl Preprocessor {
     /// # Errors
     /// As [`source::decode`] and [`Self::run`].
     pub fn decode(&self, bytes: &[u8], max_pixels: u64, decoding: Decoding) -> std::result::Result<Pixels, ImageError> {
+        let limits = Limits { max_pixels, ..Limits::default() };
+        self.decode_rows(bytes, false, &limits, decoding)
+    }
+
+    /// The same within `limits`: an image that needs much memory waits until there is room for it.
+    ///
+    /// # Errors
+    /// As [`Self::decode`]; [`ErrorKind::Memory`](crate::source::ErrorKind) for one that never has room.
+    pub fn decode_within(
+        &self,
+        bytes: &Bytes,
+        limits: &Limits,
+        decoding: Decoding,
+    ) -> std::result::Result<Pixels, ImageError> {
+        self.decode_rows(bytes, bytes.is_alone(), limits, decoding)
+    }
+
+    fn decode_rows(
+        &self,
+        bytes: &[u8],
+        is_alone: bool,
+        limits: &Limits,
+        decoding: Decoding,
+    ) -> std::result::Result<Pixels, ImageError> {
         let enough = match decoding {
             Decoding::Exact => None,
             Decoding::Fast => self.resized_side().map(|side| side * REDUCED_TO),
         };
         let mut intake = Intake::new(&self.config, self.arithmetic);
-        source::decode_rows(bytes, &source::Options { max_pixels, enough }, &mut intake)?;
+        source::decode_rows(bytes, &source::Options { limits, is_alone, enough }, &mut intake)?;
         intake.finish()
     }
 

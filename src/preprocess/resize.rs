@@ -200,6 +200,15 @@ impl Resizer {
         Self { columns, across, down, needed, rows: 0, narrow, isa: Isa::best() }
     }
 
+    /// The bytes that a resize takes at its height: the weights of both axes, and the rows between the passes.
+    pub(super) fn bytes(columns: Axis, rows: Axis) -> usize {
+        /// Of a pixel's weight, as it is computed and as it is kept, in each of the results that it is part of.
+        const WEIGHTS: usize = 4 * (8 + 4);
+        let scaled = |axis: Axis| (axis.from as u128 * axis.length as u128).div_ceil(axis.to.max(1) as u128) as usize;
+        let weights = (scaled(columns) + scaled(rows)).saturating_mul(WEIGHTS);
+        scaled(rows).saturating_mul(columns.length * 3).saturating_add(weights)
+    }
+
     /// Takes the next rows, RGB bytes `[n, W, 3]`.
     ///
     /// # Panics

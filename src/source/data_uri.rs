@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
 use super::input::{Held, Name};
-use super::{ErrorKind, ImageError};
+use super::{Bytes, ErrorKind, ImageError};
 
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -35,7 +35,7 @@ pub(super) fn decode(uri: &[u8]) -> Held {
     };
     let bytes: Vec<u8> = percent_decode(data).collect();
     let bytes = if base64 { from_base64(bytes) } else { Ok(bytes) };
-    Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes }
+    Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes: bytes.map(Bytes::from) }
 }
 
 /// What comes before the mark of base64, if there is one.
@@ -90,9 +90,9 @@ mod tests {
                 assert!(held.bytes.is_err(), "padding where there is none to give: {uri}");
             }
         }
-        assert_eq!(decode(b"data:;base64,YWI=").bytes.unwrap(), b"ab");
-        assert_eq!(decode(b"data:;base64,YWI").bytes.unwrap(), b"ab");
-        assert_eq!(decode(b"data:a,b,c").bytes.unwrap(), b"b,c");
+        assert_eq!(*decode(b"data:;base64,YWI=").bytes.unwrap(), *b"ab");
+        assert_eq!(*decode(b"data:;base64,YWI").bytes.unwrap(), *b"ab");
+        assert_eq!(*decode(b"data:a,b,c").bytes.unwrap(), *b"b,c");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Timeout,
     /// It may not be asked for: the network is forbidden, or a redirect led to a place that is nobody's business.
     Refused,
+    /// It needs more memory than there is for one image. This is no failure of the image: a run stops at it.
+    Memory,
     /// Something that should not happen did.
     Internal,
 }
@@ -44,6 +46,7 @@ impl ErrorKind {
             Self::Network => "network",
             Self::Timeout => "timeout",
             Self::Refused => "refused",
+            Self::Memory => "memory",
             Self::Internal => "internal",
         }
     }
@@ -84,9 +87,9 @@ impl ImageError {
         Self::new(ErrorKind::Decode, format!("the {format} data ends early"))
     }
 
-    /// There is not enough memory for the image.
+    /// The system has no more memory for the image.
     pub(crate) fn no_memory() -> Self {
-        Self::new(ErrorKind::TooLarge, "does not fit in the memory that is left")
+        Self::new(ErrorKind::Memory, "does not fit in the memory that is left")
     }
 
     /// Opening or reading a file failed.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_encode_byte;
 
-use super::ImageError;
 use super::data_uri;
 use super::passwords::without_passwords;
+use super::{Bytes, ImageError, Lease};
 
 /// Where an image's bytes are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Input {
     /// Standard input, named `-`: an image or a tar of them.
     Stdin,
@@ -25,21 +25,26 @@ pub enum Input {
 }
 
 /// An image's bytes beside its name, or why there are none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Held {
     pub(super) name: Name,
-    pub(super) bytes: Result<Vec<u8>, ImageError>,
+    pub(super) bytes: Result<Bytes, ImageError>,
 }
 
 impl Held {
     /// What came of fetching or reading the image `name`.
-    pub fn new(name: Name, bytes: Result<Vec<u8>, ImageError>) -> Self {
+    pub fn new(name: Name, bytes: Result<Bytes, ImageError>) -> Self {
         Self { name, bytes }
     }
 
     /// Returns the bytes, or why there are none.
     pub fn bytes(&self) -> Result<&[u8], &ImageError> {
         self.bytes.as_deref()
+    }
+
+    /// Counts the bytes against the memory that was taken for them.
+    pub fn with(self, lease: Option<Lease>) -> Self {
+        Self { bytes: self.bytes.map(|bytes| Bytes::new(bytes.into_vec(), lease)), ..self }
     }
 }
 
@@ -71,6 +76,11 @@ impl Input {
     /// Whether its bytes came with the walk: those of a tar's member, of a `data:` URI or of standard input.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
+    }
+
+    /// Whether its bytes are in the memory of the one image that goes alone; see [`Bytes::is_alone`].
+    pub fn is_alone(&self) -> bool {
+        matches!(self, Self::Held(Held { bytes: Ok(bytes), .. }) if bytes.is_alone())
     }
 
     /// Whether a network stands between here and the bytes: waiting for them takes no CPU.

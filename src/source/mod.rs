@@ -10,6 +10,7 @@ mod input;
 mod ordered;
 mod passwords;
 mod read;
+mod room;
 mod select;
 mod tar;
 mod walk;
@@ -20,11 +21,15 @@ pub use error::{ErrorKind, ImageError};
 pub use input::{Held, Input, Name};
 pub use ordered::{Ahead, Ordered, Recalled, Work};
 pub use passwords::without_passwords;
-pub use read::{HEAD, read};
-pub(crate) use read::{read_at_most, too_many_bytes};
+pub use read::{HEAD, read, read_within};
+pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
+pub use room::{Bytes, Lease, Limits, Room, Stage};
 pub use select::{BadGlob, Select, Shard};
 pub use tar::is_tar_name;
 pub use walk::Walk;
 
 /// The most pixels that an image may have unless told otherwise: where Pillow refuses a file as a bomb.
 pub const MAX_PIXELS: u64 = 179_000_000;
+
+/// The most bytes that an image's file may have unless told otherwise: larger than any picture below the pixel cap.
+pub const MAX_BYTES: u64 = 2 << 30;

@@ -4,11 +4,11 @@
 //! passes no thread at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use std::{thread, vec};
+use std::{io, thread, vec};
 
 /// Where results are: some that were known, or one that will come, or the panic that came of it.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ type Job<T, R> = (T, SyncSender<thread::Result<R>>);
 pub struct Ahead {
     /// Threads that work.
     pub workers: usize,
-    /// Threads that fetch.
+    /// Threads that fetch, at most: each is started when there is an item for it.
     pub fetchers: usize,
     /// Items between the first that is not yet taken and the last that is begun; some that are known together count as one.
     pub window: usize,
@@ -59,9 +59,10 @@ pub trait Work<T, R>: Send + Sync + 'static {
         false
     }
 
-    /// Waits for what an item names. Runs on a fetching thread.
-    fn fetch(&self, item: T) -> T {
-        item
+    /// Waits for what an item names, and for its result too where that must not wait for a working thread. Runs on a
+    /// fetching thread.
+    fn fetch(&self, item: T) -> Recalled<T, R> {
+        Recalled::Unknown(item)
     }
 
     /// The result. Runs on a working thread.
@@ -103,36 +104,32 @@ enum Next<R> {
 
 impl<R: Send + 'static> Ordered<R> {
     /// Does `work` on each of `items`. Dropping the result stops the threads after what they are doing.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
     pub fn map<T: Send + 'static>(
         items: impl Iterator<Item = T> + Send + 'static,
         ahead: Ahead,
         work: impl Work<T, R>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let work = Arc::new(work);
         let is_over = Arc::<AtomicBool>::default();
         let (places, queue) = sync_channel::<Place<R>>(ahead.window.max(1));
         let (jobs, inbox) = sync_channel::<Job<T, R>>(ahead.workers.max(1));
-        // A fetch that waits for a thread must not keep back the items behind it: there is room for the whole window.
-        let (errands, fetching) = sync_channel::<Job<T, R>>(ahead.window.max(1));
-        let fetching = Arc::new(Mutex::new(fetching));
-        for _ in 0..ahead.fetchers.max(1) {
-            let (fetching, work, jobs) = (Arc::clone(&fetching), Arc::clone(&work), jobs.clone());
-            let is_over = Arc::clone(&is_over);
-            thread::spawn(move || fetch(&fetching, &*work, &jobs, &is_over));
-        }
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..ahead.workers.max(1) {
             let (inbox, work, is_over) = (Arc::clone(&inbox), Arc::clone(&work), Arc::clone(&is_over));
-            thread::spawn(move || {
+            start(move || {
                 work.begin();
                 while let Some((item, answer)) = take(&inbox, &is_over) {
                     let result = catch_unwind(AssertUnwindSafe(|| work.run(item)));
                     let _ = answer.send(result); // an error: nobody takes results any more
                 }
-            });
+            })?;
         }
-        thread::spawn(move || hand_out(items, ahead.together.max(1), &*work, &places, &jobs, &errands));
-        Self { queue, known: Vec::new().into_iter(), next: None, is_over }
+        let mut fetchers = Fetchers::new(ahead, Arc::clone(&work), jobs.clone(), Arc::clone(&is_over));
+        start(move || hand_out(items, ahead.together.max(1), &*work, &places, &jobs, &mut fetchers))?;
+        Ok(Self { queue, known: Vec::new().into_iter(), next: None, is_over })
     }
 
     /// The next result, if it is known, or else its place, for which `ask` asks the queue. Places hold one result at least.
@@ -188,29 +185,73 @@ fn take<J>(inbox: &Mutex<Receiver<J>>, is_over: &AtomicBool) -> Option<J> {
     job.filter(|_| !is_over.load(Ordering::Relaxed))
 }
 
-/// Fetches until nothing is left to fetch, and hands on what came.
-fn fetch<T: Send, R: Send>(
-    errands: &Mutex<Receiver<Job<T, R>>>,
-    work: &impl Work<T, R>,
-    jobs: &SyncSender<Job<T, R>>,
-    is_over: &AtomicBool,
-) {
-    while let Some((item, answer)) = take(errands, is_over) {
-        match catch_unwind(AssertUnwindSafe(|| work.fetch(item))) {
-            Ok(item) => _ = jobs.send((item, answer)), // an error: nobody takes results any more
-            Err(panic) => _ = answer.send(Err(panic)),
+/// Starts a thread.
+fn start(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().spawn(body).map(drop)
+}
+
+/// The threads that fetch: none until there is something to fetch, and then one more whenever all are busy.
+struct Fetchers<T, R, W> {
+    errands: SyncSender<Job<T, R>>,
+    inbox: Arc<Mutex<Receiver<Job<T, R>>>>,
+    most: usize,
+    started: usize,
+    /// Items that are being fetched, or wait for it.
+    busy: Arc<AtomicUsize>,
+    work: Arc<W>,
+    jobs: SyncSender<Job<T, R>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
+    fn new(ahead: Ahead, work: Arc<W>, jobs: SyncSender<Job<T, R>>, is_over: Arc<AtomicBool>) -> Self {
+        // A fetch that waits for a thread must not keep back the items behind it: there is room for the whole window.
+        let (errands, inbox) = sync_channel(ahead.window.max(1));
+        let (inbox, busy) = (Arc::new(Mutex::new(inbox)), Arc::default());
+        Self { errands, inbox, most: ahead.fetchers.max(1), started: 0, busy, work, jobs, is_over }
+    }
+
+    /// Has an item fetched. Where no thread can be started for it, this one does it.
+    fn send(&mut self, job: Job<T, R>) {
+        let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.started < busy.min(self.most) {
+            let (inbox, work, jobs) = (Arc::clone(&self.inbox), Arc::clone(&self.work), self.jobs.clone());
+            let (is_over, busy) = (Arc::clone(&self.is_over), Arc::clone(&self.busy));
+            let body = move || {
+                while let Some(job) = take(&inbox, &is_over) {
+                    fetch(job, &*work, &jobs);
+                    busy.fetch_sub(1, Ordering::Relaxed);
+                }
+            };
+            self.started += usize::from(start(body).is_ok());
+        }
+        if self.started > 0 {
+            let _ = self.errands.send(job); // never an error: the inbox is here too
+        } else {
+            fetch(job, &*self.work, &self.jobs);
+            self.busy.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
+/// Fetches an item, and hands on what came.
+fn fetch<T, R>((item, answer): Job<T, R>, work: &impl Work<T, R>, jobs: &SyncSender<Job<T, R>>) {
+    // An error where something is sent: nobody takes results any more.
+    match catch_unwind(AssertUnwindSafe(|| work.fetch(item))) {
+        Ok(Recalled::Unknown(item)) => _ = jobs.send((item, answer)),
+        Ok(Recalled::Known(result)) => _ = answer.send(Ok(result)),
+        Err(panic) => _ = answer.send(Err(panic)),
+    }
+}
+
 /// Gives each item a place in the queue, and hands it to a thread if it is not known.
-fn hand_out<T, R>(
+fn hand_out<T: Send + 'static, R: Send + 'static, W: Work<T, R>>(
     mut items: impl Iterator<Item = T>,
     together: usize,
-    work: &impl Work<T, R>,
+    work: &W,
     places: &SyncSender<Place<R>>,
     jobs: &SyncSender<Job<T, R>>,
-    errands: &SyncSender<Job<T, R>>,
+    fetchers: &mut Fetchers<T, R, W>,
 ) {
     let coming = || {
         let (answer, place) = sync_channel(1);
@@ -243,9 +284,10 @@ fn hand_out<T, R>(
                     if !known.is_empty() && places.send(Place::Known(std::mem::take(&mut known))).is_err() {
                         return; // nobody takes results any more
                     }
-                    let to = if work.is_remote(&item) { errands } else { jobs };
                     let Ok(answer) = coming() else { return };
-                    if to.send((item, answer)).is_err() {
+                    if work.is_remote(&item) {
+                        fetchers.send((item, answer));
+                    } else if jobs.send((item, answer)).is_err() {
                         return;
                     }
                 }
@@ -267,7 +309,6 @@ fn hand_out<T, R>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     /// Items above a thousand are fetched first, which takes that many microseconds. Multiples of a million are known.
@@ -288,9 +329,9 @@ mod tests {
             *item > 1000
         }
 
-        fn fetch(&self, item: u64) -> u64 {
+        fn fetch(&self, item: u64) -> Recalled<u64, R> {
             thread::sleep(Duration::from_micros(item));
-            item
+            if item.is_multiple_of(3) { Recalled::Known(self.0(item)) } else { Recalled::Unknown(item) }
         }
 
         fn run(&self, item: u64) -> R {
@@ -303,7 +344,7 @@ mod tests {
         (workers, window): (usize, usize),
         work: impl Fn(u64) -> R + Send + Sync + 'static,
     ) -> Ordered<R> {
-        Ordered::map(items, Ahead { workers, fetchers: 3, window, together: 1 }, Test(work))
+        Ordered::map(items, Ahead { workers, fetchers: 3, window, together: 1 }, Test(work)).unwrap()
     }
 
     #[test]
@@ -311,7 +352,7 @@ mod tests {
         let items = || (0..500u64).map(|n| if n % 11 < 7 { n * 1_000_000 } else { n });
         for together in [1, 2, 64, 1000] {
             let ahead = Ahead { workers: 3, fetchers: 1, window: 4, together };
-            let mut results = Ordered::map(items(), ahead, Test(|n| n));
+            let mut results = Ordered::map(items(), ahead, Test(|n| n)).unwrap();
             let mut got = Vec::new();
             while got.len() < 500 {
                 let next = results.next_before(Instant::now() + Duration::from_millis(1));
@@ -350,10 +391,10 @@ mod tests {
             fn is_remote(&self, _: &u64) -> bool {
                 true
             }
-            fn fetch(&self, item: u64) -> u64 {
+            fn fetch(&self, item: u64) -> Recalled<u64, u64> {
                 self.0.fetch_add(1, Ordering::SeqCst);
                 thread::sleep(Duration::from_millis(20));
-                item
+                Recalled::Unknown(item)
             }
             fn run(&self, item: u64) -> u64 {
                 self.1.fetch_add(1, Ordering::SeqCst);
@@ -361,12 +402,39 @@ mod tests {
             }
         }
         let ahead = Ahead { workers: 1, fetchers: 2, window: 64, together: 1 };
-        let mut results = Ordered::map(0..1000u64, ahead, Slow(Arc::clone(&begun), Arc::clone(&counter)));
+        let work = Slow(Arc::clone(&begun), Arc::clone(&counter));
+        let mut results = Ordered::map(0..1000u64, ahead, work).unwrap();
         assert_eq!(results.next(), Some(0));
         drop(results);
         let fetched = begun.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(200));
         assert!(begun.load(Ordering::SeqCst) <= fetched + 2 && counter.load(Ordering::SeqCst) <= fetched, "{begun:?}");
+    }
+
+    #[test]
+    fn fetching_threads_are_started_as_they_are_needed() {
+        struct Fetching(Arc<Mutex<std::collections::HashSet<thread::ThreadId>>>);
+        impl Work<u64, u64> for Fetching {
+            fn is_remote(&self, item: &u64) -> bool {
+                *item > 0
+            }
+            fn fetch(&self, item: u64) -> Recalled<u64, u64> {
+                self.0.lock().unwrap().insert(thread::current().id());
+                thread::sleep(Duration::from_millis(5));
+                Recalled::Unknown(item)
+            }
+            fn run(&self, item: u64) -> u64 {
+                item
+            }
+        }
+        for (remote, most, threads) in [(0, 16, 0..=0), (1, 16, 1..=1), (2, 16, 1..=2), (50, 3, 1..=3)] {
+            let seen = Arc::default();
+            let ahead = Ahead { workers: 1, fetchers: most, window: 64, together: 1 };
+            let items = std::iter::repeat_n(0, 9).chain(1..=remote);
+            let results = Ordered::map(items, ahead, Fetching(Arc::clone(&seen))).unwrap();
+            assert_eq!(results.count() as u64, 9 + remote);
+            assert!(threads.contains(&seen.lock().unwrap().len()), "{remote}");
+        }
     }
 
     #[test]

@@ -1,20 +1,27 @@
 //! The bytes of one input that is on this machine. What is no image is told by its first bytes, before the rest is read.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind as Io, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fcntl_setfl, seek};
+use rustix::io::Errno;
 
 use super::decode::check_format;
-use super::{ErrorKind, Held, ImageError, Input};
+use super::room::too_little;
+use super::{Bytes, ErrorKind, Held, ImageError, Input, Lease, Limits, Stage};
 
-/// The most bytes that one input may have: larger than any picture below the pixel cap, smaller than memory.
-pub(crate) const MAX_BYTES: u64 = 2 << 30;
 /// The first bytes of a file that tell its format.
 pub const HEAD: u64 = 512;
+
+/// Bytes of unknown length that are read before any memory is taken for them, and before it is taken for the longest.
+const STEPS: [u64; 2] = [1 << 20, 16 << 20];
+/// What memory is taken for here.
+pub(crate) const READ: &str = "to be read";
+/// Bytes by which a buffer grows: what is said of a length may be anything.
+const GROWTH: u64 = 64 << 20;
 
 /// Reads an image's file whole. Messages do not name it; see [`ImageError::named`].
 ///
@@ -22,16 +29,40 @@ pub const HEAD: u64 = 512;
 /// [`ImageError`] of kind `not_found`, `permission`, `read`, `too_large`, or `format` for what does not begin like an
 /// image; `refused` for a URL, which [`crate::net::Images`] fetches.
 pub fn read(input: Input) -> Result<Vec<u8>, ImageError> {
+    read_within(input, &Limits::default()).map(Bytes::into_vec)
+}
+
+/// Reads an image's file whole, once there is room for it. Its length is known before it is read, and holes are not read.
+///
+/// # Errors
+/// As [`read`]; `memory` for one that no run of this room can hold.
+pub fn read_within(input: Input, limits: &Limits) -> Result<Bytes, ImageError> {
     match input {
-        Input::Stdin => read_image(io::stdin().lock(), 0),
-        Input::Held(Held { bytes, .. }) => bytes,
-        Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, and files only are read here")),
-        Input::Path(path) => {
-            let length = std::fs::metadata(&path).map_or(0, |m| m.len());
-            let failed = |e: io::Error| explained(&path, ImageError::from_io(&e));
-            read_image(open(&path).map_err(failed)?, length)
+        Input::Stdin => read_image(io::stdin().lock(), Stage::Read, limits),
+        Input::Held(Held { bytes, .. }) => {
+            let is_too_long = bytes.as_ref().is_ok_and(|bytes| bytes.len() as u64 > limits.max_bytes);
+            if is_too_long { Err(too_many_bytes(limits.max_bytes)) } else { bytes }
         }
+        Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, and files only are read here")),
+        Input::Path(path) => read_path(&path, limits).map_err(|e| explained(&path, e)),
     }
+}
+
+fn read_path(path: &Path, limits: &Limits) -> Result<Bytes, ImageError> {
+    let failed = |e: io::Error| ImageError::from_io(&e);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return read_image(open(path).map_err(failed)?, Stage::Read, limits);
+    }
+    let file = File::open(path).map_err(failed)?;
+    let length = metadata.len();
+    if metadata.blocks() * 512 < length
+        && let Some(stored) = stored_bytes(&file, length)
+    {
+        return read_with_holes(file, length, stored, limits);
+    }
+    let mut take = |bytes| limits.room.take(Stage::Read, bytes, READ);
+    read_whole(file, Some(length), Space { cap: limits.max_bytes, most: limits.room.most(), take: &mut take }, failed)
 }
 
 /// A failure with what was probably meant, where the name looks like something else.
@@ -52,30 +83,132 @@ fn explained(path: &Path, e: ImageError) -> ImageError {
     ImageError { message: format!("{}; {hint}", e.message), ..e }
 }
 
-/// Reads an image to its end, `length` bytes as far as is known.
-pub(super) fn read_image(reader: impl Read, length: u64) -> Result<Vec<u8>, ImageError> {
-    read_at_most(reader, length, MAX_BYTES, |e| ImageError::from_io(&e))
+/// Reads an image of unknown length to its end.
+pub(super) fn read_image(reader: impl Read, stage: Stage, limits: &Limits) -> Result<Bytes, ImageError> {
+    let mut take = |bytes| limits.room.take(stage, bytes, READ);
+    let space = Space { cap: limits.max_bytes, most: limits.room.most(), take: &mut take };
+    read_whole(reader, None, space, |e| ImageError::from_io(&e))
 }
 
-/// The same with another cap, and another word for what fails.
-pub(crate) fn read_at_most(
+/// How much may be read, and where memory for it comes from.
+pub(crate) struct Space<'a> {
+    /// The most bytes that a file may have.
+    pub cap: u64,
+    /// The most bytes that can be taken.
+    pub most: u64,
+    /// Takes so many.
+    pub take: &'a mut dyn FnMut(u64) -> Result<Lease, ImageError>,
+}
+
+/// Reads an image to its end, `length` bytes if that is known. Its first bytes, its length and the room are looked at
+/// before the rest is read. `failed` says what an error of the reader means.
+pub(crate) fn read_whole(
     mut reader: impl Read,
-    length: u64,
-    cap: u64,
+    length: Option<u64>,
+    Space { cap, most, take }: Space,
     failed: impl Fn(io::Error) -> ImageError,
-) -> Result<Vec<u8>, ImageError> {
+) -> Result<Bytes, ImageError> {
+    let mut bytes = head(&mut reader, &failed)?;
+    if length.is_some_and(|length| length > cap) {
+        return Err(too_many_bytes(cap));
+    }
+    let mut lease = length.map(&mut *take).transpose()?;
+    let mut end = length.unwrap_or(STEPS[0]).min(cap);
+    loop {
+        read_up_to(&mut reader, end, &mut bytes).map_err(&failed)?;
+        if (bytes.len() as u64) < end || !reads_another(&mut reader, &mut bytes).map_err(&failed)? {
+            return Ok(Bytes::new(bytes, lease));
+        }
+        if end == cap {
+            return Err(too_many_bytes(cap));
+        }
+        if end >= most {
+            return Err(too_little(end + 1, most, READ));
+        }
+        // More than was said takes room for what it may become. Nobody waits for more while they have some.
+        drop(lease.take());
+        end = if end < STEPS[1] { STEPS[1] } else { cap }.min(cap).min(most);
+        let taken = take(end)?;
+        end = end.max(taken.bytes().min(cap)); // whoever waited for more has it
+        lease = Some(taken);
+    }
+}
+
+/// Reads a file of `length` bytes, of which `stored` are outside of its holes.
+fn read_with_holes(mut file: File, length: u64, stored: u64, limits: &Limits) -> Result<Bytes, ImageError> {
+    let failed = |e: io::Error| ImageError::from_io(&e);
+    let mut bytes = head(&mut file, &failed)?;
+    if length > limits.max_bytes {
+        return Err(too_many_bytes(limits.max_bytes));
+    }
+    let lease = limits.room.take(Stage::Read, stored.min(length), READ)?;
+    fill_sparse(&mut file, length, &mut bytes).map_err(failed)?;
+    Ok(Bytes::new(bytes, Some(lease)))
+}
+
+/// Reads until there are `end` bytes, most of them zeros: pages of nothing else take no memory.
+pub(super) fn fill_sparse(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut at = bytes.len();
+    let mut whole = vec![0; end as usize];
+    whole[..at].copy_from_slice(bytes);
+    let mut part = vec![0; 1 << 16];
+    while at < whole.len() {
+        let part = &mut part[..(whole.len() - at).min(1 << 16)];
+        reader.read_exact(part)?;
+        if part.iter().any(|&byte| byte != 0) {
+            whole[at..at + part.len()].copy_from_slice(part);
+        }
+        at += part.len();
+    }
+    *bytes = whole;
+    Ok(())
+}
+
+/// The bytes of a file outside of its holes; none if the system does not tell.
+fn stored_bytes(file: &File, length: u64) -> Option<u64> {
+    let (mut stored, mut at) = (0, 0);
+    while at < length {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => break, // the rest is a hole
+            start => start.ok()?,
+        };
+        at = seek(file, SeekFrom::Hole(start)).ok()?;
+        stored += at.checked_sub(start)?;
+    }
+    seek(file, SeekFrom::Start(0)).ok()?;
+    Some(stored)
+}
+
+/// The first bytes, if they are those of an image.
+fn head(reader: &mut impl Read, failed: &impl Fn(io::Error) -> ImageError) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
-    reader.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(&failed)?;
+    reader.take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
     check_format(&bytes).map_err(|e| packed(&bytes).unwrap_or(e))?;
-    let rest = length.min(cap).saturating_sub(HEAD) as usize;
-    bytes.try_reserve_exact(rest).map_err(|_| ImageError::no_memory())?;
-    reader.take(cap + 1 - HEAD).read_to_end(&mut bytes).map_err(&failed)?;
-    if bytes.len() as u64 > cap { Err(too_many_bytes(cap)) } else { Ok(bytes) }
+    Ok(bytes)
+}
+
+/// Reads one byte more, if there is one.
+fn reads_another(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    let byte = reader.bytes().next().transpose()?;
+    bytes.extend(byte);
+    Ok(byte.is_some())
+}
+
+/// Reads until there are `end` bytes, or as many as there are.
+pub(super) fn read_up_to(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while (bytes.len() as u64) < end {
+        let missing = (end - bytes.len() as u64).min(GROWTH);
+        bytes.try_reserve_exact(missing as usize).map_err(|_| Io::OutOfMemory)?;
+        if reader.by_ref().take(missing).read_to_end(bytes)? < missing as usize {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// An input of more than `cap` bytes.
 pub(crate) fn too_many_bytes(cap: u64) -> ImageError {
-    ImageError::new(ErrorKind::TooLarge, format!("has more than {cap} bytes"))
+    ImageError::new(ErrorKind::TooLarge, format!("has more than the {cap} bytes allowed (--max-bytes)"))
 }
 
 /// What to do about something compressed, if the first bytes are of that.

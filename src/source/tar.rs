@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use super::decode::check_format;
 use super::entry::{Entry, Skipped, Tally};
 use super::input::{Held, Name};
-use super::read::{HEAD, MAX_BYTES, open, packed, too_many_bytes};
+use super::read::{HEAD, READ, fill_sparse, open, packed, read_up_to, too_many_bytes};
 use super::select::Select;
-use super::{ErrorKind, ImageError, Input, is_image, is_image_name};
+use super::{Bytes, ErrorKind, ImageError, Input, Limits, Stage, is_image, is_image_name};
 use crate::error::os_reason;
 
 /// Bytes of a header, and what the data of a member is filled up to.
@@ -107,9 +107,9 @@ impl Members {
     }
 
     /// The next image that is taken. A tar that is torn or damaged ends with its own failure.
-    pub fn next(&mut self, select: &Select, tally: &Tally) -> Option<Entry> {
+    pub fn next(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> Option<Entry> {
         while !self.ended {
-            match self.step(select, tally) {
+            match self.step(select, tally, limits) {
                 Ok(Step::Found(entry)) => return Some(entry),
                 Ok(Step::Passed) => {}
                 Ok(Step::End) => self.ended = true,
@@ -124,7 +124,7 @@ impl Members {
         None
     }
 
-    fn step(&mut self, select: &Select, tally: &Tally) -> io::Result<Step> {
+    fn step(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> io::Result<Step> {
         let before = self.position.get();
         let headers = Cell::new(MAX_HEADERS);
         let counted = Counted { source: &mut self.source, position: &self.position, left: &headers };
@@ -142,8 +142,8 @@ impl Members {
             member.size()
         };
         headers.set(u64::MAX);
-        let wanted = Wanted { name: &self.name, below: &self.below, select, tally };
-        let step = wanted.read(&mut member)?;
+        let wanted = Wanted { name: &self.name, below: &self.below, select, tally, limits };
+        let step = wanted.read(&mut member, stored)?;
         let end = stored.checked_next_multiple_of(BLOCK).and_then(|stored| start.checked_add(stored));
         let end = end.ok_or_else(|| io::Error::from(Io::UnexpectedEof))?;
         let passed = end.saturating_sub(self.position.get());
@@ -159,10 +159,11 @@ struct Wanted<'a> {
     below: &'a Path,
     select: &'a Select,
     tally: &'a Tally,
+    limits: &'a Limits,
 }
 
 impl Wanted<'_> {
-    fn read(&self, member: &mut tar::Entry<'_, impl Read>) -> io::Result<Step> {
+    fn read(&self, member: &mut tar::Entry<'_, impl Read>, stored: u64) -> io::Result<Step> {
         let kind = member.header().entry_type();
         let path = member.path_bytes().into_owned();
         if kind.is_dir() || kind.is_pax_global_extensions() || path.ends_with(b"/") {
@@ -182,7 +183,7 @@ impl Wanted<'_> {
             return Ok(Step::Passed);
         }
         let bytes = if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-            contents(member, path, |kind| self.tally.skip(&name, kind))?
+            contents(member, stored, path, self.limits, |kind| self.tally.skip(&name, kind))?
         } else if (kind.is_symlink() || kind.is_hard_link()) && is_image_name(path) {
             let reason =
                 "is a link in the tar, which is not followed; make the tar with --dereference --hard-dereference";
@@ -200,12 +201,15 @@ impl Wanted<'_> {
     }
 }
 
-/// A member's bytes, or why it cannot be taken for an image; none if it is not even called one, which `skip` hears.
+/// A member's bytes, of which `stored` are in the tar, or why it cannot be taken for an image; none if it is not even
+/// called one, which `skip` hears.
 fn contents(
     member: &mut tar::Entry<'_, impl Read>,
+    stored: u64,
     path: &Path,
+    limits: &Limits,
     skip: impl FnOnce(Skipped),
-) -> io::Result<Option<Result<Vec<u8>, ImageError>>> {
+) -> io::Result<Option<Result<Bytes, ImageError>>> {
     let size = member.size();
     let mut bytes = Vec::new();
     member.take(HEAD).read_to_end(&mut bytes)?;
@@ -219,12 +223,19 @@ fn contents(
     if let Err(e) = check_format(&bytes) {
         return Ok(Some(Err(e)));
     }
-    if size > MAX_BYTES {
-        return Ok(Some(Err(too_many_bytes(MAX_BYTES))));
+    if size > limits.max_bytes {
+        return Ok(Some(Err(too_many_bytes(limits.max_bytes))));
     }
-    // Grown as bytes come: what a header says of the size may be anything.
-    member.read_to_end(&mut bytes)?;
-    if (bytes.len() as u64) < size { Err(Io::UnexpectedEof.into()) } else { Ok(Some(Ok(bytes))) }
+    let lease = match limits.room.take(Stage::Walk, stored.min(size), READ) {
+        Ok(lease) => Some(lease),
+        Err(e) => return Ok(Some(Err(e))),
+    };
+    if stored < size {
+        fill_sparse(member, size, &mut bytes)?;
+    } else {
+        read_up_to(member, size, &mut bytes)?;
+    }
+    if (bytes.len() as u64) < size { Err(Io::UnexpectedEof.into()) } else { Ok(Some(Ok(Bytes::new(bytes, lease)))) }
 }
 
 /// What failed after so many bytes, said of the tar.

@@ -13,7 +13,7 @@ use super::input::{Held, Input, Name};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
-use super::{ImageError, is_image, is_image_name};
+use super::{ImageError, Limits, Stage, is_image, is_image_name};
 
 /// Walks inputs in their order; folders recursively, and tars member by member.
 ///
@@ -28,6 +28,7 @@ pub struct Walk<I> {
     follow: bool,
     select: Select,
     tally: Arc<Tally>,
+    limits: Limits,
     /// Folders and names of files that nothing is said of.
     left_out: Vec<(PathBuf, OsString)>,
     /// The folder at hand, as it was named.
@@ -39,8 +40,13 @@ pub struct Walk<I> {
 impl<I: Iterator<Item = Entry>> Walk<I> {
     /// A walk over `inputs`, those that failed among them, that takes what `select` says and counts the rest.
     pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
-        let (left_out, root, folders, members) = Default::default();
-        Self { inputs, follow, select, tally, left_out, root, folders, members }
+        let (limits, left_out, root, folders, members) = Default::default();
+        Self { inputs, follow, select, tally, limits, left_out, root, folders, members }
+    }
+
+    /// The same walk, which reads what comes with it within `limits`.
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The same walk, with these files of folders left out and not counted: those that are being written meanwhile. Their
@@ -61,7 +67,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
 
     /// The next image of the tar at hand.
     fn next_in_tar(&mut self) -> Option<Entry> {
-        let entry = self.members.as_mut()?.next(&self.select, &self.tally);
+        let entry = self.members.as_mut()?.next(&self.select, &self.tally, &self.limits);
         if entry.is_none() {
             self.members = None;
         }
@@ -183,7 +189,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
                 return None;
             }
             _ if !self.shares(&name) => return None,
-            Ok(_) => read_image(head.as_slice().chain(std::io::stdin()), 0),
+            Ok(_) => read_image(head.as_slice().chain(std::io::stdin()), Stage::Walk, &self.limits),
             Err(e) => Err(ImageError::from_io(&e)),
         };
         Some(Ok(Input::Held(Held { name, bytes })))

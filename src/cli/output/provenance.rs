@@ -81,6 +81,7 @@ fn common(
         "instructions": compute.for_embeddings(checkpoint.config().projection_dim).instructions(),
         "precision": precision,
         "max_pixels": inputs.max_pixels,
+        "max_bytes": inputs.max_bytes,
         "decode": format!("{:?}", inputs.decode).to_lowercase(),
         "include": inputs.include,
         "exclude": inputs.exclude,

@@ -11,8 +11,9 @@ use zsic::source;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
+use super::super::interrupt;
+use super::super::stdout::{self, Patient};
 use super::super::terminal::escaped;
-use super::super::{interrupt, stdout};
 use super::beside::family;
 use super::ending;
 use super::journal::Of;
@@ -89,7 +90,7 @@ impl Place {
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
             let name = path.display().to_string();
             let file = File::options().write(true).open(path).with_context(|| format!("{name}: cannot be written"))?;
-            return Ok(Sink { out: Out::Device(file), name }); // a pipe or device has no partial
+            return Ok(Sink { out: Out::Device(Patient(file)), name }); // a pipe or device has no partial
         }
         check_target(path, read)?;
         let partial = Partial::open(path)?;
@@ -134,8 +135,8 @@ pub struct Sink {
 }
 
 enum Out {
-    Stdout(io::Stdout),
-    Device(File),
+    Stdout(Patient<io::Stdout>),
+    Device(Patient<File>),
     File(Box<Partial>),
 }
 
@@ -147,7 +148,7 @@ impl Sink {
     pub fn write(&mut self, record: &[u8], of: Option<&Of>) -> Result<()> {
         let _held = interrupt::hold();
         let written = match &mut self.out {
-            Out::Stdout(out) if out.is_terminal() => {
+            Out::Stdout(out) if out.0.is_terminal() => {
                 let text = String::from_utf8_lossy(record);
                 out.write_all(escaped(&text).as_bytes()).and_then(|()| out.flush())
             }

@@ -3,9 +3,10 @@
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
+use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{Decoded, Outcome, check_size, damaged, unsupported};
+use super::{BYTES_OF_PIXEL, Decoded, Outcome, Rows, Strip, damaged, unsupported};
 use crate::source::ImageError;
 
 const RAW: u32 = 0;
@@ -13,15 +14,27 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const FIELDS: u32 = 3;
 
-/// Decodes a BMP file, or a bitmap without the file's header.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+/// Decodes a BMP file, or a bitmap without the file's header. Its rows go to `rows`, if there is someone to take them, and
+/// nothing is left.
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
     let bitmap = if is_bare(bytes) {
         Bitmap::read(bytes, 0, 0)?
     } else {
         let offset = Cursor::at(bytes, 10).u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
         Bitmap::read(bytes, 14, offset as usize)?
     };
-    Ok(Decoded { image: bitmap.decode(bytes, bitmap.height, max_pixels)?, orientation: Orientation::NoTransforms })
+    let Some(rows) = rows else {
+        let image = bitmap.decode(bytes, bitmap.height, bounds)?;
+        return Ok(Some(Decoded { image, orientation: Orientation::NoTransforms }));
+    };
+    let (width, height) = (bitmap.width as usize, bitmap.height as usize);
+    bounds.check(width as u64, height as u64)?;
+    bounds.take(bitmap.bytes_unpacked(bitmap.height) + width as u64 * BYTES_OF_PIXEL * Strip::ROWS as u64)?;
+    rows.begin(width, height)?;
+    let mut strip = Strip::new(rows, width);
+    bitmap.each_row(bytes, height, |row| strip.row(|rows| rows.extend_from_slice(row)))?;
+    strip.hand_on();
+    Ok(None)
 }
 
 /// Returns whether a file begins with a bitmap's header in place of the file's, as `.dib` files do.
@@ -113,14 +126,31 @@ impl Bitmap {
     }
 
     /// The pixels of the first `height` rows in the file.
-    pub(super) fn decode(&self, file: &[u8], height: u32, max_pixels: u64) -> Outcome<RgbImage> {
-        check_size(self.width.into(), height.into(), max_pixels)?;
-        let (columns, rows) = (self.width as usize, height as usize);
+    pub(super) fn decode(&self, file: &[u8], height: u32, bounds: &Bounds) -> Outcome<RgbImage> {
+        bounds.check(self.width.into(), height.into())?;
+        let length = u64::from(self.width) * u64::from(height) * 3;
+        bounds.take(length + self.bytes_unpacked(height))?;
+        let mut image = Vec::with_capacity(length as usize);
+        self.each_row(file, height as usize, |row| image.extend_from_slice(row))?;
+        RgbImage::from_raw(self.width, height, image).ok_or_else(ImageError::empty)
+    }
+
+    /// The bytes that run lengths become.
+    fn bytes_unpacked(&self, height: u32) -> u64 {
+        let is_packed = matches!(self.compression, RLE8 | RLE4);
+        if is_packed { u64::from(self.width) * u64::from(height) } else { 0 }
+    }
+
+    /// Hands on the colours of the first `rows` rows in the file, from the top.
+    fn each_row(&self, file: &[u8], rows: usize, mut take: impl FnMut(&[u8])) -> Outcome<()> {
+        let columns = self.width as usize;
+        let unpacked: Vec<u8>;
         let (data, bits, stride) = if matches!(self.compression, RLE8 | RLE4) {
             if matches!(self.pixels, Pixels::Grey(1)) {
                 return Err(unsupported(ImageFormat::Bmp, "compressed black and white"));
             }
-            (self.unpack(file, columns, columns * rows)?, 8, columns)
+            unpacked = self.unpack(file, columns, columns * rows)?;
+            (unpacked.as_slice(), 8, columns)
         } else {
             let bits = if let Pixels::Grey(bits) = self.pixels { bits } else { self.bits };
             let stride = (columns * self.bits as usize).div_ceil(32) * 4;
@@ -130,16 +160,16 @@ impl Bitmap {
             }
             // The last row's padding may be missing.
             let data = Cursor::at(file, self.start).take(stride * (rows - 1) + used);
-            let mut data = data.ok_or_else(|| ImageError::truncated("BMP"))?.to_vec();
-            data.resize(stride * rows, 0);
-            (data, bits, stride)
+            (data.ok_or_else(|| ImageError::truncated("BMP"))?, bits, stride)
         };
-        let mut image = Vec::with_capacity(columns * rows * 3);
+        let mut colours = Vec::with_capacity(columns * 3);
         for row in 0..rows {
-            let row = if self.top_down { row } else { rows - 1 - row };
-            self.colours(&data[row * stride..][..stride], columns, bits, &mut image);
+            let line = &data[stride * if self.top_down { row } else { rows - 1 - row }..];
+            colours.clear();
+            self.colours(&line[..stride.min(line.len())], columns, bits, &mut colours);
+            take(&colours);
         }
-        RgbImage::from_raw(self.width, height, image).ok_or_else(ImageError::empty)
+        Ok(())
     }
 
     /// Appends the colours of one row.

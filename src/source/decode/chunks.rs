@@ -7,13 +7,16 @@ use flate2::Crc;
 use flate2::read::ZlibDecoder;
 use image::ImageFormat;
 
+use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{Outcome, check_size, damaged, unsupported};
+use super::{Outcome, damaged, unsupported};
 use crate::source::ImageError;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// The most bytes that a compressed text may have.
 const TEXT: u64 = 1 << 20;
+/// The most texts that are decompressed: as many as Pillow has memory for.
+const TEXTS: u32 = 64;
 
 /// What the chunks say.
 #[derive(Default)]
@@ -34,10 +37,12 @@ pub(super) struct File<'a> {
     /// EXIF as text, which counts where there is no other.
     pub(super) profile: Option<Vec<u8>>,
     pub(super) xmp: Option<Vec<u8>>,
+    /// How many texts were decompressed.
+    texts: u32,
 }
 
 impl<'a> File<'a> {
-    pub(super) fn read(bytes: &'a [u8], max_pixels: u64) -> Outcome<Self> {
+    pub(super) fn read(bytes: &'a [u8], bounds: &Bounds) -> Outcome<Self> {
         let mut file = Self::default();
         let mut rest = Cursor::at(bytes, SIGNATURE.len());
         // Up to the image data, every checksum counts.
@@ -58,7 +63,7 @@ impl<'a> File<'a> {
             file.chunk(kind, data)?;
         };
         file.check()?;
-        check_size(file.width.into(), file.height.into(), max_pixels)?;
+        bounds.check(file.width.into(), file.height.into())?;
         let mut next = Some((kind, length));
         while let Some((kind @ (b"IDAT" | b"fdAT"), length)) = next.as_ref().map(|(kind, length)| (kind, *length)) {
             let data = rest.take_up_to(length);
@@ -153,7 +158,15 @@ impl<'a> File<'a> {
             let whole = ZlibDecoder::new(data).take(TEXT).read_to_end(&mut text);
             whole.map_or_else(|e| e.kind() == std::io::ErrorKind::UnexpectedEof, |_| true).then_some(text)
         };
+        let is_wanted = matches!(key, b"XML:com.adobe.xmp" | b"Raw profile type exif");
+        if is_wanted && kind != *b"tEXt" {
+            self.texts += 1;
+            if self.texts > TEXTS {
+                return Err(damaged(ImageFormat::Png, "it says too often which way up it is"));
+            }
+        }
         let value = match (&kind, rest) {
+            (b"zTXt", [0, ..]) | (b"iTXt", _) if !is_wanted => None,
             (b"zTXt", [0, rest @ ..]) => inflated(rest),
             (b"zTXt", [_, ..]) => return Err(bad(kind, "compression")),
             (b"iTXt", [flag, method, rest @ ..]) => {

@@ -4,9 +4,10 @@
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
+use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BROKEN, Decoded, Outcome, check_size, damaged};
+use super::{BROKEN, BYTES_OF_PIXEL, Decoded, Outcome, damaged};
 use crate::source::ImageError;
 
 /// The most codes that GIF's LZW has.
@@ -26,11 +27,12 @@ struct Frame<'a> {
 }
 
 /// Decodes the first frame.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let frame = first_frame(bytes).ok_or_else(|| ImageError::truncated("GIF"))?;
     let ([width, height], [left, top], [columns, rows]) = (frame.size, frame.place, frame.extent);
-    check_size(width as u64, height as u64, max_pixels)?;
-    check_size(columns as u64, rows as u64, max_pixels)?;
+    bounds.check(width as u64, height as u64)?;
+    bounds.check(columns as u64, rows as u64)?;
+    bounds.take((columns * rows) as u64 + (width * height) as u64 * BYTES_OF_PIXEL)?;
     let mut pixels = vec![0; columns * rows];
     unpack(frame.data, frame.bits, &mut pixels)?;
     // Pillow fills the canvas with the clear colour, not with the background.

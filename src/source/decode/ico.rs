@@ -5,7 +5,8 @@ use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
 use super::bmp::Bitmap;
-use super::chunks::SIGNATURE;
+use super::bounds::Bounds;
+use super::chunks::{File, SIGNATURE};
 use super::cursor::Cursor;
 use super::{Decoded, Outcome, damaged, png};
 use crate::source::ImageError;
@@ -34,13 +35,13 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 /// Decodes an icon's main picture.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let entry = entry(bytes).ok_or_else(|| ImageError::truncated("ICO"))?;
     let picture = bytes.get(entry.offset..).unwrap_or_default();
     let image = if picture.starts_with(SIGNATURE) {
-        png::decode(picture, max_pixels)?.image
+        png::whole(&File::read(picture, bounds)?, bounds)?.image
     } else {
-        bitmap(bytes, &entry, max_pixels)?
+        bitmap(bytes, &entry, bounds)?
     };
     Ok(Decoded { image, orientation: Orientation::NoTransforms })
 }
@@ -67,10 +68,10 @@ fn entry(bytes: &[u8]) -> Option<Entry> {
 }
 
 /// A bitmap with a mask. The mask is transparency, which is dropped, but Pillow wants it to be there.
-fn bitmap(bytes: &[u8], entry: &Entry, max_pixels: u64) -> Outcome<RgbImage> {
+fn bitmap(bytes: &[u8], entry: &Entry, bounds: &Bounds) -> Outcome<RgbImage> {
     let bitmap = Bitmap::read(bytes, entry.offset, 0)?;
     let height = bitmap.height / 2;
-    let image = bitmap.decode(bytes, height, max_pixels)?;
+    let image = bitmap.decode(bytes, height, bounds)?;
     let (columns, rows) = (bitmap.width as usize, height as usize);
     let mask = if entry.bits == 32 {
         Some((bitmap.start, columns * rows * 4))

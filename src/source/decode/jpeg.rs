@@ -9,13 +9,17 @@ use image::{ImageFormat, RgbImage};
 use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::{Decoded, Options, Outcome, Rows, check_size, damaged, rgb, upright};
+use super::bounds::Bounds;
+use super::scans::Scans;
+use super::{BYTES_OF_PIXEL, Decoded, Outcome, Rows, damaged, rgb, upright};
 use crate::source::ImageError;
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 /// Rows handed on together: few enough to stay in the cache.
 const STRIP: usize = 16;
+/// Bytes that decoding takes for each column where rows are handed on: those of libjpeg and a strip.
+const BYTES_OF_COLUMN: u64 = 256;
 
 /// Bytes that remember whether more was asked for than there is. libjpeg goes on with grey where the data ends early;
 /// Pillow, and so zsic, calls such a file truncated.
@@ -45,19 +49,27 @@ impl BufRead for Tail<'_> {
 
 /// Decodes a JPEG file. The rows of one that is neither turned nor printed in inks go to `rows`, if there is someone to
 /// take them, and nothing is left. Fatal errors of the C library arrive here as panics, caught by the caller.
-pub(super) fn decode(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
+pub(super) fn decode(
+    bytes: &[u8],
+    bounds: &Bounds,
+    enough: Option<usize>,
+    rows: Option<&mut dyn Rows>,
+) -> Outcome<Option<Decoded>> {
     let exhausted = Cell::new(false);
     let tail = Tail { rest: bytes, exhausted: &exhausted };
     let mut file = Decompress::with_markers(&[Marker::APP(1)]).from_reader(tail).map_err(failed)?;
     let (width, height) = file.size();
-    check_size(width as u64, height as u64, options.max_pixels)?;
+    bounds.check(width as u64, height as u64)?;
+    let scans = Scans::of(bytes)?;
     let segment = |prefix: &[u8]| file.markers().find_map(|m| m.data.strip_prefix(prefix).map(<[u8]>::to_vec));
     let orientation = upright::orientation(segment(EXIF).as_deref(), segment(XMP).as_deref());
-    if let Some(eighths) = options.enough.and_then(|side| eighths(width.min(height), side)) {
+    if let Some(eighths) = enough.and_then(|side| eighths(width.min(height), side)) {
         file.scale(eighths);
     }
     let inks = matches!(file.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
     let space = if inks { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
+    let streams = rows.is_some() && !inks && orientation == Orientation::NoTransforms;
+    bounds.take(scans.kept + if streams { BYTES_OF_COLUMN } else { height as u64 * BYTES_OF_PIXEL } * width as u64)?;
     let started = file.to_colorspace(space).map_err(failed)?;
     let (width, height) = (started.width() as u32, started.height() as u32);
     let data: Vec<u8> = match rows {
@@ -66,7 +78,7 @@ pub(super) fn decode(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows
             let pixels: Vec<[u8; 4]> = whole(started, &exhausted)?;
             pixels.iter().flat_map(|pixel| rgb::from_cmyk(pixel.map(|ink| 255 - ink))).collect()
         }
-        Some(rows) if orientation == Orientation::NoTransforms => {
+        Some(rows) if streams => {
             hand_on(started, &exhausted, rows)?;
             return Ok(None);
         }
@@ -112,6 +124,7 @@ fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<(
 /// but YCbCr as RGB. libtiff, and so Pillow, lets libjpeg go on with grey where the data ends early.
 pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool) -> Outcome<Vec<u8>> {
     let exhausted = Cell::new(false);
+    Scans::of(bytes)?;
     let file = Decompress::new_reader(Tail { rest: bytes, exhausted: &exhausted }).map_err(failed)?;
     let (width, height) = file.size();
     if width != size[0] || height < size[1] || height > 1 << 16 || file.components().len() != channels {

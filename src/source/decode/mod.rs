@@ -3,6 +3,7 @@
 //! difference: 16-bit grey is scaled to 8 bits, where Pillow clips it to white.
 
 mod bmp;
+mod bounds;
 mod chunks;
 mod cursor;
 mod gif;
@@ -13,6 +14,7 @@ mod png;
 mod pnm;
 mod preview;
 mod rgb;
+mod scans;
 mod signature;
 mod strips;
 mod tiff;
@@ -24,11 +26,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
+use bounds::Bounds;
 pub use preview::small_preview;
 pub(super) use signature::{check_format, ending, is_video};
 pub use signature::{explained, is_image, is_image_name, is_raw_name};
 
-use super::{ErrorKind, ImageError};
+use super::{ErrorKind, ImageError, Limits};
 
 type Outcome<T> = Result<T, ImageError>;
 
@@ -38,14 +41,16 @@ struct Decoded {
     orientation: Orientation,
 }
 
-/// Bytes that decoding takes for each pixel, at its height: samples as they are stored, and RGB.
-const BYTES_WHILE_DECODING: u64 = 7;
+/// Bytes that most decoders take for each pixel, at its height: four samples as they are stored, and RGB.
+const BYTES_OF_PIXEL: u64 = 7;
 
 /// What is wanted of an image.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// The most pixels that it may have as it is stored.
-    pub max_pixels: u64,
+pub struct Options<'a> {
+    /// The most pixels that it may have as it is stored, and the memory to decode it in.
+    pub limits: &'a Limits,
+    /// Whether its bytes are in the memory of the one image that goes alone; see [`Bytes::is_alone`](super::Bytes).
+    pub is_alone: bool,
     /// The shorter side that is enough. A JPEG file much larger is decoded at 1/2, 1/4 or 1/8 of its size, never to less
     /// than this; `None` decodes it all.
     pub enough: Option<usize>,
@@ -53,7 +58,7 @@ pub struct Options {
 
 /// Whoever takes an image's rows as they are decoded.
 pub trait Rows {
-    /// Hears the size, once, before the first row.
+    /// Hears the size, before the first row, and again where the decoder starts again from the top.
     ///
     /// # Errors
     /// Why an image of that size cannot be taken; the decoder stops there.
@@ -62,21 +67,64 @@ pub trait Rows {
     fn push(&mut self, rows: &[u8]);
 }
 
+/// Rows on their way to whoever takes them, a few at a time: few enough to stay in the cache.
+struct Strip<'r> {
+    rows: &'r mut dyn Rows,
+    gathered: Vec<u8>,
+    full: usize,
+}
+
+impl<'r> Strip<'r> {
+    /// Rows gathered at most, and the bytes of more than one.
+    const ROWS: usize = 16;
+    const BYTES: usize = 1 << 20;
+
+    /// The strip of an image of so many pixels across.
+    fn new(rows: &'r mut dyn Rows, width: usize) -> Self {
+        let full = 3 * width * Self::rows(width);
+        Self { rows, gathered: Vec::with_capacity(full), full }
+    }
+
+    fn rows(width: usize) -> usize {
+        (Self::BYTES / (3 * width.max(1))).clamp(1, Self::ROWS)
+    }
+
+    /// Takes the row that `append` puts behind the others.
+    fn row(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        append(&mut self.gathered);
+        if self.gathered.len() >= self.full {
+            self.hand_on();
+        }
+    }
+
+    /// Hands on what is gathered, which is whole rows.
+    fn hand_on(&mut self) {
+        if !self.gathered.is_empty() {
+            self.rows.push(&self.gathered);
+            self.gathered.clear();
+        }
+    }
+}
+
 /// Decodes an image of at most `max_pixels`.
 ///
 /// # Errors
 /// [`ImageError`] of kind `format`, `decode` or `too_large`. A decoder that panics is a `decode` error of its file.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
-    run(bytes, &Options { max_pixels, enough: None }, None)?.ok_or_else(ImageError::empty)
+    let limits = Limits { max_pixels, ..Limits::default() };
+    let options = Options { limits: &limits, is_alone: false, enough: None };
+    run(bytes, &options, &Bounds::new(&options, bytes.len()), None)?.ok_or_else(ImageError::empty)
 }
 
 /// Decodes an image into the hands of `rows`: the same pixels as [`decode`]'s, where nothing less is enough, but those
-/// of an upright JPEG file come as they are decoded, and no whole image is ever in memory.
+/// of an upright JPEG, PNG or BMP file come as they are decoded, and no whole image is ever in memory.
 ///
 /// # Errors
-/// As [`decode`], and what `rows` says. Rows that came before an error count for nothing.
+/// As [`decode`], and what `rows` says; `memory` for one that no run of this room can hold. Rows that came before an error
+/// count for nothing.
 pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outcome<()> {
-    if let Some(image) = run(bytes, options, Some(&mut *rows))? {
+    let bounds = Bounds::new(options, bytes.len());
+    if let Some(image) = run(bytes, options, &bounds, Some(&mut *rows))? {
         rows.begin(image.width() as usize, image.height() as usize)?;
         rows.push(image.as_raw());
     }
@@ -84,18 +132,17 @@ pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outc
 }
 
 /// The image, unless its rows were handed on.
-fn run(bytes: &[u8], options: &Options, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
+fn run(bytes: &[u8], options: &Options, bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
     let format = signature::format(bytes)?;
-    let max_pixels = options.max_pixels;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, options, rows),
-        ImageFormat::Png => png::decode(bytes, max_pixels).map(Some),
-        ImageFormat::WebP => webp::decode(bytes, max_pixels).map(Some),
-        ImageFormat::Gif => gif::decode(bytes, max_pixels).map(Some),
-        ImageFormat::Bmp => bmp::decode(bytes, max_pixels).map(Some),
-        ImageFormat::Tiff => tiff::decode(bytes, max_pixels).map(Some),
-        ImageFormat::Pnm => pnm::decode(bytes, max_pixels).map(Some),
-        ImageFormat::Ico => ico::decode(bytes, max_pixels).map(Some),
+        ImageFormat::Jpeg => jpeg::decode(bytes, bounds, options.enough, rows),
+        ImageFormat::Png => png::decode(bytes, bounds, rows),
+        ImageFormat::WebP => webp::decode(bytes, bounds).map(Some),
+        ImageFormat::Gif => gif::decode(bytes, bounds).map(Some),
+        ImageFormat::Bmp => bmp::decode(bytes, bounds, rows),
+        ImageFormat::Tiff => tiff::decode(bytes, bounds).map(Some),
+        ImageFormat::Pnm => pnm::decode(bytes, bounds).map(Some),
+        ImageFormat::Ico => ico::decode(bytes, bounds).map(Some),
         other => Err(unsupported(other, "no decoder")),
     }));
     let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
@@ -121,23 +168,6 @@ fn name(format: ImageFormat) -> &'static str {
     }
 }
 
-/// Checks an image's size before its pixels are allocated.
-fn check_size(width: u64, height: u64, max_pixels: u64) -> Outcome<()> {
-    if width == 0 || height == 0 {
-        return Err(ImageError::empty());
-    }
-    match width.checked_mul(height) {
-        // Asked for and given back: the decoders' own allocations would end the program where they fail.
-        Some(pixels) if pixels <= max_pixels => Vec::<u8>::new()
-            .try_reserve_exact(pixels.saturating_mul(BYTES_WHILE_DECODING).try_into().unwrap_or(usize::MAX))
-            .map_err(|_| ImageError::no_memory()),
-        _ => Err(ImageError::new(
-            ErrorKind::TooLarge,
-            format!("has {width}x{height} pixels, more than the {max_pixels} allowed (--max-pixels)"),
-        )),
-    }
-}
-
 /// What is said of compressed data that is none. The decoder's own words tell of its state.
 const BROKEN: &str = "it cannot be decompressed";
 
@@ -151,18 +181,8 @@ fn unsupported(format: ImageFormat, reason: impl std::fmt::Display) -> ImageErro
 
 fn panicked(format: ImageFormat, panic: &(dyn std::any::Any + Send)) -> ImageError {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    damaged(format, text.unwrap_or("its decoder failed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cap_counts_pixels() {
-        assert!(check_size(1000, 1000, 1_000_000).is_ok());
-        assert_eq!(check_size(1001, 1000, 1_000_000).unwrap_err().kind, ErrorKind::TooLarge);
-        assert_eq!(check_size(u64::MAX, 2, u64::MAX).unwrap_err().kind, ErrorKind::TooLarge);
-        assert_eq!(check_size(0, 2, 9).unwrap_err().kind, ErrorKind::Decode);
+    if text.is_some_and(|text| text.starts_with("Insufficient memory")) {
+        return ImageError::no_memory(); // libjpeg's words for it
     }
+    damaged(format, text.unwrap_or("its decoder failed"))
 }

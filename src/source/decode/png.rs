@@ -8,23 +8,39 @@ use std::io::Write;
 
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
+use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
+use png::ColorType;
 
+use super::bounds::Bounds;
 use super::chunks::{File, SIGNATURE};
-use super::{BROKEN, Decoded, Outcome, check_size, damaged, rgb, upright};
+use super::{BROKEN, Decoded, Outcome, Rows, Strip, damaged, upright};
 use crate::source::ImageError;
 
 /// Adam7: the first column and row of each pass, and the steps to the next ones.
 const PASSES: [[usize; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// Decodes a PNG file, of an animation the first frame.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
-    let file = File::read(bytes, max_pixels)?;
-    let [left, top, width, height] = file.frame.unwrap_or([0, 0, file.width, file.height]);
-    check_size(width.into(), height.into(), max_pixels)?;
-    let image = pixels(&file.clean(width, height, &file.data), true)
-        .or_else(|_| pixels(&file.clean(width, height, &[&stored(&file.rows(width, height)?)?]), false))?;
+/// Decodes a PNG file, of an animation the first frame. The rows of one that is stored and shown from the top go to `rows`,
+/// if there is someone to take them, and nothing is left.
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
+    let file = File::read(bytes, bounds)?;
+    match rows {
+        Some(rows) if !file.interlaced && file.frame.is_none() && file.orientation() == Orientation::NoTransforms => {
+            rows.begin(file.width as usize, file.height as usize)?;
+            file.attempt(bounds, file.bytes_of_rows(), |clean, checked| hand_on(clean, checked, &mut *rows))?;
+            Ok(None)
+        }
+        _ => whole(&file, bounds).map(Some),
+    }
+}
+
+/// Every pixel.
+pub(super) fn whole(file: &File, bounds: &Bounds) -> Outcome<Decoded> {
+    let [left, top, width, height] = file.place();
+    bounds.check(width.into(), height.into())?;
+    let pixels = u64::from(file.width) * u64::from(file.height);
+    let image = file.attempt(bounds, pixels * file.bytes_of_pixel(), pixels_of)?;
     let image = if image.dimensions() == (file.width, file.height) {
         image
     } else {
@@ -32,11 +48,57 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
         image::imageops::replace(&mut canvas, &image, left.into(), top.into());
         canvas
     };
-    let xmp = file.xmp.as_deref();
-    Ok(Decoded { image, orientation: upright::orientation(file.exif.or(file.profile).as_deref(), xmp) })
+    Ok(Decoded { image, orientation: file.orientation() })
 }
 
 impl File<'_> {
+    fn orientation(&self) -> Orientation {
+        upright::orientation(self.exif.as_deref().or(self.profile.as_deref()), self.xmp.as_deref())
+    }
+
+    /// Left, top, width and height of the frame that is taken.
+    fn place(&self) -> [u32; 4] {
+        self.frame.unwrap_or([0, 0, self.width, self.height])
+    }
+
+    /// Tries a clean file of the image data, and then, unchecked, one of the rows as Pillow inflates them. `bytes` are
+    /// those that an attempt takes besides.
+    fn attempt<T>(&self, bounds: &Bounds, bytes: u64, mut decode: impl FnMut(&[u8], bool) -> Outcome<T>) -> Outcome<T> {
+        let [_, _, width, height] = self.place();
+        let packed: usize = self.data.iter().map(|part| part.len()).sum();
+        bounds.take(packed as u64 + bytes)?;
+        if let Ok(decoded) = decode(&self.clean(width, height, &self.data), true) {
+            return Ok(decoded);
+        }
+        let length = self.inflated(width, height)?;
+        bounds.take(2 * length as u64 + bytes)?;
+        let packed = stored(self.rows(length)?)?;
+        let clean = self.clean(width, height, &[&packed]);
+        drop(packed);
+        decode(&clean, false)
+    }
+
+    /// The bytes that a pixel takes in a whole image: samples and colours, and colours twice where they are moved.
+    fn bytes_of_pixel(&self) -> u64 {
+        let stays = self.frame.is_none() && self.orientation() == Orientation::NoTransforms;
+        match self.colour {
+            2 | 3 => {
+                if stays {
+                    3
+                } else {
+                    6
+                }
+            }
+            0 | 4 => 6,
+            _ => 7,
+        }
+    }
+
+    /// The bytes that it takes to hand on rows: a few as they are compressed, and a strip of colours.
+    fn bytes_of_rows(&self) -> u64 {
+        u64::from(self.width) * (8 * 4 + 3 * Strip::rows(self.width as usize) as u64 + 4)
+    }
+
     /// A PNG file of nothing but the image data.
     fn clean(&self, width: u32, height: u32, data: &[&[u8]]) -> Vec<u8> {
         let length: usize = data.iter().map(|part| part.len()).sum();
@@ -83,60 +145,105 @@ impl File<'_> {
         })
     }
 
-    /// The rows, inflated. Data may end early where a row ends, but only by its own mark; the rest is zeros.
-    fn rows(&self, width: u32, height: u32) -> Outcome<Vec<u8>> {
-        let mut rows = vec![0; self.row_lengths(width, height).sum()];
-        let mut stream = Decompress::new(true);
-        let mut parts = self.data.iter();
-        let mut part: &[u8] = &[];
-        loop {
-            let (read, made) = (stream.total_in(), stream.total_out());
-            let out = &mut rows[made as usize..];
-            let status = stream.decompress(part, out, FlushDecompress::None);
-            part = &part[(stream.total_in() - read) as usize..];
-            match status.map_err(|_| damaged(ImageFormat::Png, BROKEN))? {
-                Status::StreamEnd => break,
-                _ if stream.total_in() > read || stream.total_out() > made => {}
-                _ if stream.total_out() as usize == rows.len() => break,
-                _ => part = parts.next().ok_or_else(|| ImageError::truncated("PNG"))?,
-            }
-        }
-        let made = stream.total_out() as usize;
-        let mut end = made;
+    /// The length of the rows, once it is known that they can be inflated. Data may end early where a row ends, but only by
+    /// its own mark.
+    fn inflated(&self, width: u32, height: u32) -> Outcome<usize> {
+        let length = self.row_lengths(width, height).sum();
+        let mut end = self.inflate(length, |_| {})?;
         for length in self.row_lengths(width, height) {
             if (1..length).contains(&end) {
                 return Err(ImageError::truncated("PNG"));
             }
             end = end.saturating_sub(length);
         }
-        rows[made..].fill(0); // the inflater may have used it
+        Ok(length)
+    }
+
+    /// The rows, inflated; what is missing is zeros.
+    fn rows(&self, length: usize) -> Outcome<Vec<u8>> {
+        let mut rows = Vec::with_capacity(length);
+        self.inflate(length, |part| rows.extend_from_slice(part))?;
+        rows.resize(length, 0);
         Ok(rows)
+    }
+
+    /// Inflates at most `length` bytes, and hands them on in parts. Returns how many there were.
+    fn inflate(&self, length: usize, mut take: impl FnMut(&[u8])) -> Outcome<usize> {
+        let mut buffer = vec![0; length.min(1 << 16)];
+        let mut stream = Decompress::new(true);
+        let mut parts = self.data.iter();
+        let mut part: &[u8] = &[];
+        loop {
+            let (read, made) = (stream.total_in(), stream.total_out() as usize);
+            let out = &mut buffer[..(length - made).min(1 << 16)];
+            let status = stream.decompress(part, out, FlushDecompress::None);
+            part = &part[(stream.total_in() - read) as usize..];
+            let now = stream.total_out() as usize;
+            take(&out[..now - made]);
+            match status.map_err(|_| damaged(ImageFormat::Png, BROKEN))? {
+                Status::StreamEnd => break,
+                _ if stream.total_in() > read || now > made => {}
+                _ if now == length => break,
+                _ => part = parts.next().ok_or_else(|| ImageError::truncated("PNG"))?,
+            }
+        }
+        Ok(stream.total_out() as usize)
     }
 }
 
 /// The same bytes as zlib data that is not compressed.
-fn stored(data: &[u8]) -> Outcome<Vec<u8>> {
+fn stored(data: Vec<u8>) -> Outcome<Vec<u8>> {
     let mut stream = ZlibEncoder::new(Vec::with_capacity(data.len() + data.len() / 1000 + 64), Compression::none());
-    stream.write_all(data).and_then(|()| stream.finish()).map_err(|e| damaged(ImageFormat::Png, e))
+    stream.write_all(&data).and_then(|()| stream.finish()).map_err(|e| damaged(ImageFormat::Png, e))
 }
 
 /// The pixels of a clean file.
-fn pixels(file: &[u8], checked: bool) -> Outcome<RgbImage> {
-    let failed = |e| damaged(ImageFormat::Png, e);
+fn pixels_of(file: &[u8], checked: bool) -> Outcome<RgbImage> {
+    let mut reader = open(file, checked)?;
+    let mut data = vec![0; reader.output_buffer_size().ok_or_else(ImageError::empty)?];
+    let info = reader.next_frame(&mut data).map_err(failed)?;
+    if info.color_type != ColorType::Rgb {
+        let mut colours = Vec::with_capacity(info.width as usize * info.height as usize * 3);
+        append(info.color_type, &data, &mut colours);
+        data = colours;
+    }
+    RgbImage::from_raw(info.width, info.height, data).ok_or_else(ImageError::empty)
+}
+
+/// Opens a clean file.
+fn open(file: &[u8], checked: bool) -> Outcome<png::Reader<std::io::Cursor<&[u8]>>> {
     let mut options = png::DecodeOptions::default();
     options.set_ignore_crc(true);
     options.set_ignore_adler32(!checked);
     let mut decoder = png::Decoder::new_with_options(std::io::Cursor::new(file), options);
     decoder.set_limits(png::Limits { bytes: usize::MAX }); // the pixel cap was checked
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(failed)?;
-    let mut data = vec![0; reader.output_buffer_size().ok_or_else(ImageError::empty)?];
-    let info = reader.next_frame(&mut data).map_err(failed)?;
-    let data = match info.color_type {
-        png::ColorType::Grayscale => rgb::from_grey(&data),
-        png::ColorType::GrayscaleAlpha => data.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        png::ColorType::Rgba => data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        _ => data,
-    };
-    RgbImage::from_raw(info.width, info.height, data).ok_or_else(ImageError::empty)
+    decoder.read_info().map_err(failed)
+}
+
+/// Appends the colours of pixels of 8 bits.
+fn append(kind: ColorType, pixels: &[u8], colours: &mut Vec<u8>) {
+    match kind {
+        ColorType::Grayscale => colours.extend(pixels.iter().flat_map(|&grey| [grey; 3])),
+        ColorType::GrayscaleAlpha => colours.extend(pixels.chunks_exact(2).flat_map(|p| [p[0]; 3])),
+        ColorType::Rgba => colours.extend(pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]])),
+        _ => colours.extend_from_slice(pixels),
+    }
+}
+
+fn failed(e: png::DecodingError) -> ImageError {
+    damaged(ImageFormat::Png, e)
+}
+
+/// Hands on the rows of a clean file.
+fn hand_on(file: &[u8], checked: bool, rows: &mut dyn Rows) -> Outcome<()> {
+    let mut reader = open(file, checked)?;
+    let (width, kind) = (reader.info().width, reader.output_color_type().0);
+    let mut row = vec![0; reader.output_line_size(width).ok_or_else(ImageError::empty)?];
+    let mut strip = Strip::new(rows, width as usize);
+    while reader.read_row(&mut row).map_err(failed)?.is_some() {
+        strip.row(|rows| append(kind, &row, rows));
+    }
+    strip.hand_on();
+    Ok(())
 }

@@ -5,13 +5,17 @@ use std::str::FromStr;
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
+use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::signature::is_text;
-use super::{Decoded, Outcome, check_size, damaged, rgb, unsupported};
-use crate::source::{HEAD, ImageError};
+use super::{Decoded, Options, Outcome, damaged, rgb, unsupported};
+use crate::source::{HEAD, ImageError, Limits};
 
 /// Longer numbers are an error.
 const DIGITS: usize = 10;
+
+/// Bytes that decoding takes for each pixel: three numbers of two bytes, and RGB.
+const BYTES_OF_PIXEL: u64 = 9;
 
 /// Returns whether a file begins with a header that is whole and with data that goes with it: files in digits are text, and
 /// other text may begin with a letter and numbers too.
@@ -32,18 +36,26 @@ pub(super) fn begins(head: &[u8]) -> bool {
         _ => !is_text(data) || !data.iter().any(|&byte| is_space(byte)),
     };
     let is_whole = (head.len() as u64) < HEAD;
-    is_sized && is_scaled && is_data && (!is_whole || decode(head, 8 * HEAD).is_ok())
+    is_sized && is_scaled && is_data && (!is_whole || is_decoded(head))
+}
+
+/// Whether a few bytes are a whole picture.
+fn is_decoded(bytes: &[u8]) -> bool {
+    let limits = Limits { max_pixels: 8 * HEAD, ..Limits::default() };
+    let options = Options { limits: &limits, is_alone: false, enough: None };
+    decode(bytes, &Bounds::new(&options, bytes.len())).is_ok()
 }
 
 /// Decodes the first picture of a file.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let kind = match bytes {
         [b'P', kind, space, ..] if is_space(*space) => *kind,
         _ => return Err(unsupported(ImageFormat::Pnm, "a magic number of its own")),
     };
     let mut file = Cursor::at(bytes, 3);
     let (width, height): (u32, u32) = (header_number(&mut file)?, header_number(&mut file)?);
-    check_size(width.into(), height.into(), max_pixels)?;
+    bounds.check(width.into(), height.into())?;
+    bounds.take(u64::from(width) * u64::from(height) * BYTES_OF_PIXEL)?;
     let (columns, rows) = (width as usize, height as usize);
     let pixels = columns * rows;
     let data = match kind {

@@ -4,11 +4,15 @@ use std::borrow::Cow;
 
 use image::{ImageFormat, RgbImage};
 
+use super::bounds::Bounds;
 use super::ifd::{Directory, Order};
 use super::rgb::{self, Palette};
 use super::strips::Packing;
-use super::{Decoded, Outcome, check_size, damaged, unsupported, upright};
+use super::{Decoded, Outcome, damaged, unsupported, upright};
 use crate::source::ImageError;
+
+/// Bytes that parts may have in common: empty ones often are one. Each is unpacked by itself, which takes time.
+const SHARED: u64 = 64 << 20;
 
 /// What the colours of a pixel are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,10 +30,10 @@ enum Colours {
 }
 
 /// Decodes the first page.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let tags = Directory::read(bytes).ok_or_else(|| ImageError::truncated("TIFF"))?;
-    let page = Page::read(&tags, max_pixels)?;
-    let samples = page.samples(bytes, &tags, max_pixels)?;
+    let page = Page::read(&tags, bounds)?;
+    let samples = page.samples(bytes, &tags, bounds)?;
     let data = page.rgb(&samples, &tags)?;
     let image = RgbImage::from_raw(page.width as u32, page.height as u32, data).ok_or_else(ImageError::empty)?;
     Ok(Decoded { image, orientation: upright::stated(Some(&tags), tags.bytes(700)) })
@@ -50,11 +54,11 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn read(tags: &Directory<'a>, max_pixels: u64) -> Outcome<Self> {
+    fn read(tags: &Directory<'a>, bounds: &Bounds) -> Outcome<Self> {
         let number = |tag, other| tags.number(tag).unwrap_or(other);
         let side = |tag| tags.number(tag).ok_or_else(|| damaged(ImageFormat::Tiff, "it states no size"));
         let (width, height) = (side(256)?, side(257)?);
-        check_size(width, height, max_pixels)?;
+        bounds.check(width, height)?;
         let (compression, photometric) = (number(259, 1), number(262, 0));
         if compression != 1 && !tags.complete {
             return Err(ImageError::truncated("TIFF")); // libtiff, which Pillow calls then, is stricter than Pillow
@@ -105,7 +109,7 @@ impl<'a> Page<'a> {
     }
 
     /// Every sample as a byte [H, W, C].
-    fn samples(&self, file: &[u8], tags: &Directory, max_pixels: u64) -> Outcome<Vec<u8>> {
+    fn samples(&self, file: &[u8], tags: &Directory, bounds: &Bounds) -> Outcome<Vec<u8>> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
         let places = places.filter(|places| !places.is_empty());
@@ -117,12 +121,16 @@ impl<'a> Page<'a> {
             if tiled { side(322, 0) } else { self.width as u64 },
             side(if tiled { 323 } else { 278 }, if tiled { 0 } else { self.height }),
         );
-        check_size(columns, rows, max_pixels)?;
+        bounds.check(columns, rows)?;
         let (columns, rows) = (columns as usize, rows as usize);
         let raw = self.packing.compression == 1;
         if raw && !self.planar && [columns, rows] == [self.width, self.height] {
             places = places.split_off(places.len() - 1); // Pillow takes the last of parts that each cover the image
         }
+        if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
+            return Err(damaged(ImageFormat::Tiff, "its parts lie over each other"));
+        }
+        self.take(columns, rows, bounds)?;
         let mut samples = vec![0; self.width * self.height * self.channels];
         let across = self.width.div_ceil(columns);
         let parts = across * self.height.div_ceil(rows);
@@ -147,6 +155,13 @@ impl<'a> Page<'a> {
             self.place(&data, columns, [left, top, plane], there, &mut samples)?;
         }
         Ok(samples)
+    }
+
+    /// Takes the memory for all samples, RGB, and one strip or tile, unpacked and as it is stored.
+    fn take(&self, columns: usize, rows: usize, bounds: &Bounds) -> Outcome<()> {
+        let whole = (self.width * self.height) as u64 * (self.channels as u64 + 3).max(6);
+        let part = self.packing.row_bytes(columns).saturating_mul(rows) as u64;
+        bounds.take(whole.saturating_add(part.saturating_mul(2)))
     }
 
     /// Puts the samples of a strip or tile in their place.

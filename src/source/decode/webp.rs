@@ -4,8 +4,9 @@
 use image::{ImageFormat, RgbImage};
 use image_webp::{DecodingError, WebPDecoder};
 
+use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{Decoded, Outcome, check_size, damaged, upright};
+use super::{Decoded, Outcome, damaged, upright};
 use crate::source::ImageError;
 
 const ANIMATED: u8 = 0x02;
@@ -13,16 +14,21 @@ const XMP: u8 = 0x04;
 const EXIF: u8 = 0x08;
 const ALPHA: u8 = 0x10;
 
+/// Bytes that the crate and this file take for each pixel: a lossless picture twice, and what comes of it.
+const BYTES_OF_PIXEL: u64 = 12;
+/// Bytes of a pixel of the result.
+const RGB: u64 = 3;
+
 /// Decodes a WebP file.
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let file = File::read(bytes)?;
     let Frame { place: [left, top], size, .. } = file.frame;
     let clean = file.frame.clean();
     let mut decoder = WebPDecoder::new(std::io::Cursor::new(clean)).map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let canvas = file.canvas.unwrap_or([width, height]);
-    check_size(canvas[0].into(), canvas[1].into(), max_pixels)?;
-    check_size(width.into(), height.into(), max_pixels)?;
+    bounds.check(canvas[0].into(), canvas[1].into())?;
+    bounds.check(width.into(), height.into())?;
     let fits = |at: u32, size: u32, all: u32| at.checked_add(size).is_some_and(|end| end <= all);
     if size.is_some_and(|size| size != [width, height])
         || !fits(left, width, canvas[0])
@@ -31,6 +37,8 @@ pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<Decoded> {
     {
         return Err(damaged(ImageFormat::WebP, "sizes that disagree"));
     }
+    let [frame, whole] = [[width, height], canvas].map(|[w, h]| u64::from(w) * u64::from(h));
+    bounds.take(bytes.len() as u64 + frame * BYTES_OF_PIXEL + whole * 2 * RGB)?;
     let mut data = vec![0; decoder.output_buffer_size().ok_or_else(ImageError::empty)?];
     decoder.read_image(&mut data).map_err(failed)?;
     if decoder.has_alpha() {

@@ -1,0 +1,87 @@
+//! The lines of a list, none of which may fill the memory.
+
+use std::io::{self, BufRead, Read};
+
+use zsic::source::{Lease, Limits, Stage};
+
+/// The most bytes of a line that names a file or a URL: far more than either may have.
+pub const LONGEST: u64 = 1 << 20;
+/// Bytes of a longer line for which memory is taken before it is taken for the longest.
+const STEP: u64 = 16 << 20;
+/// Bytes of a line for which no memory is taken.
+const SHORT: usize = 64 << 10;
+
+/// Reads to the end of a line, behind what is there of it, its separator included. Only one that `may_be_long` may have
+/// more than [`LONGEST`] bytes: as many as an image in base64. The memory that is taken for it comes too.
+///
+/// # Errors
+/// If it cannot be read, or is too long.
+pub fn read(
+    reader: &mut impl BufRead,
+    separator: u8,
+    limits: &Limits,
+    line: &mut Vec<u8>,
+    may_be_long: impl Fn(&[u8]) -> bool,
+) -> io::Result<Option<Lease>> {
+    let take = |bytes| {
+        let taken = limits.room.take(Stage::Walk, bytes, "to be read");
+        taken.map_err(|e| io::Error::other(format!("a line {e}")))
+    };
+    let longest = (limits.max_bytes / 3).saturating_mul(4).saturating_add(LONGEST);
+    let longest = longest.min(limits.room.most()).max(LONGEST);
+    let (mut lease, mut end) = (None, LONGEST);
+    loop {
+        let missing = (end + 1).saturating_sub(line.len() as u64);
+        reader.by_ref().take(missing).read_until(separator, line)?;
+        if line.len() as u64 <= end || line.last() == Some(&separator) {
+            break;
+        }
+        if !may_be_long(line) || end == longest {
+            return Err(too_long(end));
+        }
+        drop(lease.take()); // nobody waits for more while they have some
+        end = if end < STEP { STEP.min(longest) } else { longest };
+        lease = Some(take(end)?);
+    }
+    if lease.is_none() && line.len() > SHORT {
+        lease = Some(take(line.len() as u64)?);
+    }
+    Ok(lease)
+}
+
+/// A line of more than `most` bytes.
+pub fn too_long(most: u64) -> io::Error {
+    io::Error::other(format!(
+        "a line has more than {most} bytes; a list has one name a line, or NUL behind each and -0"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zsic::source::Room;
+
+    fn line(mut list: &[u8]) -> io::Result<usize> {
+        let limits = Limits { max_bytes: 3 << 20, room: Room::of(1 << 40), ..Limits::default() };
+        let mut line = Vec::new();
+        read(&mut list, b'\n', &limits, &mut line, |line| line.starts_with(b"data:"))?;
+        assert_eq!(line.pop(), Some(b'\n'));
+        Ok(line.len())
+    }
+
+    #[test]
+    fn only_data_may_be_long() {
+        let list =
+            |start: &str, length: usize| [start.as_bytes(), &vec![b'x'; length - start.len()], b"\nend\n"].concat();
+        for length in [5, 64 << 10, (64 << 10) + 1, 1 << 20] {
+            assert_eq!(line(&list("", length)).unwrap(), length);
+            assert_eq!(line(&list("data:", length)).unwrap(), length);
+        }
+        let e = line(&list("", (1 << 20) + 1)).unwrap_err().to_string();
+        assert!(e.contains("more than 1048576 bytes"), "{e}");
+        for length in [(1 << 20) + 1, 4 << 20, 5 << 20] {
+            assert_eq!(line(&list("data:", length)).unwrap(), length);
+        }
+        assert!(line(&list("data:", (5 << 20) + 1)).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! What a decoder keeps to: the cap on pixels, and memory that it takes before it uses it.
+
+use std::cell::RefCell;
+
+use super::{Options, Outcome};
+use crate::source::room::too_little;
+use crate::source::{ErrorKind, ImageError, Lease, Limits, Stage};
+
+/// What memory is taken for here.
+const DECODED: &str = "to be decoded";
+
+/// The bounds of one image.
+pub(super) struct Bounds<'a> {
+    limits: &'a Limits,
+    /// The bytes of the file, where they are in the memory of the one image that goes alone.
+    alone: Option<u64>,
+    lease: RefCell<Option<Lease>>,
+}
+
+impl<'a> Bounds<'a> {
+    /// The bounds of a file of `length` bytes.
+    pub(super) fn new(options: &Options<'a>, length: usize) -> Self {
+        let alone = options.is_alone.then_some(length as u64);
+        Self { limits: options.limits, alone, lease: RefCell::default() }
+    }
+
+    /// Checks a size before its pixels are allocated.
+    pub(super) fn check(&self, width: u64, height: u64) -> Outcome<()> {
+        let most = self.limits.max_pixels;
+        if width == 0 || height == 0 {
+            return Err(ImageError::empty());
+        }
+        match width.checked_mul(height) {
+            Some(pixels) if pixels <= most => Ok(()),
+            _ => Err(ImageError::new(
+                ErrorKind::TooLarge,
+                format!("has {width}x{height} pixels, more than the {most} allowed (--max-pixels)"),
+            )),
+        }
+    }
+
+    /// Waits for so many bytes, in place of those that it took before. What it took is given back with the bounds.
+    pub(super) fn take(&self, bytes: u64) -> Outcome<()> {
+        let room = &self.limits.room;
+        let mut lease = self.lease.borrow_mut();
+        drop(lease.take()); // nobody waits for more while they have some
+        match self.alone.map(|length| length.saturating_add(bytes)) {
+            Some(all) if all > room.most() => return Err(too_little(all, room.most(), DECODED)),
+            Some(_) => {}
+            None => *lease = Some(room.take(Stage::Decode, bytes, DECODED)?),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Room;
+
+    #[test]
+    fn the_cap_counts_pixels() {
+        let kind = |most, width, height| {
+            let limits = Limits { max_pixels: most, ..Limits::default() };
+            let options = Options { limits: &limits, enough: None, is_alone: false };
+            Bounds::new(&options, 0).check(width, height).map_err(|e| e.kind)
+        };
+        assert_eq!(kind(1_000_000, 1000, 1000), Ok(()));
+        assert_eq!(kind(1_000_000, 1001, 1000), Err(ErrorKind::TooLarge));
+        assert_eq!(kind(u64::MAX, u64::MAX, 2), Err(ErrorKind::TooLarge));
+        assert_eq!(kind(9, 0, 2), Err(ErrorKind::Decode));
+    }
+
+    #[test]
+    fn what_goes_alone_has_all_the_room_for_its_file_and_its_pixels() {
+        let limits = Limits { room: Room::of(1600), ..Limits::default() };
+        let alone = Bounds::new(&Options { limits: &limits, enough: None, is_alone: true }, 400);
+        assert!(alone.take(700).is_ok());
+        assert_eq!(alone.take(701).unwrap_err().kind, ErrorKind::Memory);
+        let other = Bounds::new(&Options { limits: &limits, enough: None, is_alone: false }, 400);
+        assert!(other.take(1100).is_ok() && other.take(1100).is_ok(), "in place of what it took before");
+        drop(other);
+        assert!(limits.room.try_take(Stage::Decode, 1100).is_some());
+    }
+}

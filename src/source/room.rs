@@ -1,0 +1,316 @@
+//! The memory that images in flight share, in bytes. Whoever needs more than is left waits; nothing fails because memory
+//! is short for the moment. An image that is larger than a share goes alone.
+//!
+//! Each stage has a share of its own, and what waits for a later stage may hold a lease of an earlier one, never the other
+//! way round. Whoever goes alone waits for nobody any more. So there is no circle to wait in.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::{ErrorKind, ImageError, MAX_BYTES, MAX_PIXELS};
+
+/// What an image's memory is for, in the order in which an image comes by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Bytes that come with the walk: a member of a tar, standard input, a `data:` URI.
+    Walk,
+    /// Bytes that come over the network.
+    Fetch,
+    /// The bytes of a file.
+    Read,
+    /// Pixels, and all that a decoder works in.
+    Decode,
+}
+
+/// Sixteenths of the whole for each stage. What remains is for one image that goes alone.
+const SHARES: [u64; 4] = [1, 1, 1, 2];
+const WHOLE: u64 = 16;
+
+/// The memory for images in flight. A clone is the same memory.
+#[derive(Debug, Clone)]
+pub struct Room {
+    shares: [Arc<Pool>; 4],
+    alone: Arc<Pool>,
+}
+
+impl Room {
+    /// Room of so many bytes.
+    pub fn of(bytes: u64) -> Self {
+        let pool = |parts, is_exclusive| Arc::new(Pool::new(bytes / WHOLE * parts, is_exclusive));
+        let rest = WHOLE - SHARES.iter().sum::<u64>();
+        Self { shares: SHARES.map(|parts| pool(parts, false)), alone: pool(rest, true) }
+    }
+
+    /// The most bytes that one image may take.
+    pub fn most(&self) -> u64 {
+        self.alone.most
+    }
+
+    /// Waits for `bytes`, behind those who came before. The caller must hold no lease of this stage or of a later one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] if no image may take as many; `what` they are for is part of its line.
+    pub fn take(&self, stage: Stage, bytes: u64, what: &str) -> Result<Lease, ImageError> {
+        match self.pool(stage, bytes) {
+            Some((pool, bytes)) => Ok(pool.take(bytes)),
+            None => Err(too_little(bytes, self.most(), what)),
+        }
+    }
+
+    /// Takes `bytes` if nobody needs to wait for them.
+    pub fn try_take(&self, stage: Stage, bytes: u64) -> Option<Lease> {
+        self.pool(stage, bytes).and_then(|(pool, bytes)| pool.try_take(bytes))
+    }
+
+    /// Where `bytes` come from, and how many are taken there.
+    fn pool(&self, stage: Stage, bytes: u64) -> Option<(&Arc<Pool>, u64)> {
+        let share = &self.shares[stage as usize];
+        match bytes {
+            bytes if bytes <= share.most => Some((share, bytes)),
+            bytes if bytes <= self.alone.most => Some((&self.alone, self.alone.most)),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Room {
+    /// Room without an end.
+    fn default() -> Self {
+        Self::of(u64::MAX)
+    }
+}
+
+/// An image that needs more memory than there is for one.
+pub(super) fn too_little(bytes: u64, most: u64, what: &str) -> ImageError {
+    let [bytes, most] = [bytes, most].map(|bytes| bytes.div_ceil(1 << 20));
+    let reason = format!(
+        "needs {bytes} MiB of memory {what}, and this run may use {most} MiB for one image; give it more memory, or refuse \
+         such images with --max-pixels or --max-bytes"
+    );
+    ImageError::new(ErrorKind::Memory, reason)
+}
+
+/// Bytes that several threads share.
+#[derive(Debug)]
+struct Pool {
+    most: u64,
+    /// Whether each lease takes all of it.
+    is_exclusive: bool,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+/// Who waits, in the order in which they came, and what is taken.
+#[derive(Debug, Default)]
+struct Queue {
+    taken: u64,
+    came: u64,
+    served: u64,
+}
+
+impl Pool {
+    fn new(most: u64, is_exclusive: bool) -> Self {
+        Self { most, is_exclusive, queue: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, bytes: u64) -> Lease {
+        let mut queue = self.lock();
+        let place = queue.came;
+        queue.came += 1;
+        while queue.served != place || queue.taken + bytes > self.most {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.served += 1;
+        queue.taken += bytes;
+        if queue.served != queue.came {
+            self.changed.notify_all();
+        }
+        Lease { pool: Arc::clone(self), bytes }
+    }
+
+    fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Lease> {
+        let mut queue = self.lock();
+        let free = queue.served == queue.came && queue.taken + bytes <= self.most;
+        free.then(|| {
+            queue.taken += bytes;
+            Lease { pool: Arc::clone(self), bytes }
+        })
+    }
+}
+
+/// Memory that is taken until this is dropped.
+pub struct Lease {
+    pool: Arc<Pool>,
+    bytes: u64,
+}
+
+impl Lease {
+    /// How many bytes these are.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives back all but `bytes`, unless it is all that there is for one image.
+    fn shrink(&mut self, bytes: u64) {
+        if !self.pool.is_exclusive && bytes < self.bytes {
+            self.give_back(self.bytes - bytes);
+            self.bytes = bytes;
+        }
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let mut queue = self.pool.lock();
+        queue.taken -= bytes;
+        if queue.served != queue.came {
+            self.pool.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Lease({})", self.bytes)
+    }
+}
+
+/// An image's bytes, and the memory that is taken for them.
+#[derive(Debug, Default)]
+pub struct Bytes {
+    data: Vec<u8>,
+    lease: Option<Lease>,
+}
+
+impl Bytes {
+    /// Bytes for which `lease` was taken. It gives back what they do not need.
+    pub(crate) fn new(data: Vec<u8>, mut lease: Option<Lease>) -> Self {
+        if let Some(lease) = &mut lease {
+            lease.shrink(data.len() as u64);
+        }
+        Self { data, lease }
+    }
+
+    /// Whether they are in the memory of the one image that goes alone. Whoever has them must not wait for anybody.
+    pub fn is_alone(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.pool.is_exclusive)
+    }
+
+    /// The bytes by themselves.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.data
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(data: Vec<u8>) -> Self {
+        Self { data, lease: None }
+    }
+}
+
+/// What an image may have: caps, which are the same for every run, and the memory that there is.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most bytes of its file.
+    pub max_bytes: u64,
+    /// The most pixels.
+    pub max_pixels: u64,
+    /// What it is held in.
+    pub room: Room,
+}
+
+impl Default for Limits {
+    /// The usual caps, and room without an end.
+    fn default() -> Self {
+        Self { max_bytes: MAX_BYTES, max_pixels: MAX_PIXELS, room: Room::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_taken_never_exceeds_the_share() {
+        let room = Room::of(160);
+        let (now, highest) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for n in 0..8u64 {
+                let (room, now, highest) = (&room, &now, &highest);
+                scope.spawn(move || {
+                    for i in 0..200 {
+                        let bytes = 1 + (n * 7 + i) % 20;
+                        let lease = room.take(Stage::Decode, bytes, "to be decoded").unwrap();
+                        highest.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                        thread::yield_now();
+                        now.fetch_sub(bytes, Ordering::SeqCst);
+                        drop(lease);
+                    }
+                });
+            }
+        });
+        assert!(highest.load(Ordering::SeqCst) <= 20, "{highest:?}");
+        assert_eq!(room.shares[Stage::Decode as usize].lock().taken, 0);
+    }
+
+    #[test]
+    fn a_large_image_goes_alone_and_none_is_larger_than_the_room() {
+        let room = Room::of(160);
+        let first = room.take(Stage::Read, 90, "").unwrap();
+        assert!(Bytes::new(Vec::new(), Some(first)).is_alone());
+        let first = room.take(Stage::Read, 11, "").unwrap();
+        assert!(room.try_take(Stage::Fetch, 11).is_none(), "one at a time");
+        assert!(room.try_take(Stage::Fetch, 10).is_some(), "small ones are not in its way");
+        drop(first);
+        assert!(room.try_take(Stage::Fetch, 11).is_some());
+        let e = room.take(Stage::Read, 111, "to be read").unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Memory);
+    }
+
+    #[test]
+    fn whoever_came_first_is_served_first() {
+        let room = Arc::new(Room::of(1600));
+        let half = room.take(Stage::Decode, 150, "").unwrap();
+        let large = thread::spawn({
+            let room = Arc::clone(&room);
+            move || drop(room.take(Stage::Decode, 200, "").unwrap())
+        });
+        while room.shares[Stage::Decode as usize].lock().came < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(room.try_take(Stage::Decode, 1).is_none(), "nobody overtakes it");
+        drop(half);
+        large.join().unwrap();
+        assert!(room.try_take(Stage::Decode, 200).is_some());
+    }
+
+    #[test]
+    fn bytes_give_back_what_they_do_not_need() {
+        let room = Room::of(1600);
+        let lease = room.take(Stage::Walk, 100, "").unwrap();
+        let bytes = Bytes::new(vec![0; 40], Some(lease));
+        assert!(room.try_take(Stage::Walk, 61).is_none() && room.try_take(Stage::Walk, 60).is_some());
+        drop(bytes);
+        assert!(room.try_take(Stage::Walk, 100).is_some());
+    }
+}
