@@ -450,7 +450,7 @@ fn what_comes_packed_is_unpacked_within_the_cap() {
     }
     assert_eq!(sent(&server, "accept-encoding"), ["identity"; 8]);
     for (path, kind, said) in [
-        ("/bomb", ErrorKind::TooLarge, "has more than 1048576 bytes"),
+        ("/bomb", ErrorKind::TooLarge, "has more than the 1048576 bytes allowed (--max-bytes)"),
         ("/damaged", ErrorKind::Decode, "sent it compressed (gzip), and it cannot be unpacked: "),
         ("/short", ErrorKind::Decode, "sent it compressed (gzip), and it cannot be unpacked: "),
         ("/page", ErrorKind::Format, "text/html came: "),

@@ -189,9 +189,7 @@ fn head(reader: &mut impl Read, failed: &impl Fn(io::Error) -> ImageError) -> Re
 
 /// Reads one byte more, if there is one.
 fn reads_another(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
-    let byte = reader.bytes().next().transpose()?;
-    bytes.extend(byte);
-    Ok(byte.is_some())
+    Ok(reader.take(1).read_to_end(bytes)? == 1)
 }
 
 /// Reads until there are `end` bytes, or as many as there are.

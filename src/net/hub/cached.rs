@@ -122,10 +122,10 @@ fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
     Ok(CachedRepo { name, dir, snapshots, size, last_used })
 }
 
-fn file(snapshot: &Path, path: String, listed: &HashMap<String, String>) -> CachedFile {
+fn file(snapshot: &Path, path: String, listed: &HashMap<String, Option<String>>) -> CachedFile {
     let pointer = snapshot.join(&path);
     // One step only: newer versions of Python link a blob to a store that repositories share, under another name.
-    let etag = linked_blob(&pointer).or_else(|| listed.get(&path).cloned());
+    let etag = linked_blob(&pointer).or_else(|| listed.get(&path).cloned().flatten());
     CachedFile { path, size: fs::metadata(pointer).ok().filter(|meta| meta.is_file()).map(|meta| meta.len()), etag }
 }
 

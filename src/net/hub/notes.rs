@@ -25,8 +25,8 @@ impl Repo {
         read_ref(&self.root().join("refs").join(&self.revision)).filter(|commit| is_commit(commit))
     }
 
-    /// Every file of a commit with its blob's name, where Python left its list of them.
-    pub fn listed(&self, commit: &str) -> Option<HashMap<String, String>> {
+    /// Returns every file of a commit, with its blob's name if that is noted, where Python left its list of them.
+    pub fn listed(&self, commit: &str) -> Option<HashMap<String, Option<String>>> {
         read_tree(self.root(), commit)
     }
 
@@ -65,7 +65,7 @@ pub(super) fn read_ref(path: &Path) -> Option<String> {
 }
 
 /// Python's list of a commit's files, with the names of their blobs.
-pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, String>> {
+pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, Option<String>>> {
     #[derive(Deserialize)]
     struct Tree {
         format_version: u32,
@@ -73,11 +73,11 @@ pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, Str
     }
     #[derive(Deserialize)]
     struct Entry {
-        blob_id: String,
+        blob_id: Option<String>,
         lfs_sha256: Option<String>,
     }
     let json = regular::read(&root.join("trees").join(format!("{commit}.json")), MAX_TREE).ok()?;
     let tree: Tree = serde_json::from_slice(&json).ok()?;
-    let etag = |entry: Entry| entry.lfs_sha256.unwrap_or(entry.blob_id);
+    let etag = |entry: Entry| entry.lfs_sha256.or(entry.blob_id);
     (tree.format_version == 1).then(|| tree.files.into_iter().map(|(file, entry)| (file, etag(entry))).collect())
 }

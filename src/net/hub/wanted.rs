@@ -97,7 +97,7 @@ pub(super) enum Held {
 }
 
 /// Looks into a snapshot; `listed` are the files of its commit, where they are known.
-pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, String>>) -> Held {
+pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Held {
     let here = |name: &str| snapshot.join(name).exists();
     if !snapshot.is_dir() {
         return Held::Part("nothing of it is there".to_owned());

@@ -33,7 +33,7 @@ impl Partial {
         self.undo.forget();
         let path = self.beside(MADE);
         let made = own::create(&path).with_context(|| failed(&path)).and_then(|mut file| {
-            make(&self.path, &mut file)?;
+            make(&self.path, &mut file).with_context(|| failed(&path))?;
             self.finish_as(&file, &path)
         });
         if made.is_err() {
