@@ -76,7 +76,7 @@ pub struct Common {
     /// Print errors only, no progress and no warnings
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say on stderr what runs and what causes errors had; twice: every prompt too
+    /// Log progress and error causes to stderr (-vv: every prompt)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// When to use colour
@@ -176,17 +176,17 @@ pub struct Inputs {
     /// Read a list of inputs from FILE (`-` for standard input), one a line
     #[arg(long, value_name = "FILE")]
     pub files_from: Option<PathBuf>,
-    /// The list is separated by NUL bytes, as `find -print0` writes it
+    /// Read a list separated by NUL bytes, as `find -print0` writes it
     #[arg(short = '0', long, requires = "files_from")]
     pub null: bool,
     /// Of folders and tars, take only files that match GLOB: their names, or their paths below the folder if GLOB has a
     /// slash; repeatable
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Of folders and tars, leave out files and folders that match GLOB; repeatable
+    /// Leave out files and folders in folders and tars that match GLOB; repeatable
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Take only the Ith of N shares, 1/N to N/N, told by the hash of each image's name
+    /// Take only the Ith of N shares, 1/N to N/N, chosen by the hash of each image's name
     #[arg(long, value_name = "I/N", default_value_t, hide_default_value = true)]
     pub shard: zsic::source::Shard,
     /// Follow symbolic links to folders
@@ -249,13 +249,13 @@ pub struct Machine {
     /// Threads to use [default: as many as this process may run on]
     #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
-    /// Images encoded together at most
+    /// Most images encoded together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
-    /// Milliseconds that an image waits at most for others to be encoded with; none while nothing is on its way
+    /// Longest time to wait for a batch to fill, in milliseconds; no wait while no image is on its way
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     pub max_wait: u64,
-    /// Tell at the end where the time went
+    /// Print where the time went at the end
     #[arg(long)]
     pub stats: bool,
 }
@@ -266,13 +266,13 @@ pub struct Hub {
     /// A branch, tag, commit or refs/pr/N of a checkpoint by name
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
-    /// Ask nothing of the network, for images by URL neither
+    /// Do not use the network, not even for image URLs
     #[arg(long)]
     pub offline: bool,
     /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
     #[arg(long, value_name = "DIR")]
     pub hub_cache: Option<PathBuf>,
-    /// What servers are told that asks them; some want an address for contact in it [default: zsic/VERSION]
+    /// The User-Agent sent to servers; some want an address for contact in it [default: zsic/VERSION]
     #[arg(long, value_name = "STRING", value_parser = user_agent)]
     pub user_agent: Option<String>,
 }

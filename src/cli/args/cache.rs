@@ -14,10 +14,10 @@ const SIZE: &str = "4G";
 pub struct Caching {
     #[command(flatten)]
     pub place: CachePlace,
-    /// Keep no embedding, and use none that was kept; without --resume, keep no note of the finished output either
+    /// Do not read or keep embeddings; without --resume, keep no note of the finished output either
     #[arg(long)]
     pub no_cache: bool,
-    /// What the cache may take on the disk, as in 500M or 4G; the least recently used goes
+    /// Most disk space for the cache, as in 500M or 4G; the least recently used entries go first
     #[arg(long, value_name = "BYTES", default_value = SIZE, value_parser = size)]
     pub cache_size: u64,
 }
