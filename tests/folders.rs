@@ -144,18 +144,24 @@ fn links_that_lead_nowhere_are_failures_where_links_are_followed() {
     let link = |target: &Path, name: &str| symlink(target, dir.path().join(name)).unwrap();
     link(Path::new("/no/such/folder"), "gone");
     link(Path::new("/no/such/picture.jpg"), "gone.jpg");
+    link(Path::new("/no/such/shard.tar"), "gone.tar");
     link(Path::new("itself"), "itself");
     link(dir.path(), "up");
     link(photos.path(), "z");
     link(Path::new("/no/such/folder"), ".hidden");
     let base = dir.path().display().to_string();
     let output = run(&mut classify(&[&base]));
-    assert_told(&output, dir.path(), &[("a.jpg", ""), ("gone.jpg", "not_found"), ("z-1.jpg", "")]);
+    assert_told(
+        &output,
+        dir.path(),
+        &[("a.jpg", ""), ("gone.jpg", "not_found"), ("gone.tar", "read"), ("z-1.jpg", "")],
+    );
     let output = run(&mut classify(&[&base, "--follow"]));
     let expected = [
         ("a.jpg", ""),
         ("gone", "read"),
         ("gone.jpg", "not_found"),
+        ("gone.tar", "read"),
         ("itself", "read"),
         ("z-1.jpg", ""), // before z/p.jpg in the order of full paths
         ("z/p.jpg", ""),

@@ -196,9 +196,10 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ("fox\\nbear,owl", "has line breaks"),
         (
             r#"["fox","owl"]"#,
-            "the labels look like JSON and are read as they stand, `[\"fox\"` first; type -l 'fox,owl', or put JSON into a file for --labels-file",
+            "the labels look like JSON and are read as they stand, `[\"fox\"` first; type -l 'fox,owl'",
         ),
         (r#"["fox", "bear", "owl"]"#, "type -l 'fox,bear,owl'"),
+        (r#"{"labels":["fox","owl"]}"#, "type -l 'fox,owl'"),
         (r#"["fox"]"#, one),
         ("['fox', 'owl']", "type -l 'fox,owl'"),
         ("[fox, owl]", "type -l 'fox,owl'"),
@@ -335,7 +336,7 @@ fn a_script_that_the_vocabulary_hardly_knows_is_told_on_every_run() {
     ] {
         for _ in 0..2 {
             let warning = told(&["-l", list]).unwrap_or_default();
-            assert!(warning.contains("hardly knows the script of the label `"), "{list}: {warning}");
+            assert!(warning.contains("hardly knows the script of `"), "{list}: {warning}");
             assert!(warning.contains("google/siglip2-base-patch16-224"), "{warning}");
         }
     }

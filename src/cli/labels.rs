@@ -23,6 +23,9 @@ const LONGEST_LABEL: usize = 64 << 10;
 /// The most bytes of a text to embed, which may be cut.
 pub const LONGEST_TEXT: usize = 1 << 20;
 
+/// Labels and lines that an error names; others are counted.
+const NAMED: usize = 20;
+
 /// Labels as they were given.
 pub struct Given {
     pub labels: Vec<Label>,
@@ -55,7 +58,10 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
         }
     };
     if written.is_empty() {
-        return Err(usage("no labels; give them with --labels a,b,c or --labels-file FILE"));
+        return Err(usage(match &args.labels_file {
+            Some(path) => format!("{}: has no labels; write one a line", text::name(path)),
+            None => "no labels; give them with --labels a,b,c or --labels-file FILE".to_owned(),
+        }));
     }
     for (_, label) in &written {
         check_length("a label", &label.name, LONGEST_LABEL)?;
@@ -71,26 +77,31 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
 fn check(written: &[(usize, Label)], unit: &str) -> Result<(), String> {
     let empty = written.iter().filter(|(_, label)| label.name.trim().is_empty()).map(|(place, _)| *place);
     let empty: Vec<usize> = empty.collect();
-    if !empty.is_empty() {
-        let advice = "look for two commas in a row, or a comma at the end";
-        return Err(format!("a label is empty ({}); {advice}", listed(unit, &empty)));
-    }
+    let advice = if unit == "label" { "look for two commas in a row, or a comma at the end" } else { "take it out" };
+    let empty = (!empty.is_empty()).then(|| format!("a label is empty ({}); {advice}", listed(unit, &empty)));
     let mut places = HashMap::<&str, Vec<usize>>::new();
     written.iter().for_each(|(place, label)| places.entry(&label.name).or_default().push(*place));
     let mut doubled: Vec<_> = places.into_iter().filter(|(_, places)| places.len() > 1).collect();
     doubled.sort_by(|a, b| a.1.cmp(&b.1));
-    let doubled = doubled.iter().map(|(name, places)| format!("`{name}` ({})", listed(unit, places)));
-    let doubled = doubled.collect::<Vec<_>>().join(", ");
-    if doubled.is_empty() {
-        return Ok(());
-    }
-    Err(format!("labels given more than once: {doubled}; keep one of each, or add a word that tells them apart"))
+    let more = if doubled.len() > NAMED { format!(", and {} more", doubled.len() - NAMED) } else { String::new() };
+    let named =
+        doubled.iter().take(NAMED).map(|(name, places)| format!("`{}` ({})", shown(name), listed(unit, places)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let doubled = (!named.is_empty()).then(|| {
+        format!("labels given more than once: {named}{more}; keep one of each, or add a word that tells them apart")
+    });
+    let wrong: Vec<String> = empty.into_iter().chain(doubled).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
 /// `lines 1, 3 and 8`.
 fn listed(unit: &str, places: &[usize]) -> String {
-    let mut places: Vec<String> = places.iter().map(usize::to_string).collect();
+    let more = places.len() > NAMED;
+    let mut places: Vec<String> = places.iter().take(NAMED).map(usize::to_string).collect();
     places.dedup();
+    if more {
+        places.push("more".to_owned());
+    }
     match places.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{unit}s {} and {last}", rest.join(", ")),
         _ => format!("{unit} {}", places.concat()),

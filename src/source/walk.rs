@@ -152,7 +152,9 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
             Ok(Kind::Folder) => None,
             Ok(kind) => self.judge(path, kind),
             Err(_) if is_image_name(&path) => self.judge(path, Kind::File), // reading it fails
-            Err(e) if self.follow => self.unknown(&path, lost(&e, "is a link that cannot be followed")),
+            Err(e) if self.follow || is_tar_name(&path) || !leads_nowhere(&e) => {
+                self.unknown(&path, lost(&e, "is a link that cannot be followed"))
+            }
             Err(_) if !self.select.takes(self.below(&path)) || !self.shares(&Name::of(&path)) => None,
             Err(_) => self.pass_over(&path, Skipped::Link),
         }
@@ -234,4 +236,8 @@ fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD as usize);
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;
     Ok(head)
+}
+/// Returns whether a link has no target. A target that cannot be reached may be an image.
+fn leads_nowhere(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }

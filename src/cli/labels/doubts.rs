@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use zsic::Label;
 
 use super::super::args::Labels;
@@ -94,7 +95,7 @@ impl Doubts<'_> {
             return None;
         }
         let advice = match self.form {
-            Form::Flag => format!("{}, or put JSON into a file for --labels-file", self.typed()),
+            Form::Flag => self.typed(),
             _ => self.separate().to_owned(),
         };
         let name = shown(&self.labels[0].name);
@@ -148,15 +149,28 @@ impl Doubts<'_> {
         if self.form == Form::Lines { "write one label a line" } else { "give each label a string of its own" }
     }
 
+    /// The strings of a JSON array that was typed, or of the one array in an object.
+    fn strings(&self) -> Option<Vec<String>> {
+        let typed = self.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>().join(",");
+        let array = match serde_json::from_str(&typed).ok()? {
+            Value::Object(object) if object.len() == 1 => object.into_iter().next()?.1,
+            other => other,
+        };
+        array.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
     /// The labels as they should be typed.
     fn typed(&self) -> String {
         const LONGEST: usize = 60;
         let is_sign = |c: char| QUOTES.contains(&c) || BRACKETS.iter().any(|(open, close)| c == *open || c == *close);
         let names = self.labels.iter().flat_map(|label| label.name.split(SEPARATORS)).flat_map(|name| name.split(','));
-        let names: Vec<&str> =
-            names.map(|name| name.trim().trim_matches(is_sign).trim()).filter(|n| !n.is_empty()).collect();
+        let names = names.map(|name| name.trim().trim_matches(is_sign).trim()).filter(|n| !n.is_empty());
+        let names: Vec<String> = self.strings().unwrap_or_else(|| names.map(str::to_owned).collect());
+        let is_clean = |name: &String| !name.contains(is_sign) && !name.contains(',');
         match shlex::try_quote(&names.join(",")) {
-            Ok(list) if list.len() <= LONGEST && !list.is_empty() => format!("type -l {list}"),
+            Ok(list) if list.len() <= LONGEST && names.iter().all(is_clean) && !names.is_empty() => {
+                format!("type -l {list}")
+            }
             _ => "separate labels by commas: -l cat,dog".to_owned(),
         }
     }

@@ -24,15 +24,15 @@ const TOKENS_A_LETTER: f64 = 0.55;
 pub fn unknown(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option<String>> {
     let foreign = |label| Some((label, foreign_word(label)?));
     let words: Vec<(&Label, &str)> = labels.iter().filter_map(foreign).take(WORDS).collect();
-    let Some((first, _)) = words.first() else { return Ok(None) };
+    let Some((_, first)) = words.first() else { return Ok(None) };
     let tokenizer = ClipTokenizer::open(checkpoint.files())?;
     if !is_spelled(&tokenizer, words.iter().map(|(_, word)| *word))? {
         return Ok(None);
     }
     Ok(Some(format!(
-        "the checkpoint hardly knows the script of the label `{}`: it reads it letter by letter, and scores mean little; \
+        "the checkpoint hardly knows the script of `{}`: it reads it letter by letter, and scores mean little; \
          write labels in English (multilingual checkpoints, like google/siglip2-base-patch16-224, are not supported)",
-        shown(&first.name)
+        shown(first)
     )))
 }
 

@@ -17,26 +17,39 @@ const DIGITS: usize = 10;
 /// Bytes that decoding takes for each pixel: three numbers of two bytes, and RGB.
 const BYTES_OF_PIXEL: u64 = 9;
 
-/// Returns whether a file begins with a header that is whole and with data that goes with it: files in digits are text, and
-/// other text may begin with a letter and numbers too.
+/// Returns whether a file begins with a header that is whole and with data that goes with it. Text may begin with a letter and
+/// numbers too, so of files whose data may be text only small ones are told: those are decoded.
 pub(super) fn begins(head: &[u8]) -> bool {
     let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return false };
     let mut file = Cursor::new(rest);
-    let mut is_number = || header_number::<u32>(&mut file).is_ok_and(|n| n > 0);
-    let is_sized = is_space(*space) && is_number() && is_number();
+    let mut number = || header_number::<u32>(&mut file).ok().filter(|&n| n > 0);
+    let (true, Some(width), Some(height)) = (is_space(*space), number(), number()) else { return false };
     let is_scaled = match kind {
         b'1' | b'4' => true,
         b'f' => header_number::<f64>(&mut file).is_ok(),
-        _ => is_number(),
+        _ => number().is_some(),
     };
     let data = file.rest();
-    let is_data = match kind {
-        b'1' => without_comments(data).all(|byte| is_space(byte) || matches!(byte, b'0' | b'1')),
-        b'2' | b'3' => without_comments(data).all(|byte| is_space(byte) || byte.is_ascii_digit()),
-        _ => !is_text(data) || !data.iter().any(|&byte| is_space(byte)),
-    };
     let is_whole = (head.len() as u64) < HEAD;
-    is_sized && is_scaled && is_data && (!is_whole || is_decoded(head))
+    let is_data = match kind {
+        b'1'..=b'3' => is_whole && digits(*kind, data) == Some(u64::from(width) * u64::from(height)),
+        _ => !is_text(data),
+    };
+    is_scaled && is_data && (!is_whole || is_decoded(head))
+}
+
+/// Returns how many pixels data in digits holds; none if there is something else in it.
+fn digits(kind: u8, data: &[u8]) -> Option<u64> {
+    let text: Vec<u8> = without_comments(data).collect();
+    if !text.iter().all(|&byte| is_space(byte) || byte.is_ascii_digit()) {
+        return None;
+    }
+    let numbers = || text.split(|&byte| is_space(byte)).filter(|number| !number.is_empty()).count();
+    Some(match kind {
+        b'1' => text.iter().filter(|byte| byte.is_ascii_digit()).count(),
+        b'2' => numbers(),
+        _ => numbers() / 3,
+    } as u64)
 }
 
 /// Whether a few bytes are a whole picture.
