@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -117,6 +117,9 @@ fn what_a_later_run_would_read_is_not_written() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// What a run of ours leaves beside a partial, as far as that shows whose it is.
+const SETTINGS: &str = r#"{"zsic": "0.1.0", "command": "classify"}"#;
+
 #[test]
 fn what_the_run_writes_is_not_counted_among_what_it_walks() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,8 +137,8 @@ fn what_the_run_writes_is_not_counted_among_what_it_walks() {
         assert_eq!(skipped(out), expected, "{out}");
     }
     fs::remove_file(folder.join("x.jsonl")).unwrap();
-    for ending in [".partial", ".partial.json", ".partial.old"] {
-        fs::write(folder.join(format!("x.jsonl{ending}")), "left\n").unwrap();
+    for (ending, left) in [(".partial", "left\n"), (".partial.json", SETTINGS), (".partial.old", "left\n")] {
+        fs::write(folder.join(format!("x.jsonl{ending}")), left).unwrap();
     }
     assert_eq!(skipped("folder/x.jsonl"), 0);
     // Of anything else it is said.
@@ -162,8 +165,8 @@ fn a_place_that_cannot_be_written_is_told_before_the_work() {
     let path = dir.path().join("x.csv");
     run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    for ending in ["", ".json"] {
-        fs::write(dir.path().join(format!("x.csv.partial{ending}")), "of an earlier run\n").unwrap();
+    for (ending, left) in [("", "of an earlier run\n"), (".json", SETTINGS)] {
+        fs::write(dir.path().join(format!("x.csv.partial{ending}")), left).unwrap();
     }
     run(without_model(&[&image("wide.png"), "-o"]).arg(&path));
     assert_eq!(fs::read_to_string(dir.path().join("x.csv.partial")).unwrap(), "of an earlier run\n");
@@ -263,7 +266,7 @@ fn nothing_is_written_through_links_and_pipes_that_were_planted() {
 fn what_a_stranger_left_beside_the_output_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.jsonl");
-    for ending in ["", ".journal", ".old", ".old.journal", ".made"] {
+    for ending in ["", ".json", ".journal", ".old", ".old.journal", ".made"] {
         let strange = dir.path().join(format!("x.jsonl.partial{ending}"));
         fs::write(&strange, "my notes\n").unwrap();
         for flags in [&[][..], &["--resume"]] {
@@ -276,9 +279,21 @@ fn what_a_stranger_left_beside_the_output_is_not_written_over() {
         fs::remove_file(&strange).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
-    // One that is empty is nobody's loss.
-    fs::write(dir.path().join("x.jsonl.partial"), "").unwrap();
+    // Settings that are not ours say nothing of the partial beside them.
+    let [partial, settings] = ["x.jsonl.partial", "x.jsonl.partial.json"].map(|name| dir.path().join(name));
+    fs::write(&partial, "mine\n").unwrap();
+    fs::write(&settings, "{\"name\": \"my notes\"}").unwrap();
+    let output = write_to(&path);
+    assert!(output.status.code() == Some(2) && err(&output).contains(&format!("{}: was not left", settings.display())));
+    assert_eq!(fs::read_to_string(&partial).unwrap(), "mine\n");
+    fs::remove_file(&settings).unwrap();
+    // One that is empty is nobody's loss, and is not taken over: it may be another user's.
+    fs::write(&partial, "").unwrap();
+    let before = fs::metadata(&partial).unwrap();
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(write_to(&path).status.code(), Some(0));
+    let after = fs::metadata(&path).unwrap();
+    assert!(before.ino() != after.ino() || after.mode() & 0o777 != 0o666);
 }
 
 #[test]

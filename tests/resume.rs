@@ -325,9 +325,10 @@ fn where_there_is_nothing_to_resume() {
         assert!(err(&output).contains(said), "{}", err(&output));
     }
     // Without the flag a partial is written anew, and what was beside it goes.
-    for ending in ["", ".json", ".journal", ".old", ".old.journal"] {
+    for ending in ["", ".journal", ".old", ".old.journal"] {
         fs::write(beside(&out, ending), "left").unwrap();
     }
+    fs::write(beside(&out, ".json"), r#"{"zsic": "0.1.0", "command": "classify"}"#).unwrap();
     let output = run(&mut command(&CLASSIFY, &folder, &out));
     assert!(err(&output).contains("left by a run that was stopped; written anew, where --resume"), "{}", err(&output));
     assert_alone(&out);

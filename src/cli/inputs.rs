@@ -69,7 +69,10 @@ pub fn count(args: &Inputs) -> Option<u64> {
 
 /// Tells the name of each image, if that can be done without reading what can be read once only, or images.
 pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
-    if may_be_slow(args) {
+    // A list as long as this may hold images itself, which would be read a second time.
+    const LONGEST_LIST: u64 = 16 << 20;
+    let is_long = |list: &Path| std::fs::metadata(list).is_ok_and(|list| list.len() > LONGEST_LIST);
+    if may_be_slow(args) || args.files_from.as_deref().is_some_and(is_long) {
         return None;
     }
     for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default()).ok()? {

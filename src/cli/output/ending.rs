@@ -18,10 +18,13 @@ fn is_one_of(ending: &str, endings: &str) -> bool {
     endings.split(' ').any(|one| one == ending)
 }
 
-/// Returns what follows the last dot of a file's name, in small letters; nothing where the name has no ending.
+/// Returns what follows the last dot of a file's name, in small letters; nothing where the name has no ending. Dots at the end
+/// do not count, and a name like `.csv` is an ending if it is a known one.
 pub fn of(path: &Path) -> Option<String> {
-    let ending = path.extension()?.to_string_lossy().to_ascii_lowercase();
-    (!ending.is_empty()).then_some(ending)
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let (start, ending) = name.trim_end_matches('.').rsplit_once('.')?;
+    let is_known = || is_one_of(ending, COMPRESSED) || is_one_of(ending, FORMATS);
+    (!ending.is_empty() && (!start.is_empty() || is_known())).then(|| ending.to_owned())
 }
 
 /// Returns whether `ending` stands for a compressed file, or for a format that is not among `own`.
@@ -53,7 +56,8 @@ mod tests {
     fn endings_are_what_follows_the_last_dot() {
         let ending = |name: &str| of(Path::new(name));
         assert_eq!(ending("a/b.c/scores.CSV.Gz").as_deref(), Some("gz"));
-        assert_eq!((ending("a.b/scores"), ending("scores."), ending(".csv")), (None, None, None));
+        assert_eq!((ending("a.b/scores"), ending("scores."), ending(".scores")), (None, None, None));
+        assert_eq!((ending("s.csv.").as_deref(), ending(".csv").as_deref()), (Some("csv"), Some("csv")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! output are still those it tells.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, BufRead, BufReader, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ use super::own;
 
 /// The folder of the notes in the cache.
 const FOLDER: &str = "outputs";
+/// The ending of a note. Other programs give their files names of 64 digits too.
+const ENDING: &str = ".note";
+/// The longest first line of a note.
+const LONGEST_HEAD: u64 = 64 << 20;
 /// The layout of a note.
 const LAYOUT: u32 = 1;
 /// Bytes that all notes may take; where there are more, the oldest goes.
@@ -64,7 +68,7 @@ impl Notes {
         let target = folder.canonicalize().ok()?.join(target.file_name()?);
         let hash = digest(&SHA256, target.as_os_str().as_bytes());
         let name: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(self.folder.as_ref()?.join(name))
+        Some(self.folder.as_ref()?.join(name + ENDING))
     }
 
     /// Keeps the note of `target`, which is or will be the file that `output` tells of. A note that cannot be written is a
@@ -88,6 +92,7 @@ impl Notes {
             settings: serde_json::from_slice(settings)?,
         };
         let head = serde_json::to_string(&head)? + "\n";
+        check_folder(folder).with_context(failed)?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
         let write = |file: &mut File| file.write_all(head.as_bytes()).and_then(|()| journal.write_to(file));
         own::appear(&path, write).with_context(failed)?;
@@ -107,7 +112,12 @@ impl Notes {
         let file = own::open(&path, false).ok().flatten().ok_or_else(none)?;
         let mut reader = BufReader::new(file);
         let mut line = Vec::new();
-        let head = reader.read_until(b'\n', &mut line).ok().and_then(|_| serde_json::from_slice::<Head>(&line).ok());
+        let head = reader
+            .by_ref()
+            .take(LONGEST_HEAD)
+            .read_until(b'\n', &mut line)
+            .ok()
+            .and_then(|_| serde_json::from_slice::<Head>(&line).ok());
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {
@@ -117,6 +127,12 @@ impl Notes {
         let journal = Journal::new(reader.into_inner(), base).map_err(|_| none())?;
         Ok(Note { settings: head.settings, journal })
     }
+}
+
+/// Refuses a link in place of the folder: what it leads to is not the cache's.
+fn check_folder(folder: &Path) -> io::Result<()> {
+    let is_link = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
+    if is_link { Err(io::Error::other("its folder is a link, which is not followed; remove it")) } else { Ok(()) }
 }
 
 /// The time of a file's last change.
@@ -141,6 +157,7 @@ fn bound(folder: &Path, newest: &Path, limit: u64) -> io::Result<()> {
 /// Every note, what it takes, and when it was written.
 fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     let mut notes = Vec::new();
+    check_folder(folder)?;
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(notes),
         entries => entries?,
@@ -148,7 +165,8 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().as_bytes();
-        let hash = name.strip_suffix(b".new").unwrap_or(name);
+        let name = name.strip_suffix(b".new").unwrap_or(name);
+        let Some(hash) = name.strip_suffix(ENDING.as_bytes()) else { continue };
         if let Ok(file) = fs::symlink_metadata(&path)
             && file.is_file()
             && hash.len() == 64
@@ -215,9 +233,32 @@ mod tests {
     }
 
     #[test]
+    fn files_behind_a_link_are_not_notes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, victim) = (dir.path().join("cache"), dir.path().join("victim"));
+        fs::create_dir_all(&cache).unwrap();
+        fs::create_dir_all(&victim).unwrap();
+        std::os::unix::fs::symlink(&victim, cache.join(FOLDER)).unwrap();
+        let blob = victim.join("b".repeat(64) + ENDING);
+        File::create(&blob).unwrap().set_len(2 * LIMIT).unwrap();
+        assert!(clear(&cache).is_err_and(|e| format!("{e:#}").contains("is a link")));
+        let output = dir.path().join("x.jsonl");
+        fs::write(&output, "one\n").unwrap();
+        let journal = Journal::new(File::open(&output).unwrap(), 0).unwrap();
+        let common = Common { quiet: true, verbose: 0, color: ColorChoice::Never };
+        Notes::new(Some(&cache), &common).keep(&output, &fs::metadata(&output).unwrap(), b"{}", &journal);
+        assert!(blob.exists());
+        fs::remove_file(cache.join(FOLDER)).unwrap();
+        fs::create_dir(cache.join(FOLDER)).unwrap();
+        fs::write(cache.join(FOLDER).join("c".repeat(64)), "a blob").unwrap();
+        assert_eq!(clear(&cache).unwrap(), 0);
+        assert!(cache.join(FOLDER).join("c".repeat(64)).exists());
+    }
+
+    #[test]
     fn the_oldest_note_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let path = |n: u8| dir.path().join(format!("{n:064x}"));
+        let path = |n: u8| dir.path().join(format!("{n:064x}{ENDING}"));
         for n in 0..5 {
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9 - u64::from(n));
             fs::write(path(n), "note").unwrap();

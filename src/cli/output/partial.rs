@@ -5,7 +5,7 @@ mod aside;
 mod finish;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -78,12 +78,15 @@ impl Partial {
         let settings = self.beside(SETTINGS);
         let left = BESIDE.iter().filter(|ending| !ending.ends_with(NEW)).map(|ending| self.beside(ending));
         let left = left.chain((self.length > 0).then(|| self.path.clone()));
+        let strange = |path: &Path, why: &str| {
+            Err(usage(format!("{}: was not left by zsic{why}; move it away or remove it", path.display())))
+        };
         match left.into_iter().find(|path| std::fs::symlink_metadata(path).is_ok()) {
-            Some(strange) if std::fs::symlink_metadata(&settings).is_err() => {
-                let reason = format!("was not left by zsic: there is no {} beside it", settings.display());
-                Err(usage(format!("{}: {reason}; move it away or remove it", strange.display())))
+            Some(path) if path == settings || std::fs::symlink_metadata(&settings).is_ok() => {
+                if is_settings(&settings)? { Ok(()) } else { strange(&settings, "") }
             }
-            _ => Ok(()),
+            Some(path) => strange(&path, &format!(": there is no {} beside it", settings.display())),
+            None => Ok(()),
         }
     }
 
@@ -258,15 +261,23 @@ impl Drop for Partial {
     }
 }
 
+/// Returns whether a file has the settings of a run of ours.
+fn is_settings(path: &Path) -> Result<bool> {
+    const LONGEST: u64 = 1 << 30;
+    let Some(file) = own::open(path, false)? else { return Ok(false) };
+    let settings: Option<serde_json::Value> = serde_json::from_reader(io::BufReader::new(file.take(LONGEST))).ok();
+    Ok(settings.is_some_and(|settings| ["zsic", "command"].iter().all(|key| settings[key].is_string())))
+}
+
 /// The partial at `path`, made if it is not there, with the lock on it; and its length.
 fn open(path: &Path) -> Result<(File, u64)> {
     let failed = || format!("{}: cannot be written", path.display());
     loop {
-        let file = match own::open(path, true)? {
-            Some(file) => file,
+        let (file, is_ours) = match own::open(path, true)? {
+            Some(file) => (file, false),
             None => match File::options().read(true).write(true).create_new(true).open(path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made.with_context(failed)?,
+                made => (made.with_context(failed)?, true),
             },
         };
         match file.try_lock() {
@@ -276,7 +287,10 @@ fn open(path: &Path) -> Result<(File, u64)> {
         let mine = file.metadata().with_context(failed)?;
         // Another run may have given the file its name between the opening and the lock.
         if std::fs::symlink_metadata(path).is_ok_and(|there| is_same(&there, &mine)) {
-            return Ok((file, mine.len()));
+            if is_ours || mine.len() > 0 {
+                return Ok((file, mine.len()));
+            }
+            remove(path).with_context(failed)?; // an empty one may be another user's
         }
     }
 }

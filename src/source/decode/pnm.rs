@@ -14,8 +14,17 @@ use crate::source::{HEAD, ImageError, Limits};
 /// Longer numbers are an error.
 const DIGITS: usize = 10;
 
-/// Bytes that decoding takes for each pixel: three numbers of two bytes, and RGB.
-const BYTES_OF_PIXEL: u64 = 9;
+/// Returns the bytes that decoding takes for each pixel of a kind: numbers in digits are held in two bytes, grey in one, and the
+/// result is RGB.
+fn bytes_of_pixel(kind: u8) -> u64 {
+    match kind {
+        b'3' => 9,
+        b'f' => 8,
+        b'2' => 6,
+        b'6' => 3,
+        _ => 4,
+    }
+}
 
 /// Returns whether a file begins with a header that is whole and with data that goes with it. Text may begin with a letter and
 /// numbers too, so of files whose data may be text only small ones are told: those are decoded.
@@ -68,7 +77,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let mut file = Cursor::at(bytes, 3);
     let (width, height): (u32, u32) = (header_number(&mut file)?, header_number(&mut file)?);
     bounds.check(width.into(), height.into())?;
-    bounds.take(u64::from(width) * u64::from(height) * BYTES_OF_PIXEL)?;
+    bounds.take(u64::from(width) * u64::from(height) * bytes_of_pixel(kind))?;
     let (columns, rows) = (width as usize, height as usize);
     let pixels = columns * rows;
     let data = match kind {

@@ -14,8 +14,10 @@ const XMP: u8 = 0x04;
 const EXIF: u8 = 0x08;
 const ALPHA: u8 = 0x10;
 
-/// Bytes that the crate and this file take for each pixel: a lossless picture twice, and what comes of it.
-const BYTES_OF_PIXEL: u64 = 12;
+/// Bytes that the crate takes for each pixel, as measured: a lossless picture needs most.
+const BYTES_OF_PIXEL: u64 = 8;
+/// Bytes of a pixel with alpha, before that is dropped.
+const RGBA: u64 = 4;
 /// Bytes of a pixel of the result.
 const RGB: u64 = 3;
 
@@ -38,7 +40,9 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
         return Err(damaged(ImageFormat::WebP, "sizes that disagree"));
     }
     let [frame, whole] = [[width, height], canvas].map(|[w, h]| u64::from(w) * u64::from(h));
-    bounds.take(bytes.len() as u64 + frame * BYTES_OF_PIXEL + whole * 2 * RGB)?;
+    let around = if canvas == [width, height] { 0 } else { whole * 2 * RGB };
+    let of_pixel = BYTES_OF_PIXEL + if decoder.has_alpha() { RGBA } else { 0 };
+    bounds.take(bytes.len() as u64 + frame * of_pixel + around)?;
     let mut data = vec![0; decoder.output_buffer_size().ok_or_else(ImageError::empty)?];
     decoder.read_image(&mut data).map_err(failed)?;
     if decoder.has_alpha() {
