@@ -3,25 +3,14 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use common::command::{err, image, lines, out, run, zsic};
-use common::fixtures;
+use common::{copied, fixtures};
 use serde_json::{Value, json};
 
 const LABELS: &str = "cat,the cat's toy,wine glass";
-
-/// Copies a checkpoint so that a file of it can be damaged.
-fn copied(name: &str) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
-    }
-    let path = dir.path().to_path_buf();
-    (dir, path)
-}
 
 fn damaged_run(dir: &Path) -> Output {
     run(&mut zsic(&["classify", &image("wide.png"), "-l", LABELS, "-m", &dir.display().to_string()]))

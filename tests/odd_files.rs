@@ -5,23 +5,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use common::command::{err, image, out, run, zsic};
-use common::fixtures;
+use common::copied;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-
-/// A copy of a checkpoint, to be changed.
-fn copied(name: &str) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
-    }
-    let path = dir.path().to_path_buf();
-    (dir, path)
-}
 
 /// Scores with little time and memory.
 fn classify(dir: &Path) -> Output {
