@@ -71,18 +71,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
 
-    let mut readout = Readout::load(&checkpoint)?;
-    match output.activation {
-        ActivationArg::Auto => {}
-        ActivationArg::Softmax => readout.activation = Activation::Softmax,
-        ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
-    }
-    let encoded = encode(labels, &args.labels, &checkpoint, &compute, &kept, common)?;
-    let doubt = labels::doubt(&given, &args.labels, readout.activation == Activation::Softmax);
-    let unknown = labels::unknown(labels, &checkpoint)?;
-    doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-    let scorer = Scorer::new(readout, encoded);
-
+    let scorer = scorer(&given, args, &checkpoint, &compute, &kept, common)?;
     let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, log, output.logits, names);
     let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
@@ -111,6 +100,28 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     drop(held);
     cache::close(&kept, common);
     Ok(outcome)
+}
+
+/// Encodes the labels, and warns of those that look like a mistake. An error about them comes alone, before any warning.
+fn scorer(
+    given: &labels::Given,
+    args: &Classify,
+    checkpoint: &Checkpoint,
+    compute: &Compute,
+    kept: &Scope,
+    common: &Common,
+) -> Result<Scorer> {
+    let mut readout = Readout::load(checkpoint)?;
+    match args.output.activation {
+        ActivationArg::Auto => {}
+        ActivationArg::Softmax => readout.activation = Activation::Softmax,
+        ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
+    }
+    let encoded = encode(&given.labels, &args.labels, checkpoint, compute, kept, common)?;
+    let doubt = labels::doubt(given, &args.labels, readout.activation == Activation::Softmax);
+    let unknown = labels::unknown(&given.labels, checkpoint)?;
+    doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
+    Ok(Scorer::new(readout, encoded))
 }
 
 /// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
