@@ -11,7 +11,7 @@ fn towers(c: &mut Criterion) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/quick-gelu");
     let dir = std::env::var_os("ZSIC_BENCH_CHECKPOINT").map_or(fixture, PathBuf::from);
     let checkpoint = Checkpoint::open(dir).expect("a checkpoint");
-    let images = ImageEncoder::load(&checkpoint, &Compute::default()).expect("an image tower");
+    let images = ImageEncoder::load(&checkpoint, &Compute::default().plan(&checkpoint)).expect("an image tower");
     let picture = RgbImage::from_fn(320, 240, |x, y| image::Rgb([x as u8, y as u8, (x + y) as u8]));
     let pixels = images.preprocess(&picture).expect("pixels");
     let mut group = c.benchmark_group("image tower");
@@ -25,7 +25,7 @@ fn towers(c: &mut Criterion) {
     group.finish();
     drop(images);
 
-    let texts = TextEncoder::load(&checkpoint, &Compute::default()).expect("a text tower");
+    let texts = TextEncoder::load(&checkpoint, &Compute::default().plan(&checkpoint)).expect("a text tower");
     let prompts: Vec<String> = ["fox", "bear", "seagull", "owl"].map(|l| Template::default().fill(l)).to_vec();
     let mut group = c.benchmark_group("text tower");
     group.sample_size(10).throughput(Throughput::Elements(prompts.len() as u64));

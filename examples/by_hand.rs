@@ -42,8 +42,8 @@ pub fn classify(
     image: &Path,
     labels: &[String],
 ) -> Result<Vec<(f32, String)>, Box<dyn Error>> {
-    let compute = Compute::default();
-    let (images, texts) = (ImageEncoder::load(checkpoint, &compute)?, TextEncoder::load(checkpoint, &compute)?);
+    let plan = Compute::default().plan(checkpoint);
+    let (images, texts) = (ImageEncoder::load(checkpoint, &plan)?, TextEncoder::load(checkpoint, &plan)?);
 
     // candidate_labels = [f'This is a photo of {label}.' for label in candidate_labels]
     let labels: Vec<String> = labels.iter().map(|label| Template::default().fill(label)).collect();

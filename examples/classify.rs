@@ -12,9 +12,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labels: Vec<Label> = args.map(|name| Label::new(name, &[Template::default()])).collect();
 
     let checkpoint = Checkpoint::open(dir)?;
-    let compute = Compute::default();
-    let labels = Labels::encode(&TextEncoder::load(&checkpoint, &compute)?, &labels, |_, _| {})?;
-    let classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+    let plan = Compute::default().plan(&checkpoint);
+    let labels = Labels::encode(&TextEncoder::load(&checkpoint, &plan)?, &labels, |_, _| {})?;
+    let classifier = Classifier::new(ImageEncoder::load(&checkpoint, &plan)?, labels)?;
 
     let image = source::decode(&std::fs::read(path)?, source::MAX_PIXELS)?;
     for scores in classifier.classify(&[classifier.preprocess(&image)?])? {

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: embed_folder CHECKPOINT_DIR FOLDER".into());
     };
     let checkpoint = Checkpoint::open(dir)?;
-    let encoder = ImageEncoder::load(&checkpoint, &Compute::default())?;
+    let encoder = ImageEncoder::load(&checkpoint, &Compute::default().plan(&checkpoint))?;
 
     // Read, decode and preprocess on two threads, at most sixteen images ahead.
     let preprocessor = checkpoint.preprocessor().clone();

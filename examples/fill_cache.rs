@@ -18,9 +18,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }) else {
         return Err("usage: fill_cache CHECKPOINT_DIR FOLDER CACHE_DIR [bf16]".into());
     };
-    let compute = Compute::open("cpu", precision)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
-    let kept = Cache::open(Path::new(dir), zsic::cache::LIMIT)?.scope(&checkpoint, &compute)?;
+    let plan = Compute::open("cpu", precision)?.plan(&checkpoint);
+    let kept = Cache::open(Path::new(dir), zsic::cache::LIMIT)?.scope(&checkpoint, &plan)?;
     let mut state = 1u64;
     let mut noise = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Ok(Input::Path(path)) = entry else { continue };
         let stamp = Stamp::of(&path, &fs::metadata(&path)?).ok_or("a file was changed just now; wait two seconds")?;
         let content = ContentHash::of(&fs::read(&path)?);
-        let row: Vec<f32> = (0..checkpoint.config().projection_dim).map(|_| noise()).collect();
+        let row: Vec<f32> = (0..checkpoint.family().facts().embedding).map(|_| noise()).collect();
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
         kept.cache().remember(&stamp, &content);
         kept.put_image(&content, Decoding::Exact, &row.iter().map(|x| x / norm).collect::<Vec<_>>());

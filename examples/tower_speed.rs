@@ -20,10 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let forced = std::env::var("ZSIC_ISA").ok();
     let isa = Isa::available().find(|isa| Some(isa.name()) == forced.as_deref()).unwrap_or_else(Isa::best);
-    let compute = Compute::open_with("cpu", precision, isa)?;
+    let plan = Compute::open_with("cpu", precision, isa)?.plan(&checkpoint);
     let start = Instant::now();
-    let encoder = ImageEncoder::load(&checkpoint, &compute)?;
-    println!("loaded in {:.0} ms, {}", ms(start.elapsed()), compute.instructions().unwrap_or("no kernels"));
+    let encoder = ImageEncoder::load(&checkpoint, &plan)?;
+    println!("loaded in {:.0} ms, {}", ms(start.elapsed()), plan.instructions().unwrap_or("no kernels"));
     let picture = RgbImage::from_fn(640, 480, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
     let pixels = encoder.preprocess(&picture)?;
     for batch in if batches.is_empty() { vec![1, 8, 32] } else { batches } {

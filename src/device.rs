@@ -1,8 +1,8 @@
 //! Where and how precisely the models run. The only place besides Cargo.toml that knows which devices a build has.
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
-use crate::kernels::{Element, Isa};
+use crate::kernels::Isa;
 use crate::{Error, Result};
 
 /// The arithmetic of the encoders.
@@ -19,10 +19,6 @@ pub enum Precision {
     /// Half-precision products: in no device yet.
     F16,
 }
-
-/// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
-/// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
-const SPLIT_FROM: usize = 512;
 
 /// The device that runs the models, and its precision.
 #[derive(Debug, Clone)]
@@ -94,44 +90,18 @@ impl Compute {
         Err(Error::Device(reason))
     }
 
-    /// The same, for a model whose embeddings have `dim` values: `auto` stays where it is something of its own, and is
-    /// f32 elsewhere.
-    pub fn for_embeddings(&self, dim: usize) -> Self {
-        let splits = self.device.is_cpu() && self.isa == Isa::Amx && dim >= SPLIT_FROM;
-        let is_f32 = self.precision == Precision::Auto && !splits;
-        Self { precision: if is_f32 { Precision::F32 } else { self.precision }, ..self.clone() }
-    }
-
-    /// The instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
-    pub(crate) fn kernels(&self) -> Option<(Isa, Element)> {
-        let element = match self.precision {
-            Precision::Bf16 => Element::Bf16,
-            Precision::Auto if self.isa == Isa::Amx => Element::Split,
-            _ => Element::F32,
-        };
-        (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
-    }
-
-    /// What does the arithmetic on the CPU: `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`. None on
-    /// other devices.
-    pub fn instructions(&self) -> Option<&'static str> {
-        match self.kernels() {
-            _ if !self.device.is_cpu() => None,
-            Some((Isa::Amx, Element::Split)) => Some("amx-split"),
-            Some((Isa::Amx, Element::Bf16)) => Some("amx-bf16"),
-            Some((Isa::Amx, Element::F32)) => Some(Isa::Avx512.name()),
-            Some((_, Element::Bf16)) => Some("avx512-bf16"),
-            _ => Some(self.isa.name()),
-        }
-    }
-
     /// The device's name: `cpu`, `cuda:0`, `metal`.
     pub fn name(&self) -> String {
-        match self.device.location() {
-            candle_core::DeviceLocation::Cpu => "cpu".to_owned(),
-            candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-            candle_core::DeviceLocation::Metal { .. } => "metal".to_owned(),
-        }
+        name(&self.device)
+    }
+}
+
+/// Returns a device's name: `cpu`, `cuda:0`, `metal`.
+pub(crate) fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_owned(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { .. } => "metal".to_owned(),
     }
 }
 
@@ -183,33 +153,15 @@ mod tests {
         let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa).map_err(|e| e.to_string());
         assert!(bf16(Isa::Plain).unwrap_err().contains("bf16"));
         match bf16(Isa::Avx512) {
-            Ok(compute) => assert_eq!(compute.instructions(), Some("avx512-bf16")),
+            Ok(compute) => assert_eq!(compute.precision, Precision::Bf16),
             Err(e) if !Isa::Avx512.is_available() => assert!(e.contains("this machine has no avx512; it has"), "{e}"),
             Err(e) => assert!(
                 !Isa::Avx512.has_bf16() && e.contains(if Isa::best() > Isa::Avx512 { "avx512" } else { "CPU" }),
                 "{e}"
             ),
         }
-        assert_eq!(Compute::open_with("cpu", Precision::F32, Isa::Plain).unwrap().instructions(), Some("plain"));
-        for (precision, name) in
-            [(Precision::Auto, "amx-split"), (Precision::Bf16, "amx-bf16"), (Precision::F32, "avx512")]
-        {
-            match Compute::open_with("cpu", precision, Isa::Amx) {
-                Ok(compute) => assert_eq!(compute.instructions(), Some(name)),
-                Err(e) => assert!(e.to_string().contains("this machine has no amx; it has"), "{e}"),
-            }
-        }
-    }
-
-    #[test]
-    fn auto_is_f32_but_for_wide_embeddings_on_amx() {
-        for isa in Isa::ALL {
-            let auto = Compute { precision: Precision::Auto, isa, ..Compute::default() };
-            assert_eq!(auto.for_embeddings(511).precision, Precision::F32);
-            let wide = if isa == Isa::Amx { Precision::Auto } else { Precision::F32 };
-            assert_eq!(auto.for_embeddings(512).precision, wide);
-            let bf16 = Compute { precision: Precision::Bf16, ..auto };
-            assert_eq!(bf16.for_embeddings(16).precision, Precision::Bf16);
+        if let Err(e) = Compute::open_with("cpu", Precision::Auto, Isa::Amx) {
+            assert!(e.to_string().contains("this machine has no amx; it has"), "{e}");
         }
     }
 }

@@ -8,11 +8,11 @@
 //!
 //! # fn main() -> zsic::Result<()> {
 //! let checkpoint = Checkpoint::open("clip-vit-base-patch32")?;
-//! let compute = Compute::default();
+//! let plan = Compute::default().plan(&checkpoint);
 //! let labels: Vec<Label> =
 //!     ["fox", "bear", "owl"].iter().map(|name| Label::new(*name, &[Template::default()])).collect();
-//! let labels = Labels::encode(&TextEncoder::load(&checkpoint, &compute)?, &labels, |_, _| {})?;
-//! let classifier = Classifier::new(ImageEncoder::load(&checkpoint, &compute)?, labels)?;
+//! let labels = Labels::encode(&TextEncoder::load(&checkpoint, &plan)?, &labels, |_, _| {})?;
+//! let classifier = Classifier::new(ImageEncoder::load(&checkpoint, &plan)?, labels)?;
 //! let image = source::decode(&std::fs::read("owl.jpg").unwrap(), source::MAX_PIXELS)?;
 //! for scores in classifier.classify(&[classifier.preprocess(&image)?])? {
 //!     for best in scores?.top(3) {
@@ -44,13 +44,14 @@ mod stand_in;
 pub mod text;
 
 pub use cache::Cache;
-pub use checkpoint::Checkpoint;
 pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
 pub use device::{Compute, Precision};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
 pub use kernels::Isa;
-pub use model::{ImageEncoder, TextEncoder};
+pub use model::checkpoint::Checkpoint;
+pub use model::encoder::{ImageEncoder, TextEncoder};
+pub use model::plan::Plan;
 pub use preprocess::{Pixels, Preprocessor};
 pub use score::{Activation, Readout, Scores};
 pub use source::ImageError;

@@ -8,7 +8,7 @@ use std::fs;
 
 use zsic::cache::ContentHash;
 use zsic::kernels::BITS_VERSION;
-use zsic::{Checkpoint, Compute, ImageEncoder, Isa, Precision, TextEncoder, source};
+use zsic::{Checkpoint, Compute, ImageEncoder, Isa, Plan, Precision, TextEncoder, source};
 
 /// The SHA-256 of the embeddings of two images and two texts, by instruction set. Where a line changes, raise BITS_VERSION
 /// and write the new lines.
@@ -22,14 +22,13 @@ const BITS: [(u32, &str, &str); 5] = [
 
 /// The hash of what one arithmetic computes. `plain` is not asked: candle's products choose by more than the instruction
 /// set.
-fn bits(compute: &Compute) -> String {
-    let checkpoint = Checkpoint::demo().unwrap();
-    let images = ImageEncoder::load(&checkpoint, compute).unwrap();
+fn bits(checkpoint: &Checkpoint, plan: &Plan) -> String {
+    let images = ImageEncoder::load(checkpoint, plan).unwrap();
     let pixels = ["owl.png", "owl.jpg"].map(|name| {
         let path = format!("{}/examples/images/{name}", env!("CARGO_MANIFEST_DIR"));
         images.preprocess(&source::decode(&fs::read(path).unwrap(), source::MAX_PIXELS).unwrap()).unwrap()
     });
-    let texts = TextEncoder::load(&checkpoint, compute).unwrap();
+    let texts = TextEncoder::load(checkpoint, plan).unwrap();
     let texts = texts.embed(&["This is a photo of an owl.".to_owned(), "a fox".to_owned()]).unwrap();
     let images = images.embed(&pixels).unwrap();
     let bytes: Vec<u8> = images.values().iter().chain(texts.values()).flat_map(|x| x.to_le_bytes()).collect();
@@ -38,12 +37,14 @@ fn bits(compute: &Compute) -> String {
 
 #[test]
 fn bits_change_only_with_their_version() {
+    let checkpoint = Checkpoint::demo().unwrap();
     let (mut wrong, mut tried) = (String::new(), 0);
     for isa in Isa::available().filter(|isa| *isa != Isa::Plain) {
         for precision in [Precision::F32, Precision::Auto, Precision::Bf16] {
             let Ok(compute) = Compute::open_with("cpu", precision, isa) else { continue };
-            let name = format!("{} {precision:?}", compute.instructions().unwrap());
-            let bits = bits(&compute);
+            let plan = compute.plan(&checkpoint);
+            let name = format!("{} {precision:?}", plan.instructions().unwrap());
+            let bits = bits(&checkpoint, &plan);
             tried += 1;
             if !BITS.contains(&(BITS_VERSION, name.as_str(), bits.as_str())) {
                 writeln!(wrong, "    ({BITS_VERSION}, \"{name}\", \"{bits}\"),").unwrap();

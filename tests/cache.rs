@@ -193,7 +193,7 @@ fn content(number: u32) -> ContentHash {
 
 fn demo(cache: &Cache) -> (cache::Scope, usize) {
     let checkpoint = Checkpoint::open(model("quick-gelu")).unwrap();
-    (cache.scope(&checkpoint, &Compute::default()).unwrap(), checkpoint.config().projection_dim)
+    (cache.scope(&checkpoint, &Compute::default().plan(&checkpoint)).unwrap(), checkpoint.family().facts().embedding)
 }
 
 #[test]
@@ -210,8 +210,9 @@ fn images_are_found_by_their_content() {
     assert_eq!(scope.images(&[content(4), content(5), content(6)], Decoding::Exact), [None, Some(row.clone()), None]);
     assert_eq!(scope.image(&content(5), Decoding::Fast), None);
     if Isa::best() != Isa::Plain {
-        let plain = Compute { isa: Isa::Plain, ..Compute::default() };
-        let other = cache.scope(&Checkpoint::open(model("quick-gelu")).unwrap(), &plain).unwrap();
+        let checkpoint = Checkpoint::open(model("quick-gelu")).unwrap();
+        let plain = Compute { isa: Isa::Plain, ..Compute::default() }.plan(&checkpoint);
+        let other = cache.scope(&checkpoint, &plain).unwrap();
         assert_eq!(other.image(&content(5), Decoding::Exact), None);
     }
 

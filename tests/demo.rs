@@ -77,9 +77,10 @@ fn pictures_and_texts_lie_in_one_space() {
 #[test]
 fn logits_and_scores_are_the_reference_s() {
     let expected = Expected::in_dir(&fixtures("demo"));
-    let (checkpoint, compute) = (Checkpoint::demo().unwrap(), Compute::default());
+    let checkpoint = Checkpoint::demo().unwrap();
+    let plan = Compute::default().plan(&checkpoint);
     let (images, texts) =
-        (ImageEncoder::load(&checkpoint, &compute).unwrap(), TextEncoder::load(&checkpoint, &compute).unwrap());
+        (ImageEncoder::load(&checkpoint, &plan).unwrap(), TextEncoder::load(&checkpoint, &plan).unwrap());
     let prompts = common::strings(&expected.json["prompts"]);
     for (prompt, ids) in prompts.iter().zip(expected.json["token_ids"].as_array().unwrap()) {
         assert_eq!(serde_json::json!(texts.tokenize(prompt).unwrap()), *ids, "{prompt}");

@@ -10,13 +10,14 @@ use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig};
 use candle_transformers::models::clip::vision_model::ClipVisionConfig;
 use candle_transformers::models::clip::{ClipConfig, ClipModel};
 use common::{Expected, fixtures, worst};
+use zsic::model::families::clip::Settings;
+use zsic::model::family::Family;
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, TextEncoder};
 
 /// candle's model of the same files.
 fn other(checkpoint: &Checkpoint) -> ClipModel {
-    let (text, vision) = (&checkpoint.config().text, &checkpoint.config().vision);
-    let projection_dim = checkpoint.config().projection_dim;
+    let Family::Clip(Settings { text, vision, projection_dim }) = checkpoint.family().clone();
     let config = ClipConfig {
         text_config: ClipTextConfig {
             vocab_size: text.vocab_size,
@@ -59,10 +60,10 @@ fn assert_alike(what: &str, ours: &Embeddings, theirs: &Tensor) {
 fn both_implementations_agree() {
     let checkpoint = Checkpoint::open(fixtures("checkpoints/quick-gelu")).unwrap();
     let (other, expected) = (other(&checkpoint), Expected::of("quick-gelu"));
-    let images = ImageEncoder::load(&checkpoint, &Compute::default()).unwrap();
-    let texts = TextEncoder::load(&checkpoint, &Compute::default()).unwrap();
+    let images = ImageEncoder::load(&checkpoint, &Compute::default().plan(&checkpoint)).unwrap();
+    let texts = TextEncoder::load(&checkpoint, &Compute::default().plan(&checkpoint)).unwrap();
 
-    let (normalizer, side) = (checkpoint.preprocessor().normalizer(), checkpoint.config().vision.image_size);
+    let (normalizer, side) = (checkpoint.preprocessor().normalizer(), checkpoint.family().facts().image_size);
     for name in expected.images() {
         let bytes = fs::read(fixtures("checkpoints/images").join(name)).unwrap();
         let pixels = images.preprocess(&decode(&bytes, MAX_PIXELS).unwrap()).unwrap();

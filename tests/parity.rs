@@ -8,7 +8,7 @@ use std::fs;
 use common::{CHECKPOINTS, Expected, fixtures, worst};
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{
-    Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Precision, Template, TextEncoder,
+    Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template, TextEncoder,
 };
 
 const LOGITS: f64 = 2e-4;
@@ -18,7 +18,7 @@ const BF16_LOGITS: f64 = 1.0;
 
 struct Loaded {
     checkpoint: Checkpoint,
-    compute: Compute,
+    plan: Plan,
     expected: Expected,
     images: ImageEncoder,
     texts: TextEncoder,
@@ -27,7 +27,7 @@ struct Loaded {
 /// Everything that the CPU can be asked to run, printed.
 fn computes() -> Vec<Compute> {
     let computes: Vec<Compute> = Isa::available().map(|isa| Compute { isa, ..Compute::default() }).collect();
-    println!("ran on {:?}", computes.iter().map(Compute::instructions).collect::<Vec<_>>());
+    println!("ran on {:?}", computes.iter().map(|compute| compute.isa).collect::<Vec<_>>());
     computes
 }
 
@@ -44,10 +44,10 @@ fn load(name: &str) -> Loaded {
 
 fn load_for(name: &str, compute: &Compute) -> Loaded {
     let checkpoint = Checkpoint::open(fixtures("checkpoints").join(name)).unwrap();
-    let compute = compute.clone();
-    let images = ImageEncoder::load(&checkpoint, &compute).unwrap();
-    let texts = TextEncoder::load(&checkpoint, &compute).unwrap();
-    Loaded { checkpoint, compute, expected: Expected::of(name), images, texts }
+    let plan = compute.plan(&checkpoint);
+    let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
+    let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
+    Loaded { checkpoint, plan, expected: Expected::of(name), images, texts }
 }
 
 impl Loaded {
@@ -123,7 +123,7 @@ fn errors(name: &str, compute: &Compute) -> (f64, f64) {
     let (mut logits, mut scores) = (0f64, 0f64);
     for (template, what) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
         let labels = loaded.labels(template);
-        let images = ImageEncoder::load(&loaded.checkpoint, &loaded.compute).unwrap();
+        let images = ImageEncoder::load(&loaded.checkpoint, &loaded.plan).unwrap();
         let all = Classifier::new(images, labels).unwrap().classify(&pixels).unwrap();
         for (got, expected) in all.into_iter().zip(loaded.expected.rows(what)) {
             let got = got.unwrap();

@@ -4,12 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use zsic::Preprocessor;
-use zsic::model::config::ClipConfig;
+use zsic::model::family::Family;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(data) else { return };
-    if let Ok(config) = ClipConfig::from_json(json.clone()) {
-        assert!(config.vision.grid() > 0);
+    if let Ok(family) = Family::from_config(json.clone()) {
+        assert!(family.image().stem.patches() > 0);
     }
     if let Ok(preprocessor) = Preprocessor::from_json(json) {
         preprocessor.normalizer();

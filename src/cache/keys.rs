@@ -13,7 +13,7 @@ use ring::digest::{Context, SHA256};
 use crate::kernels::{BITS_VERSION, Isa};
 use crate::preprocess::Decoding;
 use crate::text::TOKENS_VERSION;
-use crate::{Compute, Precision};
+use crate::{Plan, Precision};
 
 /// A file must have been left alone for so many seconds to be known by its stamp: on some file systems two changes of
 /// one moment have one time.
@@ -177,8 +177,8 @@ impl Stamp {
 }
 
 /// All of one checkpoint in one arithmetic.
-pub(super) fn scope(checkpoint: &Key, compute: &Compute) -> Key {
-    let precision = match compute.precision {
+pub(super) fn scope(checkpoint: &Key, plan: &Plan) -> Key {
+    let precision = match plan.precision {
         Precision::Auto => "auto",
         Precision::F32 => "f32",
         Precision::Bf16 => "bf16",
@@ -188,9 +188,9 @@ pub(super) fn scope(checkpoint: &Key, compute: &Compute) -> Key {
         .and(&BITS_VERSION.to_le_bytes())
         .and(checkpoint.bytes())
         .and(precision.as_bytes())
-        .and(compute.name().as_bytes())
-        .and(compute.isa.name().as_bytes())
-        .and(compute.instructions().unwrap_or_default().as_bytes())
+        .and(plan.name().as_bytes())
+        .and(plan.isa.name().as_bytes())
+        .and(plan.instructions().unwrap_or_default().as_bytes())
         // candle's products, of `plain`, choose by what the machine has.
         .and(Isa::best().name().as_bytes())
         .and(std::env::consts::ARCH.as_bytes())
@@ -213,6 +213,8 @@ pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl Int
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn arithmetics_are_kept_apart() {
         let checkpoint = Parts::of("a checkpoint").key();
-        let of = |precision, isa| scope(&checkpoint, &Compute { precision, isa, ..Compute::default() });
+        let of = |precision, isa| scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa });
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

@@ -12,9 +12,10 @@
 //! use zsic::preprocess::Decoding;
 //! # fn embed(_: &[u8]) -> Vec<f32> { vec![] }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (checkpoint, compute) = (zsic::Checkpoint::demo()?, zsic::Compute::default());
+//! # let checkpoint = zsic::Checkpoint::demo()?;
+//! # let plan = zsic::Compute::default().plan(&checkpoint);
 //! let cache = Cache::open(Path::new("cache"), 4 << 30)?;
-//! let scope = cache.scope(&checkpoint, &compute)?;
+//! let scope = cache.scope(&checkpoint, &plan)?;
 //! let path = Path::new("owl.jpg");
 //! let stamp = Stamp::of(path, &std::fs::metadata(path)?); // before it is read
 //! let known = stamp.and_then(|stamp| cache.content_of(&stamp));
@@ -50,7 +51,7 @@ pub use keys::{ContentHash, Stamp};
 pub use scope::Scope;
 pub use store::{Group, Kind};
 
-use crate::{Checkpoint, Compute};
+use crate::{Checkpoint, Plan};
 use keys::Key;
 use store::{Entry, Store};
 use writer::{Failure, Writer};
@@ -108,18 +109,16 @@ impl Cache {
     ///
     /// # Errors
     /// If a file of the checkpoint cannot be read.
-    pub fn scope(&self, checkpoint: &Checkpoint, compute: &Compute) -> crate::Result<Scope> {
+    pub fn scope(&self, checkpoint: &Checkpoint, plan: &Plan) -> crate::Result<Scope> {
         let Some(inner) = &self.0 else { return Ok(Scope::none()) };
-        if !compute.device.is_cpu() {
+        if !plan.device.is_cpu() {
             return Ok(Scope::none()); // other cards, or other libraries, have other bits
         }
-        // What is asked for, and what a model of this width really runs.
-        let runs = compute.for_embeddings(checkpoint.config().projection_dim);
-        let key = keys::scope(&identity::key(checkpoint, self)?, &runs);
-        let how = runs.instructions().map_or_else(|| compute.name(), str::to_owned);
-        let precision = format!("{:?}", runs.precision).to_lowercase();
+        let key = keys::scope(&identity::key(checkpoint, self)?, plan);
+        let how = plan.instructions().unwrap_or_default();
+        let precision = format!("{:?}", plan.precision).to_lowercase();
         inner.writer.name(key.number(), format!("{}, {precision} on {how}", identity::name(checkpoint)));
-        Ok(Scope::new(self.clone(), key, checkpoint.config().projection_dim))
+        Ok(Scope::new(self.clone(), key, checkpoint.family().facts().embedding))
     }
 
     /// The hash of a file's content, if it was remembered and the file is as it was.

@@ -12,11 +12,11 @@ macro_rules! file {
 
 /// Its files, in a build that has them.
 #[cfg(not(feature = "demo"))]
-pub(super) const FILES: Option<Files> = None;
+pub(crate) const FILES: Option<Files> = None;
 
 /// Its files, in a build that has them.
 #[cfg(feature = "demo")]
-pub(super) const FILES: Option<Files> = Some(Files::Embedded {
+pub(crate) const FILES: Option<Files> = Some(Files::Embedded {
     name: "demo",
     files: &[
         file!("config.json"),

@@ -76,7 +76,7 @@ impl Files {
     }
 
     /// Checks that a small file is one, before anybody reads or hashes it.
-    pub(super) fn check_small(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_small(&self, name: &str) -> Result<()> {
         match self {
             Self::Directory(dir) => regular::check(&dir.join(name), MAX_READ).map_err(|e| self.unreadable(name, &e)),
             Self::Embedded { .. } => Ok(()),

@@ -8,12 +8,8 @@ use serde::Deserialize;
 
 use super::files::Files;
 use super::stored::{Stored, Table, gather};
-use super::{safetensors, torch};
+use super::{layout, safetensors, torch};
 use crate::{Error, Result};
-
-/// The sets of files a checkpoint may keep its weights in, best first (the order of transformers).
-const LAYOUTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
 /// transformers).
@@ -40,8 +36,11 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or torn.
     pub fn open(files: &Files) -> Result<Self> {
-        let Some(name) = LAYOUTS.iter().find(|name| files.contains(name)) else {
-            return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", LAYOUTS.join(", "))));
+        let Some(name) = layout::WEIGHTS.iter().find(|name| files.contains(name)) else {
+            return Err(Error::checkpoint(
+                files.root(),
+                format!("has no weights: none of {}", layout::WEIGHTS.join(", ")),
+            ));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
         let path = files.path(name);
@@ -55,7 +54,7 @@ impl Weights {
     }
 
     /// The files that hold them, and the index if there is one.
-    pub(super) fn paths(&self) -> BTreeSet<PathBuf> {
+    pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
         self.tensors.values().map(|stored| stored.file.path.clone()).chain([self.path.clone()]).collect()
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::json;
 use zsic::cache::{self as library, Cache, Group, Scope};
-use zsic::{Checkpoint, Compute};
+use zsic::{Checkpoint, Plan};
 
 use super::Outcome;
 use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
@@ -63,7 +63,7 @@ fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
 ///
 /// # Errors
 /// If a file of the checkpoint cannot be read.
-pub fn open(args: &Caching, checkpoint: &Checkpoint, compute: &Compute, common: &Common) -> Result<Scope> {
+pub fn open(args: &Caching, checkpoint: &Checkpoint, plan: &Plan, common: &Common) -> Result<Scope> {
     if args.no_cache {
         return Ok(Scope::none());
     }
@@ -72,7 +72,7 @@ pub fn open(args: &Caching, checkpoint: &Checkpoint, compute: &Compute, common: 
         warn(common, format!("{e}; --cache-dir DIR is another place, and --no-cache is none"));
         Cache::off()
     });
-    Ok(cache.scope(checkpoint, compute)?)
+    Ok(cache.scope(checkpoint, plan)?)
 }
 
 /// Waits until all is kept. What kept it from that is a warning.

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use zsic::cache::Scope;
-use zsic::{
-    Activation, Checkpoint, Compute, EncodedLabel, Error, ImageError, Label, Labels, Readout, Scorer, Scores,
-    TextEncoder,
-};
+use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Scorer, Scores, TextEncoder};
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::inputs::Walked;
 use super::messages::{note, warn};
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume::{Plan, Start};
+use super::output::resume::{Resume, Start};
 use super::output::{Format, Place, Prediction, Writer, families};
 use super::progress::Progress;
 use super::stream::{self, Answer, Stream};
@@ -45,7 +42,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
     let limits = memory::limits(&args.inputs, &checkpoint);
     let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
-    let plan = Plan {
+    let resume = Resume {
         form: format.form(output.logits, labels),
         format: format.name(),
         settings: &made_with,
@@ -55,7 +52,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         notes: cache::notes(&args.machine.caching, output.long_run.resume, common),
         common,
     };
-    let (log, entries) = match plan.start(sink, entries)? {
+    let (log, entries) = match resume.start(sink, entries)? {
         Start::Going(log, entries) => (log, entries),
         Start::Finished(earlier) => {
             let counts = Counts::new((0, 0), &earlier, tally.skipped());
@@ -64,18 +61,18 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         }
     };
     let earlier = entries.earlier();
-    let kept = cache::open(&args.machine.caching, &checkpoint, &compute, common)?;
+    let plan = compute.plan(&checkpoint);
+    let kept = cache::open(&args.machine.caching, &checkpoint, &plan, common)?;
     let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
     let images = Stream::start(&args.inputs, &args.machine, &checkpoint, &kept, threads, walked, common)?;
-    let model = compute.for_embeddings(checkpoint.config().projection_dim);
-    let isa = model.instructions().map(|name| format!(", {name}")).unwrap_or_default();
-    note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), compute.name()));
+    let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
+    note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), plan.name()));
 
-    let scorer = scorer(&given, args, &checkpoint, &compute, &kept, common)?;
+    let scorer = scorer(&given, args, &checkpoint, &plan, &kept, common)?;
     let names = scorer.labels().names();
     let mut writer = Writer::new(format, &place, log, output.logits, names);
     let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
-    let encoder = model::ImageTower::new(&checkpoint, &compute);
+    let encoder = model::ImageTower::new(&checkpoint, &plan);
     let write = |answers: &[Answer]| {
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
         let mut scored = scorer.score_then(&rows, |scores| Ok(predictions(output, names, &scores?))).into_iter();
@@ -107,17 +104,17 @@ fn scorer(
     given: &labels::Given,
     args: &Classify,
     checkpoint: &Checkpoint,
-    compute: &Compute,
+    plan: &Plan,
     kept: &Scope,
     common: &Common,
 ) -> Result<Scorer> {
-    let mut readout = Readout::load(checkpoint)?;
+    let mut readout = checkpoint.family().readout(checkpoint.weights())?;
     match args.output.activation {
         ActivationArg::Auto => {}
         ActivationArg::Softmax => readout.activation = Activation::Softmax,
         ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
     }
-    let encoded = encode(&given.labels, &args.labels, checkpoint, compute, kept, common)?;
+    let encoded = encode(&given.labels, &args.labels, checkpoint, plan, kept, common)?;
     let doubt = labels::doubt(given, &args.labels, readout.activation == Activation::Softmax);
     let unknown = labels::unknown(&given.labels, checkpoint)?;
     doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
@@ -130,7 +127,7 @@ fn encode(
     labels: &[Label],
     args: &LabelArgs,
     checkpoint: &Checkpoint,
-    compute: &Compute,
+    plan: &Plan,
     kept: &Scope,
     common: &Common,
 ) -> Result<Labels> {
@@ -141,7 +138,7 @@ fn encode(
     let mut missing = 0;
     let encoded = kept.labels(labels, args.truncate, |labels| {
         missing = labels.len();
-        let text = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let text = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);
         let many = labels.iter().map(|l| l.prompts.len()).sum::<usize>() >= MANY_PROMPTS;
         let progress = many.then(|| Progress::texts(common, "encoding prompts"));
         let encoded = EncodedLabel::encode(&text, labels, |done, total| {

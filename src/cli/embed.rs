@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::Value;
 use zsic::text::lines;
-use zsic::{Checkpoint, Compute, TextEncoder};
+use zsic::{Checkpoint, Plan, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
@@ -14,7 +14,7 @@ use super::inputs::{ListFailure, Walked};
 use super::model::ImageTower;
 use super::output::journal::Of;
 use super::output::provenance::{self, Counts, Meta};
-use super::output::resume::{Plan, Start, anew};
+use super::output::resume::{Resume, Start, anew};
 use super::output::{Form, Log, Place, Sink, Tensor, ending, families, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::stream::{self, Answer, Stream};
@@ -41,14 +41,14 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let sink = place.open(read())?;
     let meta = Meta::open(args.long_run.meta.as_deref(), args.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    let dim = checkpoint.config().projection_dim;
+    let (dim, plan) = (checkpoint.family().facts().embedding, compute.plan(&checkpoint));
     let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
     let Some(texts) = texts else {
         let run = Images { args, common, format, threads, made_with: &made_with, checkpoint: &checkpoint };
-        return run.embed(sink, meta, &compute, place.is_terminal());
+        return run.embed(sink, meta, &plan, place.is_terminal());
     };
     let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
-    let counts = embed_texts(args, common, &texts, &checkpoint, &compute, &mut writer)?;
+    let counts = embed_texts(args, common, &texts, &checkpoint, &plan, &mut writer)?;
     meta.write(&made_with, counts, &args.machine, threads)?;
     writer.finish()?;
     Ok(Outcome::Complete)
@@ -65,12 +65,12 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
-    fn embed(&self, sink: Sink, meta: Meta, compute: &Compute, is_terminal: bool) -> Result<Outcome> {
+    fn embed(&self, sink: Sink, meta: Meta, plan: &Plan, is_terminal: bool) -> Result<Outcome> {
         let Self { args, common, checkpoint, .. } = *self;
         let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
         let limits = memory::limits(&args.inputs, checkpoint);
         let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
-        let (log, entries) = match self.plan(&list_failure).start(sink, entries)? {
+        let (log, entries) = match self.resume(&list_failure).start(sink, entries)? {
             Start::Going(log, entries) => (log, entries),
             Start::Finished(earlier) => {
                 let counts = Counts::new((0, 0), &earlier, tally.skipped());
@@ -79,11 +79,11 @@ impl Images<'_> {
             }
         };
         let earlier = entries.earlier();
-        let mut writer = Writer::new(self.format, log, checkpoint.config().projection_dim)?;
-        let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
+        let mut writer = Writer::new(self.format, log, checkpoint.family().facts().embedding)?;
+        let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
         let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
         let images = Stream::start(&args.inputs, &args.machine, checkpoint, &kept, self.threads, walked, common)?;
-        let encoder = ImageTower::new(checkpoint, compute);
+        let encoder = ImageTower::new(checkpoint, plan);
         let mut new = (0, 0);
         let write = |answers: &[Answer]| {
             let failed = answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
@@ -99,8 +99,8 @@ impl Images<'_> {
         Ok(outcome)
     }
 
-    fn plan(&self, list_failure: &ListFailure) -> Plan<'_> {
-        Plan {
+    fn resume(&self, list_failure: &ListFailure) -> Resume<'_> {
+        Resume {
             form: if self.format == TENSOR { Form::Tensor } else { Form::Lines },
             format: self.format,
             settings: self.made_with,
@@ -148,12 +148,12 @@ fn embed_texts(
     common: &Common,
     texts: &[String],
     checkpoint: &Checkpoint,
-    compute: &Compute,
+    plan: &Plan,
     writer: &mut Writer,
 ) -> Result<Counts> {
-    let kept = cache::open(&args.machine.caching, checkpoint, compute, common)?;
+    let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
-        let encoder = TextEncoder::load(checkpoint, compute)?.with_truncation(args.truncate);
+        let encoder = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);
         let tokens = texts.iter().map(|text| encoder.tokenize(text)).collect::<zsic::Result<Vec<_>>>()?;
         let progress = Progress::texts(common, "encoding texts");
         let embeddings = encoder.embed_tokens(&tokens, |done| progress.set(done, texts.len()))?;

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use zsic::model::config::ClipConfig;
+use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
 
@@ -50,7 +50,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
 /// Whether a `config.json` is of a model that can be run, before its weights are fetched.
 fn check_config(json: &[u8]) -> Result<(), String> {
     let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
-    ClipConfig::from_json(json).map(drop).map_err(|e| format!("its config.json: {e}"))
+    Family::from_config(json).map(drop).map_err(|e| format!("its config.json: {e}"))
 }
 
 /// How requests leave this machine, as flags and the environment say.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use zsic::net::hub as library;
-use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, Pixels};
+use zsic::{Checkpoint, Embeddings, ImageEncoder, Pixels, Plan};
 
 use super::args::{Common, DEFAULT_MODEL, Machine};
 use super::{hub, messages};
@@ -44,14 +44,14 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
 /// The image tower of a run, loaded when the first image comes that must be encoded.
 pub struct ImageTower<'a> {
     checkpoint: &'a Checkpoint,
-    compute: &'a Compute,
+    plan: &'a Plan,
     loaded: OnceCell<ImageEncoder>,
 }
 
 impl<'a> ImageTower<'a> {
     /// A tower that is not loaded yet.
-    pub fn new(checkpoint: &'a Checkpoint, compute: &'a Compute) -> Self {
-        Self { checkpoint, compute, loaded: OnceCell::new() }
+    pub fn new(checkpoint: &'a Checkpoint, plan: &'a Plan) -> Self {
+        Self { checkpoint, plan, loaded: OnceCell::new() }
     }
 
     /// Unit embeddings [B, D].
@@ -62,7 +62,7 @@ impl<'a> ImageTower<'a> {
         let encoder = match self.loaded.get() {
             Some(encoder) => encoder,
             None => {
-                let encoder = ImageEncoder::load(self.checkpoint, self.compute)?;
+                let encoder = ImageEncoder::load(self.checkpoint, self.plan)?;
                 self.loaded.get_or_init(|| encoder)
             }
         };

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use zsic::Checkpoint;
 use zsic::checkpoint::Files;
+use zsic::model::family::Facts;
 use zsic::net::hub::CachedFile;
 
 use super::Outcome;
@@ -66,9 +67,8 @@ fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
 
 /// What kind of model it is, as a line.
 fn about(kind: &str, checkpoint: &Checkpoint) -> String {
-    let config = checkpoint.config();
-    let (pixels, patch) = (config.vision.image_size, config.vision.patch_size);
-    let (tokens, dim) = (config.text.max_position_embeddings, config.projection_dim);
+    let Facts { image_size: pixels, patch_size: patch, max_tokens: tokens, embedding: dim, .. } =
+        checkpoint.family().facts();
     let about = format!(
         "{kind}, images of {pixels} pixels in patches of {patch}, prompts of {tokens} tokens, \
          embeddings of {dim} values"
@@ -78,14 +78,14 @@ fn about(kind: &str, checkpoint: &Checkpoint) -> String {
 
 /// The same for scripts.
 fn facts(kind: &str, checkpoint: Option<&Checkpoint>) -> [(String, Value); 6] {
-    let config = checkpoint.map(Checkpoint::config);
+    let facts = checkpoint.map(|checkpoint| checkpoint.family().facts());
     [
         ("kind", json!(kind)),
-        ("usable", json!(config.is_some())),
-        ("image_size", json!(config.map(|config| config.vision.image_size))),
-        ("patch_size", json!(config.map(|config| config.vision.patch_size))),
-        ("max_tokens", json!(config.map(|config| config.text.max_position_embeddings))),
-        ("embedding", json!(config.map(|config| config.projection_dim))),
+        ("usable", json!(facts.is_some())),
+        ("image_size", json!(facts.map(|facts| facts.image_size))),
+        ("patch_size", json!(facts.map(|facts| facts.patch_size))),
+        ("max_tokens", json!(facts.map(|facts| facts.max_tokens))),
+        ("embedding", json!(facts.map(|facts| facts.embedding))),
     ]
     .map(|(key, value)| (key.to_owned(), value))
 }

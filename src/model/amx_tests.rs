@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use super::clip::{TextTower, VisionTower};
-use super::{ImageEncoder, TextEncoder};
+use super::encoder::{ImageEncoder, TextEncoder};
 use crate::kernels::testing::amx_is_emulated;
 use crate::source::{MAX_PIXELS, decode};
-use crate::{Checkpoint, Compute, Isa, Pixels, Precision};
+use crate::{Checkpoint, Compute, Isa, Pixels, Plan, Precision};
 
 fn below_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -27,13 +26,10 @@ fn amx(precision: Precision) -> Option<Compute> {
     compute.ok()
 }
 
-/// Both encoders, with towers of just that arithmetic.
+/// Both encoders, with just that arithmetic whatever the width of the embeddings.
 fn encoders(checkpoint: &Checkpoint, compute: &Compute) -> (ImageEncoder, TextEncoder) {
-    let mut images = ImageEncoder::load(checkpoint, compute).unwrap();
-    let mut texts = TextEncoder::load(checkpoint, compute).unwrap();
-    images.tower = VisionTower::load(checkpoint, compute).unwrap();
-    texts.tower = TextTower::load(checkpoint, compute).unwrap();
-    (images, texts)
+    let plan = Plan { device: compute.device.clone(), precision: compute.precision, isa: compute.isa };
+    (ImageEncoder::load(checkpoint, &plan).unwrap(), TextEncoder::load(checkpoint, &plan).unwrap())
 }
 
 /// What transformers computed.

@@ -1,75 +1,212 @@
-//! The transformer encoder that every tower shares, as data: its sizes, and the names of its weights. How it is computed
-//! is in `tensors.rs` and `engine.rs`; what differs between towers (embeddings, pooling, projection) is in `tower.rs`.
+//! Images and prompts -> unit embeddings: the two encoders of a checkpoint, each loaded apart.
 
-use super::config::HiddenAct;
-use super::tower::{LinearSpec, Parts};
-use crate::Result;
-use crate::checkpoint::Scope;
+use image::RgbImage;
 
-/// Which positions a position attends to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mask {
-    /// All.
-    None,
-    /// Itself and those before it.
-    Causal,
-}
+use super::plan::Plan;
+use super::rows::Prompt;
+use super::spec::{ImageStem, TokenStem, TowerSpec};
+use super::tower::Loaded;
+use crate::preprocess::{Normalizer, Preprocessor};
+use crate::score::Readout;
+use crate::text::ClipTokenizer;
+use crate::{Checkpoint, Embeddings, Error, Pixels, Result};
 
-/// A stack of blocks, as data. Each block is pre-norm: `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
-#[derive(Debug, Clone, Copy)]
-pub struct EncoderSpec {
-    /// Values at a position.
-    pub width: usize,
-    /// Values between the two products of the MLP.
-    pub mlp_width: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// The MLP's nonlinearity.
-    pub act: HiddenAct,
-    /// Added to the variance in layer norms.
-    pub eps: f64,
-    /// Which positions see which.
-    pub mask: Mask,
-}
-
-/// A block's weights.
+/// Images -> unit embeddings.
 #[derive(Debug)]
-#[allow(missing_docs)] // transformers' names
-pub struct Block<P: Parts> {
-    pub layer_norm1: P::Norm,
-    /// Query, key and value in one product: [3 W, W].
-    pub qkv_proj: P::Linear,
-    pub out_proj: P::Linear,
-    pub layer_norm2: P::Norm,
-    pub fc1: P::Linear,
-    pub fc2: P::Linear,
+pub struct ImageEncoder {
+    tower: Loaded<ImageStem>,
+    spec: TowerSpec<ImageStem>,
+    preprocessor: Preprocessor,
+    normalizer: Normalizer,
+    readout: Readout,
 }
 
-impl EncoderSpec {
-    /// Loads `layers.0`, `layers.1`, ... below `weights`.
+impl ImageEncoder {
+    /// Loads the image tower.
     ///
     /// # Errors
-    /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    pub fn load<P: Parts>(&self, weights: &Scope, parts: &P) -> Result<Vec<Block<P>>> {
-        let layers = weights.pp("layers");
-        (0..self.layers).map(|i| self.block(&layers.pp(i), parts)).collect()
+    /// [`Error::Checkpoint`] naming the weight that is missing or misshapen; [`Error::PixelSize`] if the
+    /// preprocessor's output cannot fit the tower.
+    pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
+        let spec = checkpoint.family().image();
+        let tower = Loaded::load(&spec, checkpoint.weights(), plan)?;
+        let preprocessor = checkpoint.preprocessor().clone();
+        let side = spec.stem.side;
+        if let Some(got) = preprocessor.output_size()
+            && got != (side, side)
+        {
+            return Err(pixel_size(got, side));
+        }
+        let normalizer = preprocessor.normalizer();
+        let readout = checkpoint.family().readout(checkpoint.weights())?;
+        Ok(Self { tower, spec, preprocessor, normalizer, readout })
     }
 
-    fn block<P: Parts>(&self, weights: &Scope, parts: &P) -> Result<Block<P>> {
-        let (w, mlp) = (self.width, self.mlp_width);
-        let linear = |below: &str, names: &[&str], shape: [usize; 2]| {
-            let spec = LinearSpec { names, shape: &shape, bias: true, exact: false };
-            parts.linear(&weights.pp(below), &spec)
-        };
-        Ok(Block {
-            layer_norm1: parts.norm(&weights.pp("layer_norm1"), w, self.eps)?,
-            qkv_proj: linear("self_attn", &["q_proj", "k_proj", "v_proj"], [w, w])?,
-            out_proj: linear("self_attn", &["out_proj"], [w, w])?,
-            layer_norm2: parts.norm(&weights.pp("layer_norm2"), w, self.eps)?,
-            fc1: linear("mlp", &["fc1"], [mlp, w])?,
-            fc2: linear("mlp", &["fc2"], [w, mlp])?,
-        })
+    /// Returns the number of values in an embedding.
+    pub fn dim(&self) -> usize {
+        self.spec.dim
+    }
+
+    /// Returns how this checkpoint turns cosines into scores.
+    pub fn readout(&self) -> Readout {
+        self.readout
+    }
+
+    /// Makes the pixels that the tower takes.
+    ///
+    /// # Errors
+    /// For an image without pixels, or too long to be resized; see [`Preprocessor::run`].
+    pub fn preprocess(&self, image: &RgbImage) -> Result<Pixels> {
+        self.preprocessor.run(image)
+    }
+
+    /// Encodes pixels as unit vectors [B, D]. The bits of a row do not depend on the other rows.
+    ///
+    /// # Errors
+    /// [`Error::PixelSize`] for pixels of another size than the tower's, [`Error::Tensor`] when the device fails.
+    pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
+        let side = self.spec.stem.side;
+        if let Some(other) = pixels.iter().find(|p| (p.width(), p.height()) != (side, side)) {
+            return Err(pixel_size((other.width(), other.height()), side));
+        }
+        let mut embeddings = Embeddings::new(self.dim());
+        if pixels.is_empty() {
+            return Ok(embeddings);
+        }
+        let projected = self.tower.images(pixels, &self.normalizer)?; // [B, D]
+        projected.chunks_exact(self.dim()).for_each(|row| embeddings.push(row));
+        Ok(embeddings)
+    }
+
+    /// Returns the model's logit of a cosine.
+    pub fn logit(&self, cosine: f64) -> f32 {
+        self.readout.logit(cosine)
+    }
+}
+
+fn pixel_size((width, height): (usize, usize), side: usize) -> Error {
+    Error::PixelSize { got: format!("{width}x{height}"), want: format!("{side}x{side}") }
+}
+
+/// Prompts -> unit embeddings.
+#[derive(Debug)]
+pub struct TextEncoder {
+    tower: Loaded<TokenStem>,
+    spec: TowerSpec<TokenStem>,
+    tokenizer: ClipTokenizer,
+    /// The padding that is pooled for a prompt that is shorter than others, where the checkpoint is read so.
+    padding: Option<u32>,
+    truncate: bool,
+}
+
+impl TextEncoder {
+    /// Loads the tokenizer and the text tower.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the file, or the weight that is missing or misshapen.
+    pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
+        let spec = checkpoint.family().text();
+        // One thread builds the tokenizer while the others read weights.
+        let (tokenizer, tower) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| checkpoint.tokenizer());
+            let tower = Loaded::load(&spec, checkpoint.weights(), plan);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
+        });
+        let (tokenizer, tower) = (tokenizer?, tower?);
+        let ends = tokenizer.encode("")?; // the tokens that every prompt has
+        let pooled = |padding: &u32| Prompt::new(spec.stem.pool, &ends, Some(*padding)).padded;
+        let padding = tokenizer.padding().filter(pooled);
+        Ok(Self { spec, tokenizer, tower, padding, truncate: false })
+    }
+
+    /// Cuts over-long prompts, keeping their end token, instead of refusing them.
+    pub fn with_truncation(mut self, truncate: bool) -> Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Returns the number of values in an embedding.
+    pub fn dim(&self) -> usize {
+        self.spec.dim
+    }
+
+    /// Returns true if a prompt's embedding depends on the prompts that are encoded with it. transformers makes them equally
+    /// long, and pools some checkpoints at the padding: where `eos_token_id` is 2 and the padding's id above the end's.
+    pub fn depends_on_others(&self) -> bool {
+        self.padding.is_some()
+    }
+
+    /// Returns a prompt's token ids, start and end included.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] unless truncation is on; [`Error::Checkpoint`] if the tokenizer gives an id that the
+    /// model does not have.
+    pub fn tokenize(&self, prompt: &str) -> Result<Vec<u32>> {
+        let limit = self.spec.stem.positions;
+        let mut ids = self.tokenizer.encode(prompt)?;
+        if ids.len() > limit && self.truncate {
+            ids = self.tokenizer.encode_upto(prompt, limit)?;
+        }
+        if ids.len() > limit {
+            return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
+        }
+        if ids.is_empty() {
+            return Err(Error::checkpoint(self.tokenizer.path(), format!("gives no token for {prompt:?}")));
+        }
+        self.check(&ids)?;
+        Ok(ids)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        let vocabulary = self.spec.stem.vocabulary;
+        match ids.iter().find(|&&id| id as usize >= vocabulary) {
+            None => Ok(()),
+            Some(id) => {
+                let reason = format!("gives token {id}, but the model has {vocabulary} tokens");
+                Err(Error::checkpoint(self.tokenizer.path(), reason))
+            }
+        }
+    }
+
+    /// Encodes texts as they are, without a template, as unit vectors [N, D].
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`], or [`Error::Tensor`] when the device fails.
+    pub fn embed(&self, texts: &[String]) -> Result<Embeddings> {
+        let tokens = texts.iter().map(|text| self.tokenize(text)).collect::<Result<Vec<_>>>()?;
+        self.embed_tokens(&tokens, |_| {})
+    }
+
+    /// Encodes token ids as unit vectors [N, D]; the bits of a row do not depend on the other rows, unless
+    /// [`Self::depends_on_others`]. `progress` gets the number of prompts that are done.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the device fails, [`Error::Checkpoint`] if the model has no embedding for the padding.
+    pub fn embed_tokens(&self, tokens: &[Vec<u32>], mut progress: impl FnMut(usize)) -> Result<Embeddings> {
+        let mut rows = vec![Vec::new(); tokens.len()];
+        let mut done = 0;
+        let prompts = self.prompts(tokens);
+        if let Some(padded) = prompts.iter().find(|prompt| prompt.padded) {
+            self.check(&padded.ids[padded.end..])?;
+        }
+        for batch in self.tower.batches(&prompts) {
+            let together: Vec<&Prompt> = batch.iter().map(|&i| &prompts[i]).collect();
+            let projected = self.tower.prompts(&together)?; // [B, D]
+            batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
+            done += batch.len();
+            progress(done);
+        }
+        let mut embeddings = Embeddings::new(self.dim());
+        rows.iter().for_each(|row| embeddings.push(row));
+        Ok(embeddings)
+    }
+
+    /// Returns the prompts of token ids. Nothing is padded, as no row changes with what follows it: but where
+    /// [`Self::depends_on_others`], padding is pooled for prompts that are shorter than the longest.
+    fn prompts(&self, tokens: &[Vec<u32>]) -> Vec<Prompt> {
+        let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
+        let prompt =
+            |ids: &Vec<u32>| Prompt::new(self.spec.stem.pool, ids, self.padding.filter(|_| ids.len() < longest));
+        tokens.iter().map(prompt).collect()
     }
 }

@@ -5,15 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::config::HiddenAct;
-use super::encoder::{Block, EncoderSpec};
+use super::parts::{Parts, Run};
 use super::rows::{self, Prompt, Rows};
-use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
+use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
+use super::tower::{Block, Patches, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::{self as weights, Scope};
 use crate::kernels::product::Then;
 use crate::kernels::{Activation, Element, Isa, Linear, Matrix, Norm};
 use crate::kernels::{attention, layer_norm, layer_norm_in_place, product, product_columns};
+use crate::preprocess::{Normalizer, Pixels};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
 const ROWS: usize = 2400;
@@ -80,7 +81,7 @@ impl Engine {
 
     /// One block on the rows of `space.x`. The last one leaves those that stand for items in `space.pooled`, and computes
     /// of the others only what those look at: keys and values.
-    fn block(&self, block: &Block<Self>, spec: &EncoderSpec, batch: &Rows, last: bool, space: &mut Space) {
+    fn block(&self, block: &Block<Self>, spec: &BlockSpec, batch: &Rows, last: bool, space: &mut Space) {
         let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
         let store = Then::Store(Activation::None);
         layer_norm(x, &block.layer_norm1, rows);
@@ -102,60 +103,54 @@ impl Engine {
         product(hidden, &block.fc2, x, Then::Add);
     }
 
-    /// Features of items whose rows fit together.
-    fn encode_group(
-        &self,
-        tower: &Tower<Self>,
-        items: Items,
-        space: &mut Space,
-        features: &mut Vec<f32>,
-    ) -> Result<()> {
-        let batch = stem(&tower.stem, tower.spec.width, items, space)?;
+    /// Runs the blocks on the rows of `space.x`, and appends the features of the items to `features`.
+    fn finish<S>(&self, tower: &Tower<Self, S>, batch: &Rows, space: &mut Space, features: &mut Vec<f32>) {
         if let Some(norm) = &tower.pre_norm {
             layer_norm_in_place(&mut space.x, norm);
         }
         for (index, block) in tower.blocks.iter().enumerate() {
-            self.block(block, &tower.spec, &batch, index + 1 == tower.blocks.len(), space);
+            self.block(block, &tower.spec, batch, index + 1 == tower.blocks.len(), space);
         }
         layer_norm_in_place(&mut space.pooled, &tower.post_norm);
         product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
-        (0..items.count()).for_each(|item| features.extend_from_slice(space.features.row(item)));
-        Ok(())
+        (0..batch.ends.len()).for_each(|item| features.extend_from_slice(space.features.row(item)));
     }
 }
 
-/// Rows of items into `space.x` [R, W].
-fn stem(stem: &Stem<Engine>, width: usize, items: Items, space: &mut Space) -> Result<Rows> {
-    match (stem, items) {
-        (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
-            let count = positions.values.len() / width - 1;
-            let Space { patches, x, wide, .. } = space;
-            patches.shape(pixels.len() * count, kernel.input());
-            let stride = patches.stride();
-            patches.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
-                normalizer.patch(&pixels[row / count], *patch, row % count, &mut out[..kernel.input()]);
-            });
-            product(patches, kernel, wide, Then::Store(Activation::None)); // [B * N, W]
-            x.shape(pixels.len() * (1 + count), width);
-            let stride = x.stride();
-            x.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
-                let (item, at) = (row / (1 + count), row % (1 + count));
-                let value = if at == 0 { class.row(0) } else { wide.row(item * count + at - 1) };
-                sum(value, positions.row(at), out);
-            });
-            Ok(Rows::images(pixels.len(), 1 + count))
+impl Patches<Engine> {
+    /// Puts the rows of images into `space.x` [B * (1 + N), W].
+    fn rows(&self, mask: Mask, pixels: &[Pixels], normalizer: &Normalizer, space: &mut Space) -> Rows {
+        let (count, width) = (self.spec.patches(), self.positions.width);
+        let Space { patches, x, wide, .. } = space;
+        patches.shape(pixels.len() * count, self.kernel.input());
+        let stride = patches.stride();
+        patches.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
+            let out = &mut out[..self.kernel.input()];
+            normalizer.patch(&pixels[row / count], self.spec.patch, row % count, out);
+        });
+        product(patches, &self.kernel, wide, Then::Store(Activation::None)); // [B * N, W]
+        x.shape(pixels.len() * (1 + count), width);
+        let stride = x.stride();
+        x.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
+            let (item, at) = (row / (1 + count), row % (1 + count));
+            let value = if at == 0 { self.class.row(0) } else { wide.row(item * count + at - 1) };
+            sum(value, self.positions.row(at), out);
+        });
+        Rows::images(mask, pixels.len(), 1 + count)
+    }
+}
+
+impl Tokens<Engine> {
+    /// Puts the rows of prompts into `space.x` [R, W].
+    fn rows(&self, mask: Mask, prompts: &[&Prompt], space: &mut Space) -> Result<Rows> {
+        let rows = Rows::prompts(mask, prompts);
+        space.x.shape(rows.tokens.len(), self.positions.width);
+        for (row, &(id, position)) in rows.tokens.iter().enumerate() {
+            let x = space.x.row_mut(row);
+            self.tokens.read(id as usize, x)?;
+            x.iter_mut().zip(self.positions.row(position)).for_each(|(x, position)| *x += position);
         }
-        (Stem::Tokens { tokens, positions }, Items::Prompts(prompts)) => {
-            let rows = Rows::prompts(prompts);
-            space.x.shape(rows.tokens.len(), width);
-            for (row, &(id, position)) in rows.tokens.iter().enumerate() {
-                let x = space.x.row_mut(row);
-                tokens.read(id as usize, x)?;
-                x.iter_mut().zip(positions.row(position)).for_each(|(x, position)| *x += position);
-            }
-            Ok(rows)
-        }
-        _ => unreachable!("images go to image towers, and prompts to text towers"),
+        Ok(rows)
     }
 }
 
@@ -206,29 +201,40 @@ impl Parts for Engine {
         }
         Ok(linear)
     }
+}
 
-    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
-        rows::batches(prompts, ROWS)
-    }
-
-    fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
-        let count = items.count();
-        let groups = match &tower.stem {
-            Stem::Patches { positions, .. } => {
-                let length = positions.values.len() / positions.width;
-                (count * length).div_ceil(ROWS.max(length))
-            }
-            Stem::Tokens { .. } => 1,
-        };
-        let mut features = Vec::with_capacity(count * tower.projection.output());
+impl Run for Engine {
+    fn images(
+        &self,
+        tower: &Tower<Self, Patches<Self>>,
+        pixels: &[Pixels],
+        normalizer: &Normalizer,
+    ) -> Result<Vec<f32>> {
+        let length = 1 + tower.stem.spec.patches();
+        let groups = (pixels.len() * length).div_ceil(ROWS.max(length)).max(1);
+        let mut features = Vec::with_capacity(pixels.len() * tower.projection.output());
         let mut space = self.take();
         for group in 0..groups {
-            let range = group * count / groups..(group + 1) * count / groups;
-            if !range.is_empty() {
-                self.encode_group(tower, items.slice(range), &mut space, &mut features)?;
+            let some = &pixels[group * pixels.len() / groups..(group + 1) * pixels.len() / groups];
+            if !some.is_empty() {
+                let batch = tower.stem.rows(tower.spec.mask, some, normalizer, &mut space);
+                self.finish(tower, &batch, &mut space, &mut features);
             }
         }
         self.give_back(space);
         Ok(features)
+    }
+
+    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        let mut features = Vec::with_capacity(prompts.len() * tower.projection.output());
+        let mut space = self.take();
+        let batch = tower.stem.rows(tower.spec.mask, prompts, &mut space)?;
+        self.finish(tower, &batch, &mut space, &mut features);
+        self.give_back(space);
+        Ok(features)
+    }
+
+    fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {
+        rows::batches(mask, prompts, ROWS)
     }
 }

@@ -1,9 +1,10 @@
-//! Which rows go through a tower's blocks together, and who attends to whom: an image's positions, and the tokens of
-//! prompts, where a row serves all prompts that begin alike. What is computed with them is not here.
+//! Which rows go through a tower's blocks together, and which rows attend to which: an image's positions, and the tokens
+//! of prompts. The tower's mask decides; nothing is computed here.
 //!
-//! The mask of prompts is causal: a token's row depends on the tokens before it only, so its bits are the same in every
-//! prompt that begins so, and it is computed once. What follows the token that stands for a prompt is left out.
+//! Under a causal mask a token's row depends only on the tokens before it. Prompts with equal beginnings share those
+//! rows, and the tokens behind the pooled one are left out. Without a mask each prompt has all its rows to itself.
 
+use super::spec::{Mask, PromptPool};
 use crate::kernels::Attends;
 
 /// A prompt as a tower reads it.
@@ -11,10 +12,33 @@ use crate::kernels::Attends;
 pub struct Prompt {
     /// Its tokens.
     pub ids: Vec<u32>,
-    /// The position that stands for it.
+    /// The position that is pooled.
     pub end: usize,
     /// True if that is padding: no row attends to it, nor does its own.
     pub padded: bool,
+}
+
+impl Prompt {
+    /// Makes the prompt of `ids`, behind which one token of `padding` stands if there is any.
+    pub fn new(pool: PromptPool, ids: &[u32], padding: Option<u32>) -> Self {
+        let mut ids = ids.to_vec();
+        ids.extend(padding);
+        let end = pool.position(&ids);
+        let padded = padding.is_some() && end + 1 == ids.len();
+        if padding.is_some() && !padded {
+            ids.pop();
+        }
+        Self { ids, end, padded }
+    }
+
+    /// Returns the tokens that its rows may attend to under `mask`, the pooled row's own apart if that is padding.
+    fn seen(&self, mask: Mask) -> &[u32] {
+        match mask {
+            _ if self.padded => &self.ids[..self.end],
+            Mask::Causal => &self.ids[..=self.end],
+            Mask::None => &self.ids,
+        }
+    }
 }
 
 /// The rows of a batch.
@@ -31,14 +55,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    fn new(causal: bool) -> Self {
-        let (all, pooled) = (Attends::new(causal), Attends::new(causal));
-        Self { all, pooled, ends: Vec::new(), tokens: Vec::new() }
+    fn new(mask: Mask) -> Self {
+        let attends = || Attends::new(mask == Mask::Causal);
+        Self { all: attends(), pooled: attends(), ends: Vec::new(), tokens: Vec::new() }
     }
 
-    /// Items of `length` rows, the first of which stands for the item.
-    pub fn images(count: usize, length: usize) -> Self {
-        let mut rows = Self::new(false);
+    /// Lays out images of `length` rows, of which the first is pooled.
+    ///
+    /// # Panics
+    /// Under a causal mask, where the first row sees no other.
+    pub fn images(mask: Mask, count: usize, length: usize) -> Self {
+        assert_eq!(mask, Mask::None, "the first row of an image attends to all");
+        let mut rows = Self::new(mask);
         for item in 0..count {
             let own = (item * length) as u32..((item + 1) * length) as u32;
             rows.all.push(length, own.clone());
@@ -48,15 +76,14 @@ impl Rows {
         rows
     }
 
-    /// Prompts of any lengths, each up to the position that stands for it. Neighbours share what they begin with: sorted,
-    /// all do.
-    pub fn prompts(prompts: &[&Prompt]) -> Self {
-        let mut rows = Self::new(true);
+    /// Lays out prompts of any lengths. Neighbours share the rows that they may share: sorted, all do.
+    pub fn prompts(mask: Mask, prompts: &[&Prompt]) -> Self {
+        let mut rows = Self::new(mask);
         let mut before: &[u32] = &[];
         let mut path: Vec<u32> = Vec::new(); // the rows of `before`
-        for Prompt { ids, end, padded } in prompts {
-            let prompt = if *padded { &ids[..*end] } else { &ids[..=*end] };
-            let shared = common(before, prompt);
+        for prompt @ Prompt { ids, end, padded } in prompts {
+            let prompt = prompt.seen(mask);
+            let shared = shared(mask, before, prompt);
             path.truncate(shared);
             for (position, &token) in prompt.iter().enumerate().skip(shared) {
                 path.push(rows.tokens.len() as u32);
@@ -77,18 +104,19 @@ impl Rows {
     }
 }
 
-/// Prompts in batches of about `rows` rows, as indices, so that prompts that begin alike are neighbours. Equal ones share
-/// all their rows, but each has one in the last block: there are no more than `rows` of them either.
-pub fn batches(prompts: &[Prompt], rows: usize) -> Vec<Vec<usize>> {
+/// Returns batches of about `rows` rows, as indices of prompts, so that prompts that share rows are neighbours. Equal
+/// prompts may share all their rows, but each has one in the last block: there are no more than `rows` of them either.
+pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by(|&a, &b| prompts[a].ids.cmp(&prompts[b].ids));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let (mut left, mut before): (usize, &[u32]) = (0, &[]);
     for index in order {
         let prompt = &prompts[index].ids;
+        let own = prompt.len() - shared(mask, before, prompt);
         match batches.last_mut() {
-            Some(batch) if prompt.len() - common(before, prompt) <= left && batch.len() < rows => {
-                left -= prompt.len() - common(before, prompt);
+            Some(batch) if own <= left && batch.len() < rows => {
+                left -= own;
                 batch.push(index);
             }
             _ => {
@@ -101,9 +129,13 @@ pub fn batches(prompts: &[Prompt], rows: usize) -> Vec<Vec<usize>> {
     batches
 }
 
-/// Tokens that both begin with.
-fn common(a: &[u32], b: &[u32]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+/// Returns the number of rows that two prompts share: those of the tokens that both begin with, if a row depends on these
+/// alone.
+fn shared(mask: Mask, a: &[u32], b: &[u32]) -> usize {
+    match mask {
+        Mask::None => 0,
+        Mask::Causal => a.iter().zip(b).take_while(|(a, b)| a == b).count(),
+    }
 }
 
 #[cfg(test)]
@@ -114,11 +146,15 @@ mod tests {
         Prompt { ids: ids.to_vec(), end, padded: false }
     }
 
+    fn rows(mask: Mask, prompts: &[Prompt]) -> Rows {
+        Rows::prompts(mask, &prompts.iter().collect::<Vec<_>>())
+    }
+
     #[test]
     fn a_token_after_the_same_tokens_is_one_row() {
         let ids: [&[u32]; 5] = [&[1, 2, 3, 9], &[1, 2, 3, 9, 7], &[1, 2, 4, 9], &[1, 5, 9], &[6, 2, 9]];
         let prompts: Vec<Prompt> = ids.iter().zip([3, 3, 3, 2, 2]).map(|(ids, end)| prompt(ids, end)).collect();
-        let rows = Rows::prompts(&prompts.iter().collect::<Vec<_>>()); // of the second, 7 follows its end
+        let rows = rows(Mask::Causal, &prompts); // of the second, 7 follows its end
         let tokens = [(1, 0), (2, 1), (3, 2), (9, 3), (4, 2), (9, 3), (5, 1), (9, 2), (6, 0), (2, 1), (9, 2)];
         assert_eq!(rows.tokens, tokens);
         assert_eq!(rows.ends, [3, 3, 5, 7, 10]);
@@ -126,31 +162,53 @@ mod tests {
     }
 
     #[test]
+    fn without_a_mask_nothing_is_shared_or_left_out() {
+        let rows = rows(Mask::None, &[prompt(&[1, 2, 3], 1), prompt(&[1, 2, 3], 0)]);
+        assert_eq!(rows.tokens, [(1, 0), (2, 1), (3, 2), (1, 0), (2, 1), (3, 2)]);
+        assert_eq!((rows.ends, rows.all.queries()), (vec![1, 3], 6));
+        assert_eq!(batches(Mask::None, &vec![prompt(&[7; 10], 0); 3], 20), [vec![0, 1], vec![2]]);
+    }
+
+    #[test]
     fn padding_is_a_row_that_no_other_prompt_shares() {
         let padded = |ids: &[u32]| Prompt { padded: true, ..prompt(ids, ids.len() - 1) };
         let prompts = [padded(&[1, 2, 8]), padded(&[1, 2, 8]), prompt(&[1, 2, 8], 2), prompt(&[1, 2, 3, 4], 3)];
-        let rows = Rows::prompts(&prompts.iter().collect::<Vec<_>>());
+        let rows = rows(Mask::Causal, &prompts);
         assert_eq!(rows.tokens, [(1, 0), (2, 1), (8, 2), (8, 2), (8, 2), (3, 2), (4, 3)]);
         assert_eq!(rows.ends, [2, 3, 4, 6]);
         assert_eq!((rows.all.queries(), rows.pooled.queries()), (7, 4));
     }
 
     #[test]
+    fn padding_is_pooled_where_the_rule_finds_it_first() {
+        let ids = [7, 3, 9, 5];
+        let whole = prompt(&ids, 2);
+        let padded = |padding| Prompt { padded: true, ..prompt(&[&ids[..], &[padding]].concat(), 4) };
+        let new = |pool, padding| Prompt::new(pool, &ids, padding);
+        assert_eq!(new(PromptPool::LargestId, None), whole);
+        assert_eq!(new(PromptPool::LargestId, Some(9)), whole);
+        assert_eq!(new(PromptPool::LargestId, Some(10)), padded(10));
+        assert_eq!(new(PromptPool::FirstOf(9), Some(9)), whole);
+        assert_eq!(new(PromptPool::FirstOf(2), Some(2)), padded(2));
+        assert_eq!(new(PromptPool::FirstOf(2), Some(10)).end, 0);
+    }
+
+    #[test]
     fn batches_are_sorted_and_bounded_and_hold_every_prompt_once() {
         let prompts: Vec<Prompt> = (0..100).map(|n| prompt(&[1, n * 7 % 3, n * 31 % 100, 9], 3)).collect();
-        assert_eq!(batches(&prompts, 1000).len(), 1);
-        let batches = batches(&prompts, 20);
+        assert_eq!(batches(Mask::Causal, &prompts, 1000).len(), 1);
+        let batches = batches(Mask::Causal, &prompts, 20);
         let mut all = batches.concat();
         assert!(all.windows(2).all(|pair| prompts[pair[0]].ids <= prompts[pair[1]].ids));
         for batch in &batches {
             let prompts: Vec<&Prompt> = batch.iter().map(|&index| &prompts[index]).collect();
-            assert!(Rows::prompts(&prompts).tokens.len() <= 20);
+            assert!(Rows::prompts(Mask::Causal, &prompts).tokens.len() <= 20);
         }
         all.sort_unstable();
         assert!(all.into_iter().eq(0..100));
-        assert_eq!(super::batches(&[prompt(&[0; 50], 49), prompt(&[1; 50], 49)], 20), [[0], [1]]);
-        assert!(super::batches(&[], 20).is_empty());
-        let equal = super::batches(&vec![prompt(&[1, 2, 9], 2); 50], 20);
+        assert_eq!(super::batches(Mask::Causal, &[prompt(&[0; 50], 49), prompt(&[1; 50], 49)], 20), [[0], [1]]);
+        assert!(super::batches(Mask::Causal, &[], 20).is_empty());
+        let equal = super::batches(Mask::Causal, &vec![prompt(&[1, 2, 9], 2); 50], 20);
         assert_eq!(equal.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20, 10]);
     }
 }

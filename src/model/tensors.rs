@@ -2,12 +2,13 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::config::HiddenAct;
-use super::encoder::{Block, EncoderSpec, Mask};
+use super::parts::{Parts, Run};
 use super::rows::Prompt;
-use super::tower::{Items, LinearSpec, Parts, Stem, Tower};
+use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
+use super::tower::{Block, Patches, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
+use crate::preprocess::{Normalizer, Pixels};
 
 /// Prompts of one length encoded together.
 const PROMPTS: usize = 32;
@@ -24,28 +25,27 @@ impl Tensors {
         Self { device: device.clone() }
     }
 
-    /// Rows of items: [B, T, W].
-    fn stem(&self, stem: &Stem<Self>, items: Items) -> Result<Tensor> {
-        match (stem, items) {
-            (Stem::Patches { class, kernel, positions, patch }, Items::Images(pixels, normalizer)) => {
-                let batch = pixels.len();
-                let count = positions.dim(0)? - 1;
-                let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, *patch)).collect();
-                let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
-                let patches = kernel.forward(&patches)?; // [B, N, W]
-                let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
-                let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
-                Ok(x.broadcast_add(positions)?)
-            }
-            (Stem::Tokens { tokens, positions }, Items::Prompts(prompts)) => {
-                let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.ids.len()));
-                let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
-                let ids = Tensor::from_vec(ids, batch * length, &self.device)?;
-                let x = tokens.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
-                Ok(x.broadcast_add(&positions.narrow(0, 0, length)?)?)
-            }
-            _ => unreachable!("images go to image towers, and prompts to text towers"),
+    /// Runs the blocks on the rows `x` [B, T, W] of items: the features [B, D] of the rows at `pooled`, one an item. No row
+    /// attends to the last one if that is `padded`.
+    fn finish<S>(
+        &self,
+        tower: &Tower<Self, S>,
+        mut x: Tensor,
+        padded: bool,
+        pooled: impl Iterator<Item = usize>,
+    ) -> Result<Vec<f32>> {
+        let length = x.dim(1)?;
+        if let Some(norm) = &tower.pre_norm {
+            x = norm.forward(&x)?;
         }
+        let mask = mask(tower.spec.mask, length, padded, x.device())?;
+        for block in &tower.blocks {
+            x = forward(block, &tower.spec, &x, mask.as_ref())?;
+        }
+        let pooled: Vec<u32> = pooled.enumerate().map(|(item, at)| (item * length + at) as u32).collect();
+        let pooled = Tensor::new(pooled, &self.device)?;
+        let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
+        Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]
     }
 }
 
@@ -78,59 +78,67 @@ impl Parts for Tensors {
         let bias = if spec.bias { Some(stacked("bias", &spec.shape[..1])?) } else { None };
         Ok(Linear { weight, bias })
     }
+}
 
-    /// Those of one length and one mask together.
-    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
+impl Run for Tensors {
+    fn images(
+        &self,
+        tower: &Tower<Self, Patches<Self>>,
+        pixels: &[Pixels],
+        normalizer: &Normalizer,
+    ) -> Result<Vec<f32>> {
+        let Patches { class, kernel, positions, spec } = &tower.stem;
+        let (batch, count, patch) = (pixels.len(), spec.patches(), spec.patch);
+        let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, patch)).collect();
+        let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
+        let patches = kernel.forward(&patches)?; // [B, N, W]
+        let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
+        let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
+        self.finish(tower, x.broadcast_add(positions)?, false, pixels.iter().map(|_| 0)) // the class row
+    }
+
+    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        let Tokens { tokens, positions } = &tower.stem;
+        let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.ids.len()));
+        let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
+        let ids = Tensor::from_vec(ids, batch * length, &self.device)?;
+        let x = tokens.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
+        let x = x.broadcast_add(&positions.narrow(0, 0, length)?)?;
+        let padded = prompts.first().is_some_and(|prompt| prompt.padded);
+        self.finish(tower, x, padded, prompts.iter().map(|prompt| prompt.end))
+    }
+
+    /// Puts prompts of one length and one mask together, so that nothing more is padded.
+    fn batches(&self, _: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         let shape = |i: usize| (prompts[i].ids.len(), prompts[i].padded);
         let mut order: Vec<usize> = (0..prompts.len()).collect();
         order.sort_by_key(|&i| shape(i));
         let same = order.chunk_by(|&a, &b| shape(a) == shape(b));
         same.flat_map(|same| same.chunks(PROMPTS).map(<[usize]>::to_vec)).collect()
     }
-
-    fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>> {
-        let mut x = self.stem(&tower.stem, items)?; // [B, T, W]
-        let length = x.dim(1)?;
-        if let Some(norm) = &tower.pre_norm {
-            x = norm.forward(&x)?;
-        }
-        let mask = match tower.spec.mask {
-            Mask::None => None,
-            Mask::Causal => {
-                let padded = matches!(items, Items::Prompts([first, ..]) if first.padded);
-                Some(causal_mask(length, padded, x.device())?) // [T, T]
-            }
-        };
-        for block in &tower.blocks {
-            x = forward(block, &tower.spec, &x, mask.as_ref())?;
-        }
-        let pooled = |item: usize| match items {
-            Items::Images(..) => 0, // the class row
-            Items::Prompts(prompts) => prompts[item].end,
-        };
-        let pooled: Vec<u32> = (0..items.count()).map(|item| (item * length + pooled(item)) as u32).collect();
-        let pooled = Tensor::from_vec(pooled, items.count(), &self.device)?;
-        let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
-        Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]
-    }
 }
 
-/// Zero where a position may look, minus infinity ahead of it, and at the last position if that is padding: [T, T].
-fn causal_mask(length: usize, padded: bool, device: &Device) -> Result<Tensor> {
-    let hidden = |row, column| column > row || padded && column + 1 == length;
-    let values = (0..length)
-        .flat_map(|row| (0..length).map(move |column| if hidden(row, column) { f32::NEG_INFINITY } else { 0.0 }));
-    let values: Vec<f32> = values.collect();
-    Ok(Tensor::from_vec(values, (length, length), device)?)
+/// Returns zero where a position may look and minus infinity elsewhere, [T, T]; nothing if all may look everywhere. No
+/// position looks at the last one if that is `padded`.
+fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Option<Tensor>> {
+    let causal = mask == Mask::Causal;
+    if !causal && !padded {
+        return Ok(None);
+    }
+    let hidden = |row, column| causal && column > row || padded && column + 1 == length;
+    let cells = (0..length).flat_map(|row| (0..length).map(move |column| (row, column)));
+    let values: Vec<f32> =
+        cells.map(|(row, column)| if hidden(row, column) { f32::NEG_INFINITY } else { 0.0 }).collect();
+    Ok(Some(Tensor::from_vec(values, (length, length), device)?))
 }
 
 /// One block: [B, T, W] -> [B, T, W].
-fn forward(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+fn forward(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let x = (x + attention(block, spec, &block.layer_norm1.forward(x)?, mask)?)?; // [B, T, W]
     Ok((&x + mlp(block, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
 }
 
-fn attention(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+fn attention(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let (batch, length, width) = x.dims3()?;
     let head = width / spec.heads;
     let qkv = block.qkv_proj.forward(x)?.reshape((batch, length, 3, spec.heads, head))?; // [B, T, 3, H, d]
@@ -146,7 +154,7 @@ fn attention(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor, mask: Optio
     block.out_proj.forward(&mixed)
 }
 
-fn mlp(block: &Block<Tensors>, spec: &EncoderSpec, x: &Tensor) -> Result<Tensor> {
+fn mlp(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
     let x = block.fc1.forward(x)?; // [B, T, M]
     let x = match spec.act {
         HiddenAct::QuickGelu => (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?,

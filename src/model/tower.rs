@@ -1,206 +1,209 @@
-//! A tower as data: an embedding, blocks, a norm and a projection, in the form that one implementation holds weights in.
-//! Which implementation runs is chosen here and nowhere else: candle's tensors (`tensors.rs`) or the CPU's kernels
-//! (`engine.rs`). What a family calls its weights is in the family's file.
+//! A loaded tower, and the one loader: what a [`TowerSpec`] describes, in the form that a backend holds weights in. Which
+//! backend runs is chosen here and nowhere else.
 
-use super::encoder::{Block, EncoderSpec};
 use super::engine::Engine;
+use super::parts::{Parts, Run};
+use super::plan::Plan;
 use super::rows::Prompt;
+use super::spec::{BlockSpec, ImageStem, LinearSpec, TokenStem, TowerSpec};
 use super::tensors::Tensors;
-use crate::checkpoint::Scope;
-use crate::preprocess::Normalizer;
-use crate::{Compute, Pixels, Result};
+use crate::Result;
+use crate::checkpoint::{Scope, Weights};
+use crate::preprocess::{Normalizer, Pixels};
 
-/// An implementation of towers: how it holds weights, and how it runs them.
-pub trait Parts: Sized {
-    /// Rows of values: embeddings.
-    type Table: std::fmt::Debug;
-    /// Many rows, of which a batch reads a few: embeddings of tokens.
-    type Lookup: std::fmt::Debug;
-    /// A layer norm's parameters.
-    type Norm: std::fmt::Debug;
-    /// A product's weights and bias.
-    type Linear: std::fmt::Debug;
-
-    /// Loads the weight `name` as rows [n, width].
-    ///
-    /// # Errors
-    /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Self::Table>;
-
-    /// Finds the weight `name` as rows [n, width].
-    ///
-    /// # Errors
-    /// As [`Self::table`].
-    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
-
-    /// Loads `weight` and `bias`.
-    ///
-    /// # Errors
-    /// As [`Self::table`].
-    fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Self::Norm>;
-
-    /// Loads products of one input, one after another.
-    ///
-    /// # Errors
-    /// As [`Self::table`].
-    fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
-
-    /// Prompts in batches that are to be encoded together, as indices.
-    fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>>;
-
-    /// Runs a tower: the features [B, D] of each item, row after row.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn encode(&self, tower: &Tower<Self>, items: Items) -> Result<Vec<f32>>;
-}
-
-/// Products of one input: `name.weight` `[output, ..]`, all of one shape, and perhaps `name.bias` `[output]`.
-#[derive(Debug, Clone, Copy)]
-pub struct LinearSpec<'a> {
-    /// Their names; their outputs follow one another.
-    pub names: &'a [&'a str],
-    /// The shape of each weight, output first; the rest is the input.
-    pub shape: &'a [usize],
-    /// True if there are biases.
-    pub bias: bool,
-    /// True if it stays f32 in every precision: at the towers' ends that costs next to nothing.
-    pub exact: bool,
-}
-
-impl LinearSpec<'_> {
-    /// Values that go in.
-    pub fn input(&self) -> usize {
-        self.shape[1..].iter().product()
-    }
-
-    /// Values that come out.
-    pub fn output(&self) -> usize {
-        self.names.len() * self.shape[0]
-    }
-}
-
-/// A loaded tower.
+/// A loaded tower. `Stem` is [`Patches`] or [`Tokens`].
 #[derive(Debug)]
-pub struct Tower<P: Parts> {
-    /// What it is made of.
-    pub spec: EncoderSpec,
+pub struct Tower<P: Parts, Stem> {
+    /// What the blocks are.
+    pub spec: BlockSpec,
     /// From items to rows.
-    pub stem: Stem<P>,
-    /// A norm before the blocks.
+    pub stem: Stem,
+    /// A norm between the stem and the blocks.
     pub pre_norm: Option<P::Norm>,
     /// The blocks.
     pub blocks: Vec<Block<P>>,
-    /// The norm of the row that stands for an item.
+    /// The norm of the pooled row.
     pub post_norm: P::Norm,
-    /// That row's projection, without a bias.
+    /// The projection of that row.
     pub projection: P::Linear,
 }
 
-/// From items to rows.
+/// The stem of an image tower.
 #[derive(Debug)]
-pub enum Stem<P: Parts> {
-    /// A class row, then the image's patches; positions are added to both.
-    Patches {
-        /// [1, W]
-        class: P::Table,
-        /// [W, 3 * P * P]
-        kernel: P::Linear,
-        /// [1 + N, W]
-        positions: P::Table,
-        /// A patch's side in pixels.
-        patch: usize,
-    },
-    /// Embeddings of tokens; positions are added.
-    Tokens {
-        /// [V, W]
-        tokens: P::Lookup,
-        /// [T, W]
-        positions: P::Table,
-    },
+pub struct Patches<P: Parts> {
+    /// [1, W]
+    pub class: P::Table,
+    /// [W, 3 * P * P]
+    pub kernel: P::Linear,
+    /// [1 + N, W]
+    pub positions: P::Table,
+    /// The sizes.
+    pub spec: ImageStem,
 }
 
-/// What a tower encodes.
-#[derive(Debug, Clone, Copy)]
-pub enum Items<'a> {
-    /// Pixels of the tower's size.
-    Images(&'a [Pixels], &'a Normalizer),
-    /// One of [`Parts::batches`].
-    Prompts(&'a [&'a Prompt]),
+/// The stem of a text tower.
+#[derive(Debug)]
+pub struct Tokens<P: Parts> {
+    /// [V, W]
+    pub tokens: P::Lookup,
+    /// [T, W]
+    pub positions: P::Table,
 }
 
-impl<'a> Items<'a> {
-    /// How many.
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Images(pixels, _) => pixels.len(),
-            Self::Prompts(prompts) => prompts.len(),
-        }
-    }
-
-    /// Some of them.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Items<'a> {
-        match self {
-            Self::Images(pixels, normalizer) => Items::Images(&pixels[range], normalizer),
-            Self::Prompts(prompts) => Items::Prompts(&prompts[range]),
-        }
-    }
+/// A block's weights.
+#[derive(Debug)]
+#[allow(missing_docs)] // transformers' names
+pub struct Block<P: Parts> {
+    pub layer_norm1: P::Norm,
+    /// Query, key and value in one product: [3 W, W].
+    pub qkv_proj: P::Linear,
+    pub out_proj: P::Linear,
+    pub layer_norm2: P::Norm,
+    pub fc1: P::Linear,
+    pub fc2: P::Linear,
 }
 
-/// How a family loads a tower, whatever holds the weights.
-pub trait Load {
-    /// Loads it.
+/// A stem's data, which knows how to load it.
+pub trait LoadStem {
+    /// The loaded stem.
+    type Stem<P: Parts>: std::fmt::Debug;
+
+    /// Loads the stem from `embeddings`, for rows of `width` values.
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    fn load<P: Parts>(&self, parts: &P) -> Result<Tower<P>>;
+    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Self::Stem<P>>;
+}
+
+impl LoadStem for ImageStem {
+    type Stem<P: Parts> = Patches<P>;
+
+    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Patches<P>> {
+        let shape = [width, 3, self.patch, self.patch];
+        let kernel = LinearSpec { names: &["patch_embedding"], shape: &shape, bias: false, exact: true };
+        let positions = [1 + self.patches(), width];
+        Ok(Patches {
+            class: parts.table(embeddings, "class_embedding", &[width], width)?,
+            kernel: parts.linear(embeddings, &kernel)?,
+            positions: parts.table(embeddings, "position_embedding.weight", &positions, width)?,
+            spec: *self,
+        })
+    }
+}
+
+impl LoadStem for TokenStem {
+    type Stem<P: Parts> = Tokens<P>;
+
+    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Tokens<P>> {
+        Ok(Tokens {
+            tokens: parts.lookup(embeddings, "token_embedding.weight", [self.vocabulary, width])?,
+            positions: parts.table(embeddings, "position_embedding.weight", &[self.positions, width], width)?,
+        })
+    }
+}
+
+impl<S: LoadStem> TowerSpec<S> {
+    /// Loads the tower.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
+    pub fn load<P: Parts>(&self, parts: &P, weights: &Weights) -> Result<Tower<P, S::Stem<P>>> {
+        let (root, model) = (weights.root(), weights.root().pp(self.root));
+        let (width, eps) = (self.blocks.width, self.blocks.eps);
+        let norm = |name| parts.norm(&model.pp(name), width, eps);
+        let shape = [self.dim, width];
+        let projection = LinearSpec { names: &[self.projection], shape: &shape, bias: false, exact: true };
+        let layers = model.pp("encoder").pp("layers");
+        Ok(Tower {
+            spec: self.blocks,
+            stem: self.stem.load(parts, &model.pp("embeddings"), width)?,
+            pre_norm: self.pre_norm.map(norm).transpose()?,
+            blocks: (0..self.blocks.layers).map(|i| self.blocks.load(parts, &layers.pp(i))).collect::<Result<_>>()?,
+            post_norm: norm(self.post_norm)?,
+            projection: parts.linear(&root, &projection)?,
+        })
+    }
+}
+
+impl BlockSpec {
+    /// Loads one block.
+    fn load<P: Parts>(&self, parts: &P, weights: &Scope) -> Result<Block<P>> {
+        let (w, mlp) = (self.width, self.mlp_width);
+        let linear = |below: &str, names: &[&str], shape: [usize; 2]| {
+            let spec = LinearSpec { names, shape: &shape, bias: true, exact: false };
+            parts.linear(&weights.pp(below), &spec)
+        };
+        Ok(Block {
+            layer_norm1: parts.norm(&weights.pp("layer_norm1"), w, self.eps)?,
+            qkv_proj: linear("self_attn", &["q_proj", "k_proj", "v_proj"], [w, w])?,
+            out_proj: linear("self_attn", &["out_proj"], [w, w])?,
+            layer_norm2: parts.norm(&weights.pp("layer_norm2"), w, self.eps)?,
+            fc1: linear("mlp", &["fc1"], [mlp, w])?,
+            fc2: linear("mlp", &["fc2"], [w, mlp])?,
+        })
+    }
 }
 
 /// A tower and what runs it.
 #[derive(Debug)]
-pub enum Loaded {
+pub enum Loaded<S: LoadStem> {
     /// candle's tensors.
-    Tensors(Tensors, Box<Tower<Tensors>>),
+    Tensors(Tensors, Box<Tower<Tensors, S::Stem<Tensors>>>),
     /// The CPU's kernels.
-    Kernels(Engine, Box<Tower<Engine>>),
+    Kernels(Engine, Box<Tower<Engine, S::Stem<Engine>>>),
 }
 
-impl Loaded {
-    /// Loads a tower for the device, precision and instruction set asked for.
+impl<S: LoadStem> Loaded<S> {
+    /// Loads the tower that `spec` describes for what `plan` runs.
     ///
     /// # Errors
-    /// As [`Load::load`].
-    pub fn load(family: &impl Load, compute: &Compute) -> Result<Self> {
-        Ok(match compute.kernels() {
+    /// As [`TowerSpec::load`].
+    pub fn load(spec: &TowerSpec<S>, weights: &Weights, plan: &Plan) -> Result<Self> {
+        Ok(match plan.kernels() {
             Some((isa, element)) => {
                 let engine = Engine::new(isa, element);
-                let tower = family.load(&engine)?;
+                let tower = spec.load(&engine, weights)?;
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
-                let tensors = Tensors::new(&compute.device);
-                let tower = family.load(&tensors)?;
+                let tensors = Tensors::new(&plan.device);
+                let tower = spec.load(&tensors, weights)?;
                 Self::Tensors(tensors, Box::new(tower))
             }
         })
     }
+}
 
-    /// As [`Parts::batches`].
-    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
-        match self {
-            Self::Tensors(tensors, _) => tensors.batches(prompts),
-            Self::Kernels(engine, _) => engine.batches(prompts),
-        }
-    }
-
-    /// Features [B, D] of each item, row after row, not yet unit length.
+impl Loaded<ImageStem> {
+    /// Encodes images; see [`Run::images`].
     ///
     /// # Errors
     /// When the device fails.
-    pub fn encode(&self, items: Items) -> Result<Vec<f32>> {
+    pub fn images(&self, pixels: &[Pixels], normalizer: &Normalizer) -> Result<Vec<f32>> {
         match self {
-            Self::Tensors(tensors, tower) => tensors.encode(tower, items),
-            Self::Kernels(engine, tower) => engine.encode(tower, items),
+            Self::Tensors(tensors, tower) => tensors.images(tower, pixels, normalizer),
+            Self::Kernels(engine, tower) => engine.images(tower, pixels, normalizer),
+        }
+    }
+}
+
+impl Loaded<TokenStem> {
+    /// Encodes prompts; see [`Run::prompts`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn prompts(&self, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        match self {
+            Self::Tensors(tensors, tower) => tensors.prompts(tower, prompts),
+            Self::Kernels(engine, tower) => engine.prompts(tower, prompts),
+        }
+    }
+
+    /// Returns batches of prompts, as indices; see [`Run::batches`].
+    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
+        match self {
+            Self::Tensors(tensors, tower) => tensors.batches(tower.spec.mask, prompts),
+            Self::Kernels(engine, tower) => engine.batches(tower.spec.mask, prompts),
         }
     }
 }

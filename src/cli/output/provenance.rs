@@ -78,7 +78,7 @@ fn common(
         "format": format,
         "checkpoint": identity(checkpoint)?,
         "device": compute.name(),
-        "instructions": compute.for_embeddings(checkpoint.config().projection_dim).instructions(),
+        "instructions": compute.plan(checkpoint).instructions(),
         "precision": precision,
         "max_pixels": inputs.max_pixels,
         "max_bytes": inputs.max_bytes,

@@ -37,7 +37,7 @@ pub use check::missing;
 const ANEW: &str = "without --resume it is written anew";
 
 /// A run that may go on from an earlier one.
-pub struct Plan<'a> {
+pub struct Resume<'a> {
     /// How records lie in the file.
     pub form: Form,
     /// The name of the format.
@@ -78,7 +78,7 @@ pub fn anew(mut sink: Sink, settings: &Value, common: &Common) -> Result<Log> {
     Ok(Log::new(sink, Vec::new()))
 }
 
-impl Plan<'_> {
+impl Resume<'_> {
     /// Says where records go, and which of `entries` need one.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use super::super::journal::{Entry, Journal, Key, record};
 use super::super::kept::Kept;
 use super::super::partial::Partial;
 use super::super::{own, provenance};
-use super::{ANEW, Plan};
+use super::{ANEW, Resume};
 
-impl Plan<'_> {
+impl Resume<'_> {
     /// Refuses to go on where images of earlier records are not among the inputs. Where that shows only at the end of the
     /// walk, nothing is said yet.
     pub(super) fn check_missing(&self, partial: &Partial, mut kept: Vec<&mut Kept>, has_ended: bool) -> Result<()> {

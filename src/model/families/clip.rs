@@ -1,22 +1,15 @@
-//! `config.json` of a CLIP checkpoint, with the defaults of transformers' CLIPConfig (5.23) for what it omits.
+//! CLIP as transformers names it (`CLIPModel`): its `config.json`, with the defaults of CLIPConfig (5.23) for what it
+//! omits, and the two towers that this describes.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The nonlinearity between the two products of an MLP, by its names in transformers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HiddenAct {
-    /// `x * sigmoid(1.702 x)`
-    QuickGelu,
-    /// `x * Phi(x)`, by the error function
-    Gelu,
-    /// `x * Phi(x)`, by the tanh approximation
-    #[serde(alias = "gelu_new")]
-    GeluPytorchTanh,
-    /// `max(x, 0)`
-    Relu,
-}
+use super::super::spec::{BlockSpec, HiddenAct, ImageStem, Mask, PromptPool, TokenStem, TowerSpec};
+use crate::checkpoint::Weights;
+use crate::score::{Activation, Readout};
+
+/// The family's name in `config.json`.
+pub const MODEL_TYPE: &str = "clip";
 
 /// The text tower.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -84,7 +77,7 @@ impl Default for VisionConfig {
 
 /// A whole checkpoint's settings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClipConfig {
+pub struct Settings {
     /// The text tower.
     pub text: TextConfig,
     /// The image tower.
@@ -96,7 +89,6 @@ pub struct ClipConfig {
 /// The file as it is written.
 #[derive(Deserialize)]
 struct File {
-    model_type: Option<String>,
     architectures: Option<Vec<String>>,
     auto_map: Option<Value>,
     open_clip_model_name: Option<Value>,
@@ -135,18 +127,13 @@ impl File {
     }
 }
 
-impl ClipConfig {
+impl Settings {
     /// Settings from the JSON of `config.json`.
     ///
     /// # Errors
     /// A line saying which value is of a kind, or a size, that no CLIP has.
     pub fn from_json(json: Value) -> Result<Self, String> {
         let file: File = serde_json::from_value(json).map_err(|e| e.to_string())?;
-        match file.model_type.as_deref() {
-            Some("clip") => {}
-            Some(other) => return Err(format!("model_type `{other}` is not supported; zsic reads `clip`")),
-            None => return Err("has no model_type; zsic reads `clip`".to_owned()),
-        }
         file.check_kind()?;
         // The legacy dicts were completed with defaults before they overrode the newer sections, so where one is
         // present nothing of the newer section remains.
@@ -202,11 +189,64 @@ fn section<T: serde::de::DeserializeOwned + Default>(name: &str, json: Option<Va
     json.map_or_else(|| Ok(T::default()), |json| serde_json::from_value(json).map_err(|e| format!("{name}: {e}")))
 }
 
-impl VisionConfig {
-    /// Patches along one side.
-    pub fn grid(&self) -> usize {
-        self.image_size / self.patch_size
+impl Settings {
+    /// Describes `vision_model` and `visual_projection`.
+    pub fn image(&self) -> TowerSpec<ImageStem> {
+        let vision = &self.vision;
+        TowerSpec {
+            root: "vision_model",
+            stem: ImageStem { side: vision.image_size, patch: vision.patch_size },
+            pre_norm: Some("pre_layrnorm"), // the checkpoints' own spelling
+            blocks: BlockSpec {
+                width: vision.hidden_size,
+                mlp_width: vision.intermediate_size,
+                heads: vision.num_attention_heads,
+                layers: vision.num_hidden_layers,
+                act: vision.hidden_act,
+                eps: vision.layer_norm_eps,
+                mask: Mask::None,
+            },
+            post_norm: "post_layernorm",
+            projection: "visual_projection",
+            dim: self.projection_dim,
+        }
     }
+
+    /// Describes `text_model` and `text_projection`.
+    pub fn text(&self) -> TowerSpec<TokenStem> {
+        let text = &self.text;
+        // Checkpoints from before the end token's id was written down correctly say 2 (transformers#24773).
+        let pool = match text.eos_token_id {
+            2 => PromptPool::LargestId,
+            id => PromptPool::FirstOf(id),
+        };
+        TowerSpec {
+            root: "text_model",
+            stem: TokenStem { vocabulary: text.vocab_size, positions: text.max_position_embeddings, pool },
+            pre_norm: None,
+            blocks: BlockSpec {
+                width: text.hidden_size,
+                mlp_width: text.intermediate_size,
+                heads: text.num_attention_heads,
+                layers: text.num_hidden_layers,
+                act: text.hidden_act,
+                eps: text.layer_norm_eps,
+                mask: Mask::Causal,
+            },
+            post_norm: "final_layer_norm",
+            projection: "text_projection",
+            dim: self.projection_dim,
+        }
+    }
+}
+
+/// Reads `logit_scale`: a logit is `exp(logit_scale) * cosine`.
+///
+/// # Errors
+/// [`crate::Error::Checkpoint`] if it is missing or misshapen.
+pub fn readout(weights: &Weights) -> crate::Result<Readout> {
+    let logit_scale = weights.root().values("logit_scale", &[])?[0];
+    Ok(Readout { scale: f64::from(logit_scale).exp(), activation: Activation::Softmax })
 }
 
 #[cfg(test)]
@@ -216,17 +256,16 @@ mod tests {
 
     #[test]
     fn what_is_omitted_has_the_reference_defaults() {
-        let config = ClipConfig::from_json(json!({"model_type": "clip"})).unwrap();
+        let config = Settings::from_json(json!({"model_type": "clip"})).unwrap();
         assert_eq!((config.text.eos_token_id, config.vision.patch_size, config.projection_dim), (49407, 32, 512));
-        let config =
-            ClipConfig::from_json(json!({"model_type": "clip", "text_config": {"eos_token_id": 2, "junk": []}}));
+        let config = Settings::from_json(json!({"model_type": "clip", "text_config": {"eos_token_id": 2, "junk": []}}));
         assert_eq!(config.unwrap().text, TextConfig { eos_token_id: 2, ..TextConfig::default() });
     }
 
     #[test]
     fn what_is_no_plain_clip_is_refused_by_its_own_words() {
         let with = |name: &str, value: Value| {
-            ClipConfig::from_json(json!({"model_type": "clip", name: value})).err().unwrap_or_default()
+            Settings::from_json(json!({"model_type": "clip", name: value})).err().unwrap_or_default()
         };
         assert!(with("auto_map", json!({"AutoModel": "code.Model"})).contains("auto_map"));
         assert!(with("open_clip_model_name", json!("hf-hub:Marqo/marqo-fashionCLIP")).contains("open_clip_model_name"));
@@ -243,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_legacy_dict_replaces_the_whole_section() {
-        let config = ClipConfig::from_json(json!({
+        let config = Settings::from_json(json!({
             "model_type": "clip",
             "text_config": {"eos_token_id": 2, "hidden_act": "gelu"},
             "text_config_dict": {"hidden_size": 64},
@@ -257,9 +296,7 @@ mod tests {
 
     #[test]
     fn unknown_values_are_errors() {
-        let error = |json| ClipConfig::from_json(json).unwrap_err();
-        assert!(error(json!({"model_type": "siglip"})).contains("`siglip`"));
-        assert!(error(json!({})).contains("model_type"));
+        let error = |json| Settings::from_json(json).unwrap_err();
         let swish = error(json!({"model_type": "clip", "text_config": {"hidden_act": "swish"}}));
         assert!(swish.contains("swish") && swish.contains("text_config"), "{swish}");
         assert!(error(json!({"model_type": "clip", "vision_config": {"num_attention_heads": 7}})).contains("7"));

@@ -1,0 +1,38 @@
+//! The names of a checkpoint's files. Every other file takes them from here: a name that is missing from one list would
+//! let embeddings of another checkpoint answer.
+
+/// The model's settings.
+pub const CONFIG: &str = "config.json";
+/// The image processor's settings where transformers 5 writes them, under `image_processor`.
+pub const NESTED_PROCESSOR: &str = "processor_config.json";
+/// The image processor's settings where they used to be.
+pub const PROCESSOR: &str = "preprocessor_config.json";
+/// A whole tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// The tokenizer's settings.
+pub const TOKENIZER_SETTINGS: &str = "tokenizer_config.json";
+/// Tokens with a role.
+pub const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+/// Tokens beside the vocabulary.
+pub const ADDED_TOKENS: &str = "added_tokens.json";
+/// A vocabulary, read with [`MERGES`] where there is no [`TOKENIZER`].
+pub const VOCABULARY: &str = "vocab.json";
+/// A vocabulary's merges.
+pub const MERGES: &str = "merges.txt";
+
+/// Every file that settings may be in. Weights are beside them.
+pub const SETTINGS: [&str; 9] = [
+    CONFIG,
+    NESTED_PROCESSOR,
+    PROCESSOR,
+    TOKENIZER,
+    TOKENIZER_SETTINGS,
+    SPECIAL_TOKENS,
+    ADDED_TOKENS,
+    VOCABULARY,
+    MERGES,
+];
+
+/// The sets of files that weights may be in, best first (the order of transformers). An index names its shards.
+pub const WEIGHTS: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];

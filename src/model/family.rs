@@ -1,0 +1,110 @@
+//! Which kind of checkpoint it is: the only `match` on that. A family is one file in `families/`, which says what a
+//! `config.json` means as data; nothing is loaded or computed there.
+
+use serde_json::Value;
+
+use super::families::clip;
+use super::spec::{ImageStem, TokenStem, TowerSpec};
+
+use crate::checkpoint::{Files, Weights};
+use crate::score::Readout;
+use crate::text::ClipTokenizer;
+
+/// A checkpoint's family, with the settings of its `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Family {
+    /// `model_type: clip`
+    Clip(clip::Settings),
+}
+
+/// What a checkpoint is, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The `model_type` of its `config.json`.
+    pub kind: &'static str,
+    /// The image's side in pixels.
+    pub image_size: usize,
+    /// A patch's side in pixels.
+    pub patch_size: usize,
+    /// The most tokens of a prompt.
+    pub max_tokens: usize,
+    /// Values in an embedding.
+    pub embedding: usize,
+}
+
+impl Family {
+    /// Reads the JSON of `config.json`.
+    ///
+    /// # Errors
+    /// One line: the family that zsic does not run, or the value that no model of the family has.
+    pub fn from_config(json: Value) -> Result<Self, String> {
+        match json.get("model_type").and_then(Value::as_str) {
+            Some(clip::MODEL_TYPE) => clip::Settings::from_json(json).map(Self::Clip),
+            Some(other) => Err(format!("model_type `{other}` is not supported; zsic reads `clip`")),
+            None => Err("has no model_type; zsic reads `clip`".to_owned()),
+        }
+    }
+
+    /// Returns what the checkpoint is, in numbers.
+    pub fn facts(&self) -> Facts {
+        let (image, text) = (self.image(), self.text());
+        let Self::Clip(_) = self;
+        Facts {
+            kind: clip::MODEL_TYPE,
+            image_size: image.stem.side,
+            patch_size: image.stem.patch,
+            max_tokens: text.stem.positions,
+            embedding: image.dim,
+        }
+    }
+
+    /// Describes the image tower.
+    pub fn image(&self) -> TowerSpec<ImageStem> {
+        let Self::Clip(settings) = self;
+        settings.image()
+    }
+
+    /// Describes the text tower.
+    pub fn text(&self) -> TowerSpec<TokenStem> {
+        let Self::Clip(settings) = self;
+        settings.text()
+    }
+
+    /// Reads the tokenizer.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] naming the tokenizer's file.
+    pub fn tokenizer(&self, files: &Files) -> crate::Result<ClipTokenizer> {
+        let Self::Clip(_) = self;
+        ClipTokenizer::open(files)
+    }
+
+    /// Reads how cosines become scores. No tower is loaded.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] if the weight is missing or misshapen.
+    pub fn readout(&self, weights: &Weights) -> crate::Result<Readout> {
+        let Self::Clip(_) = self;
+        clip::readout(weights)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn other_families_are_refused_by_name() {
+        let error = |json| Family::from_config(json).unwrap_err();
+        assert!(error(json!({"model_type": "siglip"})).contains("`siglip`"));
+        assert!(error(json!({})).contains("model_type") && error(json!([])).contains("model_type"));
+    }
+
+    #[test]
+    fn facts_are_those_of_the_towers() {
+        let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
+        let expected = Facts { kind: "clip", image_size: 224, patch_size: 32, max_tokens: 77, embedding: 64 };
+        assert_eq!(facts, expected);
+    }
+}

@@ -1,0 +1,97 @@
+//! What really runs: resolved once from what was asked for, the machine and the checkpoint.
+
+use candle_core::Device;
+
+use crate::kernels::{Element, Isa};
+use crate::{Checkpoint, Compute, Precision, device};
+
+/// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
+/// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
+const SPLIT_FROM: usize = 512;
+
+/// The device, instruction set and arithmetic that run a checkpoint's towers.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// candle's device.
+    pub device: Device,
+    /// The arithmetic. `Auto` stands for split products here, and for nothing else.
+    pub precision: Precision,
+    /// The vector instructions that the CPU's kernels may use. Plain: none of ours, candle's tensors run.
+    pub isa: Isa,
+}
+
+impl Compute {
+    /// Returns what runs `checkpoint`.
+    pub fn plan(&self, checkpoint: &Checkpoint) -> Plan {
+        self.plan_for(checkpoint.family().facts().embedding)
+    }
+
+    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split.
+    fn plan_for(&self, dim: usize) -> Plan {
+        let splits = self.device.is_cpu() && self.isa == Isa::Amx && dim >= SPLIT_FROM;
+        let is_f32 = self.precision == Precision::Auto && !splits;
+        let precision = if is_f32 { Precision::F32 } else { self.precision };
+        Plan { device: self.device.clone(), precision, isa: self.isa }
+    }
+}
+
+impl Plan {
+    /// Returns the device's name: `cpu`, `cuda:0`, `metal`.
+    pub fn name(&self) -> String {
+        device::name(&self.device)
+    }
+
+    /// Returns the instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
+    pub(crate) fn kernels(&self) -> Option<(Isa, Element)> {
+        let element = match self.precision {
+            Precision::Bf16 => Element::Bf16,
+            Precision::Auto if self.isa == Isa::Amx => Element::Split,
+            _ => Element::F32,
+        };
+        (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
+    }
+
+    /// Returns what does the arithmetic on the CPU: `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`.
+    /// None on other devices.
+    pub fn instructions(&self) -> Option<&'static str> {
+        match self.kernels() {
+            _ if !self.device.is_cpu() => None,
+            Some((Isa::Amx, Element::Split)) => Some("amx-split"),
+            Some((Isa::Amx, Element::Bf16)) => Some("amx-bf16"),
+            Some((Isa::Amx, Element::F32)) => Some(Isa::Avx512.name()),
+            Some((_, Element::Bf16)) => Some("avx512-bf16"),
+            _ => Some(self.isa.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(precision: Precision, isa: Isa) -> Compute {
+        Compute { precision, isa, ..Compute::default() }
+    }
+
+    #[test]
+    fn auto_is_f32_but_for_wide_embeddings_on_amx() {
+        for isa in Isa::ALL {
+            let auto = compute(Precision::Auto, isa);
+            assert_eq!(auto.plan_for(511).precision, Precision::F32);
+            let wide = if isa == Isa::Amx { Precision::Auto } else { Precision::F32 };
+            assert_eq!(auto.plan_for(512).precision, wide);
+            assert_eq!(compute(Precision::Bf16, isa).plan_for(16).precision, Precision::Bf16);
+        }
+    }
+
+    #[test]
+    fn each_arithmetic_has_a_name() {
+        let name = |precision, isa| compute(precision, isa).plan_for(512).instructions();
+        assert_eq!(name(Precision::F32, Isa::Plain), Some("plain"));
+        assert_eq!(name(Precision::Bf16, Isa::Avx512), Some("avx512-bf16"));
+        assert_eq!(name(Precision::Auto, Isa::Avx512), Some("avx512"));
+        assert_eq!(name(Precision::Auto, Isa::Amx), Some("amx-split"));
+        assert_eq!(name(Precision::Bf16, Isa::Amx), Some("amx-bf16"));
+        assert_eq!(name(Precision::F32, Isa::Amx), Some("avx512"));
+    }
+}

@@ -1,0 +1,151 @@
+//! A tower as data: its sizes, what follows what, and the names of its weights. A family writes these down; `tower.rs`
+//! loads what they describe, and `engine.rs` and `tensors.rs` compute it.
+
+use serde::Deserialize;
+
+/// An image tower or a text tower, by its stem.
+#[derive(Debug, Clone, Copy)]
+pub struct TowerSpec<Stem> {
+    /// What the names of its weights begin with.
+    pub root: &'static str,
+    /// From pixels or tokens to rows.
+    pub stem: Stem,
+    /// The name of a norm between the stem and the blocks.
+    pub pre_norm: Option<&'static str>,
+    /// The blocks.
+    pub blocks: BlockSpec,
+    /// The name of the norm of the pooled row.
+    pub post_norm: &'static str,
+    /// The name of the projection of that row, outside the root: [dim, width], without a bias.
+    pub projection: &'static str,
+    /// Values in an embedding.
+    pub dim: usize,
+}
+
+/// A class row, then the patches of a square image; positions are added to both. The class row is pooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageStem {
+    /// The image's side in pixels.
+    pub side: usize,
+    /// A patch's side in pixels.
+    pub patch: usize,
+}
+
+impl ImageStem {
+    /// Returns the number of patches.
+    pub fn patches(&self) -> usize {
+        (self.side / self.patch).pow(2)
+    }
+}
+
+/// Embeddings of tokens; positions are added. One row of each prompt is pooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenStem {
+    /// Tokens that have an embedding.
+    pub vocabulary: usize,
+    /// Positions: the most tokens of a prompt.
+    pub positions: usize,
+    /// The row that is pooled.
+    pub pool: PromptPool,
+}
+
+/// Which row stands for a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptPool {
+    /// The first of the largest id.
+    LargestId,
+    /// The first of this id, or row 0 if it is absent.
+    FirstOf(u32),
+}
+
+impl PromptPool {
+    /// Returns the position of the row, below the number of `ids`.
+    pub fn position(self, ids: &[u32]) -> usize {
+        let id = match self {
+            Self::LargestId => ids.iter().copied().max().unwrap_or(0),
+            Self::FirstOf(id) => id,
+        };
+        ids.iter().position(|&i| i == id).unwrap_or(0)
+    }
+}
+
+/// A stack of blocks. Each is pre-norm: `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockSpec {
+    /// Values in a row.
+    pub width: usize,
+    /// Values between the two products of the MLP.
+    pub mlp_width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// The MLP's nonlinearity.
+    pub act: HiddenAct,
+    /// Added to the variance in layer norms, those around the blocks included.
+    pub eps: f64,
+    /// Which rows of an item attend to which. Both backends take it from here.
+    pub mask: Mask,
+}
+
+/// Which rows of an item a row attends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask {
+    /// All.
+    None,
+    /// Itself and those before it.
+    Causal,
+}
+
+/// The nonlinearity between the two products of an MLP, by its names in transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HiddenAct {
+    /// `x * sigmoid(1.702 x)`
+    QuickGelu,
+    /// `x * Phi(x)`, by the error function
+    Gelu,
+    /// `x * Phi(x)`, by the tanh approximation
+    #[serde(alias = "gelu_new")]
+    GeluPytorchTanh,
+    /// `max(x, 0)`
+    Relu,
+}
+
+/// Products of one input: `name.weight` `[output, ..]`, all of one shape, and perhaps `name.bias` `[output]`.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearSpec<'a> {
+    /// Their names; their outputs follow one another.
+    pub names: &'a [&'a str],
+    /// The shape of each weight, output first; the rest is the input.
+    pub shape: &'a [usize],
+    /// Whether there are biases.
+    pub bias: bool,
+    /// Whether it stays f32 in every precision: at the towers' ends that costs next to nothing.
+    pub exact: bool,
+}
+
+impl LinearSpec<'_> {
+    /// Returns the number of values that go in.
+    pub fn input(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// Returns the number of values that come out.
+    pub fn output(&self) -> usize {
+        self.names.len() * self.shape[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pooling_rules() {
+        let ids = [7, 3, 9, 5, 9, 2];
+        assert_eq!(PromptPool::LargestId.position(&ids), 2);
+        assert_eq!(PromptPool::FirstOf(5).position(&ids), 3);
+        assert_eq!(PromptPool::FirstOf(99).position(&ids), 0);
+    }
+}
