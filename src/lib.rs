@@ -27,6 +27,7 @@
 //! [`Pixels`], encode, [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no
 //! environment variable.
 
+#[cfg(feature = "cache")]
 pub mod cache;
 pub mod checkpoint;
 pub mod classifier;
@@ -35,6 +36,7 @@ pub mod embeddings;
 pub mod error;
 pub mod kernels;
 pub mod model;
+#[cfg(feature = "net")]
 pub mod net;
 pub mod preprocess;
 mod regular;
@@ -43,6 +45,7 @@ pub mod source;
 mod stand_in;
 pub mod text;
 
+#[cfg(feature = "cache")]
 pub use cache::Cache;
 pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
 pub use device::{Compute, Precision};

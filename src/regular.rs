@@ -14,6 +14,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a regular file with `options`, and never through a link.
+#[cfg(feature = "net")]
 pub(crate) fn open_here(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if path.is_symlink() {
         return Err(refused("a link"));
@@ -27,6 +28,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a regular file of at most `limit` bytes without that counting as its last use, where the system allows.
+#[cfg(feature = "net")]
 pub(crate) fn read_unnoticed(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     #[cfg(target_os = "linux")]
     if let Ok(file) = open_with(path, File::options().read(true), OFlags::NOATIME) {

@@ -53,8 +53,8 @@ impl Weights {
         Scope { weights: self, prefix: String::new() }
     }
 
-    /// The files that hold them, and the index if there is one.
-    pub(crate) fn paths(&self) -> BTreeSet<PathBuf> {
+    /// Returns the files that hold them, and the index if there is one.
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
         self.tensors.values().map(|stored| stored.file.path.clone()).chain([self.path.clone()]).collect()
     }
 

@@ -53,7 +53,7 @@ impl Checkpoint {
     }
 
     /// Returns the files that decide what the model computes, those that exist.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+    pub fn paths(&self) -> Vec<PathBuf> {
         let settings = layout::SETTINGS.into_iter().filter(|name| self.files.contains(name));
         settings.map(|name| self.files.path(name)).chain(self.weights.paths()).collect()
     }

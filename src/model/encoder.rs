@@ -2,10 +2,10 @@
 
 use image::RgbImage;
 
+use super::backend::Loaded;
 use super::plan::Plan;
 use super::rows::Prompt;
 use super::spec::{ImageStem, TokenStem, TowerSpec};
-use super::tower::Loaded;
 use crate::preprocess::{Normalizer, Preprocessor};
 use crate::score::Readout;
 use crate::text::ClipTokenizer;

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::parts::{Parts, Run};
+use super::parts::Parts;
 use super::rows::{self, Prompt, Rows};
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{Block, Patches, Tokens, Tower};
+use super::tower::{Block, Patches, Run, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::{self as weights, Scope};
 use crate::kernels::product::Then;

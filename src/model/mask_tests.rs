@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::backend::Loaded;
 use super::rows::Prompt;
 use super::spec::Mask;
-use super::tower::Loaded;
 use crate::{Checkpoint, Isa, Plan, Precision};
 
 /// Features of each prompt, in their order, and the values in one.

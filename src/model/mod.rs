@@ -1,8 +1,9 @@
 //! The model: a checkpoint opened (`checkpoint.rs`), its family described as data (`family.rs`, `families/`, `spec.rs`),
-//! its towers loaded (`tower.rs`) and run on one of two backends (`engine.rs`, `tensors.rs`).
+//! its towers loaded (`tower.rs`, `parts.rs`) and run (`encoder.rs`) on one of two backends (`backend.rs`).
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod amx_tests;
+pub mod backend;
 pub mod checkpoint;
 pub mod encoder;
 pub mod engine;

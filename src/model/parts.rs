@@ -1,12 +1,8 @@
-//! What runs towers: how it holds weights (`Parts`), and how it encodes (`Run`). There are two: candle's tensors
-//! (`tensors.rs`) and the CPU's kernels (`engine.rs`).
+//! The parts of a tower, in the forms that a backend holds weights in.
 
-use super::rows::Prompt;
-use super::spec::{LinearSpec, Mask};
-use super::tower::{Patches, Tokens, Tower};
+use super::spec::LinearSpec;
 use crate::Result;
 use crate::checkpoint::Scope;
-use crate::preprocess::{Normalizer, Pixels};
 
 /// The forms that a backend holds weights in.
 pub trait Parts: Sized + std::fmt::Debug {
@@ -42,27 +38,4 @@ pub trait Parts: Sized + std::fmt::Debug {
     /// # Errors
     /// As [`Self::table`].
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
-}
-
-/// A backend. The bits of an item's features depend on no other item.
-pub trait Run: Parts {
-    /// Encodes images of the tower's size: features [B, D], row after row.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn images(
-        &self,
-        tower: &Tower<Self, Patches<Self>>,
-        pixels: &[Pixels],
-        normalizer: &Normalizer,
-    ) -> Result<Vec<f32>>;
-
-    /// Encodes prompts of one of [`Self::batches`]: features [B, D], row after row.
-    ///
-    /// # Errors
-    /// When the device fails.
-    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>>;
-
-    /// Returns batches of prompts to encode together, as indices.
-    fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>>;
 }

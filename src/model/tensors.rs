@@ -2,10 +2,10 @@
 
 use candle_core::{D, Device, Tensor};
 
-use super::parts::{Parts, Run};
+use super::parts::Parts;
 use super::rows::Prompt;
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{Block, Patches, Tokens, Tower};
+use super::tower::{Block, Patches, Run, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
 use crate::preprocess::{Normalizer, Pixels};

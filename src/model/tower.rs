@@ -1,12 +1,8 @@
-//! A loaded tower, and the one loader: what a [`TowerSpec`] describes, in the form that a backend holds weights in. Which
-//! backend runs is chosen here and nowhere else.
+//! A loaded tower, the one loader, which makes it from a [`TowerSpec`], and what a backend does with it.
 
-use super::engine::Engine;
-use super::parts::{Parts, Run};
-use super::plan::Plan;
+use super::parts::Parts;
 use super::rows::Prompt;
-use super::spec::{BlockSpec, ImageStem, LinearSpec, TokenStem, TowerSpec};
-use super::tensors::Tensors;
+use super::spec::{BlockSpec, ImageStem, LinearSpec, Mask, TokenStem, TowerSpec};
 use crate::Result;
 use crate::checkpoint::{Scope, Weights};
 use crate::preprocess::{Normalizer, Pixels};
@@ -144,66 +140,25 @@ impl BlockSpec {
     }
 }
 
-/// A tower and what runs it.
-#[derive(Debug)]
-pub enum Loaded<S: LoadStem> {
-    /// candle's tensors.
-    Tensors(Tensors, Box<Tower<Tensors, S::Stem<Tensors>>>),
-    /// The CPU's kernels.
-    Kernels(Engine, Box<Tower<Engine, S::Stem<Engine>>>),
-}
-
-impl<S: LoadStem> Loaded<S> {
-    /// Loads the tower that `spec` describes for what `plan` runs.
-    ///
-    /// # Errors
-    /// As [`TowerSpec::load`].
-    pub fn load(spec: &TowerSpec<S>, weights: &Weights, plan: &Plan) -> Result<Self> {
-        Ok(match plan.kernels() {
-            Some((isa, element)) => {
-                let engine = Engine::new(isa, element);
-                let tower = spec.load(&engine, weights)?;
-                Self::Kernels(engine, Box::new(tower))
-            }
-            None => {
-                let tensors = Tensors::new(&plan.device);
-                let tower = spec.load(&tensors, weights)?;
-                Self::Tensors(tensors, Box::new(tower))
-            }
-        })
-    }
-}
-
-impl Loaded<ImageStem> {
-    /// Encodes images; see [`Run::images`].
+/// A backend. The bits of an item's features depend on no other item.
+pub trait Run: Parts {
+    /// Encodes images of the tower's size: features [B, D], row after row.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn images(&self, pixels: &[Pixels], normalizer: &Normalizer) -> Result<Vec<f32>> {
-        match self {
-            Self::Tensors(tensors, tower) => tensors.images(tower, pixels, normalizer),
-            Self::Kernels(engine, tower) => engine.images(tower, pixels, normalizer),
-        }
-    }
-}
+    fn images(
+        &self,
+        tower: &Tower<Self, Patches<Self>>,
+        pixels: &[Pixels],
+        normalizer: &Normalizer,
+    ) -> Result<Vec<f32>>;
 
-impl Loaded<TokenStem> {
-    /// Encodes prompts; see [`Run::prompts`].
+    /// Encodes prompts of one of [`Self::batches`]: features [B, D], row after row.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn prompts(&self, prompts: &[&Prompt]) -> Result<Vec<f32>> {
-        match self {
-            Self::Tensors(tensors, tower) => tensors.prompts(tower, prompts),
-            Self::Kernels(engine, tower) => engine.prompts(tower, prompts),
-        }
-    }
+    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>>;
 
-    /// Returns batches of prompts, as indices; see [`Run::batches`].
-    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
-        match self {
-            Self::Tensors(tensors, tower) => tensors.batches(tower.spec.mask, prompts),
-            Self::Kernels(engine, tower) => engine.batches(tower.spec.mask, prompts),
-        }
-    }
+    /// Returns batches of prompts to encode together, as indices.
+    fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>>;
 }

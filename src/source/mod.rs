@@ -22,6 +22,7 @@ pub use input::{Held, Input, Name};
 pub use ordered::{Ahead, Ordered, Recalled, Work};
 pub use passwords::without_passwords;
 pub use read::{HEAD, read, read_within};
+#[cfg(feature = "net")]
 pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
 pub use room::{Bytes, Lease, Limits, Room, Stage};
 pub use select::{BadGlob, Select, Shard};

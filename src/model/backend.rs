@@ -1,0 +1,76 @@
+//! Which backend runs a tower: candle's tensors (`tensors.rs`) or the CPU's kernels (`engine.rs`). It is chosen here and
+//! nowhere else.
+
+use super::engine::Engine;
+use super::plan::Plan;
+use super::rows::Prompt;
+use super::spec::{ImageStem, TokenStem, TowerSpec};
+use super::tensors::Tensors;
+use super::tower::{LoadStem, Run, Tower};
+use crate::Result;
+use crate::checkpoint::Weights;
+use crate::preprocess::{Normalizer, Pixels};
+
+/// A tower and what runs it.
+#[derive(Debug)]
+pub enum Loaded<S: LoadStem> {
+    /// candle's tensors.
+    Tensors(Tensors, Box<Tower<Tensors, S::Stem<Tensors>>>),
+    /// The CPU's kernels.
+    Kernels(Engine, Box<Tower<Engine, S::Stem<Engine>>>),
+}
+
+impl<S: LoadStem> Loaded<S> {
+    /// Loads the tower that `spec` describes for what `plan` runs.
+    ///
+    /// # Errors
+    /// As [`TowerSpec::load`].
+    pub fn load(spec: &TowerSpec<S>, weights: &Weights, plan: &Plan) -> Result<Self> {
+        Ok(match plan.kernels() {
+            Some((isa, element)) => {
+                let engine = Engine::new(isa, element);
+                let tower = spec.load(&engine, weights)?;
+                Self::Kernels(engine, Box::new(tower))
+            }
+            None => {
+                let tensors = Tensors::new(&plan.device);
+                let tower = spec.load(&tensors, weights)?;
+                Self::Tensors(tensors, Box::new(tower))
+            }
+        })
+    }
+}
+
+impl Loaded<ImageStem> {
+    /// Encodes images; see [`Run::images`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn images(&self, pixels: &[Pixels], normalizer: &Normalizer) -> Result<Vec<f32>> {
+        match self {
+            Self::Tensors(tensors, tower) => tensors.images(tower, pixels, normalizer),
+            Self::Kernels(engine, tower) => engine.images(tower, pixels, normalizer),
+        }
+    }
+}
+
+impl Loaded<TokenStem> {
+    /// Encodes prompts; see [`Run::prompts`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn prompts(&self, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        match self {
+            Self::Tensors(tensors, tower) => tensors.prompts(tower, prompts),
+            Self::Kernels(engine, tower) => engine.prompts(tower, prompts),
+        }
+    }
+
+    /// Returns batches of prompts, as indices; see [`Run::batches`].
+    pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
+        match self {
+            Self::Tensors(tensors, tower) => tensors.batches(tower.spec.mask, prompts),
+            Self::Kernels(engine, tower) => engine.batches(tower.spec.mask, prompts),
+        }
+    }
+}
