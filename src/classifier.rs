@@ -51,7 +51,7 @@ impl EncodedLabel {
     }
 }
 
-/// The SHA-256 of lists of token ids.
+/// Returns the SHA-256 of lists of token ids.
 fn digest(prompts: &[Vec<u32>]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for ids in prompts {
@@ -81,7 +81,7 @@ impl Labels {
         Self::from_encoded(names, &EncodedLabel::encode(text, labels, progress)?)
     }
 
-    /// Labels that were encoded before, under their names.
+    /// Creates labels from encoded ones, under their names.
     ///
     /// # Errors
     /// [`Error::NotFinite`] naming the label whose embedding is not finite.
@@ -98,23 +98,23 @@ impl Labels {
         Ok(Self { names, embeddings, alike: alike(encoded) })
     }
 
-    /// The labels as the user wrote them.
+    /// Returns the labels as the user wrote them.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Unit embeddings [L, D], in the labels' order.
+    /// Returns unit embeddings [L, D], in the labels' order.
     pub fn embeddings(&self) -> &Embeddings {
         &self.embeddings
     }
 
-    /// Pairs of labels that the tokenizer cannot tell apart, such as `Owl` and `owl`.
+    /// Returns pairs of labels that the tokenizer cannot tell apart, such as `Owl` and `owl`.
     pub fn alike(&self) -> &[(usize, usize)] {
         &self.alike
     }
 }
 
-/// Pairs (first, later) of equal token lists.
+/// Returns pairs (first, later) of equal token lists.
 fn alike(labels: &[EncodedLabel]) -> Vec<(usize, usize)> {
     let mut first = std::collections::HashMap::new();
     let mut pairs = Vec::new();
@@ -136,19 +136,19 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// A scorer whose scores are what the checkpoint of `readout` was trained for.
+    /// Creates a scorer whose scores are what the checkpoint of `readout` was trained for.
     pub fn new(readout: Readout, labels: Labels) -> Self {
         let panels = Panels::new(labels.embeddings.values(), labels.embeddings.dim());
         Self { labels, panels, readout }
     }
 
-    /// The same scorer with another way from logits to scores.
+    /// Returns the same scorer with another way from logits to scores.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.readout.activation = activation;
         self
     }
 
-    /// The labels, in the order of each result's scores.
+    /// Returns the labels, in the order of each result's scores.
     pub fn labels(&self) -> &Labels {
         &self.labels
     }
@@ -181,7 +181,7 @@ impl Scorer {
         images.par_chunks(at_once).map_init(Vec::new, some).flatten_iter().collect()
     }
 
-    /// The scores of one image by its cosines [L].
+    /// Returns the scores of one image by its cosines [L].
     fn scores(&self, cosines: &[f64]) -> std::result::Result<Scores, ImageError> {
         let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
         if logits.iter().any(|x| !x.is_finite()) {
@@ -199,7 +199,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier whose scores are what the checkpoint was trained for.
+    /// Creates a classifier whose scores are what the checkpoint was trained for.
     ///
     /// # Errors
     /// [`Error::Device`] if the labels were encoded by a model of another dimension.
@@ -213,13 +213,13 @@ impl Classifier {
         Ok(Self { images, scorer })
     }
 
-    /// The same classifier with another way from logits to scores.
+    /// Returns the same classifier with another way from logits to scores.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.scorer = self.scorer.with_activation(activation);
         self
     }
 
-    /// The labels, in the order of each result's scores.
+    /// Returns the labels, in the order of each result's scores.
     pub fn labels(&self) -> &Labels {
         self.scorer.labels()
     }

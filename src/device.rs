@@ -90,7 +90,7 @@ impl Compute {
         Err(Error::Device(reason))
     }
 
-    /// The device's name: `cpu`, `cuda:0`, `metal`.
+    /// Returns the device's name: `cpu`, `cuda:0`, `metal`.
     pub fn name(&self) -> String {
         name(&self.device)
     }
@@ -105,7 +105,7 @@ pub(crate) fn name(device: &Device) -> String {
     }
 }
 
-/// The first GPU that answers, else the CPU.
+/// Returns the first GPU that answers, else the CPU.
 fn best() -> Device {
     cuda("0").or_else(|_| metal()).unwrap_or(Device::Cpu)
 }

@@ -8,7 +8,7 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// No rows yet, of `dim` values each.
+    /// Creates an empty list of rows of `dim` values each.
     pub fn new(dim: usize) -> Self {
         Self { values: Vec::new(), dim }
     }
@@ -32,22 +32,22 @@ impl Embeddings {
         self.values.extend_from_slice(row);
     }
 
-    /// Values in a row.
+    /// Returns the number of values in a row.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// How many rows there are.
+    /// Returns how many rows there are.
     pub fn len(&self) -> usize {
         self.values.len() / self.dim.max(1)
     }
 
-    /// True if there is no row.
+    /// Returns whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The rows in order.
+    /// Returns the rows in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.dim.max(1))
     }
@@ -60,12 +60,12 @@ impl Embeddings {
         &self.values[index * self.dim..][..self.dim]
     }
 
-    /// All values, row after row.
+    /// Returns all values, row after row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The unit mean of all rows: how prompts of one label become that label's embedding.
+    /// Returns the unit mean of all rows: how prompts of one label become that label's embedding.
     pub fn mean(&self) -> Self {
         let mut sum = vec![0f64; self.dim];
         for row in self.rows() {
@@ -87,7 +87,7 @@ impl Embeddings {
     }
 }
 
-/// The dot product of two rows, summed in f64 in index order: the same bits wherever it is computed.
+/// Returns the dot product of two rows, summed in f64 in index order: the same bits wherever it is computed.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
 }

@@ -38,7 +38,7 @@ pub struct Readout {
 }
 
 impl Readout {
-    /// The model's logit of a cosine.
+    /// Returns the model's logit of a cosine.
     pub fn logit(&self, cosine: f64) -> f32 {
         (self.scale * cosine) as f32
     }
@@ -68,17 +68,17 @@ impl Scores {
         Self { scores: activation.apply(&logits), logits }
     }
 
-    /// The scores in the labels' order.
+    /// Returns the scores in the labels' order.
     pub fn scores(&self) -> &[f32] {
         &self.scores
     }
 
-    /// The logits in the labels' order.
+    /// Returns the logits in the labels' order.
     pub fn logits(&self) -> &[f32] {
         &self.logits
     }
 
-    /// The best `k`, highest score first, ties in the order of the labels.
+    /// Returns the best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
         // Of numbers that are not below zero the bits have their order.
         let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).fold(0, u32::max);

@@ -25,7 +25,8 @@ pub struct Attends {
 }
 
 impl Attends {
-    /// No groups yet. Causal: a group's queries stand at the last of its keys, and see their own and those before it.
+    /// Creates an empty set of groups. If it is causal, a group's queries stand at the last of its keys and see those
+    /// before them.
     pub fn new(causal: bool) -> Self {
         Self { causal, queries: 0, groups: Vec::new(), keys: Vec::new() }
     }
@@ -43,7 +44,7 @@ impl Attends {
         self.queries += queries;
     }
 
-    /// Rows of queries.
+    /// Returns the number of queries.
     pub fn queries(&self) -> usize {
         self.queries
     }

@@ -29,7 +29,7 @@ pub unsafe fn exp<V: Lanes>(x: V) -> V {
     }
 }
 
-/// The hyperbolic tangent, within 3 units in the last place.
+/// Returns the hyperbolic tangent, within 3 units in the last place.
 ///
 /// # Safety
 /// The instruction set of `V`.
@@ -51,7 +51,7 @@ pub unsafe fn tanh<V: Lanes>(x: V) -> V {
     }
 }
 
-/// The error function, within 3 units in the last place.
+/// Returns the error function, within 3 units in the last place.
 ///
 /// # Safety
 /// The instruction set of `V`.
@@ -81,7 +81,7 @@ pub unsafe fn erf<V: Lanes>(x: V) -> V {
     }
 }
 
-/// The error function in f64, by its series of positive terms: the plain version.
+/// Returns the error function in f64, by its series of positive terms: the plain version.
 pub fn erf_plain(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return 1f64.copysign(x);

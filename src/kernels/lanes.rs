@@ -17,7 +17,7 @@ pub unsafe trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
-    /// The first `n < N` values, then zeros.
+    /// Returns the first `n < N` values, then zeros.
     unsafe fn load_first(from: *const f32, n: usize) -> Self;
     /// The first `n < N` values only.
     unsafe fn store_first(self, to: *mut f32, n: usize);
@@ -43,14 +43,14 @@ pub unsafe trait Lanes: Copy {
     unsafe fn div(self, other: Self) -> Self;
     /// `self * by + plus`, rounded once.
     unsafe fn mul_add(self, by: Self, plus: Self) -> Self;
-    /// The larger; `self` where either is NaN.
+    /// Returns the larger; `self` where either is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// The smaller; `self` where either is NaN.
+    /// Returns the smaller; `self` where either is NaN.
     unsafe fn min(self, other: Self) -> Self;
     unsafe fn abs(self) -> Self;
     /// `self` with the sign of `other`.
     unsafe fn with_sign_of(self, other: Self) -> Self;
-    /// The nearest whole number, ties to even.
+    /// Returns the nearest whole number, ties to even.
     unsafe fn round(self) -> Self;
     /// Two to the power of whole numbers from -126 to 127.
     unsafe fn exp2_whole(self) -> Self;
@@ -73,7 +73,7 @@ pub unsafe trait Lanes: Copy {
         unsafe { if n >= Self::N { self.store(to) } else { self.store_first(to, n) } }
     }
 
-    /// The sum, halves first.
+    /// Returns the sum, halves first.
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         let mut values = [0f32; 16];
@@ -89,7 +89,7 @@ pub unsafe trait Lanes: Copy {
         values[0]
     }
 
-    /// The largest.
+    /// Returns the largest.
     #[inline(always)]
     unsafe fn largest(self) -> f32 {
         let mut values = [f32::NEG_INFINITY; 16];

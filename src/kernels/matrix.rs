@@ -28,7 +28,7 @@ impl Element {
         }
     }
 
-    /// Where in a row the halves of the `column`-th value are, counted in bf16; of f32 there are none.
+    /// Returns where in a row the halves of the `column`-th value are, counted in bf16; of f32 there are none.
     fn halves(self, column: usize) -> (usize, Option<usize>) {
         let high = column / BLOCK * 2 * BLOCK + column % BLOCK;
         if self == Self::Split { (high, Some(high + BLOCK)) } else { (column, None) }
@@ -53,12 +53,12 @@ impl Buffer {
         }
     }
 
-    /// Every word.
+    /// Returns every word.
     pub fn words(&self) -> &[f32] {
         self.memory.words()
     }
 
-    /// Every word.
+    /// Returns every word.
     pub fn words_mut(&mut self) -> &mut [f32] {
         self.memory.words_mut()
     }
@@ -75,7 +75,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// No rows yet.
+    /// Creates a matrix without rows.
     pub fn new(element: Element) -> Self {
         Self { buffer: Buffer::default(), element, rows: 0, columns: 0, stride: 0 }
     }
@@ -105,7 +105,7 @@ impl Matrix {
         }
     }
 
-    /// What the values are.
+    /// Returns the kind of its values.
     pub fn element(&self) -> Element {
         self.element
     }
@@ -115,23 +115,23 @@ impl Matrix {
         self.rows
     }
 
-    /// Values in a row.
+    /// Returns the number of values in a row.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Words from a row to the next.
+    /// Returns the number of words from one row to the next.
     pub fn stride(&self) -> usize {
         self.stride
     }
 
-    /// A row of f32.
+    /// Returns a row of f32.
     pub fn row(&self, row: usize) -> &[f32] {
         assert!(self.element == Element::F32 && row < self.rows);
         &self.buffer.words()[row * self.stride..][..self.columns]
     }
 
-    /// A row of f32.
+    /// Returns a row of f32.
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(self.element == Element::F32 && row < self.rows);
         &mut self.buffer.words_mut()[row * self.stride..][..self.columns]
@@ -143,23 +143,23 @@ impl Matrix {
         rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
     }
 
-    /// The words of all rows, `stride` words each; of f32 the first `columns` of each are its values.
+    /// Returns the words of all rows, `stride` words each; of f32 the first `columns` of each are its values.
     pub fn words_mut(&mut self) -> &mut [f32] {
         let words = self.rows * self.stride;
         &mut self.buffer.words_mut()[..words]
     }
 
-    /// The first word of the first row.
+    /// Returns the first word of the first row.
     pub(crate) fn as_ptr(&self) -> *const f32 {
         self.buffer.words().as_ptr()
     }
 
-    /// The first word of the first row.
+    /// Returns the first word of the first row.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
         self.buffer.words_mut().as_mut_ptr()
     }
 
-    /// A copy of all values as f32, row-major.
+    /// Returns a copy of all values as f32, row-major.
     pub fn to_values(&self) -> Vec<f32> {
         let value = |row: usize, column: usize| {
             let row = &self.buffer.words()[row * self.stride..][..self.stride];
@@ -172,7 +172,7 @@ impl Matrix {
     }
 }
 
-/// The `at`-th bf16 of a row.
+/// Returns the `at`-th bf16 of a row.
 pub(crate) fn half(row: &[f32], at: usize) -> f32 {
     let word = row[at / 2].to_bits();
     f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
@@ -196,7 +196,7 @@ pub(crate) unsafe fn write(row: *mut f32, element: Element, column: usize, value
     }
 }
 
-/// Where the parts of the `column`-th value of a row of [`Element::Split`] are.
+/// Returns where the parts of the `column`-th value of a row of [`Element::Split`] are.
 ///
 /// # Safety
 /// The row has that column.
@@ -208,9 +208,9 @@ pub(crate) unsafe fn split_at(row: *mut f32, column: usize) -> (*mut u16, *mut u
     }
 }
 
-/// The nearest bf16, and the nearest bf16 to what is left. The high part of a finite value is finite: one that would be
-/// rounded to infinity is cut off instead. The low part of infinity and NaN is zero, so that a product of them is
-/// as little finite as that of the whole value.
+/// Returns the nearest bf16, and the nearest bf16 to what is left. The high part of a finite value is finite: one that
+/// would be rounded to infinity is cut off instead. The low part of infinity and NaN is zero, so that a product of them
+/// is as little finite as that of the whole value.
 pub fn split(value: f32) -> (u16, u16) {
     let high = match bf16_bits(value) {
         high if high & 0x7fff == 0x7f80 && value.is_finite() => (value.to_bits() >> 16) as u16,
@@ -220,7 +220,7 @@ pub fn split(value: f32) -> (u16, u16) {
     (high, if value.is_finite() { bf16_bits(rest) } else { 0 })
 }
 
-/// The nearest bf16, ties to even.
+/// Returns the nearest bf16, ties to even.
 pub fn bf16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {

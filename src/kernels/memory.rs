@@ -43,7 +43,7 @@ impl Memory {
         Self { heap, map: None, start, words }
     }
 
-    /// Every word.
+    /// Returns every word.
     pub(super) fn words(&self) -> &[f32] {
         match &self.map {
             // SAFETY: the map has as many bytes and one large page more, of which `start` is less; they are zeros, or
@@ -55,7 +55,7 @@ impl Memory {
         }
     }
 
-    /// Every word.
+    /// Returns every word.
     pub(super) fn words_mut(&mut self) -> &mut [f32] {
         match &self.map {
             // SAFETY: as in `words`, and nothing else has the map.
@@ -68,7 +68,7 @@ impl Memory {
 }
 
 impl Map {
-    /// None if the system has no more.
+    /// Reserves memory; returns none if the system has no more.
     fn new(bytes: usize) -> Option<Self> {
         // SAFETY: the system chooses a place that is free.
         let base = unsafe {

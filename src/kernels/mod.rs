@@ -47,17 +47,17 @@ impl Isa {
     /// Every instruction set, least first.
     pub const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// The best that this machine has.
+    /// Returns the best that this machine has.
     pub fn best() -> Self {
         Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Plain)
     }
 
-    /// Those that this machine has, least first.
+    /// Returns those that this machine has, least first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
-    /// True if this machine can run it.
+    /// Returns whether this machine can run it.
     pub fn is_available(self) -> bool {
         match self {
             Self::Plain => true,
@@ -78,7 +78,7 @@ impl Isa {
         }
     }
 
-    /// True if it multiplies bf16 on this machine.
+    /// Returns whether it multiplies bf16 on this machine.
     pub fn has_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return self == Self::Amx || self == Self::Avx512 && is_x86_feature_detected!("avx512bf16");
@@ -86,8 +86,8 @@ impl Isa {
         false
     }
 
-    /// What it multiplies on this machine in a way of its own. (The plain version multiplies everything, for comparison,
-    /// and AMX leaves f32 to AVX-512.)
+    /// Returns what it multiplies on this machine in a way of its own. (The plain version multiplies everything, for
+    /// comparison, and AMX leaves f32 to AVX-512.)
     pub fn elements(self) -> &'static [Element] {
         match self {
             Self::Amx => &[Element::Bf16, Element::Split],
@@ -146,7 +146,7 @@ unsafe impl<T> Send for Shared<T> {}
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    /// The pointer itself. (A method, so that closures capture the whole.)
+    /// Returns the pointer itself. (A method, so that closures capture the whole.)
     pub(crate) fn get(self) -> *mut T {
         self.0
     }
@@ -161,7 +161,7 @@ pub(crate) mod testing {
     /// Sizes that no block divides.
     pub(crate) const SIZES: [usize; 11] = [1, 7, 15, 16, 17, 31, 33, 50, 77, 257, 577];
 
-    /// The instruction sets to test, printed.
+    /// Returns the instruction sets to test, printed.
     pub(crate) fn sets(what: &str) -> Vec<Isa> {
         let sets: Vec<Isa> = Isa::available().collect();
         let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
@@ -169,7 +169,7 @@ pub(crate) mod testing {
         sets
     }
 
-    /// True if what runs as AMX here is the tests' emulator, and not the machine.
+    /// Returns whether what runs as AMX here is the tests' emulator, and not the machine.
     pub(crate) fn amx_is_emulated() -> bool {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         return Isa::Amx.is_available() && !super::product::amx::is_on_this_machine();

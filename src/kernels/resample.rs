@@ -50,12 +50,12 @@ impl Taps {
         Self { bits, runs, weights, low, high }
     }
 
-    /// How many results there are.
+    /// Returns how many results there are.
     pub fn results(&self) -> usize {
         self.runs.len()
     }
 
-    /// The source pixels that any run touches.
+    /// Returns the source pixels that any run touches.
     pub fn reach(&self) -> std::ops::Range<usize> {
         let low = self.runs.iter().map(|run| run.source).min().unwrap_or(0);
         low..self.end()
@@ -98,7 +98,8 @@ fn horizontal_plain(source: &[u8], width: usize, taps: &Taps, out: &mut Vec<u8>)
     }
 }
 
-/// Each column on its own: rows of `stride` bytes, the first of them the image's row `first`, -> `taps.results()` rows.
+/// Resamples each column on its own: rows of `stride` bytes, the first of them the image's row `first`, ->
+/// `taps.results()` rows.
 ///
 /// # Panics
 /// If the taps reach beyond the rows.
@@ -112,7 +113,7 @@ pub fn vertical(isa: Isa, source: &[u8], stride: usize, first: usize, taps: &Tap
     }
 }
 
-/// The plain version.
+/// Computes the plain version.
 fn vertical_plain(source: &[u8], stride: usize, first: usize, taps: &Taps) -> Vec<u8> {
     let mut out = Vec::with_capacity(taps.results() * stride);
     let mut sums = vec![0i32; stride];
@@ -146,7 +147,8 @@ mod x86 {
     /// The horizontal pass over four rows.
     type Pass = unsafe fn([*const u8; ROWS], &Taps, [*mut u8; ROWS]);
 
-    /// The fastest pass there is. The permutation of bytes and the product that adds are not in all that has AVX-512.
+    /// Returns the fastest pass there is. The permutation of bytes and the product that adds are not in all that has
+    /// AVX-512.
     fn pass(avx512: bool, wide: bool) -> Pass {
         let best = avx512 && is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vnni");
         match (best, wide) {
@@ -393,7 +395,7 @@ mod x86 {
         }
     }
 
-    /// Bytes of two rows -> pairs of 16-bit values, in the order that packing undoes.
+    /// Pairs the bytes of two rows as 16-bit values, in the order that packing undoes.
     #[target_feature(enable = "avx2")]
     fn interleaved(upper: __m256i, lower: __m256i) -> [__m256i; 4] {
         let zero = _mm256_setzero_si256();

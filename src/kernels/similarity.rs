@@ -34,12 +34,12 @@ impl Panels {
         Self { values, labels, dim }
     }
 
-    /// How many labels there are.
+    /// Returns how many labels there are.
     pub fn labels(&self) -> usize {
         self.labels
     }
 
-    /// Values in an embedding.
+    /// Returns the number of values in an embedding.
     pub fn dim(&self) -> usize {
         self.dim
     }
@@ -151,7 +151,7 @@ mod tests {
     use crate::embeddings::dot;
     use crate::kernels::testing::noise;
 
-    /// A cosine in a loop of its own.
+    /// Computes one cosine in a loop of its own.
     fn one(image: &[f32], label: &[f32]) -> f64 {
         let short = |(a, b): (&[f32], &[f32])| f64::from(a.iter().zip(b).fold(0f32, |sum, (a, b)| a.mul_add(*b, sum)));
         image.chunks(SHORT).zip(label.chunks(SHORT)).map(short).fold(0.0, |sum, part| sum + part)

@@ -50,7 +50,7 @@ unsafe fn largest<V: Lanes>(row: *const f32, n: usize) -> f32 {
     }
 }
 
-/// The plain version.
+/// Computes the plain version.
 pub fn softmax_plain(row: &mut [f32], scale: f32) -> f32 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = ((*x - max) * scale).exp());

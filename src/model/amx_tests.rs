@@ -26,7 +26,7 @@ fn amx(precision: Precision) -> Option<Compute> {
     compute.ok()
 }
 
-/// Both encoders, with just that arithmetic whatever the width of the embeddings.
+/// Loads both encoders, with just that arithmetic whatever the width of the embeddings.
 fn encoders(checkpoint: &Checkpoint, compute: &Compute) -> (ImageEncoder, TextEncoder) {
     let plan = Plan { device: compute.device.clone(), precision: compute.precision, isa: compute.isa };
     (ImageEncoder::load(checkpoint, &plan).unwrap(), TextEncoder::load(checkpoint, &plan).unwrap())
@@ -68,7 +68,7 @@ fn worst(got: &[f32], expected: &[f64]) -> f64 {
     got.iter().zip(expected).map(|(&got, expected)| (f64::from(got) - expected).abs()).fold(0.0, f64::max)
 }
 
-/// The largest error of a value of unit embeddings of a fixture's images and texts.
+/// Returns the largest error of a value of unit embeddings of a fixture's images and texts.
 fn embedding_error(name: &str, compute: &Compute) -> f64 {
     let checkpoint = Checkpoint::open(below_root("tests/fixtures/checkpoints").join(name)).unwrap();
     let expected = Expected::of(&format!("checkpoints/{name}"));

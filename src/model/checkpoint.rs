@@ -87,7 +87,7 @@ impl Checkpoint {
     }
 }
 
-/// The image processor's settings, where transformers 5 looks for them: `processor_config.json` under
+/// Reads the image processor's settings where transformers 5 looks for them: `processor_config.json` under
 /// `image_processor` first, then `preprocessor_config.json`.
 fn open_preprocessor(files: &Files) -> Result<Preprocessor> {
     const NESTED: &str = layout::NESTED_PROCESSOR;

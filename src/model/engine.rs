@@ -59,7 +59,7 @@ impl Engine {
         Self { isa, element, spaces: Mutex::default() }
     }
 
-    /// A space that no other thread uses.
+    /// Takes a space that no other thread uses.
     fn take(&self) -> Space {
         let free = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let exact = || Matrix::new(Element::F32);

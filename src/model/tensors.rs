@@ -132,7 +132,7 @@ fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Opti
     Ok(Some(Tensor::from_vec(values, (length, length), device)?))
 }
 
-/// One block: [B, T, W] -> [B, T, W].
+/// Runs one block: [B, T, W] -> [B, T, W].
 fn forward(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let x = (x + attention(block, spec, &block.layer_norm1.forward(x)?, mask)?)?; // [B, T, W]
     Ok((&x + mlp(block, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
@@ -218,8 +218,9 @@ fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(y.reshape(shape)?)
 }
 
-/// The rows that a product must have for `gemm` to take the kernel that it takes for many: its kernels for small results
-/// sum in another order, and an image's bits would depend on its batch. Widths of real models need two rows at most.
+/// Returns the rows that a product must have for `gemm` to take the kernel that it takes for many: its kernels for
+/// small results sum in another order, and an image's bits would depend on its batch. Widths of real models need two
+/// rows at most.
 fn fewest_rows(output: usize) -> usize {
     if output <= 64 { 65 } else { 256 / output + 2 }
 }

@@ -127,7 +127,7 @@ impl ProcessorConfig {
     }
 }
 
-/// One value for all channels, or one each.
+/// Reads one value for all channels, or one each.
 fn channels(value: &Value) -> Option<[f32; 3]> {
     let number = |v: &Value| v.as_f64().map(|v| v as f32);
     match value.as_array().map(Vec::as_slice) {

@@ -30,12 +30,12 @@ struct Plan {
 }
 
 impl<'a> Intake<'a> {
-    /// Nothing taken yet.
+    /// Creates an intake that has taken no rows.
     pub(super) fn new(config: &'a ProcessorConfig, arithmetic: Arithmetic) -> Self {
         Self { config, arithmetic, plan: None }
     }
 
-    /// The pixels, once all rows are there.
+    /// Returns the pixels, once all rows are there.
     pub(super) fn finish(self) -> Result<Pixels, ImageError> {
         let Plan { resizer, columns, rows, crop: Crop { width, height } } = self.plan.ok_or_else(ImageError::empty)?;
         let kept = resizer.finish();

@@ -70,7 +70,7 @@ impl Preprocessor {
         Ok(Self { config: ProcessorConfig::from_json(json)?, arithmetic: Arithmetic::Torchvision })
     }
 
-    /// The same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`].
+    /// Returns the same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`].
     pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
         self
@@ -141,7 +141,7 @@ impl Preprocessor {
         intake.finish()
     }
 
-    /// The longest of the sides that every image is resized to, if there is such a step.
+    /// Returns the longest of the sides that every image is resized to, if there is such a step.
     fn resized_side(&self) -> Option<usize> {
         self.config.resize.map(|(size, _)| match size {
             Size::Exact { width, height } => width.max(height),
@@ -157,8 +157,8 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// The table, in the f32 arithmetic of the torchvision backend: with both steps on, the mean and deviation are
-    /// scaled to bytes first.
+    /// Returns the table, in the f32 arithmetic of the torchvision backend: with both steps on, the mean and deviation
+    /// are scaled to bytes first.
     fn new(config: &ProcessorConfig) -> Self {
         let mut table = Box::new([[0f32; 256]; 3]);
         for (channel, values) in table.iter_mut().enumerate() {
@@ -183,8 +183,8 @@ impl Normalizer {
         std::array::from_fn(|channel| self.table[channel][usize::from(rgb[channel])])
     }
 
-    /// Values of square patches, in the order of a patch embedding's kernel: patch after patch, and in each
-    /// [C, P, P]. What is left over at the right and bottom belongs to no patch.
+    /// Returns values of square patches, in the order of a patch embedding's kernel: patch after patch, and in each [C,
+    /// P, P]. What is left over at the right and bottom belongs to no patch.
     pub fn patches<'a>(&'a self, pixels: &'a Pixels, patch: usize) -> impl Iterator<Item = f32> + 'a {
         let (columns, rows) = (pixels.width / patch, pixels.height / patch);
         let places = (0..rows * columns).map(move |n| (n / columns * patch, n % columns * patch));

@@ -20,7 +20,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The filter that a processor's `resample` number means.
+    /// Returns the filter that a processor's `resample` number means.
     ///
     /// # Errors
     /// A line naming the number, for those that CLIP's processors do not use.
@@ -83,7 +83,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The centre `crop` of `size`; all of it where the crop is larger.
+    /// Returns the centre `crop` of `size`; all of it where the crop is larger.
     pub(super) fn centred(size: usize, crop: usize) -> Self {
         Self { start: size.saturating_sub(crop) / 2, kept: size.min(crop), shortfall: crop.saturating_sub(size) }
     }
@@ -100,7 +100,7 @@ impl Window {
 /// How many axes' weights a thread keeps: those of both ways of holding a camera.
 const KEPT: usize = 4;
 
-/// The weights of an axis, kept for the next image of that size: for a small one they take as long as a pass.
+/// Returns an axis's weights, kept for the next image of that size: for a small one they take as long as a pass.
 fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Rc<Taps> {
     type Kept = ((Axis, Filter, Arithmetic), Rc<Taps>);
     thread_local!(static RECENT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) });
@@ -115,7 +115,7 @@ fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Rc<Taps> {
     })
 }
 
-/// The weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
+/// Returns the weights of Pillow's `precompute_coeffs` (Resample.c), which torchvision shares, as integers.
 fn computed_taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
     let scale = axis.from as f64 / axis.to as f64;
     let stretch = scale.max(1.0);
@@ -141,7 +141,7 @@ fn computed_taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
     Taps::new(bits, runs.iter().map(|(low, weights)| (*low, weights.iter().map(integer).collect())))
 }
 
-/// The largest weight of the whole axis, windows included or not: it sets the precision of all.
+/// Returns the largest weight of the whole axis, windows included or not: it sets the precision of all.
 fn largest_weight(axis: Axis, run: &impl Fn(usize) -> (usize, Vec<f64>), wanted: &[(usize, Vec<f64>)]) -> f64 {
     let max = |weights: &[f64]| weights.iter().copied().fold(0.0, f64::max);
     if axis.length == axis.to {
@@ -167,7 +167,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The fractional bits at which the largest weight still fits 16 bits with its sign
+/// Returns the fractional bits at which the largest weight still fits 16 bits with its sign
 /// (aten/src/ATen/native/cpu/UpSampleKernel.cpp).
 fn torchvision_bits(largest: f64) -> u32 {
     let fits = |bits: u32| ((0.5 + largest * f64::from(1u32 << bits)) as i64) < 1 << 15;
@@ -229,7 +229,7 @@ impl Resizer {
         }
     }
 
-    /// The window of the result.
+    /// Returns the window of the result.
     ///
     /// # Panics
     /// If rows of the source that it depends on did not come in.

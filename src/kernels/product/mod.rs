@@ -69,13 +69,13 @@ impl Linear {
         self.output
     }
 
-    /// What x must hold.
+    /// Returns what x must hold.
     pub fn element(&self) -> Element {
         self.element
     }
 }
 
-/// Columns of a panel.
+/// Returns the number of columns of a panel.
 pub(crate) fn width(isa: Isa) -> usize {
     match isa {
         Isa::Plain => 1,
@@ -84,12 +84,12 @@ pub(crate) fn width(isa: Isa) -> usize {
     }
 }
 
-/// Words of k in a panel.
+/// Returns the number of words of k in a panel.
 fn words(isa: Isa, element: Element, input: usize) -> usize {
     element.words(if isa == Isa::Amx { input.next_multiple_of(BLOCK) } else { input })
 }
 
-/// The `at`-th word of a row.
+/// Returns the `at`-th word of a row.
 fn word(row: &[f32], at: usize, element: Element) -> f32 {
     match element {
         Element::F32 => row[at],

@@ -68,7 +68,7 @@ pub(crate) struct Tile {
     pub(crate) first: bool,
 }
 
-/// Rows of a tile at most.
+/// Returns the most rows of a tile.
 pub(crate) const fn tile_rows<V: Lanes, D: Dot<V>>() -> usize {
     D::TILES.len()
 }
@@ -199,7 +199,7 @@ pub(crate) unsafe fn put<V: Lanes>(value: V, row: *mut f32, element: Element, co
     }
 }
 
-/// The activation, for the plain version.
+/// Returns the activation, for the plain version.
 pub(super) fn activation(then: Then) -> Activation {
     match then {
         Then::Store(act) => act,

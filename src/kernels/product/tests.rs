@@ -23,7 +23,7 @@ fn matrix(x: &[f32], columns: usize, element: Element) -> Matrix {
     matrix
 }
 
-/// Every pair that this machine can run.
+/// Returns every pair that this machine can run.
 fn pairs(what: &str) -> Vec<(Isa, Element)> {
     let each = |isa: Isa| isa.elements().iter().map(move |&element| (isa, element));
     let pairs: Vec<_> = sets(what).into_iter().flat_map(each).collect();

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::kernels::Isa;
 
-/// True if this machine can run the products here, or if the tests' emulator does it instead.
+/// Returns whether this machine, or the tests' emulator, can run these products.
 pub(crate) fn is_available() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| is_on_this_machine() || emulated())
@@ -21,8 +21,8 @@ fn emulated() -> bool {
     false
 }
 
-/// True if the CPU has the instructions, the system saves the registers, and lets this process use them. It asks the
-/// system for that once.
+/// Returns whether the CPU has the instructions, the system saves the registers, and lets this process use them. It
+/// asks the system for that once.
 pub(crate) fn is_on_this_machine() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| Isa::Avx512.is_available() && cpu_and_system_have_it() && permitted())

@@ -51,7 +51,7 @@ thread_local! {
     };
 }
 
-/// What this thread has done so far.
+/// Returns what this thread has done so far.
 pub(crate) fn counts() -> Counts {
     COUNTS.get()
 }
