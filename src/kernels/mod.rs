@@ -27,7 +27,7 @@ pub use product::{Linear, product, product_columns};
 
 /// The version of the bits that come out: of embeddings, whatever part of the way from bytes and texts to them changes
 /// (decoding, resizing, tokenizing, kernels, candle). Raise it with every such change, so that no embedding of an older
-/// version is taken from a cache; `tests/bits.rs` tells when it was forgotten.
+/// version is taken from a cache; `tests/integration/bits.rs` tells when it was forgotten.
 pub const BITS_VERSION: u32 = 1;
 
 /// The vector instructions that the kernels use.

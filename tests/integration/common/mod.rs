@@ -1,0 +1,99 @@
+//! What the integration tests share: where the fixtures are, and what transformers computed from them.
+
+pub mod command;
+pub mod long_run;
+pub mod terminal;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// The checkpoints of `tools/make_fixtures.py`.
+pub const CHECKPOINTS: [&str; 15] = [
+    "quick-gelu",
+    "legacy-dict",
+    "gelu",
+    "odd",
+    "wide-crop",
+    "bin",
+    "bin-sharded",
+    "bin-f16",
+    "sharded",
+    "f16",
+    "bf16",
+    "added-by-name",
+    "padded",
+    "as-written",
+    "without-ends",
+];
+
+/// A path below `tests/fixtures`.
+pub fn fixtures(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Copies a checkpoint of the fixtures, so that a file of it can be changed. The copy lives as long as the directory.
+pub fn copied(checkpoint: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixtures("checkpoints").join(checkpoint)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let path = dir.path().to_path_buf();
+    (dir, path)
+}
+
+pub fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+pub fn strings(json: &Value) -> Vec<String> {
+    json.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect()
+}
+
+/// What transformers computed from a checkpoint.
+pub struct Expected {
+    pub json: Value,
+    tensors: Vec<u8>,
+}
+
+impl Expected {
+    pub fn of(checkpoint: &str) -> Self {
+        Self::in_dir(&fixtures("checkpoints").join(checkpoint))
+    }
+
+    pub fn in_dir(dir: &Path) -> Self {
+        Self { json: json(&dir.join("expected.json")), tensors: fs::read(dir.join("expected.safetensors")).unwrap() }
+    }
+
+    pub fn images(&self) -> Vec<String> {
+        strings(&self.json["images"])
+    }
+
+    pub fn labels(&self) -> Vec<String> {
+        strings(&self.json["labels"])
+    }
+
+    /// A tensor's rows as f64.
+    pub fn rows(&self, name: &str) -> Vec<Vec<f64>> {
+        let tensors = SafeTensors::deserialize(&self.tensors).unwrap();
+        let tensor = tensors.tensor(name).unwrap();
+        let values: Vec<f64> = match tensor.dtype() {
+            safetensors::Dtype::F32 => {
+                tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
+            }
+            safetensors::Dtype::F64 => {
+                tensor.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+            }
+            other => panic!("{other:?}"),
+        };
+        values.chunks_exact(values.len() / tensor.shape()[0]).map(<[f64]>::to_vec).collect()
+    }
+}
+
+/// The largest difference between two rows.
+pub fn worst(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f64>) -> f64 {
+    a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |w, d| if d.is_nan() { f64::INFINITY } else { w.max(d) })
+}

@@ -1,0 +1,147 @@
+//! Checkpoints with damage: each gives an error that names the file, and no score that is not finite.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use crate::common::command::{err, image, lines, out, run, zsic};
+use crate::common::{copied, fixtures};
+use serde_json::{Value, json};
+
+const LABELS: &str = "cat,the cat's toy,wine glass";
+
+fn damaged_run(dir: &Path) -> Output {
+    run(&mut zsic(&["classify", &image("wide.png"), "-l", LABELS, "-m", &dir.display().to_string()]))
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_exits_3() {
+    let mut tried = 0;
+    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-sharded", "sharded", "f16"] {
+        for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let unused =
+                |f: &str| f.starts_with("expected") || f == "special_tokens_map.json" || f == "tokenizer_config.json";
+            // A tokenizer.json wins over the other two, and processor_config.json over preprocessor_config.json.
+            let shadowed = match file.as_str() {
+                "vocab.json" | "merges.txt" => fixtures("checkpoints").join(name).join("tokenizer.json").exists(),
+                "preprocessor_config.json" => fixtures("checkpoints").join(name).join("processor_config.json").exists(),
+                _ => false,
+            };
+            if unused(&file) || shadowed {
+                continue;
+            }
+            let whole = fs::read(fixtures("checkpoints").join(name).join(&file)).unwrap();
+            let junk: Vec<u8> = (0..2000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+            let cut = |n: usize| whole[..n].to_vec();
+            for (how, content) in [
+                ("emptied", Vec::new()),
+                ("cut in the middle", cut(whole.len() / 2)),
+                ("cut by a byte", cut(whole.len() - 1)),
+                ("swapped for junk", junk),
+                ("swapped for JSON", b"[1, 2]".to_vec()),
+            ] {
+                if content.trim_ascii_end() == whole.trim_ascii_end() {
+                    continue; // only a line's end is gone
+                }
+                let (_keep, dir) = copied(name);
+                fs::write(dir.join(&file), content).unwrap();
+                let output = damaged_run(&dir);
+                tried += 1;
+                assert_eq!(output.status.code(), Some(3), "{name}/{file} {how}: {}", err(&output));
+                assert!(err(&output).contains(&file), "{name}/{file} {how}: {}", err(&output));
+                assert_eq!((out(&output), err(&output).lines().count()), ("", 1), "{}", err(&output));
+            }
+        }
+    }
+    assert!(tried >= 100, "{tried}");
+}
+
+#[test]
+fn a_missing_weight_is_named() {
+    let (_keep, dir) = copied("quick-gelu");
+    let config = fs::read_to_string(dir.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["vision_config"]["num_hidden_layers"] = 3.into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let output = damaged_run(&dir);
+    assert!(err(&output).contains("no weight `vision_model.encoder.layers.2.layer_norm1.weight`"), "{}", err(&output));
+    config["vision_config"]["num_hidden_layers"] = 2.into();
+    config["vision_config"]["intermediate_size"] = 7.into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let output = damaged_run(&dir);
+    assert!(err(&output).contains("has shape") && err(&output).contains("mlp.fc1.weight"), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn flipped_weights_never_panic_nor_give_what_is_not_finite() {
+    let (_keep, dir) = copied("quick-gelu");
+    let whole = fs::read(dir.join("model.safetensors")).unwrap();
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut state = 7u64;
+    for round in 0..40 {
+        let mut bytes = whole.clone();
+        for _ in 0..=round {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = header + (state >> 33) as usize % (bytes.len() - header);
+            bytes[at | 3] ^= 0x7f; // the exponent
+        }
+        fs::write(dir.join("model.safetensors"), bytes).unwrap();
+        let output = damaged_run(&dir);
+        assert!(!err(&output).contains("panicked") && !err(&output).contains("a bug"), "{}", err(&output));
+        match output.status.code() {
+            Some(0) => {
+                for p in lines(&output)[0]["predictions"].as_array().unwrap() {
+                    assert!(p["score"].as_f64().is_some_and(f64::is_finite), "{p}");
+                }
+            }
+            Some(1) => assert_eq!(lines(&output)[0]["error"]["kind"], "internal"),
+            Some(3) => assert!(err(&output).contains("not finite"), "{}", err(&output)),
+            other => panic!("{other:?}: {}", err(&output)),
+        }
+    }
+}
+
+/// transformers takes `clip.` off a weight's name; two weights of one name are told.
+#[test]
+fn two_weights_of_one_name_are_told() {
+    let (_keep, dir) = copied("as-written");
+    let path = dir.join("model.safetensors");
+    let file = fs::read(&path).unwrap();
+    let (length, rest) = file.split_at(8);
+    let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let end = data.len();
+    header.insert("logit_scale".into(), json!({"dtype": "F16", "shape": [], "data_offsets": [end, end + 2]}));
+    let header = serde_json::to_vec(&header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(&path, [&length, &*header, data, &[0, 0]].concat()).unwrap();
+    let output = damaged_run(&dir);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("model.safetensors: has two weights `logit_scale`"), "{}", err(&output));
+}
+
+#[test]
+fn scores_that_are_not_finite_are_failures_of_the_run() {
+    let (_keep, dir) = copied("quick-gelu");
+    let path = dir.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let at = 8 + length + header["logit_scale"]["data_offsets"][0].as_u64().unwrap() as usize;
+    bytes[at..at + 4].copy_from_slice(&100f32.to_le_bytes()); // exp(100) is no f32
+    fs::write(&path, bytes).unwrap();
+    let to_file = tempfile::tempdir().unwrap();
+    for flags in [&[][..], &["-o"]] {
+        let mut command = zsic(&["classify", &image("wide.png"), &image("tall.png"), "-l", LABELS, "--stats", "-m"]);
+        command.arg(&dir).args(flags);
+        if !flags.is_empty() {
+            command.arg(to_file.path().join("x.jsonl"));
+        }
+        let output = run(&mut command);
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        assert!(err(&output).contains("2 of 2 images failed"), "{}", err(&output));
+        assert!(err(&output).contains("2 failed\n"), "{}", err(&output));
+    }
+}

@@ -1,0 +1,54 @@
+//! The tests from outside, in one binary: `cargo test --test integration tars` runs those of one file.
+
+// What a test needs.
+mod common; // fixtures, the command, pictures, long runs that are stopped, a terminal
+mod fake_hub; // a hub on loopback
+mod image_server; // a server of images on loopback
+
+// Numbers, against transformers, Pillow and others.
+#[cfg(feature = "demo")]
+mod bits; // embeddings, bit for bit
+mod by_hand; // examples/by_hand.rs
+mod demo; // the built-in checkpoint
+mod other_clip; // towers, against candle-transformers
+mod padding; // checkpoints that are pooled at the padding
+mod parity; // from checkpoint to scores
+mod pixels; // decoding, resize and crop
+mod properties; // what holds for any input
+mod published; // published checkpoints; ignored, as it fetches gigabytes
+mod templates; // str.format
+mod tokens; // token ids
+
+// The command.
+mod cli; // what it prints, where, and how it exits
+mod hostile_text; // names and messages that would change a terminal
+mod labels; // labels and templates as people write them
+mod memory; // bounds on memory and threads
+mod terminal; // on a terminal
+mod version; // --version
+
+// Images.
+mod folders; // what a walk takes and what it skips
+mod inputs; // files, lists, pipes
+mod tars; // tars, globs and shares
+mod urls; // URLs and data: URIs
+
+// Output.
+mod cache; // embeddings kept between runs
+mod finished; // --resume on a finished file
+mod output_file; // -o
+mod parquet; // --format parquet
+mod resume; // --resume on a stopped run
+
+// Checkpoints, and the hub that they come from.
+mod damaged_checkpoints;
+mod hub; // what is fetched and kept
+mod hub_faults; // faults of hubs and networks
+mod hub_network; // who is asked, and what is sent to whom
+mod hub_places; // caches without links, of others, prepared by others
+mod models; // the commands about checkpoints
+mod models_rm; // zsic models rm
+mod odd_files; // pipes, devices, pointers
+
+// The code.
+mod layers; // which file uses which

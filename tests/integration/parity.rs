@@ -1,0 +1,227 @@
+//! From checkpoint to scores against transformers, in float64, on every fixture. Tolerances: logits 2e-4, scores 5e-5,
+//! pixels 1e-6. With each of the vector instructions that the machine has, and without (candle's tensors).
+
+use std::fs;
+
+use crate::common::{CHECKPOINTS, Expected, fixtures, worst};
+use zsic::source::{MAX_PIXELS, decode};
+use zsic::{
+    Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template, TextEncoder,
+};
+
+const LOGITS: f64 = 2e-4;
+const SCORES: f64 = 5e-5;
+/// What bf16 products may cost on the fixtures; full-size checkpoints are measured apart.
+const BF16_LOGITS: f64 = 1.0;
+
+struct Loaded {
+    checkpoint: Checkpoint,
+    plan: Plan,
+    expected: Expected,
+    images: ImageEncoder,
+    texts: TextEncoder,
+}
+
+/// Everything that the CPU can be asked to run, printed.
+fn computes() -> Vec<Compute> {
+    let computes: Vec<Compute> = Isa::available().map(|isa| Compute { isa, ..Compute::default() }).collect();
+    println!("ran on {:?}", computes.iter().map(|compute| compute.isa).collect::<Vec<_>>());
+    computes
+}
+
+/// The same, and bf16 where there is bf16.
+fn computes_and_bf16() -> Vec<Compute> {
+    let bf16 = Compute::open("cpu", Precision::Bf16);
+    println!("bf16: {}", bf16.as_ref().map_or_else(ToString::to_string, |_| "ran".to_owned()));
+    computes().into_iter().chain(bf16).collect()
+}
+
+fn load(name: &str) -> Loaded {
+    load_for(name, &Compute::default())
+}
+
+fn load_for(name: &str, compute: &Compute) -> Loaded {
+    let checkpoint = Checkpoint::open(fixtures("checkpoints").join(name)).unwrap();
+    let plan = compute.plan(&checkpoint);
+    let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
+    let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
+    Loaded { checkpoint, plan, expected: Expected::of(name), images, texts }
+}
+
+impl Loaded {
+    fn pixels(&self) -> Vec<Pixels> {
+        let read = |name: &String| fs::read(fixtures("checkpoints/images").join(name)).unwrap();
+        let image = |name: &String| decode(&read(name), MAX_PIXELS).unwrap();
+        self.expected.images().iter().map(|name| self.images.preprocess(&image(name)).unwrap()).collect()
+    }
+
+    fn labels(&self, template: &str) -> Labels {
+        let templates: Vec<Template> = vec![template.parse().unwrap()];
+        let labels: Vec<Label> = self.expected.labels().into_iter().map(|l| Label::new(l, &templates)).collect();
+        Labels::encode(&self.texts, &labels, |_, _| {}).unwrap()
+    }
+}
+
+fn unit(row: &[f64]) -> Vec<f64> {
+    let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+    row.iter().map(|x| x / norm).collect()
+}
+
+#[test]
+fn token_ids_are_identical() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let prompts = crate::common::strings(&loaded.expected.json["prompts"]);
+        for (prompt, ids) in prompts.iter().zip(loaded.expected.json["token_ids"].as_array().unwrap()) {
+            let ids: Vec<u32> = ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            assert_eq!(loaded.texts.tokenize(prompt).unwrap(), ids, "{name}: {prompt}");
+        }
+    }
+}
+
+#[test]
+fn normalised_pixels_are_the_reference_s() {
+    for name in CHECKPOINTS {
+        let loaded = load(name);
+        let normalizer = loaded.checkpoint.preprocessor().normalizer();
+        for (pixels, expected) in loaded.pixels().iter().zip(loaded.expected.rows("pixel_values")) {
+            let plane = pixels.width() * pixels.height();
+            let value = |n: usize| {
+                let (channel, at) = (n / plane, n % plane);
+                let rgb: [u8; 3] = pixels.data()[at * 3..at * 3 + 3].try_into().unwrap();
+                f64::from(normalizer.pixel(rgb)[channel])
+            };
+            let off = worst((0..3 * plane).map(value), expected);
+            assert!(off < 1e-6, "{name}: {off}");
+        }
+    }
+}
+
+#[test]
+fn embeddings_are_the_reference_s() {
+    for compute in computes() {
+        for name in CHECKPOINTS {
+            let loaded = load_for(name, &compute);
+            let images = loaded.images.embed(&loaded.pixels()).unwrap();
+            let texts = loaded.texts.embed(&crate::common::strings(&loaded.expected.json["prompts"])).unwrap();
+            for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
+                for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
+                    let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
+                    assert!(off < 2e-6, "{name}, {:?}: {what} off by {off}", compute.isa);
+                }
+            }
+        }
+    }
+}
+
+/// The worst error of logits and scores on a checkpoint.
+fn errors(name: &str, compute: &Compute) -> (f64, f64) {
+    let loaded = load_for(name, compute);
+    let pixels = loaded.pixels();
+    let (mut logits, mut scores) = (0f64, 0f64);
+    for (template, what) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
+        let labels = loaded.labels(template);
+        let images = ImageEncoder::load(&loaded.checkpoint, &loaded.plan).unwrap();
+        let all = Classifier::new(images, labels).unwrap().classify(&pixels).unwrap();
+        for (got, expected) in all.into_iter().zip(loaded.expected.rows(what)) {
+            let got = got.unwrap();
+            logits = logits.max(worst(got.logits().iter().map(|&x| x.into()), expected.clone()));
+            let max = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = expected.iter().map(|x| (x - max).exp()).sum();
+            let expected = expected.iter().map(|x| (x - max).exp() / sum);
+            scores = scores.max(worst(got.scores().iter().map(|&x| x.into()), expected));
+        }
+    }
+    (logits, scores)
+}
+
+#[test]
+fn logits_and_scores_are_the_reference_s() {
+    for compute in computes() {
+        for name in CHECKPOINTS {
+            let (logits, scores) = errors(name, &compute);
+            assert!(logits < LOGITS, "{name}, {:?}: logits off by {logits}", compute.isa);
+            assert!(scores < SCORES, "{name}, {:?}: scores off by {scores}", compute.isa);
+        }
+    }
+}
+
+#[test]
+fn bf16_costs_what_bf16_costs() {
+    let Ok(compute) = Compute::open("cpu", Precision::Bf16) else {
+        return println!("no bf16 on this machine");
+    };
+    for name in CHECKPOINTS {
+        let (logits, scores) = errors(name, &compute);
+        println!("bf16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
+        assert!(logits < BF16_LOGITS, "{name}: logits off by {logits}");
+        assert!(logits > LOGITS, "{name}: logits off by {logits} only: is it bf16 at all?");
+    }
+}
+
+#[test]
+fn an_image_has_the_same_bits_in_any_batch_and_on_any_threads() {
+    for compute in computes_and_bf16() {
+        for name in ["quick-gelu", "odd"] {
+            let loaded = load_for(name, &compute);
+            let pixels = loaded.pixels();
+            let many: Vec<Pixels> = (0..33).map(|n| pixels[n * 7 % pixels.len()].clone()).collect();
+            let together = loaded.images.embed(&many).unwrap();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let again = pool.install(|| loaded.images.embed(&many)).unwrap();
+                assert!(again.rows().eq(together.rows()), "{name}, {:?}: {threads} threads", compute.isa);
+            }
+            for (n, pixels) in many.iter().enumerate() {
+                let alone = loaded.images.embed(std::slice::from_ref(pixels)).unwrap();
+                assert_eq!(alone.row(0), together.row(n), "{name}, {:?}: image {n} of a batch", compute.isa);
+            }
+        }
+    }
+}
+
+/// Prompts that begin alike share what they begin with, so many together are computed otherwise than one alone.
+#[test]
+fn a_prompt_has_the_same_bits_in_any_company() {
+    for compute in computes_and_bf16() {
+        for name in ["gelu", "quick-gelu"] {
+            let loaded = load_for(name, &compute);
+            let labels = loaded.expected.labels();
+            let filled = |template: &str| {
+                let template: Template = template.parse().unwrap();
+                labels.iter().map(move |label| template.fill(label)).collect::<Vec<_>>()
+            };
+            let templates = ["This is a photo of {}.", "{}", "a photo of the {}", "a {} in a photo of the snow"];
+            let mut prompts: Vec<String> = templates.into_iter().flat_map(filled).collect();
+            prompts.extend(prompts.clone()); // each twice
+            prompts.extend(["".to_owned(), "a".to_owned(), "a a a a a a a a a".to_owned()]);
+            let mut tokens: Vec<Vec<u32>> = prompts.iter().map(|p| loaded.texts.tokenize(p).unwrap()).collect();
+            tokens.push(vec![5, 6, 7]); // begins like no other
+            tokens.push(vec![9]);
+            let together = loaded.texts.embed_tokens(&tokens, |_| {}).unwrap();
+            for (n, ids) in tokens.iter().enumerate() {
+                let alone = loaded.texts.embed_tokens(std::slice::from_ref(ids), |_| {}).unwrap();
+                assert_eq!(alone.row(0), together.row(n), "{name}, {:?}: {ids:?}", compute.isa);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ensemble_is_the_unit_mean_of_unit_vectors() {
+    let loaded = load("quick-gelu");
+    let templates: Vec<Template> = ["{}", "a photo of {}.", "art of the {}"].map(|t| t.parse().unwrap()).to_vec();
+    let labels = Labels::encode(&loaded.texts, &[Label::new("cat", &templates)], |_, _| {}).unwrap();
+    let prompts: Vec<String> = templates.iter().map(|t| t.fill("cat")).collect();
+    let rows = loaded.texts.embed(&prompts).unwrap();
+    let sum: Vec<f64> = (0..rows.dim()).map(|i| rows.rows().map(|row| f64::from(row[i])).sum::<f64>() / 3.0).collect();
+    assert!(worst(labels.embeddings().row(0).iter().map(|&x| x.into()), unit(&sum)) < 1e-7);
+}
+
+#[test]
+fn labels_read_alike_are_told() {
+    let loaded = load("quick-gelu");
+    let labels = ["owl", "cat", "OWL"].map(|l| Label::new(l, &[Template::default()]));
+    let labels = Labels::encode(&loaded.texts, &labels, |_, _| {}).unwrap();
+    assert_eq!(labels.alike(), [(0, 2)]);
+}

@@ -1,0 +1,96 @@
+//! Token ids against transformers' CLIPTokenizer, string by string.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{fixtures, json};
+use serde_json::Value;
+use zsic::checkpoint::Files;
+use zsic::text::ClipTokenizer;
+
+fn ids(json: &Value) -> Vec<u32> {
+    json.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+#[test]
+fn ids_equal_the_reference() {
+    let dir = fixtures("tokens");
+    let tokenizer = ClipTokenizer::open(&Files::directory(&dir)).unwrap();
+    let strings = json(&dir.join("strings.json"));
+    let strings = strings.as_array().unwrap();
+    assert!(strings.len() >= 300);
+    for case in strings {
+        let text = case["text"].as_str().unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{text:?}");
+    }
+}
+
+#[test]
+fn vocabulary_and_merges_alone_give_the_reference_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["vocab.json", "merges.txt"] {
+        fs::copy(fixtures("tokens").join(file), dir.path().join(file)).unwrap();
+    }
+    let tokenizer = ClipTokenizer::open(&Files::directory(dir.path())).unwrap();
+    for case in json(&fixtures("tokens").join("strings.json")).as_array().unwrap() {
+        let text = case["text"].as_str().unwrap();
+        let expected = case.get("ids_from_vocab_and_merges").unwrap_or(&case["ids"]);
+        assert_eq!(tokenizer.encode(text).unwrap(), ids(expected), "{text:?}");
+    }
+}
+
+/// Each variant is a change of settings, with the ids that transformers gives under them.
+#[test]
+fn settings_are_followed_as_the_reference_does() {
+    let variants = json(&fixtures("tokenizers/variants.json"));
+    let texts = variants["texts"].as_object().unwrap();
+    for variant in variants["variants"].as_array().unwrap() {
+        let dir = tempfile::tempdir().unwrap();
+        write_variant(variant, dir.path());
+        let tokenizer = ClipTokenizer::open(&Files::directory(dir.path()));
+        let name = &variant["name"];
+        if let Some(message) = variant.get("message") {
+            let error = tokenizer.unwrap_err().to_string();
+            assert!(error.contains(message.as_str().unwrap()), "{name}: {error}");
+            continue;
+        }
+        let tokenizer = tokenizer.unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (text, usual) in texts {
+            let expected = variant["ids"].get(text).unwrap_or(usual);
+            assert_eq!(tokenizer.encode(text).unwrap(), ids(expected), "{name}: {text:?}");
+        }
+    }
+}
+
+/// Writes the files of a variant.
+fn write_variant(variant: &Value, dir: &Path) {
+    let vocabulary = fixtures("tokens");
+    for (name, content) in variant["files"].as_object().unwrap() {
+        fs::write(dir.join(name), content.to_string()).unwrap();
+    }
+    let Some(changes) = variant.get("changes") else {
+        return ["vocab.json", "merges.txt"].iter().for_each(|name| {
+            fs::copy(vocabulary.join(name), dir.join(name)).unwrap();
+        });
+    };
+    let mut tokenizer = json(&vocabulary.join("tokenizer.json"));
+    for (pointer, value) in changes.as_object().unwrap() {
+        let (path, last) = pointer.rsplit_once('/').unwrap();
+        match tokenizer.pointer_mut(path).unwrap() {
+            Value::Array(list) if last.parse::<usize>().unwrap() == list.len() => list.push(value.clone()),
+            Value::Array(list) => list[last.parse::<usize>().unwrap()] = value.clone(),
+            object => object[last] = value.clone(),
+        }
+    }
+    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+#[test]
+fn truncation_keeps_the_ends() {
+    let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
+    let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
+    let cut = tokenizer.encode_upto(&"owl ".repeat(100), 77).unwrap();
+    assert_eq!(cut[..76], whole[..76]);
+    assert_eq!((cut.len(), cut.last()), (77, whole.last()));
+    assert_eq!(tokenizer.encode_upto("owl", 77).unwrap(), tokenizer.encode("owl").unwrap());
+}
