@@ -1,6 +1,5 @@
 //! What can go wrong in the library, outside single images (see [`crate::source::ImageError`]).
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::source::ImageError;
@@ -63,14 +62,6 @@ pub enum Error {
     /// Tensor arithmetic failed.
     #[error("tensor arithmetic failed: {0}")]
     Tensor(#[from] candle_core::Error),
-}
-
-/// What the operating system says, as the end of a line of ours: in lower case and without its number.
-pub fn os_reason(e: &io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl Error {

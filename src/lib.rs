@@ -39,6 +39,7 @@ pub mod model;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod preprocess;
+pub mod reason;
 mod regular;
 pub mod score;
 pub mod source;

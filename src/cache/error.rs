@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::error::os_reason;
+use crate::reason::os_reason;
 
 /// A failure of the cache; messages are one line in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

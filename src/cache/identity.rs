@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Cache;
 use super::keys::{ContentHash, Key, Parts};
 use crate::checkpoint::Files;
-use crate::error::os_reason;
+use crate::reason::os_reason;
 use crate::{Checkpoint, Error, Result, regular};
 
 /// The checkpoint's key. Files that were hashed before are not read.

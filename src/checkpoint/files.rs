@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::os_reason;
+use crate::reason::os_reason;
 use crate::stand_in::{LONGEST, StandIn};
 use crate::{Error, Result, regular};
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 
 use super::files::WeightFile;
-use crate::error::os_reason;
+use crate::reason::os_reason;
 
 /// Values read by one thread at a time.
 const CHUNK: usize = 1 << 18;

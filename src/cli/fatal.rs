@@ -8,7 +8,7 @@ use std::process::{ExitCode, exit};
 use anyhow::{Error, Result};
 use clap::error::ContextValue;
 
-use zsic::error::os_reason;
+use zsic::reason::os_reason;
 use zsic::source::without_passwords;
 
 use super::Outcome;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
-use zsic::error::os_reason;
+use zsic::reason::os_reason;
 use zsic::source::{Entry, ErrorKind, ImageError, Input, Limits, Name, Select, Tally, Walk};
 
 use super::args::{Common, Inputs};

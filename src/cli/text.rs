@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use zsic::error::os_reason;
+use zsic::reason::os_reason;
 use zsic::text::lines;
 
 use super::fatal::usage;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::error::os_reason;
+use crate::reason::os_reason;
 
 /// The kind of failure, as written in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

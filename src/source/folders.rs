@@ -11,7 +11,7 @@ use std::vec;
 
 use super::tar::is_tar_name;
 use super::{ErrorKind, ImageError};
-use crate::error::os_reason;
+use crate::reason::os_reason;
 
 /// What an entry of a folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::input::{Held, Name};
 use super::read::{HEAD, READ, fill_sparse, open, packed, read_up_to, too_many_bytes};
 use super::select::Select;
 use super::{Bytes, ErrorKind, ImageError, Input, Limits, Stage, is_image, is_image_name};
-use crate::error::os_reason;
+use crate::reason::os_reason;
 
 /// Bytes of a header, and what the data of a member is filled up to.
 pub(super) const BLOCK: u64 = 512;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest first. A room may use those in lines below its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["main", "cli"],
     &["cache"],
     &["classifier"],
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 9] = [
     &["device", "score", "embeddings"],
     &["kernels"],
     &["error"],
+    &["reason", "regular", "stand_in"],
 ];
 
 /// Uses that point up for a reason.
