@@ -56,7 +56,8 @@ fn a_name_on_the_hub_is_found_in_the_cache() {
     // The cache is found by the environment, which a test of several threads leaves alone.
     let again = std::env::current_exe().unwrap();
     let mut again = Command::new(again);
-    again.args(["a_name_on_the_hub_is_found_in_the_cache", "--exact"]);
+    again.args(["by_hand::a_name_on_the_hub_is_found_in_the_cache", "--exact"]);
     let output = again.env("BY_HAND_TEST", "owner/tiny").env("HF_HUB_CACHE", cache.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
 }

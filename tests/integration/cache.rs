@@ -273,7 +273,7 @@ fn filler() {
 
 fn fill(dir: &Path, first: u32) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "filler", "--nocapture"]).env(FILLER, format!("{} {first}", dir.display()));
+    command.args(["--exact", "cache::filler", "--nocapture"]).env(FILLER, format!("{} {first}", dir.display()));
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
