@@ -33,6 +33,8 @@ impl Activation {
 pub struct Readout {
     /// What a cosine is multiplied with: `exp` of the checkpoint's `logit_scale`.
     pub scale: f64,
+    /// What is added then.
+    pub bias: f64,
     /// What the checkpoint was trained for.
     pub activation: Activation,
 }
@@ -40,7 +42,7 @@ pub struct Readout {
 impl Readout {
     /// Returns the model's logit of a cosine.
     pub fn logit(&self, cosine: f64) -> f32 {
-        (self.scale * cosine) as f32
+        (self.scale * cosine + self.bias) as f32
     }
 }
 

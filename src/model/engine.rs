@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::parts::Parts;
 use super::rows::{self, Prompt, Rows};
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{Block, Patches, Run, Tokens, Tower};
+use super::tower::{AttentionPool, Block, Patches, Run, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::{self as weights, Scope};
 use crate::kernels::product::Then;
@@ -109,18 +109,43 @@ impl Engine {
             layer_norm_in_place(&mut space.x, norm);
         }
         for (index, block) in tower.blocks.iter().enumerate() {
-            self.block(block, &tower.spec, batch, index + 1 == tower.blocks.len(), space);
+            let is_last = tower.pool.is_none() && index + 1 == tower.blocks.len();
+            self.block(block, &tower.spec, batch, is_last, space);
         }
-        layer_norm_in_place(&mut space.pooled, &tower.post_norm);
-        product(&space.pooled, &tower.projection, &mut space.features, Then::Store(Activation::None)); // [B, D]
-        (0..batch.ends.len()).for_each(|item| features.extend_from_slice(space.features.row(item)));
+        match &tower.pool {
+            None => layer_norm_in_place(&mut space.pooled, &tower.post_norm),
+            Some(pool) => self.pool(tower, pool, batch, space),
+        }
+        let features_of = match &tower.head {
+            None => &space.pooled,
+            Some(head) => {
+                product(&space.pooled, head, &mut space.features, Then::Store(Activation::None)); // [B, D]
+                &space.features
+            }
+        };
+        (0..batch.ends.len()).for_each(|item| features.extend_from_slice(features_of.row(item)));
+    }
+
+    /// Pools the rows of `space.x` into `space.pooled` [B, W].
+    fn pool<S>(&self, tower: &Tower<Self, S>, pool: &AttentionPool<Self>, batch: &Rows, space: &mut Space) {
+        let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
+        let (width, store) = (tower.spec.width, Then::Store(Activation::None));
+        layer_norm(x, &tower.post_norm, rows);
+        product_columns(rows, &pool.in_proj, width..3 * width, wide, store);
+        queries.shape(batch.ends.len(), 3 * width);
+        (0..batch.ends.len()).for_each(|item| queries.row_mut(item)[..width].copy_from_slice(pool.query.row(0)));
+        attention(self.isa, tower.spec.heads, queries, wide, &batch.pooled, rows);
+        product(rows, &pool.out_proj, pooled, store);
+        layer_norm(pooled, &pool.layernorm, rows);
+        product(rows, &pool.fc1, hidden, Then::Store(activation(tower.spec.act))); // [B, M]
+        product(hidden, &pool.fc2, pooled, Then::Add);
     }
 }
 
 impl Patches<Engine> {
-    /// Puts the rows of images into `space.x` [B * (1 + N), W].
+    /// Puts the rows of images into `space.x` [B * R, W].
     fn rows(&self, mask: Mask, pixels: &[Pixels], normalizer: &Normalizer, space: &mut Space) -> Rows {
-        let (count, width) = (self.spec.patches(), self.positions.width);
+        let (count, width, length) = (self.spec.patches(), self.positions.width, self.spec.rows());
         let Space { patches, x, wide, .. } = space;
         patches.shape(pixels.len() * count, self.kernel.input());
         let stride = patches.stride();
@@ -129,14 +154,18 @@ impl Patches<Engine> {
             normalizer.patch(&pixels[row / count], self.spec.patch, row % count, out);
         });
         product(patches, &self.kernel, wide, Then::Store(Activation::None)); // [B * N, W]
-        x.shape(pixels.len() * (1 + count), width);
+        x.shape(pixels.len() * length, width);
         let stride = x.stride();
         x.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
-            let (item, at) = (row / (1 + count), row % (1 + count));
-            let value = if at == 0 { self.class.row(0) } else { wide.row(item * count + at - 1) };
+            let (item, at) = (row / length, row % length);
+            let value = match &self.class {
+                None => wide.row(item * count + at),
+                Some(class) if at == 0 => class.row(0),
+                Some(_) => wide.row(item * count + at - 1),
+            };
             sum(value, self.positions.row(at), out);
         });
-        Rows::images(mask, pixels.len(), 1 + count)
+        Rows::images(mask, pixels.len(), length)
     }
 }
 
@@ -173,8 +202,8 @@ impl Parts for Engine {
     type Norm = Norm;
     type Linear = Linear;
 
-    fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Table> {
-        Ok(Table { values: weights.values(name, shape)?, width })
+    fn table(&self, values: Vec<f32>, width: usize) -> Result<Table> {
+        Ok(Table { values, width })
     }
 
     fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<weights::Rows> {
@@ -189,15 +218,13 @@ impl Parts for Engine {
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
         let element = if spec.exact { Element::F32 } else { self.element };
         // A weight that is missing is found before memory for the packed ones is asked for.
-        let found = |name: &&str| weights.rows(&format!("{name}.weight"), spec.shape);
-        let found: Vec<_> = spec.names.iter().map(found).collect::<Result<_>>()?;
+        let found: Vec<_> = spec.weights.iter().map(|name| weights.rows(name, spec.shape)).collect::<Result<_>>()?;
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
-        for (index, (name, rows)) in spec.names.iter().zip(found).enumerate() {
-            let first = index * spec.shape[0];
-            linear.pack(first, spec.shape[0], |row, values| rows.read(row, values))?;
-            if spec.bias {
-                linear.set_bias(first, &weights.values(&format!("{name}.bias"), &spec.shape[..1])?);
-            }
+        for (index, rows) in found.iter().enumerate() {
+            linear.pack(index * spec.shape[0], spec.shape[0], |row, values| rows.read(row, values))?;
+        }
+        for (index, name) in spec.biases.iter().enumerate() {
+            linear.set_bias(index * spec.shape[0], &weights.values(name, &spec.shape[..1])?);
         }
         Ok(linear)
     }
@@ -210,9 +237,9 @@ impl Run for Engine {
         pixels: &[Pixels],
         normalizer: &Normalizer,
     ) -> Result<Vec<f32>> {
-        let length = 1 + tower.stem.spec.patches();
+        let length = tower.stem.spec.rows();
         let groups = (pixels.len() * length).div_ceil(ROWS.max(length)).max(1);
-        let mut features = Vec::with_capacity(pixels.len() * tower.projection.output());
+        let mut features = Vec::with_capacity(pixels.len() * tower.dim);
         let mut space = self.take();
         for group in 0..groups {
             let some = &pixels[group * pixels.len() / groups..(group + 1) * pixels.len() / groups];
@@ -226,7 +253,7 @@ impl Run for Engine {
     }
 
     fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
-        let mut features = Vec::with_capacity(prompts.len() * tower.projection.output());
+        let mut features = Vec::with_capacity(prompts.len() * tower.dim);
         let mut space = self.take();
         let batch = tower.stem.rows(tower.spec.mask, prompts, &mut space)?;
         self.finish(tower, &batch, &mut space, &mut features);

@@ -15,27 +15,27 @@ pub trait Parts: Sized + std::fmt::Debug {
     /// A product's weights and bias.
     type Linear: std::fmt::Debug;
 
-    /// Loads the weight `name` as rows [n, width].
+    /// Takes values as rows [n, width].
     ///
     /// # Errors
-    /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Self::Table>;
+    /// When the device fails.
+    fn table(&self, values: Vec<f32>, width: usize) -> Result<Self::Table>;
 
     /// Finds the weight `name` as rows [n, width].
     ///
     /// # Errors
-    /// As [`Self::table`].
+    /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
     fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
 
     /// Loads `weight` and `bias`.
     ///
     /// # Errors
-    /// As [`Self::table`].
+    /// As [`Self::lookup`].
     fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Self::Norm>;
 
     /// Loads products of one input, one after another.
     ///
     /// # Errors
-    /// As [`Self::table`].
+    /// As [`Self::lookup`].
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
 }

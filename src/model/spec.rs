@@ -14,27 +14,109 @@ pub struct TowerSpec<Stem> {
     pub pre_norm: Option<&'static str>,
     /// The blocks.
     pub blocks: BlockSpec,
-    /// The name of the norm of the pooled row.
+    /// The name of the norm after the blocks.
     pub post_norm: &'static str,
-    /// The name of the projection of that row, outside the root: [dim, width], without a bias.
-    pub projection: &'static str,
+    /// How an item's rows become one.
+    pub pool: Pool,
+    /// The projection of the pooled row.
+    pub head: Option<HeadSpec>,
     /// Values in an embedding.
     pub dim: usize,
 }
 
-/// A class row, then the patches of a square image; positions are added to both. The class row is pooled.
+/// Values that no size of a model reaches.
+const TOO_LARGE: usize = 1 << 24;
+
+/// Refuses a size that no model has.
+fn check_size(section: &str, name: &str, size: usize) -> Result<(), String> {
+    if size == 0 || size > TOO_LARGE { Err(format!("{section}.{name} is {size}, which no model has")) } else { Ok(()) }
+}
+
+impl<Stem> TowerSpec<Stem> {
+    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
+    fn check_blocks(&self, section: &str) -> Result<(), String> {
+        let BlockSpec { width, mlp_width, heads, layers, .. } = self.blocks;
+        check_size(section, "hidden_size", width)?;
+        check_size(section, "intermediate_size", mlp_width)?;
+        check_size(section, "num_hidden_layers", layers)?;
+        if self.dim == 0 || self.dim > TOO_LARGE {
+            return Err(format!("embeddings have {} values, which no model has", self.dim));
+        }
+        if heads == 0 || width % heads != 0 {
+            return Err(format!("{section}: hidden_size {width} cannot be shared by {heads} attention heads"));
+        }
+        Ok(())
+    }
+}
+
+impl TowerSpec<ImageStem> {
+    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
+    ///
+    /// # Errors
+    /// One line: the size.
+    pub fn check(&self, section: &str) -> Result<(), String> {
+        let ImageStem { side, patch, .. } = self.stem;
+        check_size(section, "image_size", side)?;
+        check_size(section, "patch_size", patch)?;
+        if patch > side {
+            return Err(format!("{section}: patch_size {patch} is larger than image_size {side}"));
+        }
+        self.check_blocks(section)
+    }
+}
+
+impl TowerSpec<TokenStem> {
+    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
+    ///
+    /// # Errors
+    /// One line: the size.
+    pub fn check(&self, section: &str) -> Result<(), String> {
+        check_size(section, "vocab_size", self.stem.vocabulary)?;
+        check_size(section, "max_position_embeddings", self.stem.positions)?;
+        self.check_blocks(section)
+    }
+}
+
+/// How the rows of an item become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    /// One of them, which the stem chooses.
+    Row,
+    /// A learned query attends to all of them, behind the norm; its row goes through an MLP of the blocks' kind.
+    Attention,
+}
+
+/// A projection: `[dim, width]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadSpec {
+    /// Its name, outside the tower's root.
+    pub name: &'static str,
+    /// Whether it has a bias.
+    pub bias: bool,
+}
+
+/// The patches of a square image, perhaps behind a class row, which is the row to be pooled. Positions are added to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageStem {
     /// The image's side in pixels.
     pub side: usize,
     /// A patch's side in pixels.
     pub patch: usize,
+    /// Whether patches have a bias.
+    pub bias: bool,
+    /// Whether there is a class row.
+    pub class: bool,
 }
 
 impl ImageStem {
     /// Returns the number of patches.
     pub fn patches(&self) -> usize {
         (self.side / self.patch).pow(2)
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        usize::from(self.class) + self.patches()
     }
 }
 
@@ -56,6 +138,8 @@ pub enum PromptPool {
     LargestId,
     /// The first of this id, or row 0 if it is absent.
     FirstOf(u32),
+    /// The last, be it padding.
+    Last,
 }
 
 impl PromptPool {
@@ -64,6 +148,7 @@ impl PromptPool {
         let id = match self {
             Self::LargestId => ids.iter().copied().max().unwrap_or(0),
             Self::FirstOf(id) => id,
+            Self::Last => return ids.len().saturating_sub(1),
         };
         ids.iter().position(|&i| i == id).unwrap_or(0)
     }
@@ -112,20 +197,31 @@ pub enum HiddenAct {
     Relu,
 }
 
-/// Products of one input: `name.weight` `[output, ..]`, all of one shape, and perhaps `name.bias` `[output]`.
-#[derive(Debug, Clone, Copy)]
+/// Products of one input, all of one shape; their outputs follow one another.
+#[derive(Debug, Clone)]
 pub struct LinearSpec<'a> {
-    /// Their names; their outputs follow one another.
-    pub names: &'a [&'a str],
+    /// The names of the weights, `[output, ..]` each.
+    pub weights: Vec<String>,
+    /// The names of the biases, `[output]` each. Empty: there are none.
+    pub biases: Vec<String>,
     /// The shape of each weight, output first; the rest is the input.
     pub shape: &'a [usize],
-    /// Whether there are biases.
-    pub bias: bool,
     /// Whether it stays f32 in every precision: at the towers' ends that costs next to nothing.
     pub exact: bool,
 }
 
-impl LinearSpec<'_> {
+impl<'a> LinearSpec<'a> {
+    /// Describes products called `name.weight`, and `name.bias` if there is a `bias`.
+    pub fn new(names: &[&str], shape: &'a [usize], bias: bool) -> Self {
+        let all = |part: &str| names.iter().map(|name| format!("{name}.{part}")).collect();
+        Self { weights: all("weight"), biases: if bias { all("bias") } else { Vec::new() }, shape, exact: false }
+    }
+
+    /// Describes the same products, in f32 whatever the precision.
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
     /// Returns the number of values that go in.
     pub fn input(&self) -> usize {
         self.shape[1..].iter().product()
@@ -133,7 +229,7 @@ impl LinearSpec<'_> {
 
     /// Returns the number of values that come out.
     pub fn output(&self) -> usize {
-        self.names.len() * self.shape[0]
+        self.weights.len() * self.shape[0]
     }
 }
 
@@ -147,5 +243,6 @@ mod tests {
         assert_eq!(PromptPool::LargestId.position(&ids), 2);
         assert_eq!(PromptPool::FirstOf(5).position(&ids), 3);
         assert_eq!(PromptPool::FirstOf(99).position(&ids), 0);
+        assert_eq!((PromptPool::Last.position(&ids), PromptPool::Last.position(&[])), (5, 0));
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{D, Device, Tensor};
 use super::parts::Parts;
 use super::rows::Prompt;
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{Block, Patches, Run, Tokens, Tower};
+use super::tower::{AttentionPool, Block, Patches, Run, Tokens, Tower};
 use crate::Result;
 use crate::checkpoint::Scope;
 use crate::preprocess::{Normalizer, Pixels};
@@ -42,10 +42,16 @@ impl Tensors {
         for block in &tower.blocks {
             x = forward(block, &tower.spec, &x, mask.as_ref())?;
         }
-        let pooled: Vec<u32> = pooled.enumerate().map(|(item, at)| (item * length + at) as u32).collect();
-        let pooled = Tensor::new(pooled, &self.device)?;
-        let pooled = tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?; // [B, W]
-        Ok(tower.projection.forward(&pooled)?.flatten_all()?.to_vec1()?) // [B, D]
+        let pooled = match &tower.pool {
+            Some(pool) => pool.forward(&tower.spec, &tower.post_norm.forward(&x)?)?,
+            None => {
+                let pooled: Vec<u32> = pooled.enumerate().map(|(item, at)| (item * length + at) as u32).collect();
+                let pooled = Tensor::new(pooled, &self.device)?;
+                tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?
+            }
+        }; // [B, W]
+        let features = tower.head.as_ref().map_or_else(|| Ok(pooled.clone()), |head| head.forward(&pooled))?;
+        Ok(features.flatten_all()?.to_vec1()?) // [B, D]
     }
 }
 
@@ -55,8 +61,9 @@ impl Parts for Tensors {
     type Norm = LayerNorm;
     type Linear = Linear;
 
-    fn table(&self, weights: &Scope, name: &str, shape: &[usize], width: usize) -> Result<Tensor> {
-        Ok(weights.tensor(name, shape, &self.device)?.reshape(((), width))?)
+    fn table(&self, values: Vec<f32>, width: usize) -> Result<Tensor> {
+        let rows = values.len() / width;
+        Ok(Tensor::from_vec(values, (rows, width), &self.device)?)
     }
 
     fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Tensor> {
@@ -69,13 +76,12 @@ impl Parts for Tensors {
     }
 
     fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
-        let stacked = |part: &str, shape: &[usize]| {
-            let names: Vec<String> = spec.names.iter().map(|name| format!("{name}.{part}")).collect();
+        let stacked = |names: &[String], shape: &[usize]| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             weights.stacked(&names, shape, &self.device)
         };
-        let weight = stacked("weight", spec.shape)?.reshape((spec.output(), spec.input()))?;
-        let bias = if spec.bias { Some(stacked("bias", &spec.shape[..1])?) } else { None };
+        let weight = stacked(&spec.weights, spec.shape)?.reshape((spec.output(), spec.input()))?;
+        let bias = if spec.biases.is_empty() { None } else { Some(stacked(&spec.biases, &spec.shape[..1])?) };
         Ok(Linear { weight, bias })
     }
 }
@@ -92,8 +98,13 @@ impl Run for Tensors {
         let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, patch)).collect();
         let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
         let patches = kernel.forward(&patches)?; // [B, N, W]
-        let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
-        let x = Tensor::cat(&[&class.contiguous()?, &patches], 1)?; // [B, 1 + N, W]
+        let x = match class {
+            None => patches,
+            Some(class) => {
+                let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
+                Tensor::cat(&[&class.contiguous()?, &patches], 1)? // [B, 1 + N, W]
+            }
+        };
         self.finish(tower, x.broadcast_add(positions)?, false, pixels.iter().map(|_| 0)) // the class row
     }
 
@@ -135,34 +146,55 @@ fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Opti
 /// Runs one block: [B, T, W] -> [B, T, W].
 fn forward(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let x = (x + attention(block, spec, &block.layer_norm1.forward(x)?, mask)?)?; // [B, T, W]
-    Ok((&x + mlp(block, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
+    Ok((&x + mlp(&block.fc1, &block.fc2, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
 }
 
 fn attention(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-    let (batch, length, width) = x.dims3()?;
-    let head = width / spec.heads;
-    let qkv = block.qkv_proj.forward(x)?.reshape((batch, length, 3, spec.heads, head))?; // [B, T, 3, H, d]
-    let qkv = qkv.permute((2, 0, 3, 1, 4))?.contiguous()?; // [3, B, H, T, d]
-    let q = (qkv.get(0)? * (head as f64).powf(-0.5))?; // [B, H, T, d]
-    let scores = q.matmul(&qkv.get(1)?.t()?)?; // [B, H, T, T]
+    let qkv = heads(&block.qkv_proj.forward(x)?, spec.heads)?; // [3, B, H, T, d]
+    block.out_proj.forward(&mix(&qkv.get(0)?, &qkv, mask)?)
+}
+
+/// Products [B, T, 3 W] as the heads of queries, keys and values: [3, B, H, T, d].
+fn heads(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, length, width) = qkv.dims3()?;
+    let qkv = qkv.reshape((batch, length, 3, heads, width / 3 / heads))?;
+    Ok(qkv.permute((2, 0, 3, 1, 4))?.contiguous()?)
+}
+
+/// What queries [B, H, Q, d] see of keys and values [3, B, H, T, d]: [B, Q, W].
+fn mix(q: &Tensor, qkv: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let (batch, heads, queries, head) = q.dims4()?;
+    let q = (q * (head as f64).powf(-0.5))?;
+    let scores = q.matmul(&qkv.get(1)?.t()?)?; // [B, H, Q, T]
     let scores = match mask {
         Some(mask) => scores.broadcast_add(mask)?,
         None => scores,
     };
-    let mixed = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&qkv.get(2)?)?; // [B, H, T, d]
-    let mixed = mixed.transpose(1, 2)?.reshape((batch, length, width))?; // [B, T, W]
-    block.out_proj.forward(&mixed)
+    let mixed = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&qkv.get(2)?)?; // [B, H, Q, d]
+    Ok(mixed.transpose(1, 2)?.reshape((batch, queries, heads * head))?)
 }
 
-fn mlp(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
-    let x = block.fc1.forward(x)?; // [B, T, M]
+impl AttentionPool<Tensors> {
+    /// Pools rows [B, T, W]: [B, W].
+    fn forward(&self, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
+        let (batch, width) = (x.dim(0)?, spec.width);
+        let qkv = heads(&self.in_proj.forward(x)?, spec.heads)?; // [3, B, H, T, d]
+        let query = self.query.reshape((1, spec.heads, 1, width / spec.heads))?;
+        let query = query.broadcast_as((batch, spec.heads, 1, width / spec.heads))?.contiguous()?;
+        let y = self.out_proj.forward(&mix(&query, &qkv, None)?)?.squeeze(1)?; // [B, W]
+        Ok((&y + mlp(&self.fc1, &self.fc2, spec, &self.layernorm.forward(&y)?)?)?)
+    }
+}
+
+fn mlp(fc1: &Linear, fc2: &Linear, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
+    let x = fc1.forward(x)?; // [.., M]
     let x = match spec.act {
         HiddenAct::QuickGelu => (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?,
         HiddenAct::Gelu => x.gelu_erf()?,
         HiddenAct::GeluPytorchTanh => x.gelu()?,
         HiddenAct::Relu => x.relu()?,
     };
-    block.fc2.forward(&x) // [B, T, W]
+    fc2.forward(&x) // [.., W]
 }
 
 /// Layer norm with the variance in two passes.

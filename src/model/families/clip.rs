@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::spec::{BlockSpec, HiddenAct, ImageStem, Mask, PromptPool, TokenStem, TowerSpec};
+use super::super::spec::{BlockSpec, HeadSpec, HiddenAct, ImageStem, Mask, Pool, PromptPool, TokenStem, TowerSpec};
+use super::{check_channels, section};
 use crate::checkpoint::Weights;
 use crate::score::{Activation, Readout};
 
@@ -128,10 +129,10 @@ impl File {
 }
 
 impl Settings {
-    /// Settings from the JSON of `config.json`.
+    /// Reads the JSON of `config.json`.
     ///
     /// # Errors
-    /// A line saying which value is of a kind, or a size, that no CLIP has.
+    /// One line: the value that no CLIP has.
     pub fn from_json(json: Value) -> Result<Self, String> {
         let file: File = serde_json::from_value(json).map_err(|e| e.to_string())?;
         file.check_kind()?;
@@ -139,54 +140,12 @@ impl Settings {
         // present nothing of the newer section remains.
         let text = section("text_config", file.text_config_dict.or(file.text_config))?;
         let vision = section("vision_config", file.vision_config_dict.or(file.vision_config))?;
-        let config = Self { text, vision, projection_dim: file.projection_dim };
-        config.check()?;
-        Ok(config)
+        let settings = Self { text, vision, projection_dim: file.projection_dim };
+        check_channels(settings.vision.num_channels)?;
+        settings.image().check("vision_config")?;
+        settings.text().check("text_config")?;
+        Ok(settings)
     }
-
-    /// Sizes that the arithmetic relies on.
-    fn check(&self) -> Result<(), String> {
-        let (text, vision) = (&self.text, &self.vision);
-        let sizes = [
-            ("text_config.vocab_size", text.vocab_size),
-            ("text_config.hidden_size", text.hidden_size),
-            ("text_config.intermediate_size", text.intermediate_size),
-            ("text_config.num_hidden_layers", text.num_hidden_layers),
-            ("text_config.max_position_embeddings", text.max_position_embeddings),
-            ("vision_config.hidden_size", vision.hidden_size),
-            ("vision_config.intermediate_size", vision.intermediate_size),
-            ("vision_config.num_hidden_layers", vision.num_hidden_layers),
-            ("vision_config.image_size", vision.image_size),
-            ("vision_config.patch_size", vision.patch_size),
-            ("projection_dim", self.projection_dim),
-        ];
-        for (name, size) in sizes {
-            if size == 0 || size > 1 << 24 {
-                return Err(format!("{name} is {size}, which no model has"));
-            }
-        }
-        let heads = [
-            ("text_config", text.hidden_size, text.num_attention_heads),
-            ("vision_config", vision.hidden_size, vision.num_attention_heads),
-        ];
-        for (name, width, heads) in heads {
-            if heads == 0 || width % heads != 0 {
-                return Err(format!("{name}: hidden_size {width} cannot be shared by {heads} attention heads"));
-            }
-        }
-        if vision.num_channels != 3 {
-            return Err(format!("vision_config.num_channels is {}; zsic reads images of 3", vision.num_channels));
-        }
-        if vision.patch_size > vision.image_size {
-            let (patch, image) = (vision.patch_size, vision.image_size);
-            return Err(format!("vision_config: patch_size {patch} is larger than image_size {image}"));
-        }
-        Ok(())
-    }
-}
-
-fn section<T: serde::de::DeserializeOwned + Default>(name: &str, json: Option<Value>) -> Result<T, String> {
-    json.map_or_else(|| Ok(T::default()), |json| serde_json::from_value(json).map_err(|e| format!("{name}: {e}")))
 }
 
 impl Settings {
@@ -195,7 +154,7 @@ impl Settings {
         let vision = &self.vision;
         TowerSpec {
             root: "vision_model",
-            stem: ImageStem { side: vision.image_size, patch: vision.patch_size },
+            stem: ImageStem { side: vision.image_size, patch: vision.patch_size, bias: false, class: true },
             pre_norm: Some("pre_layrnorm"), // the checkpoints' own spelling
             blocks: BlockSpec {
                 width: vision.hidden_size,
@@ -207,7 +166,8 @@ impl Settings {
                 mask: Mask::None,
             },
             post_norm: "post_layernorm",
-            projection: "visual_projection",
+            pool: Pool::Row,
+            head: Some(HeadSpec { name: "visual_projection", bias: false }),
             dim: self.projection_dim,
         }
     }
@@ -234,7 +194,8 @@ impl Settings {
                 mask: Mask::Causal,
             },
             post_norm: "final_layer_norm",
-            projection: "text_projection",
+            pool: Pool::Row,
+            head: Some(HeadSpec { name: "text_projection", bias: false }),
             dim: self.projection_dim,
         }
     }
@@ -246,7 +207,7 @@ impl Settings {
 /// [`crate::Error::Checkpoint`] if it is missing or misshapen.
 pub fn readout(weights: &Weights) -> crate::Result<Readout> {
     let logit_scale = weights.root().values("logit_scale", &[])?[0];
-    Ok(Readout { scale: f64::from(logit_scale).exp(), activation: Activation::Softmax })
+    Ok(Readout { scale: f64::from(logit_scale).exp(), bias: 0.0, activation: Activation::Softmax })
 }
 
 #[cfg(test)]
