@@ -15,7 +15,7 @@ fn score(c: &mut Criterion) {
             (0..labels).map(|label| EncodedLabel { tokens: [0; 32], embedding: row(label) }).collect();
         let labels = Labels::from_encoded(names, &encoded).unwrap();
         let name = format!("{} labels, best 5", labels.names().len());
-        let scorer = Scorer::new(Readout { scale: 100.0, activation: Activation::Softmax }, labels);
+        let scorer = Scorer::new(Readout { scale: 100.0, bias: 0.0, activation: Activation::Softmax }, labels);
         c.bench_function(&name, |b| {
             b.iter(|| scorer.score_then(black_box(&[image.row(0)]), |scores| scores.map(|scores| scores.top(5))));
         });
