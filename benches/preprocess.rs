@@ -12,7 +12,8 @@ use zsic::preprocess::Arithmetic;
 
 fn preprocess(c: &mut Criterion) {
     let mut group = c.benchmark_group("preprocess");
-    let preprocessor = Preprocessor::from_json(json!({})).expect("the defaults are sound");
+    let preprocessor =
+        Preprocessor::from_json(json!({}), zsic::preprocess::ProcessorClass::Clip).expect("the defaults are sound");
     for (width, height) in [(640, 480), (1600, 1200), (4000, 3000)] {
         let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * y) as u8, x as u8, (x ^ y) as u8]));
         group.throughput(Throughput::Elements(u64::from(width * height)));

@@ -1,6 +1,7 @@
 """Make the test fixtures: what `transformers` itself computes, for the tests to compare with.
 
-usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo]        (default: all)
+usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
+       (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
 a second run writes the same files. The versions that produced them go to `tests/fixtures/VERSIONS.txt`.
@@ -16,7 +17,7 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo"]
+GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 

@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(family) = Family::from_config(json.clone()) {
         assert!(family.image().stem.patches() > 0);
     }
-    if let Ok(preprocessor) = Preprocessor::from_json(json) {
+    if let Ok(preprocessor) = Preprocessor::from_json(json, zsic::preprocess::ProcessorClass::Clip) {
         preprocessor.normalizer();
     }
 });

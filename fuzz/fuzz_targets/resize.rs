@@ -16,7 +16,7 @@ fuzz_target!(|data: (u16, u16, [u16; 4], u8, &[u8])| {
     let (resize, centre) = (flags & 2 == 0, flags & 4 == 0);
     let settings = json!({"size": size, "crop_size": crop, "resample": 2 + (flags >> 3 & 1),
         "do_resize": resize, "do_center_crop": centre});
-    let Ok(preprocessor) = Preprocessor::from_json(settings) else { return };
+    let Ok(preprocessor) = Preprocessor::from_json(settings, zsic::preprocess::ProcessorClass::Clip) else { return };
     let arithmetic = if flags & 16 == 0 { Arithmetic::Torchvision } else { Arithmetic::Pillow };
     let byte = |n: u32| bytes.get(n as usize % bytes.len().max(1)).copied().unwrap_or(n as u8);
     let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([byte(x + y), byte(x * 7), byte(y * 3 + x)]));

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use zsic::checkpoint::Files;
-use zsic::text::ClipTokenizer;
+use zsic::text::{Tokenizer, TokenizerClass};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         write("merges.txt", rest.get(half + 1..).unwrap_or_default());
         write("tokenizer_config.json", br#"{"pad_token": "!"}"#);
     }
-    if let Ok(tokenizer) = ClipTokenizer::open(&Files::directory(dir.path())) {
+    if let Ok(tokenizer) = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip) {
         for text in ["", "a photo of a cat.", "Caf\u{e9} \u{1f989} 42 don't <|endoftext|>!", "\0\u{fffd}\n"] {
             if tokenizer.encode(text).is_ok() {
                 assert!(tokenizer.encode_upto(text, 5).unwrap().len() <= 5);

@@ -20,8 +20,11 @@ pub const VOCABULARY: &str = "vocab.json";
 /// A vocabulary's merges.
 pub const MERGES: &str = "merges.txt";
 
+/// A vocabulary as SentencePiece writes it.
+pub const SENTENCEPIECE: &str = "spiece.model";
+
 /// Every file that settings may be in. Weights are beside them.
-pub const SETTINGS: [&str; 9] = [
+pub const SETTINGS: [&str; 10] = [
     CONFIG,
     NESTED_PROCESSOR,
     PROCESSOR,
@@ -31,6 +34,7 @@ pub const SETTINGS: [&str; 9] = [
     ADDED_TOKENS,
     VOCABULARY,
     MERGES,
+    SENTENCEPIECE,
 ];
 
 /// The sets of files that weights may be in, best first (the order of transformers). An index names its shards.

@@ -135,7 +135,7 @@ fn encode(
     for label in labels {
         note(common, 2, format!("{}: {}", label.name, label.prompts.join(" | ")));
     }
-    let mut missing = 0;
+    let (mut missing, mut cut) = (0, None);
     let encoded = kept.labels(labels, args.truncate, |labels| {
         missing = labels.len();
         let text = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);
@@ -146,6 +146,7 @@ fn encode(
                 progress.set(done, total);
             }
         })?;
+        cut = cut_label(&text, labels, args.truncate)?;
         Ok((encoded, !text.depends_on_others()))
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
@@ -153,11 +154,28 @@ fn encode(
         note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
     }
     let encoded = Labels::from_encoded(labels.iter().map(|l| l.name.clone()).collect(), &encoded)?;
+    if let Some(cut) = cut {
+        warn(common, cut);
+    }
     for &(a, b) in encoded.alike() {
         let names = encoded.names();
         warn(common, format!("the model reads the labels `{}` and `{}` alike", names[a], names[b]));
     }
     Ok(encoded)
+}
+
+/// Returns a warning about the first label whose prompt is cut without `--truncate`.
+fn cut_label(text: &TextEncoder, labels: &[&Label], asked: bool) -> zsic::Result<Option<String>> {
+    for label in labels.iter().filter(|_| !asked) {
+        for prompt in &label.prompts {
+            if text.is_cut(prompt)? {
+                let limit = text.max_tokens();
+                let name = labels::shown(&label.name);
+                return Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Says which label's prompt is too long, and what to do.

@@ -117,7 +117,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn pixels() -> Pixels {
-        let preprocessor = zsic::Preprocessor::from_json(json!({"size": 4, "crop_size": 4})).unwrap();
+        let preprocessor =
+            zsic::Preprocessor::from_json(json!({"size": 4, "crop_size": 4}), zsic::preprocess::ProcessorClass::Clip)
+                .unwrap();
         preprocessor.run(&image::RgbImage::new(4, 4)).unwrap()
     }
 

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::family::Family;
 use crate::checkpoint::{Files, Weights, demo, layout};
-use crate::text::ClipTokenizer;
+use crate::preprocess::ProcessorClass;
+use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
 
 /// An open checkpoint: its settings read and checked, its weights found but not loaded.
@@ -47,7 +48,7 @@ impl Checkpoint {
         for name in layout::SETTINGS.iter().filter(|name| files.contains(name)) {
             files.check_small(name)?;
         }
-        let preprocessor = open_preprocessor(&files)?;
+        let preprocessor = open_preprocessor(&files, family.processor())?;
         let weights = Weights::open(&files)?;
         Ok(Self { files, family, preprocessor, weights })
     }
@@ -82,14 +83,14 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the tokenizer's file.
-    pub fn tokenizer(&self) -> Result<ClipTokenizer> {
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
         self.family.tokenizer(&self.files)
     }
 }
 
 /// Reads the image processor's settings where transformers 5 looks for them: `processor_config.json` under
 /// `image_processor` first, then `preprocessor_config.json`.
-fn open_preprocessor(files: &Files) -> Result<Preprocessor> {
+fn open_preprocessor(files: &Files, default: ProcessorClass) -> Result<Preprocessor> {
     const NESTED: &str = layout::NESTED_PROCESSOR;
     const FLAT: &str = layout::PROCESSOR;
     let nested = if files.contains(NESTED) {
@@ -101,5 +102,5 @@ fn open_preprocessor(files: &Files) -> Result<Preprocessor> {
         Some(settings) => (NESTED, settings),
         None => (FLAT, files.read_json(FLAT)?),
     };
-    Preprocessor::from_json(settings).map_err(|e| Error::checkpoint(files.path(name), e))
+    Preprocessor::from_json(settings, default).map_err(|e| Error::checkpoint(files.path(name), e))
 }

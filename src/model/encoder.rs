@@ -5,10 +5,10 @@ use image::RgbImage;
 use super::backend::Loaded;
 use super::plan::Plan;
 use super::rows::Prompt;
-use super::spec::{ImageStem, TokenStem, TowerSpec};
+use super::spec::{ImageStem, PromptPool, TokenStem, TowerSpec};
 use crate::preprocess::{Normalizer, Preprocessor};
 use crate::score::Readout;
-use crate::text::ClipTokenizer;
+use crate::text::Tokenizer;
 use crate::{Checkpoint, Embeddings, Error, Pixels, Result};
 
 /// Images -> unit embeddings.
@@ -93,9 +93,8 @@ fn pixel_size((width, height): (usize, usize), side: usize) -> Error {
 pub struct TextEncoder {
     tower: Loaded<TokenStem>,
     spec: TowerSpec<TokenStem>,
-    tokenizer: ClipTokenizer,
-    /// The padding that is pooled for a prompt that is shorter than others, where the checkpoint is read so.
-    padding: Option<u32>,
+    tokenizer: Tokenizer,
+    padding: Padding,
     truncate: bool,
 }
 
@@ -113,16 +112,28 @@ impl TextEncoder {
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
-        let ends = tokenizer.encode("")?; // the tokens that every prompt has
-        let pooled = |padding: &u32| Prompt::new(spec.stem.pool, &ends, Some(*padding)).padded;
-        let padding = tokenizer.padding().filter(pooled);
-        Ok(Self { spec, tokenizer, tower, padding, truncate: false })
+        let padding = Padding::of(&spec.stem, &tokenizer)?;
+        Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec })
     }
 
-    /// Cuts over-long prompts, keeping their end token, instead of refusing them.
+    /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Where the reference cuts them
+    /// without being asked, they always are; [`Self::is_cut`] says so.
     pub fn with_truncation(mut self, truncate: bool) -> Self {
-        self.truncate = truncate;
+        self.truncate = truncate || self.spec.stem.cuts;
         self
+    }
+
+    /// Returns the most tokens of a prompt.
+    pub fn max_tokens(&self) -> usize {
+        self.spec.stem.positions
+    }
+
+    /// Returns whether a prompt is cut that nobody asked to be cut.
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`].
+    pub fn is_cut(&self, prompt: &str) -> Result<bool> {
+        Ok(self.spec.stem.cuts && self.tokenizer.encode(prompt)?.len() > self.spec.stem.positions)
     }
 
     /// Returns the number of values in an embedding.
@@ -133,7 +144,7 @@ impl TextEncoder {
     /// Returns true if a prompt's embedding depends on the prompts that are encoded with it. transformers makes them equally
     /// long, and pools some checkpoints at the padding: where `eos_token_id` is 2 and the padding's id above the end's.
     pub fn depends_on_others(&self) -> bool {
-        self.padding.is_some()
+        matches!(self.padding, Padding::OfShorter(_))
     }
 
     /// Returns a prompt's token ids, start and end included.
@@ -201,12 +212,40 @@ impl TextEncoder {
         Ok(embeddings)
     }
 
-    /// Returns the prompts of token ids. Nothing is padded, as no row changes with what follows it: but where
-    /// [`Self::depends_on_others`], padding is pooled for prompts that are shorter than the longest.
     fn prompts(&self, tokens: &[Vec<u32>]) -> Vec<Prompt> {
+        let TokenStem { pool, positions, .. } = self.spec.stem;
         let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
-        let prompt =
-            |ids: &Vec<u32>| Prompt::new(self.spec.stem.pool, ids, self.padding.filter(|_| ids.len() < longest));
+        let prompt = |ids: &Vec<u32>| match self.padding {
+            Padding::None => Prompt::new(pool, ids, None),
+            Padding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
+            Padding::ToTheEnd(padding) => {
+                let padding = std::iter::repeat_n(padding, positions.saturating_sub(ids.len()));
+                Prompt::new(pool, &ids.iter().copied().chain(padding).collect::<Vec<_>>(), None)
+            }
+        };
         tokens.iter().map(prompt).collect()
+    }
+}
+
+/// What is put behind prompts.
+#[derive(Debug, Clone, Copy)]
+enum Padding {
+    /// Nothing: no row changes with what follows it.
+    None,
+    /// A token that is pooled for a prompt that is shorter than others.
+    OfShorter(u32),
+    /// A token at every position that is left. Every row attends to it.
+    ToTheEnd(u32),
+}
+
+impl Padding {
+    fn of(stem: &TokenStem, tokenizer: &Tokenizer) -> Result<Self> {
+        let missing = || Error::checkpoint(tokenizer.path(), "has no token for padding, which this model needs");
+        if stem.pool == PromptPool::Last {
+            return Ok(Self::ToTheEnd(tokenizer.padding().ok_or_else(missing)?));
+        }
+        let ends = tokenizer.encode("")?; // the tokens that every prompt has
+        let is_pooled = |padding: &u32| Prompt::new(stem.pool, &ends, Some(*padding)).padded;
+        Ok(tokenizer.padding().filter(is_pooled).map_or(Self::None, Self::OfShorter))
     }
 }

@@ -3,19 +3,25 @@
 
 use serde_json::Value;
 
-use super::families::clip;
+use super::families::{clip, siglip};
 use super::spec::{ImageStem, TokenStem, TowerSpec};
 
 use crate::checkpoint::{Files, Weights};
+use crate::preprocess::ProcessorClass;
 use crate::score::Readout;
-use crate::text::ClipTokenizer;
+use crate::text::{Tokenizer, TokenizerClass};
 
 /// A checkpoint's family, with the settings of its `config.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Family {
     /// `model_type: clip`
     Clip(clip::Settings),
+    /// `model_type: siglip`: SigLIP, and SigLIP 2 at a fixed resolution
+    Siglip(siglip::Settings),
 }
+
+/// The families, for messages.
+const KNOWN: &str = "`clip` and `siglip`";
 
 /// What a checkpoint is, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +46,20 @@ impl Family {
     pub fn from_config(json: Value) -> Result<Self, String> {
         match json.get("model_type").and_then(Value::as_str) {
             Some(clip::MODEL_TYPE) => clip::Settings::from_json(json).map(Self::Clip),
-            Some(other) => Err(format!("model_type `{other}` is not supported; zsic reads `clip`")),
-            None => Err("has no model_type; zsic reads `clip`".to_owned()),
+            Some(siglip::MODEL_TYPE) => siglip::Settings::from_json(json).map(Self::Siglip),
+            Some(other) => Err(format!("model_type `{other}` is not supported; zsic reads {KNOWN}")),
+            None => Err(format!("has no model_type; zsic reads {KNOWN}")),
         }
     }
 
     /// Returns what the checkpoint is, in numbers.
     pub fn facts(&self) -> Facts {
         let (image, text) = (self.image(), self.text());
-        let Self::Clip(_) = self;
         Facts {
-            kind: clip::MODEL_TYPE,
+            kind: match self {
+                Self::Clip(_) => clip::MODEL_TYPE,
+                Self::Siglip(_) => siglip::MODEL_TYPE,
+            },
             image_size: image.stem.side,
             patch_size: image.stem.patch,
             max_tokens: text.stem.positions,
@@ -60,23 +69,38 @@ impl Family {
 
     /// Describes the image tower.
     pub fn image(&self) -> TowerSpec<ImageStem> {
-        let Self::Clip(settings) = self;
-        settings.image()
+        match self {
+            Self::Clip(settings) => settings.image(),
+            Self::Siglip(settings) => settings.image(),
+        }
     }
 
     /// Describes the text tower.
     pub fn text(&self) -> TowerSpec<TokenStem> {
-        let Self::Clip(settings) = self;
-        settings.text()
+        match self {
+            Self::Clip(settings) => settings.text(),
+            Self::Siglip(settings) => settings.text(),
+        }
+    }
+
+    /// Returns the image processor of checkpoints that name none.
+    pub fn processor(&self) -> ProcessorClass {
+        match self {
+            Self::Clip(_) => ProcessorClass::Clip,
+            Self::Siglip(_) => ProcessorClass::Siglip,
+        }
     }
 
     /// Reads the tokenizer.
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the tokenizer's file.
-    pub fn tokenizer(&self, files: &Files) -> crate::Result<ClipTokenizer> {
-        let Self::Clip(_) = self;
-        ClipTokenizer::open(files)
+    pub fn tokenizer(&self, files: &Files) -> crate::Result<Tokenizer> {
+        let class = match self {
+            Self::Clip(_) => TokenizerClass::Clip,
+            Self::Siglip(_) => TokenizerClass::Siglip,
+        };
+        Tokenizer::open(files, class)
     }
 
     /// Reads how cosines become scores. No tower is loaded.
@@ -84,8 +108,10 @@ impl Family {
     /// # Errors
     /// [`crate::Error::Checkpoint`] if the weight is missing or misshapen.
     pub fn readout(&self, weights: &Weights) -> crate::Result<Readout> {
-        let Self::Clip(_) = self;
-        clip::readout(weights)
+        match self {
+            Self::Clip(_) => clip::readout(weights),
+            Self::Siglip(_) => siglip::readout(weights),
+        }
     }
 }
 
@@ -97,7 +123,7 @@ mod tests {
     #[test]
     fn other_families_are_refused_by_name() {
         let error = |json| Family::from_config(json).unwrap_err();
-        assert!(error(json!({"model_type": "siglip"})).contains("`siglip`"));
+        assert!(error(json!({"model_type": "align"})).contains("`align`"));
         assert!(error(json!({})).contains("model_type") && error(json!([])).contains("model_type"));
     }
 

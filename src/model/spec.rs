@@ -129,6 +129,8 @@ pub struct TokenStem {
     pub positions: usize,
     /// The row that is pooled.
     pub pool: PromptPool,
+    /// Whether the reference cuts prompts that are too long without being asked.
+    pub cuts: bool,
 }
 
 /// Which row stands for a prompt.

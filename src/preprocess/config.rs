@@ -1,5 +1,5 @@
-//! `preprocessor_config.json` of a CLIP image processor, in its old and new spellings, with the defaults of
-//! transformers' CLIPImageProcessor (5.23).
+//! `preprocessor_config.json` in its old and new spellings, with the defaults of the image processor's class in transformers
+//! (5.23).
 
 use serde_json::{Map, Value};
 
@@ -9,6 +9,40 @@ use super::resize::Filter;
 const OPENAI_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 /// Deviations of CLIP's training images (openai/CLIP, clip.py).
 const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+/// The image processors of transformers, by what they do where a file says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessorClass {
+    /// CLIPImageProcessor: the shorter side becomes 224, and the centre is kept.
+    Clip,
+    /// SiglipImageProcessor: the image becomes 224 x 224, whatever its shape.
+    Siglip,
+}
+
+impl ProcessorClass {
+    /// Reads the name that a file gives, under which the class may have been known once.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor" => Some(Self::Clip),
+            "SiglipImageProcessor" | "SiglipImageProcessorFast" => Some(Self::Siglip),
+            _ => None,
+        }
+    }
+
+    fn size(self) -> Size {
+        match self {
+            Self::Clip => Size::ShortestEdge(224),
+            Self::Siglip => Size::Exact { width: 224, height: 224 },
+        }
+    }
+
+    fn mean_and_std(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Self::Clip => (OPENAI_MEAN, OPENAI_STD),
+            Self::Siglip => ([0.5; 3], [0.5; 3]),
+        }
+    }
+}
 
 /// The longest side that a processor may ask for: beyond it a file is damaged.
 const MAX_SIDE: usize = 1 << 14;
@@ -67,9 +101,9 @@ pub struct ProcessorConfig {
 struct Keys(Map<String, Value>);
 
 impl Keys {
-    fn step(&self, key: &str) -> Result<bool, String> {
+    fn step(&self, key: &str, default: bool) -> Result<bool, String> {
         match self.0.get(key) {
-            None => Ok(true),
+            None => Ok(default),
             Some(Value::Null) => Ok(false),
             Some(Value::Bool(on)) => Ok(*on),
             Some(other) => Err(format!("{key} is {other}, neither true nor false")),
@@ -85,40 +119,47 @@ impl Keys {
         self.0.get(key).and_then(Value::as_str)
     }
 
-    fn size(&self) -> Result<Size, String> {
+    fn size(&self, class: ProcessorClass) -> Result<Size, String> {
         if self.0.get("use_square_size") == Some(&Value::Bool(true)) {
             return Ok(Size::Exact { width: 224, height: 224 }); // whatever `size` says
         }
         let square = self.0.get("default_to_square") == Some(&Value::Bool(true));
-        self.value("size", Size::ShortestEdge(224), |size| parse_size(size, square))
+        self.value("size", class.size(), |size| parse_size(size, square))
     }
 }
 
 impl ProcessorConfig {
-    /// Settings from the file's JSON.
+    /// Reads the file's JSON. `default` is the processor's class where the file names none.
     ///
     /// # Errors
-    /// A line saying which value cannot be followed.
-    pub fn from_json(json: Value) -> Result<Self, String> {
+    /// One line: the value that cannot be followed.
+    pub fn from_json(json: Value, default: ProcessorClass) -> Result<Self, String> {
         let Value::Object(keys) = json else { return Err("is no JSON object".to_owned()) };
         let keys = Keys(keys);
-        check_type(keys.text("image_processor_type").or(keys.text("feature_extractor_type")))?;
+        let class = match keys.text("image_processor_type").or(keys.text("feature_extractor_type")) {
+            None => default,
+            Some(name) => ProcessorClass::named(name).ok_or_else(|| {
+                let known = "CLIPImageProcessor and SiglipImageProcessor";
+                format!("image processor `{name}` is not supported; zsic knows {known}")
+            })?,
+        };
         let mut config = Self { resize: None, crop: None, rescale: None, normalize: None };
-        if keys.step("do_resize")? {
+        if keys.step("do_resize", true)? {
             let filter = keys.value("resample", 3, Value::as_u64)?;
-            config.resize = Some((keys.size()?, Filter::from_pillow(filter)?));
+            config.resize = Some((keys.size(class)?, Filter::from_pillow(filter)?));
         }
-        if keys.step("do_center_crop")? {
+        if keys.step("do_center_crop", class == ProcessorClass::Clip)? {
             config.crop = Some(keys.value("crop_size", Crop { width: 224, height: 224 }, parse_crop)?);
         }
-        if keys.step("do_rescale")? {
+        if keys.step("do_rescale", true)? {
             let factor = |v: &Value| v.as_f64().filter(|f| f.is_normal());
             config.rescale = Some(keys.value("rescale_factor", 1.0 / 255.0, factor)?);
         }
-        if keys.step("do_normalize")? {
-            let mean = keys.value("image_mean", OPENAI_MEAN, channels)?;
+        if keys.step("do_normalize", true)? {
+            let (mean, std) = class.mean_and_std();
+            let mean = keys.value("image_mean", mean, channels)?;
             let divisors = |v: &Value| channels(v).filter(|std| std.iter().all(|s| s.is_normal()));
-            config.normalize = Some((mean, keys.value("image_std", OPENAI_STD, divisors)?));
+            config.normalize = Some((mean, keys.value("image_std", std, divisors)?));
         }
         if keys.0.get("do_pad") == Some(&Value::Bool(true)) && keys.0.get("pad_size").is_some_and(|v| !v.is_null()) {
             return Err("do_pad with a pad_size is not supported".to_owned());
@@ -135,14 +176,6 @@ fn channels(value: &Value) -> Option<[f32; 3]> {
         Some([one]) => number(one).map(|v| [v; 3]),
         Some([r, g, b]) => Some([number(r)?, number(g)?, number(b)?]),
         Some(_) => None,
-    }
-}
-
-/// CLIP's processor under the names it has had; any other computes something else.
-fn check_type(name: Option<&str>) -> Result<(), String> {
-    match name {
-        None | Some("CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor") => Ok(()),
-        Some(other) => Err(format!("image processor `{other}` is not supported; zsic knows CLIPImageProcessor")),
     }
 }
 
@@ -175,25 +208,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn clip(json: Value) -> Result<ProcessorConfig, String> {
+        ProcessorConfig::from_json(json, ProcessorClass::Clip)
+    }
+
     #[test]
     fn old_and_new_spellings_are_the_same() {
-        let old = ProcessorConfig::from_json(json!({
+        let old = clip(json!({
             "crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true,
             "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 224,
             "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD,
         }));
-        let new = ProcessorConfig::from_json(json!({
+        let new = clip(json!({
             "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 224}, "image_std": OPENAI_STD,
             "image_processor_type": "CLIPImageProcessor", "rescale_factor": 0.00392156862745098,
             "do_convert_rgb": null, "_valid_processor_keys": ["images"],
         }));
         assert_eq!(old, new);
-        assert_eq!(old, ProcessorConfig::from_json(json!({})));
+        assert_eq!(old, clip(json!({})));
     }
 
     #[test]
     fn sizes_of_every_kind() {
-        let size = |json| ProcessorConfig::from_json(json!({ "size": json })).map(|c| c.resize.unwrap().0);
+        let size = |json| clip(json!({ "size": json })).map(|c| c.resize.unwrap().0);
         assert_eq!(size(json!({"height": 10, "width": 20})), Ok(Size::Exact { width: 20, height: 10 }));
         assert_eq!(size(json!([10, 20])), Ok(Size::Exact { width: 20, height: 10 }));
         assert!(size(json!({"shortest_edge": 0})).is_err());
@@ -206,8 +243,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_an_error() {
-        let error = |json| ProcessorConfig::from_json(json).unwrap_err();
-        assert!(error(json!({"image_processor_type": "SiglipImageProcessor"})).contains("Siglip"));
+        let error = |json| clip(json).unwrap_err();
+        assert!(error(json!({"image_processor_type": "BlipImageProcessor"})).contains("Blip"));
         assert!(error(json!({"resample": 9})).contains('9'));
         assert!(error(json!({"image_std": [0.0, 1.0, 1.0]})).contains("image_std"));
         assert!(error(json!({"rescale_factor": 0.0})).contains("rescale_factor"));
@@ -217,8 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn a_class_s_own_defaults() {
+        let named = clip(json!({"image_processor_type": "SiglipImageProcessor"})).unwrap();
+        let size = Size::Exact { width: 224, height: 224 };
+        assert_eq!(named.resize, Some((size, Filter::from_pillow(3).unwrap())));
+        assert_eq!((named.crop, named.normalize), (None, Some(([0.5; 3], [0.5; 3]))));
+        assert_eq!(ProcessorConfig::from_json(json!({}), ProcessorClass::Siglip), Ok(named));
+        let int = ProcessorConfig::from_json(json!({"size": 300}), ProcessorClass::Siglip).unwrap();
+        assert_eq!(int.resize.unwrap().0, Size::ShortestEdge(300));
+    }
+
+    #[test]
     fn null_switches_a_step_off() {
-        let config = ProcessorConfig::from_json(json!({"do_resize": null, "size": null, "do_normalize": false}));
+        let config = clip(json!({"do_resize": null, "size": null, "do_normalize": false}));
         let config = config.unwrap();
         assert_eq!((config.resize, config.normalize), (None, None));
         assert!(config.crop.is_some());

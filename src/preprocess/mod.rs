@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::source::{self, Bytes, Limits, Rows};
 use crate::{ImageError, Result};
+pub use config::ProcessorClass;
 use config::{Crop, ProcessorConfig, Size};
 use intake::Intake;
 pub use resize::{Arithmetic, Filter};
@@ -62,12 +63,12 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// Settings from the JSON of `preprocessor_config.json`.
+    /// Reads the JSON of `preprocessor_config.json`. `default` is the processor's class where the file names none.
     ///
     /// # Errors
-    /// A line saying which value cannot be followed.
-    pub fn from_json(json: Value) -> std::result::Result<Self, String> {
-        Ok(Self { config: ProcessorConfig::from_json(json)?, arithmetic: Arithmetic::Torchvision })
+    /// One line: the value that cannot be followed.
+    pub fn from_json(json: Value, default: ProcessorClass) -> std::result::Result<Self, String> {
+        Ok(Self { config: ProcessorConfig::from_json(json, default)?, arithmetic: Arithmetic::Torchvision })
     }
 
     /// Returns the same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`].
@@ -219,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_long_thin_picture_costs_nothing() {
-        let preprocessor = Preprocessor::from_json(json!({"size": 224, "crop_size": 224})).unwrap();
+        let preprocessor =
+            Preprocessor::from_json(json!({"size": 224, "crop_size": 224}), ProcessorClass::Clip).unwrap();
         let image = RgbImage::from_pixel(1, 60_000, image::Rgb([9, 8, 7])); // 224 x 13,440,000 after resizing
         let pixels = preprocessor.run(&image).unwrap();
         assert_eq!((pixels.width(), pixels.height()), (224, 224));
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn patches_are_in_kernel_order() {
         let config = json!({"do_resize": false, "do_center_crop": false, "do_rescale": false, "do_normalize": false});
-        let preprocessor = Preprocessor::from_json(config).unwrap();
+        let preprocessor = Preprocessor::from_json(config, ProcessorClass::Clip).unwrap();
         let image = RgbImage::from_fn(5, 4, |x, y| image::Rgb([(y * 5 + x) as u8, 100, 200]));
         let pixels = preprocessor.run(&image).unwrap();
         let patches: Vec<f32> = preprocessor.normalizer().patches(&pixels, 2).collect();
@@ -242,13 +244,14 @@ mod tests {
 
     #[test]
     fn an_image_without_pixels_is_an_error() {
-        let preprocessor = Preprocessor::from_json(json!({})).unwrap();
+        let preprocessor = Preprocessor::from_json(json!({}), ProcessorClass::Clip).unwrap();
         assert!(preprocessor.run(&RgbImage::new(0, 5)).is_err());
     }
 
     #[test]
     fn a_result_beyond_memory_is_an_error() {
-        let preprocessor = Preprocessor::from_json(json!({"size": 16384, "do_center_crop": false})).unwrap();
+        let preprocessor =
+            Preprocessor::from_json(json!({"size": 16384, "do_center_crop": false}), ProcessorClass::Clip).unwrap();
         assert!(preprocessor.run(&RgbImage::new(1, 60_000)).unwrap_err().to_string().contains("resized"));
     }
 }

@@ -1,13 +1,20 @@
 //! Labels x templates -> prompts -> token ids.
 
+mod bpe;
+mod charsmap;
 mod clip_bpe;
+mod gemma;
+mod pieces;
+mod sentencepiece;
 mod settings;
+mod siglip;
 mod template;
 mod token_spec;
 mod tokenizer;
 
+pub use settings::TokenizerClass;
 pub use template::{OPENAI_7, OPENAI_80, Template};
-pub use tokenizer::ClipTokenizer;
+pub use tokenizer::Tokenizer;
 
 /// What texts become under each checkpoint's settings. It is raised when any text gets other tokens, or another of its
 /// tokens stands for it: embeddings of texts that were kept before are not found then.

@@ -15,54 +15,73 @@ const CONFIG: &str = "config.json";
 const SETTINGS: &str = "tokenizer_config.json";
 const CLASS: &str = "tokenizer_class";
 
-/// The tokens with a role: their key in the settings, and what CLIP's class takes where the settings have none.
-const ROLES: [(&str, Option<&str>); 7] = [
-    ("bos_token", Some("<|startoftext|>")),
-    ("eos_token", Some("<|endoftext|>")),
-    ("unk_token", Some("<|endoftext|>")),
-    ("sep_token", None),
-    ("pad_token", Some("<|endoftext|>")),
-    ("cls_token", None),
-    ("mask_token", None),
-];
+/// The tokens with a role: their keys in the settings.
+const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Special tokens without a role: their key, and its older name.
 const EXTRA: &str = "extra_special_tokens";
 const ADDITIONAL: &str = "additional_special_tokens";
 
-/// Who splits text.
+/// Which class of transformers splits text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum TokenizerClass {
     /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
     Clip,
+    /// SigLIP's own class, which reads `spiece.model`.
+    Siglip,
+    /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
+    Gemma,
     /// The class that runs a `tokenizer.json` as it is written.
     AsWritten,
 }
 
-impl Class {
+impl TokenizerClass {
     /// Reads the class from `tokenizer_config.json`, or from `config.json` where that names none.
-    fn open(files: &Files, settings: &Map<String, Value>) -> Result<Self> {
+    fn open(files: &Files, settings: &Map<String, Value>, default: Self) -> Result<Self> {
         let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
         let (file, class) = match named(settings) {
             Some(class) => (SETTINGS, Some(class)),
             None => (CONFIG, named(&read_optional(files, CONFIG)?)),
         };
         match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
-            None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
+            None => Ok(default),
+            Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
+            Some("SiglipTokenizer") => Ok(Self::Siglip),
+            Some("GemmaTokenizer" | "GemmaTokenizerFast") => Ok(Self::Gemma),
             Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
                 Ok(Self::AsWritten)
             }
             Some(other) => {
-                let known = "zsic knows CLIPTokenizer and PreTrainedTokenizerFast";
+                let known = "zsic knows CLIPTokenizer, SiglipTokenizer, GemmaTokenizer and PreTrainedTokenizerFast";
                 let reason = format!("tokenizer class `{other}` is not supported; {known}");
                 Err(Error::checkpoint(files.path(file), reason))
             }
         }
     }
+
+    /// Returns the token that the class takes for a role where the settings name none.
+    fn default_token(self, role: &str) -> Option<&'static str> {
+        match (self, role) {
+            (Self::Clip, "bos_token") => Some("<|startoftext|>"),
+            (Self::Clip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
+            (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
+            (Self::Siglip | Self::Gemma, "unk_token") => Some("<unk>"),
+            (Self::Gemma, "bos_token") => Some("<bos>"),
+            (Self::Gemma, "eos_token") => Some("<eos>"),
+            (Self::Gemma, "pad_token") => Some("<pad>"),
+            (Self::Gemma, "mask_token") => Some("<mask>"),
+            _ => None,
+        }
+    }
+
+    /// Returns the side that the class pads on where the settings name none.
+    fn default_side(self) -> &'static str {
+        if self == Self::Gemma { "left" } else { "right" }
+    }
 }
 
 /// The settings beside the vocabulary.
 pub(super) struct Settings {
-    pub class: Class,
+    pub class: TokenizerClass,
     path: PathBuf,
     /// `tokenizer_config.json`, and over it `special_tokens_map.json`.
     values: Map<String, Value>,
@@ -86,15 +105,15 @@ impl Tokens {
 }
 
 impl Settings {
-    /// Reads the files beside the vocabulary.
+    /// Reads the files beside the vocabulary. `default` is the class where they name none.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file and the setting that is not supported.
-    pub fn open(files: &Files) -> Result<Self> {
+    pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
         let path = files.path(SETTINGS);
         let mut values = read_optional(files, SETTINGS)?;
-        let class = Class::open(files, &values)?;
-        check(&values).map_err(|e| Error::checkpoint(&path, e))?;
+        let class = TokenizerClass::open(files, &values, default)?;
+        check(&values, class).map_err(|e| Error::checkpoint(&path, e))?;
         if values.get(EXTRA).is_none_or(|extra| extra.is_null() || *extra == Value::Array(Vec::new()))
             && let Some(additional) = values.remove(ADDITIONAL)
         {
@@ -115,6 +134,18 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Returns whether text is put into small letters, by the classes that ask.
+    pub fn do_lower_case(&self) -> bool {
+        self.values.get("do_lower_case") != Some(&Value::Bool(false))
+    }
+
+    /// Returns whether a start and an end are put around text, where the settings say.
+    pub fn ends(&self) -> Option<(bool, bool)> {
+        let says = |key| self.values.get(key).map(|value| value == &Value::Bool(true));
+        let (start, end) = (says("add_bos_token"), says("add_eos_token"));
+        (start.is_some() || end.is_some()).then(|| (start.unwrap_or(false), end.unwrap_or(false)))
+    }
+
     /// True if a special token inside a text is read as text.
     pub fn split_special(&self) -> bool {
         self.values.get("split_special_tokens") == Some(&Value::Bool(true))
@@ -131,12 +162,12 @@ impl Settings {
                 let path = self.path.with_file_name("tokenizer.json");
                 return Err(Error::checkpoint(path, padded_on(&padding.direction.to_lowercase())));
             }
-            if self.class == Class::AsWritten {
+            if self.class != TokenizerClass::Clip {
                 self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
             }
         }
-        // A tokenizer that is run as written has its tokens already; CLIP's is built anew.
-        let before = written.added_tokens.iter().filter(|_| self.class == Class::AsWritten);
+        // A tokenizer that is run as written has its tokens already; others are built anew.
+        let before = written.added_tokens.iter().filter(|_| self.class == TokenizerClass::AsWritten);
         let before: Vec<TokenSpec> = before.map(|numbered| TokenSpec::Flags(numbered.token.clone())).collect();
         let numbered = self.numbered(written)?;
         let roles = self.roles(&numbered)?;
@@ -205,7 +236,7 @@ impl Settings {
         let named = self.named_extra();
         self.other_roles.extend(named);
         let extra = self.values.get(EXTRA).and_then(Value::as_array).into_iter().flatten();
-        let texts = ROLES.iter().filter_map(|(role, _)| self.values.get(*role)).chain(extra).filter_map(Value::as_str);
+        let texts = ROLES.iter().filter_map(|role| self.values.get(*role)).chain(extra).filter_map(Value::as_str);
         special.extend(texts.map(str::to_owned));
         special
     }
@@ -225,10 +256,12 @@ impl Settings {
     /// The tokens with a role. One that has an id too has the flags that it has there.
     fn roles(&self, numbered: &[(u32, Flags)]) -> Result<Vec<(String, TokenSpec)>> {
         let mut roles = Vec::new();
-        for (role, default) in ROLES {
-            let default = default.filter(|_| self.class == Class::Clip);
+        for role in ROLES {
+            let default = self.class.default_token(role);
             let token = match self.values.get(role) {
-                Some(Value::Null) if default.is_some() && matches!(role, "bos_token" | "eos_token") => {
+                Some(Value::Null)
+                    if self.class == TokenizerClass::Clip && matches!(role, "bos_token" | "eos_token") =>
+                {
                     return Err(Error::checkpoint(&self.path, format!("says that there is no {role}; CLIP needs one")));
                 }
                 Some(Value::Null) => continue,
@@ -273,25 +306,24 @@ fn mark_special(token: &mut Map<String, Value>) -> Option<String> {
 }
 
 fn is_other_role(key: &str) -> bool {
-    key.ends_with("_token") && ROLES.iter().all(|(role, _)| *role != key)
+    key.ends_with("_token") && !ROLES.contains(&key)
 }
 
 /// Refuses settings that change which tokens a text has, and that are not followed.
-fn check(settings: &Map<String, Value>) -> std::result::Result<(), String> {
+fn check(settings: &Map<String, Value>, class: TokenizerClass) -> std::result::Result<(), String> {
     if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
         && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
     {
         return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
     }
-    match settings.get("padding_side") {
-        None => Ok(()),
-        Some(side) if side == "right" => Ok(()),
-        Some(side) => Err(padded_on(side.as_str().unwrap_or_default())),
+    match settings.get("padding_side").map_or(class.default_side(), |side| side.as_str().unwrap_or_default()) {
+        "right" => Ok(()),
+        side => Err(padded_on(side)),
     }
 }
 
 fn padded_on(side: &str) -> String {
-    format!("padding_side `{side}` is not supported; CLIP pads on the right")
+    format!("padding_side `{side}` is not supported; padding is on the right")
 }
 
 fn read_optional(files: &Files, name: &str) -> Result<Map<String, Value>> {

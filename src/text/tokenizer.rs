@@ -1,14 +1,18 @@
-//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), or the one that runs a
-//! `tokenizer.json` as it is written.
+//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's (`siglip.rs`),
+//! Gemma's (`gemma.rs`), or the one that runs a `tokenizer.json` as it is written.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
+use tokenizers::{
+    Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Pipeline, TokenizerImpl, TruncationDirection,
+};
 
 use super::clip_bpe;
-use super::settings::{Class, Settings, Tokens};
+use super::gemma::{self, Gemma};
+use super::settings::{Settings, TokenizerClass, Tokens};
+use super::siglip::Siglip;
 use super::token_spec::Written;
 use crate::checkpoint::Files;
 use crate::{Error, Result};
@@ -16,29 +20,50 @@ use crate::{Error, Result};
 /// The file that holds a whole tokenizer.
 const WHOLE: &str = "tokenizer.json";
 
-/// The tokenizer of a CLIP checkpoint.
+/// The tokenizer of a checkpoint.
 #[derive(Debug)]
-pub struct ClipTokenizer {
-    tokenizer: Tokenizer,
+pub struct Tokenizer {
+    kind: Kind,
     path: PathBuf,
     padding: Option<u32>,
 }
 
-impl ClipTokenizer {
-    /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`, and the settings beside them.
+/// What splits text.
+#[derive(Debug)]
+enum Kind {
+    Pipeline(Box<Pipeline>),
+    Gemma(Box<Gemma>),
+    Siglip(Box<Siglip>),
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer's files and the settings beside them. `default` is its class where they name none.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged, or the setting that is not supported.
-    pub fn open(files: &Files) -> Result<Self> {
-        let settings = Settings::open(files)?;
+    pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
+        let settings = Settings::open(files, default)?;
         let split_special = settings.split_special();
-        let (mut tokenizer, tokens, path) = match settings.class {
-            Class::Clip => clip_bpe::open(files, settings)?,
-            Class::AsWritten => as_written(files, settings)?,
+        let of = |tokens: &Tokens, id: &dyn Fn(&str) -> Option<u32>| tokens.role("pad_token").and_then(id);
+        let pipeline = |(mut tokenizer, tokens, path): (Pipeline, Tokens, PathBuf)| {
+            tokenizer.set_encode_special_tokens(split_special);
+            let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
+            Self { kind: Kind::Pipeline(Box::new(tokenizer)), path, padding }
         };
-        tokenizer.set_encode_special_tokens(split_special);
-        let padding = tokens.role("pad_token").and_then(|token| tokenizer.token_to_id(token));
-        Ok(Self { tokenizer, path, padding })
+        Ok(match settings.class {
+            TokenizerClass::Clip => pipeline(clip_bpe::open(files, settings)?),
+            TokenizerClass::AsWritten => pipeline(as_written(files, settings)?),
+            TokenizerClass::Gemma => {
+                let (mut tokenizer, tokens, path) = gemma::open(files, settings)?;
+                tokenizer.set_encode_special_tokens(split_special);
+                let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
+                Self { kind: Kind::Gemma(Box::new(tokenizer)), path, padding }
+            }
+            TokenizerClass::Siglip => {
+                let (siglip, path) = Siglip::open(files, settings)?;
+                Self { padding: siglip.padding, kind: Kind::Siglip(Box::new(siglip)), path }
+            }
+        })
     }
 
     /// Returns the file that the vocabulary came from.
@@ -56,8 +81,7 @@ impl ClipTokenizer {
     /// # Errors
     /// [`Error::Checkpoint`] if the vocabulary cannot spell the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let ids = self.tokenizer.encode_fast(text, true).map_err(|e| self.failed(text, &e))?;
-        Ok(ids.get_ids().to_vec())
+        self.encode_upto(text, usize::MAX)
     }
 
     /// Returns as many token ids of `text` as `limit` allows, start and end kept.
@@ -65,20 +89,36 @@ impl ClipTokenizer {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_upto(&self, text: &str, limit: usize) -> Result<Vec<u32>> {
-        let ends = self.tokenizer.get_post_processor().map_or(0, |ends| ends.added_tokens(false));
-        let mut words = self.tokenizer.encode_fast(text, false).map_err(|e| self.failed(text, &e))?;
-        words.truncate(limit.saturating_sub(ends), 0, TruncationDirection::Right);
-        let ids = self.tokenizer.post_process(words, None, true).map_err(|e| self.failed(text, &e))?;
-        Ok(ids.get_ids().to_vec())
-    }
-
-    fn failed(&self, text: &str, e: &tokenizers::Error) -> Error {
-        Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}"))
+        let ids = match &self.kind {
+            Kind::Pipeline(tokenizer) => run(tokenizer, text, limit),
+            Kind::Gemma(tokenizer) => run(tokenizer, text, limit),
+            Kind::Siglip(siglip) => Ok(siglip.encode_upto(text, limit)),
+        };
+        ids.map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
     }
 }
 
+/// Runs a pipeline of the `tokenizers` crate.
+fn run<M, N, PT, PP, D>(
+    tokenizer: &TokenizerImpl<M, N, PT, PP, D>,
+    text: &str,
+    limit: usize,
+) -> tokenizers::Result<Vec<u32>>
+where
+    M: Model + Send + Sync,
+    N: Normalizer + Send + Sync,
+    PT: PreTokenizer + Send + Sync,
+    PP: PostProcessor + Send + Sync,
+    D: Decoder + Send + Sync,
+{
+    let ends = tokenizer.get_post_processor().map_or(0, |ends| ends.added_tokens(false));
+    let mut words = tokenizer.encode_fast(text, false)?;
+    words.truncate(limit.saturating_sub(ends), 0, TruncationDirection::Right);
+    Ok(tokenizer.post_process(words, None, true)?.get_ids().to_vec())
+}
+
 /// Reads a `tokenizer.json` with all that it says. How it cuts and pads is left out: the pipeline has its own way.
-fn as_written(files: &Files, settings: Settings) -> Result<(Tokenizer, Tokens, PathBuf)> {
+fn as_written(files: &Files, settings: Settings) -> Result<(Pipeline, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
     if !files.contains(WHOLE) {
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
@@ -92,7 +132,7 @@ fn as_written(files: &Files, settings: Settings) -> Result<(Tokenizer, Tokens, P
     let written = Written::deserialize(Value::Object(written.collect()));
     let unreadable = |e| Error::checkpoint(&path, format!("is not a tokenizer that zsic can read: {e}"));
     let tokens = settings.tokens(written.map_err(unreadable)?)?;
-    let mut tokenizer = Tokenizer::deserialize(Value::Object(json)).map_err(unreadable)?;
+    let mut tokenizer = Pipeline::deserialize(Value::Object(json)).map_err(unreadable)?;
     tokenizer.add_tokens(&tokens.added);
     Ok((tokenizer, tokens, path))
 }

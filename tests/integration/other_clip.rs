@@ -15,7 +15,9 @@ use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, TextEncoder};
 
 /// candle's model of the same files.
 fn other(checkpoint: &Checkpoint) -> ClipModel {
-    let Family::Clip(Settings { text, vision, projection_dim }) = checkpoint.family().clone();
+    let Family::Clip(Settings { text, vision, projection_dim }) = checkpoint.family().clone() else {
+        panic!("no CLIP")
+    };
     let config = ClipConfig {
         text_config: ClipTextConfig {
             vocab_size: text.vocab_size,

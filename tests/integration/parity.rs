@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::common::{CHECKPOINTS, Expected, fixtures, worst};
+use crate::common::{CHECKPOINTS, Expected, checkpoint, fixtures, worst};
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{
     Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template, TextEncoder,
@@ -41,7 +41,7 @@ fn load(name: &str) -> Loaded {
 }
 
 fn load_for(name: &str, compute: &Compute) -> Loaded {
-    let checkpoint = Checkpoint::open(fixtures("checkpoints").join(name)).unwrap();
+    let checkpoint = Checkpoint::open(checkpoint(name)).unwrap();
     let plan = compute.plan(&checkpoint);
     let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
     let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
@@ -126,9 +126,7 @@ fn errors(name: &str, compute: &Compute) -> (f64, f64) {
         for (got, expected) in all.into_iter().zip(loaded.expected.rows(what)) {
             let got = got.unwrap();
             logits = logits.max(worst(got.logits().iter().map(|&x| x.into()), expected.clone()));
-            let max = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = expected.iter().map(|x| (x - max).exp()).sum();
-            let expected = expected.iter().map(|x| (x - max).exp() / sum);
+            let expected = loaded.expected.scores(&expected);
             scores = scores.max(worst(got.scores().iter().map(|&x| x.into()), expected));
         }
     }

@@ -34,7 +34,9 @@ fn pixels_equal_the_reference() {
             "pil" => Arithmetic::Pillow,
             other => panic!("{other}"),
         };
-        let preprocessor = Preprocessor::from_json(case["processor"].clone()).unwrap().with_arithmetic(arithmetic);
+        let preprocessor = Preprocessor::from_json(case["processor"].clone(), zsic::preprocess::ProcessorClass::Clip)
+            .unwrap()
+            .with_arithmetic(arithmetic);
         let pixels = preprocessor.run(&source).unwrap();
         let expected = png(&dir.join(case["expected"].as_str().unwrap()));
         assert_eq!((pixels.width() as u32, pixels.height() as u32), expected.dimensions(), "{case}");
@@ -103,7 +105,11 @@ fn jpeg(width: usize, height: usize) -> Vec<u8> {
 #[test]
 fn rows_taken_as_they_come_change_nothing() {
     let dir = fixtures("decode");
-    let preprocessor = Preprocessor::from_json(serde_json::json!({"size": 20, "crop_size": 24})).unwrap();
+    let preprocessor = Preprocessor::from_json(
+        serde_json::json!({"size": 20, "crop_size": 24}),
+        zsic::preprocess::ProcessorClass::Clip,
+    )
+    .unwrap();
     let mut files: Vec<(String, Vec<u8>)> =
         vec![("wide".to_owned(), jpeg(20_000, 19)), ("tall".to_owned(), jpeg(3, 9000))];
     for case in index(&dir) {
@@ -118,7 +124,7 @@ fn rows_taken_as_they_come_change_nothing() {
 
 #[test]
 fn fast_decoding_is_for_large_jpeg_files_and_nearly_exact() {
-    let preprocessor = Preprocessor::from_json(serde_json::json!({})).unwrap();
+    let preprocessor = Preprocessor::from_json(serde_json::json!({}), zsic::preprocess::ProcessorClass::Clip).unwrap();
     let both = |preprocessor: &Preprocessor, bytes: &[u8]| {
         [Decoding::Exact, Decoding::Fast].map(|how| preprocessor.decode(bytes, MAX_PIXELS, how).unwrap())
     };
@@ -132,7 +138,9 @@ fn fast_decoding_is_for_large_jpeg_files_and_nearly_exact() {
     pnm.extend((0..1200 * 900 * 3).map(|n| (n / 5000) as u8));
     let [exact, fast] = both(&preprocessor, &pnm);
     assert!(exact == fast);
-    let unresized = Preprocessor::from_json(serde_json::json!({"do_resize": false})).unwrap();
+    let unresized =
+        Preprocessor::from_json(serde_json::json!({"do_resize": false}), zsic::preprocess::ProcessorClass::Clip)
+            .unwrap();
     let [exact, fast] = both(&unresized, &jpeg(1200, 900));
     assert!(exact == fast);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use zsic::checkpoint::Files;
 use zsic::preprocess::resize::{Axis, resize};
 use zsic::preprocess::{Arithmetic, Filter};
-use zsic::text::ClipTokenizer;
+use zsic::text::{Tokenizer, TokenizerClass};
 use zsic::{Activation, Preprocessor, Scores, Template};
 
 fn arithmetic() -> impl Strategy<Value = Arithmetic> {
@@ -48,7 +48,7 @@ proptest! {
         width in 1..400u32, height in 1..400u32, size in 1..300usize, (w, h) in (1..300usize, 1..300usize),
     ) {
         let settings = json!({"size": size, "crop_size": {"width": w, "height": h}});
-        let preprocessor = Preprocessor::from_json(settings).unwrap();
+        let preprocessor = Preprocessor::from_json(settings, zsic::preprocess::ProcessorClass::Clip).unwrap();
         let pixels = preprocessor.run(&RgbImage::from_pixel(width, height, image::Rgb([200, 100, 50]))).unwrap();
         prop_assert_eq!((pixels.width(), pixels.height(), pixels.data().len()), (w, h, w * h * 3));
         prop_assert!(pixels.data().chunks(3).all(|p| p == [200, 100, 50] || p == [0, 0, 0]));
@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn any_text_has_tokens_between_start_and_end(text in any::<String>(), limit in 2..20usize) {
-        let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
+        let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), TokenizerClass::Clip).unwrap();
         let ids = tokenizer.encode(&text).unwrap();
         prop_assert_eq!((ids[0], ids[ids.len() - 1]), (1812, 1813));
         let cut = tokenizer.encode_upto(&text, limit).unwrap();

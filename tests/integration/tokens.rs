@@ -1,4 +1,4 @@
-//! Token ids against transformers' CLIPTokenizer, string by string.
+//! Token ids against transformers' tokenizers, string by string.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{fixtures, json};
 use serde_json::Value;
 use zsic::checkpoint::Files;
-use zsic::text::ClipTokenizer;
+use zsic::text::{Tokenizer, TokenizerClass};
 
 fn ids(json: &Value) -> Vec<u32> {
     json.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
@@ -15,7 +15,7 @@ fn ids(json: &Value) -> Vec<u32> {
 #[test]
 fn ids_equal_the_reference() {
     let dir = fixtures("tokens");
-    let tokenizer = ClipTokenizer::open(&Files::directory(&dir)).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(&dir), TokenizerClass::Clip).unwrap();
     let strings = json(&dir.join("strings.json"));
     let strings = strings.as_array().unwrap();
     assert!(strings.len() >= 300);
@@ -31,11 +31,26 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
     for file in ["vocab.json", "merges.txt"] {
         fs::copy(fixtures("tokens").join(file), dir.path().join(file)).unwrap();
     }
-    let tokenizer = ClipTokenizer::open(&Files::directory(dir.path())).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip).unwrap();
     for case in json(&fixtures("tokens").join("strings.json")).as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
         let expected = case.get("ids_from_vocab_and_merges").unwrap_or(&case["ids"]);
         assert_eq!(tokenizer.encode(text).unwrap(), ids(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn siglip_s_ids_equal_the_reference() {
+    for name in ["unigram", "bytes", "gemma"] {
+        let dir = fixtures("siglip/tokens").join(name);
+        let tokenizer = Tokenizer::open(&Files::directory(&dir), TokenizerClass::Siglip).unwrap();
+        let cases = json(&dir.join("strings.json"));
+        let cases = cases.as_array().unwrap();
+        assert!(cases.len() >= 300);
+        let is_wrong = |case: &&Value| tokenizer.encode(case["text"].as_str().unwrap()).unwrap() != ids(&case["ids"]);
+        let wrong: Vec<_> = cases.iter().filter(is_wrong).collect();
+        let first = wrong.first().map(|case| tokenizer.encode(case["text"].as_str().unwrap()).unwrap());
+        assert!(wrong.is_empty(), "{name}: {} wrong, {} is {first:?}", wrong.len(), wrong[0]);
     }
 }
 
@@ -47,7 +62,7 @@ fn settings_are_followed_as_the_reference_does() {
     for variant in variants["variants"].as_array().unwrap() {
         let dir = tempfile::tempdir().unwrap();
         write_variant(variant, dir.path());
-        let tokenizer = ClipTokenizer::open(&Files::directory(dir.path()));
+        let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip);
         let name = &variant["name"];
         if let Some(message) = variant.get("message") {
             let error = tokenizer.unwrap_err().to_string();
@@ -87,7 +102,7 @@ fn write_variant(variant: &Value, dir: &Path) {
 
 #[test]
 fn truncation_keeps_the_ends() {
-    let tokenizer = ClipTokenizer::open(&Files::directory(fixtures("tokens"))).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), TokenizerClass::Clip).unwrap();
     let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
     let cut = tokenizer.encode_upto(&"owl ".repeat(100), 77).unwrap();
     assert_eq!(cut[..76], whole[..76]);

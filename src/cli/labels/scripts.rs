@@ -2,7 +2,7 @@
 //! little.
 
 use zsic::Checkpoint;
-use zsic::text::ClipTokenizer;
+use zsic::text::Tokenizer;
 
 use super::{Label, shown};
 
@@ -25,7 +25,7 @@ pub fn unknown(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option
     let foreign = |label| Some((label, foreign_word(label)?));
     let words: Vec<(&Label, &str)> = labels.iter().filter_map(foreign).take(WORDS).collect();
     let Some((_, first)) = words.first() else { return Ok(None) };
-    let tokenizer = ClipTokenizer::open(checkpoint.files())?;
+    let tokenizer = checkpoint.tokenizer()?;
     if !is_spelled(&tokenizer, words.iter().map(|(_, word)| *word))? {
         return Ok(None);
     }
@@ -60,7 +60,7 @@ fn letters(word: &str) -> usize {
 }
 
 /// Whether the tokenizer spells the words, rather than knows them.
-fn is_spelled<'a>(tokenizer: &ClipTokenizer, words: impl Iterator<Item = &'a str>) -> zsic::Result<bool> {
+fn is_spelled<'a>(tokenizer: &Tokenizer, words: impl Iterator<Item = &'a str>) -> zsic::Result<bool> {
     const START_AND_END: usize = 2;
     let (mut tokens, mut letters) = (0, 0);
     for word in words {
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_vocabulary_that_has_words_of_a_script_knows_it() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tokens");
-        let tokenizer = ClipTokenizer::open(&Files::directory(dir)).unwrap();
+        let tokenizer = Tokenizer::open(&Files::directory(dir), zsic::text::TokenizerClass::Clip).unwrap();
         let is_spelled = |words: &[&'static str]| is_spelled(&tokenizer, words.iter().copied()).unwrap();
         assert!(!is_spelled(&["кошка"]) && !is_spelled(&["γάτα"]), "it was trained on these");
         assert!(is_spelled(&["медведь"]) && is_spelled(&["猫"]) && is_spelled(&["صورة", "قطة"]));

@@ -182,7 +182,7 @@ impl Settings {
         };
         TowerSpec {
             root: "text_model",
-            stem: TokenStem { vocabulary: text.vocab_size, positions: text.max_position_embeddings, pool },
+            stem: TokenStem { vocabulary: text.vocab_size, positions: text.max_position_embeddings, pool, cuts: false },
             pre_norm: None,
             blocks: BlockSpec {
                 width: text.hidden_size,

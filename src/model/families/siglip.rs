@@ -142,6 +142,7 @@ impl Settings {
                 vocabulary: text.vocab_size,
                 positions: text.max_position_embeddings,
                 pool: PromptPool::Last,
+                cuts: true,
             },
             pre_norm: None,
             blocks: BlockSpec {

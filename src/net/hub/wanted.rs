@@ -8,19 +8,16 @@ use serde::Deserialize;
 
 use super::MAX_READ;
 use super::layout::stand_in;
+use crate::checkpoint::layout::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
 
-/// What is read first: it tells the kind of model.
-pub(super) const CONFIG: &str = "config.json";
 /// Where an image processor's settings may be. One of them must be there.
-const PROCESSORS: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
+const PROCESSORS: [&str; 2] = [layout::NESTED_PROCESSOR, layout::PROCESSOR];
 /// What a tokenizer reads if it is there.
-const EXTRAS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
-/// Sets of weights, best first; an index stands for its shards.
-const WEIGHTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+const EXTRAS: [&str; 4] =
+    [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS, layout::SENTENCEPIECE];
 
 /// The files to have.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,10 +44,10 @@ impl Wanted {
 pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
     let mut small = vec![CONFIG];
     small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
-    if has("tokenizer.json") {
-        small.push("tokenizer.json");
-    } else {
-        small.extend(["vocab.json", "merges.txt"]);
+    if has(TOKENIZER) {
+        small.push(TOKENIZER);
+    } else if !has(layout::SENTENCEPIECE) {
+        small.extend([layout::VOCABULARY, layout::MERGES]);
     }
     if !has(CONFIG) {
         return Err(format!("it has no {CONFIG}"));
@@ -63,7 +60,7 @@ pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
     }
     let weights = WEIGHTS.into_iter().find(|name| has(name));
     let weights = weights.ok_or_else(|| format!("it has no weights: none of {}", WEIGHTS.join(", ")))?;
-    let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain(["tokenizer.json"]).chain(WEIGHTS);
+    let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain([TOKENIZER]).chain(WEIGHTS);
     let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
     Ok(Wanted { small, weights, absent })
 }

@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// The checkpoints of `tools/make_fixtures.py`.
-pub const CHECKPOINTS: [&str; 15] = [
+pub const CHECKPOINTS: [&str; 18] = [
     "quick-gelu",
     "legacy-dict",
     "gelu",
@@ -27,6 +27,9 @@ pub const CHECKPOINTS: [&str; 15] = [
     "padded",
     "as-written",
     "without-ends",
+    "siglip/unigram",
+    "siglip/unigram-json",
+    "siglip/gemma",
 ];
 
 /// A path below `tests/fixtures`.
@@ -34,10 +37,15 @@ pub fn fixtures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// A checkpoint's folder. CLIP's are in `checkpoints`.
+pub fn checkpoint(name: &str) -> PathBuf {
+    if name.contains('/') { fixtures(name) } else { fixtures("checkpoints").join(name) }
+}
+
 /// Copies a checkpoint of the fixtures, so that a file of it can be changed. The copy lives as long as the directory.
 pub fn copied(checkpoint: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixtures("checkpoints").join(checkpoint)).unwrap() {
+    for entry in fs::read_dir(self::checkpoint(checkpoint)).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
@@ -61,7 +69,17 @@ pub struct Expected {
 
 impl Expected {
     pub fn of(checkpoint: &str) -> Self {
-        Self::in_dir(&fixtures("checkpoints").join(checkpoint))
+        Self::in_dir(&self::checkpoint(checkpoint))
+    }
+
+    /// Scores of logits, by the activation that the checkpoint was trained for.
+    pub fn scores(&self, logits: &[f64]) -> Vec<f64> {
+        if self.json["activation"] == "sigmoid" {
+            return logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+        }
+        let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = logits.iter().map(|x| (x - max).exp()).sum();
+        logits.iter().map(|x| (x - max).exp() / sum).collect()
     }
 
     pub fn in_dir(dir: &Path) -> Self {

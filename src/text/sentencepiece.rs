@@ -1,0 +1,316 @@
+//! SentencePiece's unigram model: text -> normalized text -> the most likely pieces, in the same floats as the original, so
+//! that ties fall alike. Read from a `.model` file, or from a `tokenizer.json` that was converted from one.
+
+use prost::Message;
+use serde::Deserialize;
+
+use super::charsmap::Charsmap;
+use super::pieces::Pieces;
+
+/// A space inside text that was normalized.
+pub(super) const SPACE: &str = "\u{2581}";
+/// What an unknown character costs beside the least likely piece.
+const UNKNOWN_PENALTY: f32 = 10.0;
+
+/// The file (sentencepiece_model.proto). What is left out there has the defaults of that file.
+#[derive(Message)]
+struct ModelProto {
+    #[prost(message, repeated, tag = "1")]
+    pieces: Vec<PieceProto>,
+    #[prost(message, optional, tag = "2")]
+    trainer: Option<TrainerProto>,
+    #[prost(message, optional, tag = "3")]
+    normalizer: Option<NormalizerProto>,
+}
+
+#[derive(Message)]
+struct PieceProto {
+    #[prost(string, tag = "1")]
+    piece: String,
+    #[prost(float, tag = "2")]
+    score: f32,
+    #[prost(enumeration = "Kind", optional, tag = "3")]
+    kind: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+enum Kind {
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
+#[derive(Message)]
+struct TrainerProto {
+    #[prost(int32, optional, tag = "3")]
+    model_type: Option<i32>,
+    #[prost(bool, tag = "24")]
+    treat_whitespace_as_suffix: bool,
+    #[prost(bool, tag = "35")]
+    byte_fallback: bool,
+}
+
+#[derive(Message)]
+struct NormalizerProto {
+    #[prost(bytes = "vec", tag = "2")]
+    precompiled_charsmap: Vec<u8>,
+    #[prost(bool, optional, tag = "3")]
+    add_dummy_prefix: Option<bool>,
+    #[prost(bool, optional, tag = "4")]
+    remove_extra_whitespaces: Option<bool>,
+    #[prost(bool, optional, tag = "5")]
+    escape_whitespaces: Option<bool>,
+}
+
+/// The `model` of a `tokenizer.json`.
+#[derive(Deserialize)]
+pub(super) struct Written {
+    #[serde(rename = "type")]
+    kind: String,
+    vocab: Vec<(String, f32)>,
+    unk_id: u32,
+    #[serde(default)]
+    byte_fallback: bool,
+}
+
+/// How spaces are treated.
+#[derive(Debug)]
+struct Spaces {
+    add_dummy_prefix: bool,
+    remove_extra: bool,
+    escape: bool,
+}
+
+/// A model.
+#[derive(Debug)]
+pub(super) struct SentencePiece {
+    charsmap: Charsmap,
+    spaces: Spaces,
+    /// Every piece, by its text.
+    ids: Pieces,
+    kinds: Vec<Kind>,
+    scores: Vec<f32>,
+    /// The scores of the least and of the most likely piece.
+    least: f32,
+    most: f32,
+    /// Bytes of the longest piece.
+    longest: usize,
+    unknown: u32,
+    byte_fallback: bool,
+    has_user_defined: bool,
+}
+
+impl SentencePiece {
+    /// Reads a `.model` file.
+    ///
+    /// # Errors
+    /// One line: what the file is not.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let model = ModelProto::decode(bytes).map_err(|e| format!("is not a SentencePiece model: {e}"))?;
+        let trainer = model.trainer.unwrap_or_default();
+        match trainer.model_type.unwrap_or(1) {
+            1 => {}
+            2 => return Err("holds a BPE model; zsic reads unigram models".to_owned()),
+            other => return Err(format!("holds a model of type {other}; zsic reads unigram models")),
+        }
+        if trainer.treat_whitespace_as_suffix {
+            return Err("puts spaces behind words (treat_whitespace_as_suffix), which is not supported".to_owned());
+        }
+        let normalizer = model.normalizer.unwrap_or_default();
+        let spaces = Spaces {
+            add_dummy_prefix: normalizer.add_dummy_prefix.unwrap_or(true),
+            remove_extra: normalizer.remove_extra_whitespaces.unwrap_or(true),
+            escape: normalizer.escape_whitespaces.unwrap_or(true),
+        };
+        let charsmap = Charsmap::read(&normalizer.precompiled_charsmap)?;
+        let pieces = model.pieces.into_iter().map(|piece| {
+            let kind = piece.kind.map_or(Ok(Kind::Normal), Kind::try_from);
+            Ok((piece.piece, piece.score, kind.map_err(|_| "holds a piece of an unknown kind")?))
+        });
+        Self::new(pieces.collect::<Result<_, String>>()?, charsmap, spaces, trainer.byte_fallback)
+    }
+
+    /// Takes what a `tokenizer.json` says. `charsmap` is the `Precompiled` part of its normalizer. The file does not say
+    /// which pieces are no text: those that look like `<s>` and the unknown one are taken for that.
+    ///
+    /// # Errors
+    /// One line: what the file is not.
+    pub fn written(model: Written, charsmap: &[u8]) -> Result<Self, String> {
+        if model.kind != "Unigram" {
+            return Err(format!("holds a model of type {}; this checkpoint needs Unigram", model.kind));
+        }
+        let kind = |at: usize, piece: &str| match () {
+            () if at == model.unk_id as usize => Kind::Unknown,
+            () if is_byte(piece) => Kind::Byte,
+            () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => Kind::Control,
+            () => Kind::Normal,
+        };
+        let pieces = model.vocab.into_iter().enumerate();
+        let pieces = pieces.map(|(at, (piece, score))| (kind(at, &piece), piece, score));
+        let pieces = pieces.map(|(kind, piece, score)| (piece, score, kind)).collect();
+        let spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
+        Self::new(pieces, Charsmap::read(charsmap)?, spaces, model.byte_fallback)
+    }
+
+    fn new(
+        pieces: Vec<(String, f32, Kind)>,
+        charsmap: Charsmap,
+        spaces: Spaces,
+        byte_fallback: bool,
+    ) -> Result<Self, String> {
+        let unknown = pieces.iter().position(|(.., kind)| *kind == Kind::Unknown);
+        let unknown = unknown.ok_or("has no piece for what is unknown")? as u32;
+        let longest = pieces.iter().map(|(piece, ..)| piece.len()).max().unwrap_or(0);
+        let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);
+        let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
+        let mut ids = Pieces::default();
+        ids.reserve(pieces.len());
+        for (id, (piece, ..)) in pieces.iter().enumerate() {
+            ids.insert(piece.as_str(), id as u32);
+        }
+        let has_user_defined = pieces.iter().any(|(.., kind)| *kind == Kind::UserDefined);
+        let (scores, kinds) = pieces.iter().map(|(_, score, kind)| (*score, *kind)).unzip();
+        Ok(Self {
+            charsmap,
+            spaces,
+            ids,
+            kinds,
+            scores,
+            least,
+            most,
+            longest,
+            unknown,
+            byte_fallback,
+            has_user_defined,
+        })
+    }
+
+    /// Returns the number of pieces.
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Returns the id of a piece.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.ids.get(piece)
+    }
+
+    /// Returns the ids of a text's pieces. Neighbours that are unknown are one piece, or the bytes that they have.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let text = self.normalize(text);
+        let mut ids = Vec::new();
+        for (id, piece) in self.pieces(&text) {
+            match () {
+                () if id != self.unknown => ids.push(id),
+                () if self.byte_fallback => {
+                    let byte = |byte: u8| self.id(&format!("<0x{byte:02X}>")).unwrap_or(self.unknown);
+                    ids.extend(piece.bytes().map(byte));
+                }
+                () if ids.last() != Some(&self.unknown) => ids.push(id),
+                () => {}
+            }
+        }
+        ids
+    }
+
+    /// Maps characters, and makes spaces visible.
+    fn normalize(&self, text: &str) -> String {
+        let Spaces { add_dummy_prefix, remove_extra, escape } = self.spaces;
+        let mut rest = text;
+        if remove_extra {
+            while let (" ", length) = self.next(rest) {
+                rest = &rest[length..];
+            }
+        }
+        let space = if escape { SPACE } else { " " };
+        let mut normalized = String::with_capacity(2 * text.len());
+        if rest.is_empty() {
+            return normalized;
+        }
+        if add_dummy_prefix {
+            normalized += space;
+        }
+        let mut after_space = remove_extra;
+        while !rest.is_empty() {
+            let (mut mapped, length) = self.next(rest);
+            if after_space {
+                mapped = mapped.trim_start_matches(' ');
+            }
+            if !mapped.is_empty() {
+                mapped.split_inclusive(' ').for_each(|part| match part.strip_suffix(' ') {
+                    Some(part) => normalized.extend([part, space]),
+                    None => normalized += part,
+                });
+                after_space = remove_extra && mapped.ends_with(' ');
+            }
+            rest = &rest[length..];
+        }
+        if remove_extra {
+            normalized.truncate(normalized.trim_end_matches(space).len());
+        }
+        normalized
+    }
+
+    /// Maps the beginning of a text. Returns what it becomes, and how long it is. A piece that the user defined stays.
+    fn next<'a>(&'a self, text: &'a str) -> (&'a str, usize) {
+        let is_defined =
+            |end: &usize| self.id(&text[..*end]).is_some_and(|id| self.kinds[id as usize] == Kind::UserDefined);
+        let defined = self.has_user_defined.then(|| ends(text, self.longest).rev().find(is_defined)).flatten();
+        defined.map_or_else(|| self.charsmap.next(text), |end| (&text[..end], end))
+    }
+
+    /// Splits normalized text into the most likely pieces (EncodeOptimized of unigram_model.cc).
+    fn pieces<'a>(&self, text: &'a str) -> Vec<(u32, &'a str)> {
+        #[derive(Clone, Copy)]
+        struct Best {
+            score: f32,
+            start: usize,
+            id: u32,
+        }
+        let mut best: Vec<Option<Best>> = vec![None; text.len() + 1]; // by where a piece ends
+        let unknown_score = self.least - UNKNOWN_PENALTY;
+        for (start, first) in text.char_indices() {
+            let before = best[start].map_or(0.0, |best| best.score);
+            let mut offer = |end: usize, id: u32, score: f64| {
+                if best[end].is_none_or(|best| score > f64::from(best.score)) {
+                    best[end] = Some(Best { score: score as f32, start, id });
+                }
+            };
+            let mut is_single = false;
+            for length in ends(&text[start..], self.longest) {
+                let Some(id) = self.id(&text[start..start + length]) else { continue };
+                let score = match self.kinds[id as usize] {
+                    Kind::Normal => f64::from(self.scores[id as usize]),
+                    Kind::UserDefined => f64::from(length as f32 * self.most) - 0.1,
+                    _ => continue,
+                };
+                offer(start + length, id, score + f64::from(before));
+                is_single |= length == first.len_utf8();
+            }
+            if !is_single {
+                offer(start + first.len_utf8(), self.unknown, f64::from(unknown_score + before));
+            }
+        }
+        let mut pieces = Vec::new();
+        let mut end = text.len();
+        while let Some(Best { start, id, .. }) = best[end].filter(|_| end > 0) {
+            pieces.push((id, &text[start..end]));
+            end = start;
+        }
+        pieces.reverse();
+        pieces
+    }
+}
+
+fn is_byte(piece: &str) -> bool {
+    let digits = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
+}
+
+/// The places, up to `longest`, where a piece at the beginning of `text` may end.
+fn ends(text: &str, longest: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
+    (1..=text.len().min(longest)).filter(|&end| text.is_char_boundary(end))
+}
