@@ -171,7 +171,9 @@ fn cut_label(text: &TextEncoder, labels: &[&Label], asked: bool) -> zsic::Result
             if text.is_cut(prompt)? {
                 let limit = text.max_tokens();
                 let name = labels::shown(&label.name);
-                return Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads")));
+                return Ok(Some(format!(
+                    "a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads"
+                )));
             }
         }
     }

@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use super::error::HubError;
 use super::layout::{Repo, is_commit, linked_blob, stand_in};
 use super::notes::{read_ref, read_tree};
-use super::wanted::{self, CONFIG, Held};
+use super::wanted::{self, Held};
 use super::{MAX_READ, digest};
+use crate::checkpoint::layout::CONFIG;
 use crate::regular;
 
 /// A repository in the cache.

@@ -28,9 +28,10 @@ pub use removal::Removal;
 pub use settings::{Event, HubSettings, Token};
 
 use super::http::Client;
+use crate::checkpoint::layout::CONFIG;
 use ask::{Hub, Listing, RemoteFile};
 use layout::{Repo, is_commit};
-use wanted::{CONFIG, Held};
+use wanted::Held;
 
 use crate::regular;
 
