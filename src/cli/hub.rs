@@ -38,6 +38,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         refresh,
         http: http(args),
         accept: check_config,
+        accept_tokenizer: check_tokenizer,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
     };
@@ -51,6 +52,12 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
 fn check_config(json: &[u8]) -> Result<(), String> {
     let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
     ClipConfig::from_json(json).map(drop).map_err(|e| format!("its config.json: {e}"))
+}
+
+/// Whether the tokenizer that these files tell of can be run, before weights are fetched.
+fn check_tokenizer(settings: &[u8], config: &[u8]) -> Result<(), String> {
+    let read = |file: &str, json| serde_json::from_slice(json).map_err(|e| format!("its {file} is damaged: {e}"));
+    zsic::text::accept(&read("tokenizer_config.json", settings)?, &read("config.json", config)?)
 }
 
 /// How requests leave this machine, as flags and the environment say.

@@ -97,7 +97,7 @@ pub struct ClipConfig {
 #[derive(Deserialize)]
 struct File {
     model_type: Option<String>,
-    architectures: Option<Vec<String>>,
+    architectures: Option<Names>,
     auto_map: Option<Value>,
     open_clip_model_name: Option<Value>,
     text_config: Option<Value>,
@@ -106,6 +106,14 @@ struct File {
     vision_config_dict: Option<Value>,
     #[serde(default = "default_projection")]
     projection_dim: usize,
+}
+
+/// One name, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "architectures is neither a name nor a list of names")]
+enum Names {
+    One(String),
+    More(Vec<String>),
 }
 
 fn default_projection() -> usize {
@@ -126,7 +134,11 @@ impl File {
         if says(&self.auto_map) {
             return Err("needs code of its own (auto_map), which zsic does not run; use a plain CLIPModel".to_owned());
         }
-        let architectures = self.architectures.as_deref().unwrap_or_default();
+        let architectures = match &self.architectures {
+            Some(Names::One(name)) => std::slice::from_ref(name),
+            Some(Names::More(names)) => names,
+            None => &[],
+        };
         if !architectures.is_empty() && !architectures.iter().any(|name| name == "CLIPModel") {
             let names = architectures.join(", ");
             return Err(format!("has the architecture {names}; zsic runs CLIPModel, a text and an image tower in one"));
@@ -238,7 +250,12 @@ mod tests {
             assert_eq!(with(name, Value::Null), "");
         }
         assert_eq!((with("auto_map", json!({})), with("architectures", json!([]))), (String::new(), String::new()));
-        assert_eq!(with("architectures", json!(["CLIPModel"])), "");
+        assert_eq!(
+            (with("architectures", json!(["CLIPModel"])), with("architectures", json!("CLIPModel"))),
+            Default::default()
+        );
+        assert!(with("architectures", json!("CLIPTextModel")).contains("has the architecture CLIPTextModel;"));
+        assert_eq!(with("architectures", json!(5)), "architectures is neither a name nor a list of names");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Labels x templates -> prompts -> token ids.
 
+mod class;
 mod clip_bpe;
 mod settings;
 mod template;
 mod token_spec;
 mod tokenizer;
 
+pub use class::accept;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::ClipTokenizer;
 

@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::class::{CONFIG, Class, SETTINGS};
 use super::token_spec::{Flags, TokenSpec, Written, last_flags};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
-
-const CONFIG: &str = "config.json";
-const SETTINGS: &str = "tokenizer_config.json";
-const CLASS: &str = "tokenizer_class";
 
 /// The tokens with a role: their key in the settings, and what CLIP's class takes where the settings have none.
 const ROLES: [(&str, Option<&str>); 7] = [
@@ -28,37 +25,6 @@ const ROLES: [(&str, Option<&str>); 7] = [
 /// Special tokens without a role: their key, and its older name.
 const EXTRA: &str = "extra_special_tokens";
 const ADDITIONAL: &str = "additional_special_tokens";
-
-/// Who splits text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
-    Clip,
-    /// The class that runs a `tokenizer.json` as it is written.
-    AsWritten,
-}
-
-impl Class {
-    /// Reads the class from `tokenizer_config.json`, or from `config.json` where that names none.
-    fn open(files: &Files, settings: &Map<String, Value>) -> Result<Self> {
-        let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
-        let (file, class) = match named(settings) {
-            Some(class) => (SETTINGS, Some(class)),
-            None => (CONFIG, named(&read_optional(files, CONFIG)?)),
-        };
-        match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
-            None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
-            Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
-                Ok(Self::AsWritten)
-            }
-            Some(other) => {
-                let known = "zsic knows CLIPTokenizer and PreTrainedTokenizerFast";
-                let reason = format!("tokenizer class `{other}` is not supported; {known}");
-                Err(Error::checkpoint(files.path(file), reason))
-            }
-        }
-    }
-}
 
 /// The settings beside the vocabulary.
 pub(super) struct Settings {
@@ -93,7 +59,8 @@ impl Settings {
     pub fn open(files: &Files) -> Result<Self> {
         let path = files.path(SETTINGS);
         let mut values = read_optional(files, SETTINGS)?;
-        let class = Class::open(files, &values)?;
+        let class = Class::of(&values, &read_optional(files, CONFIG)?);
+        let class = class.map_err(|(file, reason)| Error::checkpoint(files.path(file), reason))?;
         check(&values).map_err(|e| Error::checkpoint(&path, e))?;
         if values.get(EXTRA).is_none_or(|extra| extra.is_null() || *extra == Value::Array(Vec::new()))
             && let Some(additional) = values.remove(ADDITIONAL)
@@ -277,7 +244,7 @@ fn is_other_role(key: &str) -> bool {
 }
 
 /// Refuses settings that change which tokens a text has, and that are not followed.
-fn check(settings: &Map<String, Value>) -> std::result::Result<(), String> {
+pub(super) fn check(settings: &Map<String, Value>) -> std::result::Result<(), String> {
     if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
         && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
     {

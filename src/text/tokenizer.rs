@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::{PostProcessor, Tokenizer, TruncationDirection};
 
+use super::class::Class;
 use super::clip_bpe;
-use super::settings::{Class, Settings, Tokens};
+use super::settings::{Settings, Tokens};
 use super::token_spec::Written;
 use crate::checkpoint::Files;
 use crate::{Error, Result};

@@ -2,11 +2,13 @@
 //! It knows their names and an index of shards, and nothing of what else they say.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::MAX_READ;
+use super::error::HubError;
 use super::layout::stand_in;
 use crate::net::reason;
 use crate::regular;
@@ -16,8 +18,10 @@ use crate::stand_in::StandIn;
 pub(super) const CONFIG: &str = "config.json";
 /// Where an image processor's settings may be. One of them must be there.
 const PROCESSORS: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
+/// What is read next, if it is there: it tells the kind of tokenizer.
+pub(super) const TOKENIZER: &str = "tokenizer_config.json";
 /// What a tokenizer reads if it is there.
-const EXTRAS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+const EXTRAS: [&str; 3] = [TOKENIZER, "special_tokens_map.json", "added_tokens.json"];
 /// Sets of weights, best first; an index stands for its shards.
 const WEIGHTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
@@ -99,8 +103,12 @@ pub(super) enum Held {
 /// Looks into a snapshot; `listed` are the files of its commit, where they are known.
 pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Held {
     let here = |name: &str| snapshot.join(name).exists();
-    if !snapshot.is_dir() {
-        return Held::Part("nothing of it is there".to_owned());
+    match std::fs::metadata(snapshot.join(".")) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            return Held::Part(HubError::reading(snapshot, e).to_string());
+        }
+        Err(_) => return Held::Part("nothing of it is there".to_owned()),
+        Ok(_) => {}
     }
     let missing = |what: &str| Held::Part(what.replace("it has no", "its copy has no"));
     let wanted = match choose(here) {
