@@ -149,8 +149,7 @@ impl Sink {
         let _held = interrupt::hold();
         let written = match &mut self.out {
             Out::Stdout(out) if out.0.is_terminal() => {
-                let text = String::from_utf8_lossy(record);
-                out.write_all(escaped(&text).as_bytes()).and_then(|()| out.flush())
+                stdout::show(out, &escaped(&String::from_utf8_lossy(record)))
             }
             Out::Stdout(out) => out.write_all(record).and_then(|()| out.flush()),
             Out::Device(file) => file.write_all(record),
