@@ -180,7 +180,9 @@ impl Plan<'_> {
         partial.begin_again(&kept.journal, |old| self.unmake(&target, &kept, old))?;
         kept.believe(partial.open_beside(OLD)?);
         let again = if self.args.retry_failed { ", and images that failed are computed again" } else { "" };
-        say(self.common, format!("{name}: new and changed images are added to it{again}"));
+        if next.is_some() {
+            say(self.common, format!("{name}: new and changed images are added to it{again}"));
+        }
         self.going(sink, next, entries, Some(kept), passed, earlier)
     }
 
@@ -221,13 +223,7 @@ impl Plan<'_> {
 
     /// Passes over the entries that the first of the records are of. Returns the entry behind them; with `look` that behind
     /// the last record too.
-    fn pass(
-        &self,
-        entries: &mut Entries,
-        kept: &mut Kept,
-        look: bool,
-        earlier: &Earlier,
-    ) -> Result<Option<Entry>> {
+    fn pass(&self, entries: &mut Entries, kept: &mut Kept, look: bool, earlier: &Earlier) -> Result<Option<Entry>> {
         let mut next = None;
         while kept.passed() < kept.journal.count || look {
             next = entries.next();
