@@ -115,7 +115,7 @@ fn missing_images_are_refused_or_left_out() {
         assert!(place.read(name) == before);
         let (status, said) = place.resume(words, name, &["--drop-missing"]);
         assert!(status == Some(0) && said.contains("left out the records of 3 images"), "{said}");
-        assert!(!said.contains("are added"), "{said}");
+        assert!(said.contains("are added to it, and those that are gone are left out"), "{said}");
         assert!(place.read(name) == place.fresh(words, name), "{name}");
     }
     fs::remove_dir_all(&place.folder).unwrap();
@@ -124,7 +124,7 @@ fn missing_images_are_refused_or_left_out() {
         let before = place.read(name);
         let (status, said) = place.resume(words, name, &["--drop-missing"]);
         let expected = "error: no image among the inputs, so no record would be left; the file stays as it is\n";
-        assert_eq!((status, &*said), (Some(3), expected));
+        assert!(status == Some(3) && said.ends_with(expected) && !said.contains("left out"), "{said}");
         assert!(place.read(name) == before);
     }
 }

@@ -176,7 +176,7 @@ fn json_that_is_no_list_of_labels_is_told_with_what_to_write() {
         ),
         (
             r#"{"fox": ["a", null]}"#,
-            "has null where its prompt is expected, which is a text; for labels without prompts write [\"fox\"]",
+            "the label `fox` has null where its prompt is expected, which is a text; for labels without prompts write [\"fox\"]",
         ),
         (
             r#"{"fox": [], "owl": "an owl"}"#,

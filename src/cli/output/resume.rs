@@ -180,8 +180,9 @@ impl Plan<'_> {
         partial.begin_again(&kept.journal, |old| self.unmake(&target, &kept, old))?;
         kept.believe(partial.open_beside(OLD)?);
         let again = if self.args.retry_failed { ", and images that failed are computed again" } else { "" };
+        let gone = if self.args.drop_missing { ", and those that are gone are left out" } else { "" };
         if next.is_some() {
-            say(self.common, format!("{name}: new and changed images are added to it{again}"));
+            say(self.common, format!("{name}: new and changed images are added to it{again}{gone}"));
         }
         self.going(sink, next, entries, Some(kept), passed, earlier)
     }
