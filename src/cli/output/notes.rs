@@ -94,7 +94,7 @@ impl Notes {
             settings: serde_json::from_slice(settings)?,
         };
         let head = serde_json::to_string(&head)? + "\n";
-        check_folder(folder).with_context(failed)?;
+        check_folder(folder).with_context(|| format!("{}: cannot be written", folder.display()))?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
         let write = |file: &mut File| file.write_all(head.as_bytes()).and_then(|()| journal.write_to(file));
         own::appear(&path, write).with_context(failed)?;
@@ -134,11 +134,11 @@ impl Notes {
 /// Refuses what stands in place of the folder. What a link leads to is not the cache's.
 fn check_folder(folder: &Path) -> io::Result<()> {
     let problem = match fs::symlink_metadata(folder) {
-        Ok(there) if there.is_symlink() => "is a link, which is not followed",
-        Ok(there) if !there.is_dir() => "is no folder",
+        Ok(there) if there.is_symlink() => "it is a link, which is not followed",
+        Ok(there) if !there.is_dir() => "it is no folder",
         _ => return Ok(()),
     };
-    Err(io::Error::other(format!("{} {problem}; move it away or remove it", folder.display())))
+    Err(io::Error::other(format!("{problem}; move it away or remove it")))
 }
 
 /// The time of a file's last change.
@@ -251,7 +251,7 @@ mod tests {
         let file = dir.path().join(FOLDER);
         fs::write(&file, "a file").unwrap();
         let said = check_folder(&file).unwrap_err().to_string();
-        assert_eq!(said, format!("{} is no folder; move it away or remove it", file.display()));
+        assert_eq!(said, "it is no folder; move it away or remove it");
         let output = dir.path().join("x.jsonl");
         fs::write(&output, "one\n").unwrap();
         let journal = Journal::new(File::open(&output).unwrap(), 0).unwrap();
