@@ -12,7 +12,7 @@ use zsic::{ImageError, Preprocessor};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (what, folder) = (args.next().unwrap_or_default(), args.next().ok_or("give WHAT and a folder")?);
-    let preprocessor = Preprocessor::from_json(json!({}))?;
+    let preprocessor = Preprocessor::from_json(json!({}), zsic::preprocess::ProcessorClass::Clip)?;
     let once = |bytes: &[u8]| -> Result<usize, ImageError> {
         let decoding = if what == "fast" { Decoding::Fast } else { Decoding::Exact };
         match what.as_str() {

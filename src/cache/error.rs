@@ -39,6 +39,14 @@ pub enum CacheError {
     /// The file is no cache, or a damaged one.
     #[error("{}: the cache is damaged; `zsic cache clear` removes it", .0.display())]
     Damaged(PathBuf),
+    /// What has the file's name is no file.
+    #[error("{}: the cache cannot be used: {reason}; `zsic cache clear` removes it", .path.display())]
+    NoFile {
+        /// What has its name.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
     /// Another process has been writing for too long.
     #[error("{}: the cache is in use by another process that does not finish", .0.display())]
     Busy(PathBuf),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::CacheError;
+use crate::regular;
 
 type Result<T> = std::result::Result<T, CacheError>;
 
@@ -34,7 +35,7 @@ pub(super) fn make(dir: &Path) -> Result<()> {
     is_own(dir)?;
     let file = file(dir);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => is_own(&file),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => check_file(&file).and_then(|()| is_own(&file)),
         made => made.map(drop).map_err(|e| CacheError::io(&file, &e)),
     }
 }
@@ -56,7 +57,7 @@ fn is_own(path: &Path) -> Result<()> {
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
     match fs::metadata(dir) {
         Ok(found) if !found.is_dir() => {
-            let reason = "it is a file, and the cache needs a folder".to_owned();
+            let reason = "it is not a folder, and the cache needs one".to_owned();
             return Err(CacheError::Io { path: dir.to_path_buf(), reason });
         }
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(CacheError::io(dir, &e)),
@@ -68,6 +69,19 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 /// Whether the cache in a directory is a file, and not a link to one, a folder or the like.
 pub(super) fn is_plain(dir: &Path) -> Result<bool> {
     Ok(look(&file(dir))?.is_some_and(|found| found.is_file()))
+}
+
+/// Checks that a cache is a file, or a link to one: nothing else is opened.
+///
+/// # Errors
+/// [`CacheError::NoFile`].
+pub(super) fn check_file(path: &Path) -> Result<()> {
+    let reason = match regular::check(path, u64::MAX) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_symlink() => "it is a link to nothing".to_owned(),
+        Err(e) if e.raw_os_error().is_none() => e.to_string(),
+        _ => return Ok(()), // what else there is, opening it says
+    };
+    Err(CacheError::NoFile { path: path.to_path_buf(), reason })
 }
 
 /// Removes whatever has the name of one of the cache's files: of a link the link, of a folder all that is in it.

@@ -142,6 +142,7 @@ impl Store {
     }
 
     fn connect(path: &Path, limit: u64) -> Result<Self> {
+        place::check_file(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let told = |e| CacheError::store(path, e);
         let connection = Connection::open_with_flags(path, flags).map_err(told)?;

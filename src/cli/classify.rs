@@ -165,7 +165,7 @@ fn encode(
 }
 
 /// Returns a warning about the first label whose prompt is cut without `--truncate`.
-fn cut_label(text: &TextEncoder, labels: &[&Label], asked: bool) -> zsic::Result<Option<String>> {
+fn cut_label(text: &TextEncoder, labels: &[Label], asked: bool) -> zsic::Result<Option<String>> {
     for label in labels.iter().filter(|_| !asked) {
         for prompt in &label.prompts {
             if text.is_cut(prompt)? {

@@ -104,6 +104,11 @@ pub fn out_of_memory(bytes: usize) -> ! {
 }
 
 fn tell(e: &Error, causes: bool) {
+    messages::error(reason(e, causes));
+}
+
+/// Returns what an error says, with its causes if they are wanted.
+pub fn reason(e: &Error, causes: bool) -> String {
     let mut line = e.to_string();
     for cause in e.chain().skip(1) {
         match cause.downcast_ref::<io::Error>() {
@@ -112,7 +117,7 @@ fn tell(e: &Error, causes: bool) {
             None => {}
         }
     }
-    messages::error(line);
+    line
 }
 
 fn is_closed_pipe(e: &Error) -> bool {

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zsic::net::hub::Event;
 
 use super::args::Common;
-use super::messages;
+use super::messages::line;
+use super::progress::show;
 use super::terminal::printable;
 
 const STYLE: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
@@ -42,7 +43,7 @@ impl Fetching {
         match event {
             Event::Planned { name, files, bytes, .. } => {
                 let plural = if *files == 1 { "" } else { "s" };
-                say(&file.bar, &format!("fetching {name}: {files} file{plural}, {}", size(*bytes)));
+                line(format!("fetching {name}: {files} file{plural}, {}", size(*bytes)));
             }
             Event::Started { file: name, size, have } => {
                 *file = File { bar: self.bar(name, *size, *have), have: *have, start: Instant::now() };
@@ -51,16 +52,16 @@ impl Fetching {
             Event::Finished { file: name, size } => {
                 file.bar.finish_and_clear();
                 if !self.on_terminal {
-                    say(&file.bar, &finished(name, *size, size.saturating_sub(file.have), file.start.elapsed()));
+                    line(finished(name, *size, size.saturating_sub(file.have), file.start.elapsed()));
                 }
             }
-            Event::Waiting { file: name } => say(&file.bar, &format!("waiting for another process to fetch {name}")),
+            Event::Waiting { file: name } => line(format!("waiting for another process to fetch {name}")),
             Event::Retrying { reason, pause } => {
                 let pause = pause.as_secs_f32();
-                say(&file.bar, &format!("warning: {reason}; trying again in {pause} s"));
+                line(format!("warning: {reason}; trying again in {pause} s"));
             }
             Event::Unnoted { reason } => {
-                say(&file.bar, &format!("warning: {reason}; all files are here, and a later run asks the hub again"));
+                line(format!("warning: {reason}; all files are here, and a later run asks the hub again"));
             }
             _ => {}
         }
@@ -73,7 +74,7 @@ impl Fetching {
         let bar = ProgressBar::new(size).with_message(printable(name)).with_position(have);
         bar.set_style(ProgressStyle::with_template(STYLE).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.reset_eta();
-        bar
+        show(bar)
     }
 }
 
@@ -83,11 +84,6 @@ impl Drop for Fetching {
             file.bar.finish_and_clear();
         }
     }
-}
-
-/// A line on stderr that does not tear the bar.
-fn say(bar: &ProgressBar, line: &str) {
-    bar.suspend(|| messages::line(line));
 }
 
 fn finished(name: &str, whole: u64, fetched: u64, time: Duration) -> String {

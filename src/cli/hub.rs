@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use zsic::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
@@ -38,6 +39,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         refresh,
         http: http(args),
         accept: check_config,
+        accept_tokenizer: check_tokenizer,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
     };
@@ -51,6 +53,13 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
 fn check_config(json: &[u8]) -> Result<(), String> {
     let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
     Family::from_config(json).map(drop).map_err(|e| format!("its config.json: {e}"))
+}
+
+/// Whether the tokenizer that these files tell of can be run, before weights are fetched.
+fn check_tokenizer(settings: &[u8], config: &[u8]) -> Result<(), String> {
+    let read = |file: &str, json| serde_json::from_slice(json).map_err(|e| format!("its {file} is damaged: {e}"));
+    let family = Family::from_config(serde_json::from_slice(config).unwrap_or_default())?;
+    zsic::text::accept(&read(TOKENIZER_SETTINGS, settings)?, &read(CONFIG, config)?, family.tokenizer_class())
 }
 
 /// How requests leave this machine, as flags and the environment say.

@@ -58,6 +58,12 @@ impl Version {
         Self(bytes)
     }
 
+    /// Returns a part of it as a number: of a file the time of its last change.
+    pub fn number(&self) -> u64 {
+        let [_, _, number] = self.0.as_chunks().0 else { return 0 };
+        u64::from_be_bytes(*number)
+    }
+
     /// Returns its bytes.
     pub fn bytes(&self) -> &[u8; Self::BYTES] {
         &self.0

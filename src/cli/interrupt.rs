@@ -12,7 +12,7 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::settings::NO_THREAD;
-use super::undo;
+use super::{messages, progress, undo};
 
 /// Held while a record is being written.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -35,7 +35,7 @@ pub fn install() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let wait = move || {
         if let Some(signal) = signals.forever().next() {
-            end(128 + signal);
+            end_after(128 + signal, tell);
         }
     };
     thread::Builder::new().spawn(wait).context(NO_THREAD)?;
@@ -44,10 +44,27 @@ pub fn install() -> Result<()> {
 
 /// Ends the process, but not inside a record, and leaves nothing where nothing was written.
 pub fn end(status: i32) -> ! {
+    end_after(status, || ())
+}
+
+/// Does the same after `last`, during which nothing is written any more.
+fn end_after(status: i32, last: impl FnOnce()) -> ! {
     let deadline = Instant::now() + PATIENCE;
     let _held = wait(deadline, || WRITING.try_lock().ok());
     wait(deadline, undo::try_run_all);
+    last();
     exit(status)
+}
+
+/// Takes the progress bar away and says what was held back, as long as somebody reads it.
+fn tell() {
+    let tell = || {
+        progress::shown().finish_and_clear();
+        messages::release();
+    };
+    if let Ok(teller) = thread::Builder::new().spawn(tell) {
+        wait(Instant::now() + PATIENCE, || teller.is_finished().then_some(()));
+    }
 }
 
 /// Tries once, and again until the deadline.

@@ -113,7 +113,7 @@ fn listed(unit: &str, places: &[usize]) -> String {
 /// # Errors
 /// A usage error that names all that are none, or a set that cannot be read.
 pub fn templates(args: &Labels) -> Result<Vec<Template>> {
-    let given = |t: &String| t.parse().map_err(|e: Error| e.to_string());
+    let given = |t: &String| t.parse().map_err(no_template);
     match &args.template_set {
         Some(set) => template_set(set),
         None if args.template.is_empty() => Ok(vec![Template::default()]),
@@ -128,12 +128,20 @@ fn template_set(set: &Path) -> Result<Vec<Template>> {
         _ => text::read(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
     };
     let lines = lines(&text).filter(|(_, line)| !line.trim().is_empty());
-    let templates = whole(lines.map(|(n, line)| line.parse().map_err(|e: Error| format!("line {n}: {e}"))));
+    let templates = whole(lines.map(|(n, line)| line.parse().map_err(|e| format!("line {n}: {}", no_template(e)))));
     let templates = templates.map_err(|e| usage(format!("{}: {e}", text::name(set))))?;
     if templates.is_empty() {
         return Err(usage(format!("{}: has no template", text::name(set))));
     }
     Ok(templates)
+}
+
+/// Says what is wrong with a template, and shows the beginning of it.
+fn no_template(e: Error) -> String {
+    match e {
+        Error::Template { template, reason } => format!("the template `{}` {reason}", shown(&template)),
+        other => other.to_string(),
+    }
 }
 
 /// All that is sound, or everything that is wrong.
@@ -143,6 +151,10 @@ fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, 
         Ok(item) => sound.push(item),
         Err(e) => wrong.push(e),
     });
+    if wrong.len() > NAMED {
+        let more = wrong.split_off(NAMED).len();
+        wrong.push(format!("and {more} more"));
+    }
     if wrong.is_empty() { Ok(sound) } else { Err(wrong.join("; ")) }
 }
 

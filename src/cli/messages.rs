@@ -2,13 +2,14 @@
 //! terminal, and no URL in it shows its password.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use zsic::source::without_passwords;
 
 use super::args::Common;
-use super::stdout::Patient;
+use super::progress;
+use super::stdout::{self, Patient};
 use super::terminal::printable;
 
 /// What goes wrong, told even to those who asked for quiet.
@@ -46,8 +47,11 @@ pub fn line(message: impl Display) {
     }
 }
 
+/// Prints a line of its own: neither behind a progress bar, nor behind a result that is not finished.
 fn print(line: &str) {
-    let _ = Patient(io::stderr()).write_all(format!("{line}\n").as_bytes());
+    let start = if io::stderr().is_terminal() && stdout::leave_line() { "\n" } else { "" };
+    let write = || Patient(io::stderr()).write_all(format!("{start}{line}\n").as_bytes());
+    _ = progress::shown().suspend(write);
 }
 
 /// Lines that wait, while they are held.
@@ -64,9 +68,14 @@ pub fn hold() -> Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
-        held.unwrap_or_default().iter().for_each(|line| print(line));
+        release();
     }
+}
+
+/// Prints the lines that are held.
+pub fn release() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    held.unwrap_or_default().iter().for_each(|line| print(line));
 }
 
 /// Asks on stderr; the answer is typed on the same line.

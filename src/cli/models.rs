@@ -1,5 +1,6 @@
 //! `zsic models`: what is in the cache that Python's tools share, and changes to it.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, stderr, stdin};
 use std::os::unix::ffi::OsStrExt;
@@ -33,20 +34,12 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let json = args.format == ListFormat::Json;
     match &args.command {
-        ModelsCommand::List { hub_cache } => {
-            let repos = repos(hub_cache.as_deref())?;
-            if repos.iter().all(|repo| repo.snapshots.is_empty()) {
-                let cache = hub::cache(hub_cache.as_deref())?;
-                let advice = "`zsic models pull openai/clip-vit-base-patch32` fetches one";
-                say(common, format!("{}: no checkpoint in the cache; {advice}", cache.display()));
-            }
-            list(&repos, json)
-        }
+        ModelsCommand::List { hub_cache } => list(hub_cache.as_deref(), json, common),
         ModelsCommand::Pull { model } => pull(model, json, common),
         ModelsCommand::Show { model } => show::show(model, json),
         ModelsCommand::Verify { model } => verify(model, json, common),
         ModelsCommand::Rm { name, revision, yes, hub_cache } => {
-            let repo = find(&repos(hub_cache.as_deref())?, name)?;
+            let repo = find(hub_cache.as_deref(), name)?;
             let snapshot = revision.as_deref().map(|revision| at(&repo, revision)).transpose()?;
             let commit = snapshot.map(|snapshot| snapshot.commit.as_str());
             let cache = hub::cache(hub_cache.as_deref())?;
@@ -59,10 +52,10 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     }
 }
 
-/// What is in the cache.
-fn repos(hub_cache: Option<&Path>) -> Result<Vec<CachedRepo>> {
+fn repos(hub_cache: Option<&Path>) -> Result<BTreeMap<String, Result<CachedRepo>>> {
     let cache = hub::cache(hub_cache)?;
-    library::cached(&cache).map_err(|e| plain(&e, &cache))
+    let repos = library::cached(&cache).map_err(|e| plain(&e, &cache))?;
+    Ok(repos.into_iter().map(|(name, repo)| (name, repo.map_err(|e| plain(&e, &cache)))).collect())
 }
 
 /// An error of the cache, whose text holds its causes.
@@ -70,8 +63,16 @@ fn plain(e: &HubError, cache: &Path) -> anyhow::Error {
     hub::explain(e, "", library::REVISION, cache)
 }
 
-fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
-    let rows = repos.iter().flat_map(|repo| repo.snapshots.iter().map(move |snapshot| (repo, snapshot)));
+fn list(hub_cache: Option<&Path>, json: bool, common: &Common) -> Result<Outcome> {
+    let all = repos(hub_cache)?;
+    let failed = all.values().filter_map(|repo| repo.as_ref().err());
+    failed.clone().for_each(|e| warn(common, e));
+    let outcome = if failed.count() == 0 { Outcome::Complete } else { Outcome::SomeFailed };
+    let rows = all.values().flatten().flat_map(|repo| repo.snapshots.iter().map(move |snapshot| (repo, snapshot)));
+    if outcome == Outcome::Complete && rows.clone().next().is_none() {
+        let advice = "`zsic models pull openai/clip-vit-base-patch32` fetches one";
+        say(common, format!("{}: no checkpoint in the cache; {advice}", hub::cache(hub_cache)?.display()));
+    }
     let mut table = vec![["NAME", "REVISION", "KIND", "SIZE", "LAST USED"].map(str::to_owned)];
     table.extend(rows.clone().map(|(repo, snapshot)| {
         let used = repo.last_used.map_or_else(String::new, |time| date(time)[..10].to_owned());
@@ -91,7 +92,8 @@ fn list(repos: &[CachedRepo], json: bool) -> Result<Outcome> {
             })
         };
         rows.clone().map(row).collect()
-    })
+    })?;
+    Ok(outcome)
 }
 
 fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
@@ -176,15 +178,15 @@ fn check_name(name: &str) -> Result<()> {
 /// A checkpoint in the cache, by name and revision.
 pub(super) fn cached(model: &ModelId) -> Result<(CachedRepo, CachedSnapshot)> {
     let Hub { revision, hub_cache, .. } = &model.hub;
-    let repo = find(&repos(hub_cache.as_deref())?, &model.name)?;
+    let repo = find(hub_cache.as_deref(), &model.name)?;
     let snapshot = at(&repo, revision)?.clone();
     Ok((repo, snapshot))
 }
 
-fn find(repos: &[CachedRepo], name: &str) -> Result<CachedRepo> {
+fn find(hub_cache: Option<&Path>, name: &str) -> Result<CachedRepo> {
     check_name(name)?;
-    let repo = repos.iter().find(|repo| repo.name == name);
-    repo.cloned().ok_or_else(|| anyhow!("{name} is not in the cache; `zsic models pull {name}` fetches it"))
+    let missing = || Err(anyhow!("{name} is not in the cache; `zsic models pull {name}` fetches it"));
+    repos(hub_cache)?.remove(name).unwrap_or_else(missing)
 }
 
 /// The snapshot of a branch, tag or commit; of a commit its first letters, as `list` prints them, are enough.

@@ -2,11 +2,26 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::Common;
+
+/// The bar on the screen; there is one at a time.
+static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
+
+/// Notes that a bar is on the screen now, in place of another.
+pub fn show(bar: ProgressBar) -> ProgressBar {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
+    bar
+}
+
+/// Returns the bar on the screen; one that is hidden if there is none.
+pub fn shown() -> ProgressBar {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// A bar that counts, or nothing.
 pub struct Progress(ProgressBar);
@@ -46,7 +61,7 @@ impl Progress {
         let bar = ProgressBar::no_length();
         bar.set_style(self::style(style));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        Self(show(bar))
     }
 
     /// `done` of `total`.

@@ -18,6 +18,7 @@ pub fn tally(common: &Common) -> Arc<Tally> {
         let reason = match kind {
             Skipped::Video(_) => "video is not supported",
             Skipped::Link => "the link leads to no file",
+            Skipped::LinkedFolder => "a link to a folder; --follow walks it",
             Skipped::Special => "not a file",
             Skipped::Ending(_) | Skipped::NoEnding | Skipped::OtherEnding => "not an image",
         };
@@ -27,7 +28,8 @@ pub fn tally(common: &Common) -> Arc<Tally> {
 
 /// Returns the sentence that counts skipped files by their endings, the most frequent first; none if there are none.
 pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
-    let total: u64 = kinds.values().sum();
+    let folders = kinds.get(&Skipped::LinkedFolder).copied().unwrap_or_default();
+    let total = kinds.values().sum::<u64>() - folders;
     let (mut endings, mut videos, mut video_endings, mut others) = (Vec::new(), 0, Vec::new(), 0);
     let (mut bare, mut links, mut special) = (0, 0, 0);
     for (kind, &count) in kinds {
@@ -36,6 +38,7 @@ pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
             Skipped::NoEnding => bare += count,
             Skipped::OtherEnding => others += count,
             Skipped::Link => links += count,
+            Skipped::LinkedFolder => {}
             Skipped::Special => special += count,
             Skipped::Video(ending) => {
                 videos += count;
@@ -61,7 +64,16 @@ pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
     let are_not = |what: &str| format!("{what}{names}; video is not supported");
     add(videos, &are_not("video"), &are_not("videos")); // last, for what it says behind it
     let files = if total == 1 { "file that is not an image" } else { "files that are not images" };
-    (total > 0).then(|| format!("skipped {total} {files}: {}", parts.join(", ")))
+    let mut said = Vec::new();
+    if total > 0 {
+        said.push(format!("{total} {files}: {}", parts.join(", ")));
+    }
+    match folders {
+        0 => {}
+        1 => said.push("1 link to a folder (--follow walks it)".to_owned()),
+        n => said.push(format!("{n} links to folders (--follow walks them)")),
+    }
+    (!said.is_empty()).then(|| format!("skipped {}", said.join("; ")))
 }
 
 #[cfg(test)]
@@ -87,6 +99,13 @@ mod tests {
         let expected = "skipped 6 files that are not images: 1 .xmp, 1 pipe or device, 4 videos (.mov, .mp4); \
                         video is not supported";
         assert_eq!(said(&kinds), expected);
+    }
+
+    #[test]
+    fn links_to_folders_come_with_the_flag_that_walks_them() {
+        assert_eq!(said(&[(Skipped::LinkedFolder, 1)]), "skipped 1 link to a folder (--follow walks it)");
+        let expected = "skipped 1 file that is not an image: 1 .txt; 2 links to folders (--follow walks them)";
+        assert_eq!(said(&[(Skipped::LinkedFolder, 2), (ending("txt"), 1)]), expected);
     }
 
     #[test]

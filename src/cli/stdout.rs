@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Whether the last line on the terminal is not ended.
+static IS_IN_LINE: AtomicBool = AtomicBool::new(false);
 
 ctor::declarative::ctor! {
     #[ctor(unsafe)]
@@ -35,6 +37,20 @@ pub fn open() -> Result<Patient<Stdout>> {
 pub fn write(bytes: &[u8]) -> Result<()> {
     let mut out = open()?;
     out.write_all(bytes).and_then(|()| out.flush()).context("standard output: cannot be written")
+}
+
+/// Writes to the terminal that standard output is.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn show(out: &mut Patient<Stdout>, text: &str) -> io::Result<()> {
+    IS_IN_LINE.store(!text.ends_with('\n'), Ordering::Relaxed);
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Returns whether the last line on the terminal is not ended. It counts as ended then.
+pub fn leave_line() -> bool {
+    IS_IN_LINE.swap(false, Ordering::Relaxed)
 }
 
 /// A pipe or terminal that is waited for while it is full. Whoever shares it with us may have made it one that does not

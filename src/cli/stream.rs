@@ -228,21 +228,23 @@ impl Stream {
         note(common, 1, format!("{total} {images} in {wall:.2?}"));
         let (earlier, earlier_failed) = self.earlier.counts();
         let (total, failed) = (total + earlier, failed + earlier_failed);
-        match self.earlier.dropped() {
-            0 => {}
-            1 => say(common, "left out the record of 1 image that is no longer among the inputs"),
-            n => say(common, format!("left out the records of {n} images that are no longer among the inputs")),
-        }
         if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
             note(common, 1, "no image is of this share");
             return Ok(Outcome::Complete);
         }
+        let dropped = self.earlier.dropped();
+        let stays = if dropped > 0 { ", so no record would be left; the file stays as it is" } else { "" };
         if total == 0 && self.args.include.is_empty() && self.args.exclude.is_empty() {
-            anyhow::bail!("no image among the inputs");
+            anyhow::bail!("no image among the inputs{stays}");
         }
         if total == 0 {
             let globs = "globs are matched against names, and those with a slash against paths below the folder named";
-            anyhow::bail!("no image among the inputs that --include and --exclude let in; {globs}");
+            anyhow::bail!("no image among the inputs that --include and --exclude let in{stays}; {globs}");
+        }
+        match dropped {
+            0 => {}
+            1 => say(common, "left out the record of 1 image that is no longer among the inputs"),
+            n => say(common, format!("left out the records of {n} images that are no longer among the inputs")),
         }
         Ok(outcome(common, total, failed))
     }

@@ -91,16 +91,20 @@ impl Family {
         }
     }
 
+    /// Returns the tokenizer of checkpoints that name none.
+    pub fn tokenizer_class(&self) -> TokenizerClass {
+        match self {
+            Self::Clip(_) => TokenizerClass::Clip,
+            Self::Siglip(_) => TokenizerClass::Siglip,
+        }
+    }
+
     /// Reads the tokenizer.
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the tokenizer's file.
     pub fn tokenizer(&self, files: &Files) -> crate::Result<Tokenizer> {
-        let class = match self {
-            Self::Clip(_) => TokenizerClass::Clip,
-            Self::Siglip(_) => TokenizerClass::Siglip,
-        };
-        Tokenizer::open(files, class)
+        Tokenizer::open(files, self.tokenizer_class())
     }
 
     /// Reads how cosines become scores. No tower is loaded.

@@ -1,5 +1,8 @@
 //! Cookies that servers set on the way from one redirect to the next. They live as long as one image's fetch.
 
+use std::time::SystemTime;
+
+use httpdate::parse_http_date;
 use ureq::http::{HeaderMap, Uri};
 
 /// Cookies, and where each may go.
@@ -64,7 +67,7 @@ fn read(line: &str, url: &Uri) -> Option<(Cookie, bool)> {
         path: if folder.is_empty() { "/".to_owned() } else { folder.to_owned() },
         is_secure: false,
     };
-    let mut is_gone = false;
+    let (mut is_over, mut is_past) = (None, false);
     for part in parts {
         let (key, value) = part.split_once('=').map_or((part, ""), |(key, value)| (key.trim(), value.trim()));
         match key.to_ascii_lowercase().as_str() {
@@ -77,12 +80,17 @@ fn read(line: &str, url: &Uri) -> Option<(Cookie, bool)> {
             }
             "path" if value.starts_with('/') => cookie.path = value.to_owned(),
             "secure" => cookie.is_secure = true,
-            "max-age" => is_gone = value == "0" || value.starts_with('-'),
-            "expires" => is_gone |= value.contains("1970"), // the date that servers take cookies back with
+            "max-age" => is_over = value.parse().ok().map(|age: i64| age <= 0),
+            "expires" => is_past = date(value).is_some_and(|date| date <= SystemTime::now()),
             _ => {}
         }
     }
-    (!cookie.name.is_empty()).then_some((cookie, is_gone))
+    (!cookie.name.is_empty()).then_some((cookie, is_over.unwrap_or(is_past)))
+}
+
+/// Reads a date as HTTP has it, or as the first cookies had it, with hyphens.
+fn date(text: &str) -> Option<SystemTime> {
+    parse_http_date(text).or_else(|_| parse_http_date(&text.replace('-', " "))).ok()
 }
 
 fn host(url: &Uri) -> String {
@@ -128,6 +136,13 @@ mod tests {
             ("a=1; Path=/; Secure", "https://a.example.com/", true),
             ("a=1; Path=/; Max-Age=0", "http://a.example.com/", false),
             ("a=1; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "http://a.example.com/", false),
+            ("a=1; Path=/; Expires=Wed, 21 Oct 2015 07:28:00 GMT", "http://a.example.com/", false),
+            ("a=1; Path=/; Expires=Wed, 21-Oct-2015 07:28:00 GMT", "http://a.example.com/", false),
+            ("a=1; Path=/; Expires=Wednesday, 21-Oct-15 07:28:00 GMT", "http://a.example.com/", false),
+            ("a=1; Path=/; Expires=Fri, 31 Dec 9999 23:19:70 GMT", "http://a.example.com/", true), // no date
+            ("a=1; Path=/; Expires=Fri, 31 Dec 9999 23:59:59 GMT", "http://a.example.com/", true),
+            ("a=1; Path=/; Expires=Fri, 31 Dec 9999 23:59:59 GMT; Max-Age=0", "http://a.example.com/", false),
+            ("a=1; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", "http://a.example.com/", true),
             ("=1; Path=/", "http://a.example.com/", false),
             ("a", "http://a.example.com/x", false),
         ] {

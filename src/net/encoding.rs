@@ -1,8 +1,9 @@
 //! Bodies that come compressed, though they were asked for as they are: gzip and deflate are unpacked while they are read.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 use ureq::http::HeaderMap;
 
 use crate::source::is_image;
@@ -18,34 +19,66 @@ const HEAD: u64 = 64;
 pub(super) fn unpacked<'a>(headers: &HeaderMap, body: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut body = Body(body);
     let Some(encoding) = named(headers).filter(|encoding| is_read(encoding)) else { return Ok(Box::new(body)) };
-    let is_gzip = !encoding.eq_ignore_ascii_case("deflate");
+    let is_gzip = encoding != "deflate";
     let mut head = Vec::new();
     body.by_ref().take(HEAD).read_to_end(&mut head)?;
     let is_zlib = matches!(head[..], [a, b, ..] if a & 15 == 8 && (u16::from(a) << 8 | u16::from(b)) % 31 == 0);
     let (begins_as_gzip, is_image) = (head.starts_with(&[0x1f, 0x8b]), is_image(&head));
     let whole = Cursor::new(head).chain(body);
     Ok(match is_gzip {
-        true if begins_as_gzip => Box::new(MultiGzDecoder::new(whole)),
+        true if begins_as_gzip => {
+            Box::new(Members { member: Some(GzDecoder::new(BufReader::new(whole))), is_later: false })
+        }
         false if is_zlib => Box::new(ZlibDecoder::new(whole)),
         false if !is_image => Box::new(DeflateDecoder::new(whole)), // as some servers understand the word
         _ => Box::new(whole),
     })
 }
 
-/// Returns the encoding that an answer names, other than `identity`.
-pub(super) fn named(headers: &HeaderMap) -> Option<&str> {
-    let encoding = headers.get("content-encoding")?.to_str().ok()?.trim();
-    (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then_some(encoding)
+/// Returns the encodings that an answer names, in small letters, without `identity`.
+pub(super) fn named(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all("content-encoding").iter().filter_map(|line| line.to_str().ok());
+    let encodings = lines.flat_map(|line| line.split(',')).map(|encoding| encoding.trim().to_ascii_lowercase());
+    let encodings: Vec<_> = encodings.filter(|encoding| !encoding.is_empty() && encoding != "identity").collect();
+    (!encodings.is_empty()).then(|| encodings.join(", "))
 }
 
 /// Returns whether an encoding is unpacked here.
 pub(super) fn is_read(encoding: &str) -> bool {
-    ["gzip", "x-gzip", "deflate"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
+    ["gzip", "x-gzip", "deflate"].contains(&encoding)
 }
 
 /// Returns whether reading failed because the packed bytes are damaged, and not because they did not come.
 pub(super) fn is_damage(e: &io::Error) -> bool {
     !e.get_ref().is_some_and(|inner| inner.is::<ureq::Error>())
+}
+
+/// The members of a gzip body, read as Python's urllib3 reads them: one that breaks off ends there, and what follows the
+/// first and cannot be unpacked is left out.
+struct Members<R> {
+    member: Option<GzDecoder<BufReader<R>>>,
+    is_later: bool,
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            match member.read(buffer) {
+                Ok(0) if !buffer.is_empty() => {
+                    let mut rest = member.into_inner();
+                    if !rest.fill_buf()?.is_empty() {
+                        (self.member, self.is_later) = (Some(GzDecoder::new(rest)), true);
+                    }
+                }
+                Err(e) if is_damage(&e) && (self.is_later || e.kind() == io::ErrorKind::UnexpectedEof) => {}
+                read => {
+                    self.member = Some(member);
+                    return read;
+                }
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// A body whose errors are told from those of what unpacks it.

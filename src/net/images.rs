@@ -270,7 +270,7 @@ fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageE
         Some(value.chars().take(60).collect::<String>())
     };
     let message = match (named(headers), header("content-type")) {
-        (Some(encoding), _) if !is_read(encoding) => {
+        (Some(encoding), _) if !is_read(&encoding) => {
             format!("{host} sent it compressed ({encoding}), though it was asked for it as it is")
         }
         _ if url.ends_with(".tar") => "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...".to_owned(),

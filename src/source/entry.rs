@@ -30,6 +30,8 @@ pub enum Skipped {
     Video(String),
     /// A link that leads nowhere, or that lies in a tar.
     Link,
+    /// A link to a folder, where such links are not followed.
+    LinkedFolder,
     /// A pipe, socket or device.
     Special,
 }
@@ -66,7 +68,7 @@ impl Tally {
         Self { listener: Some(Box::new(listener)), ..Self::default() }
     }
 
-    /// Returns the number of files in folders and tars that are not images.
+    /// Returns the number of files in folders and tars that are not images, and of links to folders.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }

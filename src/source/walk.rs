@@ -149,6 +149,9 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     /// What a link leads to, if that is an image; a link to a folder comes here only where it is not followed.
     fn judge_link(&mut self, path: PathBuf) -> Option<Entry> {
         match std::fs::metadata(&path).map(|target| Kind::from(target.file_type())) {
+            Ok(Kind::Folder) if self.select.enters(self.below(&path)) && self.shares(&Name::of(&path)) => {
+                self.pass_over(&path, Skipped::LinkedFolder)
+            }
             Ok(Kind::Folder) => None,
             Ok(kind) => self.judge(path, kind),
             Err(_) if is_image_name(&path) => self.judge(path, Kind::File), // reading it fails

@@ -2,6 +2,7 @@
 
 mod bpe;
 mod charsmap;
+mod class;
 mod clip_bpe;
 mod gemma;
 mod pieces;
@@ -12,7 +13,7 @@ mod template;
 mod token_spec;
 mod tokenizer;
 
-pub use settings::TokenizerClass;
+pub use class::{TokenizerClass, accept};
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 

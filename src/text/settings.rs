@@ -7,77 +7,17 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::class::TokenizerClass;
 use super::token_spec::{Flags, TokenSpec, Written, last_flags};
 use crate::checkpoint::Files;
+use crate::checkpoint::layout::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
 use crate::{Error, Result};
-
-const CONFIG: &str = "config.json";
-const SETTINGS: &str = "tokenizer_config.json";
-const CLASS: &str = "tokenizer_class";
 
 /// The tokens with a role: their keys in the settings.
 const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Special tokens without a role: their key, and its older name.
 const EXTRA: &str = "extra_special_tokens";
 const ADDITIONAL: &str = "additional_special_tokens";
-
-/// Which class of transformers splits text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenizerClass {
-    /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
-    Clip,
-    /// SigLIP's own class, which reads `spiece.model`.
-    Siglip,
-    /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
-    Gemma,
-    /// The class that runs a `tokenizer.json` as it is written.
-    AsWritten,
-}
-
-impl TokenizerClass {
-    /// Reads the class from `tokenizer_config.json`, or from `config.json` where that names none.
-    fn open(files: &Files, settings: &Map<String, Value>, default: Self) -> Result<Self> {
-        let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
-        let (file, class) = match named(settings) {
-            Some(class) => (SETTINGS, Some(class)),
-            None => (CONFIG, named(&read_optional(files, CONFIG)?)),
-        };
-        match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
-            None => Ok(default),
-            Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
-            Some("SiglipTokenizer") => Ok(Self::Siglip),
-            Some("GemmaTokenizer" | "GemmaTokenizerFast") => Ok(Self::Gemma),
-            Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
-                Ok(Self::AsWritten)
-            }
-            Some(other) => {
-                let known = "zsic knows CLIPTokenizer, SiglipTokenizer, GemmaTokenizer and PreTrainedTokenizerFast";
-                let reason = format!("tokenizer class `{other}` is not supported; {known}");
-                Err(Error::checkpoint(files.path(file), reason))
-            }
-        }
-    }
-
-    /// Returns the token that the class takes for a role where the settings name none.
-    fn default_token(self, role: &str) -> Option<&'static str> {
-        match (self, role) {
-            (Self::Clip, "bos_token") => Some("<|startoftext|>"),
-            (Self::Clip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
-            (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
-            (Self::Siglip | Self::Gemma, "unk_token") => Some("<unk>"),
-            (Self::Gemma, "bos_token") => Some("<bos>"),
-            (Self::Gemma, "eos_token") => Some("<eos>"),
-            (Self::Gemma, "pad_token") => Some("<pad>"),
-            (Self::Gemma, "mask_token") => Some("<mask>"),
-            _ => None,
-        }
-    }
-
-    /// Returns the side that the class pads on where the settings name none.
-    fn default_side(self) -> &'static str {
-        if self == Self::Gemma { "left" } else { "right" }
-    }
-}
 
 /// The settings beside the vocabulary.
 pub(super) struct Settings {
@@ -112,7 +52,8 @@ impl Settings {
     pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
         let path = files.path(SETTINGS);
         let mut values = read_optional(files, SETTINGS)?;
-        let class = TokenizerClass::open(files, &values, default)?;
+        let class = TokenizerClass::of(&values, &read_optional(files, CONFIG)?, default);
+        let class = class.map_err(|(file, reason)| Error::checkpoint(files.path(file), reason))?;
         check(&values, class).map_err(|e| Error::checkpoint(&path, e))?;
         if values.get(EXTRA).is_none_or(|extra| extra.is_null() || *extra == Value::Array(Vec::new()))
             && let Some(additional) = values.remove(ADDITIONAL)
@@ -126,8 +67,8 @@ impl Settings {
             path,
             values,
             other_roles: Map::new(),
-            special_tokens_map: read_optional(files, "special_tokens_map.json")?,
-            added_tokens: read_optional(files, "added_tokens.json")?,
+            special_tokens_map: read_optional(files, SPECIAL_TOKENS)?,
+            added_tokens: read_optional(files, ADDED_TOKENS)?,
         };
         other_roles.extend(settings.named_extra());
         settings.other_roles = other_roles;
@@ -159,7 +100,7 @@ impl Settings {
     pub fn tokens(mut self, written: Written) -> Result<Tokens> {
         if let Some(padding) = &written.padding {
             if padding.direction != "Right" && !self.values.contains_key("padding_side") {
-                let path = self.path.with_file_name("tokenizer.json");
+                let path = self.path.with_file_name(TOKENIZER);
                 return Err(Error::checkpoint(path, padded_on(&padding.direction.to_lowercase())));
             }
             if self.class != TokenizerClass::Clip {
@@ -203,7 +144,7 @@ impl Settings {
                 .collect();
         }
         let special = self.merge_map();
-        let path = self.path.with_file_name("added_tokens.json");
+        let path = self.path.with_file_name(ADDED_TOKENS);
         let mut numbered = Vec::new();
         for (content, number) in std::mem::take(&mut self.added_tokens) {
             let number = number.as_u64().and_then(|number| u32::try_from(number).ok());
@@ -310,7 +251,7 @@ fn is_other_role(key: &str) -> bool {
 }
 
 /// Refuses settings that change which tokens a text has, and that are not followed.
-fn check(settings: &Map<String, Value>, class: TokenizerClass) -> std::result::Result<(), String> {
+pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> std::result::Result<(), String> {
     if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
         && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
     {

@@ -66,6 +66,7 @@ impl fmt::Display for Template {
 /// Splits a template at its places.
 fn texts(source: &str) -> Result<Vec<String>, String> {
     const SINGLE: &str = "has a brace that stands alone; {} is the place of the label, and {{ or }} a plain brace";
+    const SHOWN: usize = 60;
     let mut texts = vec![String::new()];
     let (mut automatic, mut numbered) = (0, 0);
     let mut rest = source;
@@ -82,7 +83,10 @@ fn texts(source: &str) -> Result<Vec<String>, String> {
         match name(&after[..end]) {
             Some("") => automatic += 1,
             Some(number) if number.parse() == Ok(0u64) => numbered += 1,
-            _ => return Err(format!("has {{{}}}; the place of the label is {{}} or {{0}}", &after[..end])),
+            _ => {
+                let place: String = after[..end].chars().take(SHOWN).collect();
+                return Err(format!("has {{{place}}}; the place of the label is {{}} or {{0}}"));
+            }
         }
         texts.push(String::new());
         rest = &after[end + 1..];

@@ -9,16 +9,15 @@ use tokenizers::{
     Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Pipeline, TokenizerImpl, TruncationDirection,
 };
 
+use super::class::TokenizerClass;
 use super::clip_bpe;
 use super::gemma::{self, Gemma};
-use super::settings::{Settings, TokenizerClass, Tokens};
+use super::settings::{Settings, Tokens};
 use super::siglip::Siglip;
 use super::token_spec::Written;
 use crate::checkpoint::Files;
+use crate::checkpoint::layout::TOKENIZER as WHOLE;
 use crate::{Error, Result};
-
-/// The file that holds a whole tokenizer.
-const WHOLE: &str = "tokenizer.json";
 
 /// The tokenizer of a checkpoint.
 #[derive(Debug)]

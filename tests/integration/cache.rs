@@ -369,7 +369,7 @@ fn a_cache_that_cannot_be_used_is_one_warning() {
     let expected = run(&mut classify(&file, &["-l", LABELS, "--no-cache"]));
     for (cache, reason) in [
         (file.join("below"), "cannot be used: not a directory"),
-        (file.clone(), "cannot be used: it is a file, and the cache needs a folder"),
+        (file.clone(), "cannot be used: it is not a folder, and the cache needs one"),
         (PathBuf::from("/proc/zsic"), "cannot be used: no such file or directory"),
         (damaged.clone(), "is damaged; `zsic cache clear` removes it"),
     ] {
@@ -382,7 +382,7 @@ fn a_cache_that_cannot_be_used_is_one_warning() {
     for command in ["info", "clear"] {
         let output = run(zsic(&["cache", command, "--cache-dir"]).arg(&file));
         assert_eq!(output.status.code(), Some(3));
-        assert!(err(&output).contains("it is a file, and the cache needs a folder"), "{}", err(&output));
+        assert!(err(&output).contains("it is not a folder, and the cache needs one"), "{}", err(&output));
     }
     let output = run(zsic(&["cache", "clear", "--cache-dir"]).arg(&damaged));
     assert!(out(&output).contains("freed"), "{}", err(&output));
@@ -560,5 +560,28 @@ fn whatever_has_the_caches_name_is_cleared() {
         run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
         fs::remove_dir_all(&cache).unwrap();
         fs::create_dir(&cache).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_file_is_no_cache() {
+    let (_dir, cache) = temporary();
+    fs::create_dir_all(&cache).unwrap();
+    let file = cache.join("embeddings-1.db");
+    let shapes: [(&str, &dyn Fn()); 3] = [
+        ("it is a folder, not a regular file", &|| fs::create_dir(&file).unwrap()),
+        ("it is a link to nothing", &|| symlink("nothing", &file).unwrap()),
+        ("it is a named pipe, not a regular file", &|| {
+            assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        }),
+    ];
+    for (what, make) in shapes {
+        make();
+        let said = format!("{}: the cache cannot be used: {what}; `zsic cache clear` removes it", file.display());
+        let output = run(zsic(&["cache", "info", "--cache-dir"]).arg(&cache));
+        assert_eq!((output.status.code(), err(&output)), (Some(3), &*format!("error: {said}\n")));
+        let output = run(&mut classify(&cache, &["-l", LABELS]));
+        assert!(output.status.success() && err(&output).contains(&said), "{}", err(&output));
+        run(zsic(&["cache", "clear", "--cache-dir"]).arg(&cache));
     }
 }

@@ -112,7 +112,17 @@ fn missing_images_are_refused_or_left_out() {
         assert!(place.read(name) == before);
         let (status, said) = place.resume(words, name, &["--drop-missing"]);
         assert!(status == Some(0) && said.contains("left out the records of 3 images"), "{said}");
+        assert!(said.contains("are added to it, and those that are gone are left out"), "{said}");
         assert!(place.read(name) == place.fresh(words, name), "{name}");
+    }
+    fs::remove_dir_all(&place.folder).unwrap();
+    fs::create_dir(&place.folder).unwrap();
+    for (words, name) in ALL {
+        let before = place.read(name);
+        let (status, said) = place.resume(words, name, &["--drop-missing"]);
+        let expected = "error: no image among the inputs, so no record would be left; the file stays as it is\n";
+        assert!(status == Some(3) && said.ends_with(expected) && !said.contains("left out"), "{said}");
+        assert!(place.read(name) == before);
     }
 }
 
@@ -132,7 +142,7 @@ fn other_settings_and_other_files_are_refused() {
     // Another file in its place, of the same length and of another; and one that is not known.
     let time = fs::metadata(place.out(name)).unwrap().modified().unwrap();
     fs::write(place.out(name), &before).unwrap();
-    refused(words, "it was changed since, by something else");
+    refused(words, "it was changed since, by something else or by a run with --no-cache, so --resume");
     let set = |time: SystemTime| fs::File::options().write(true).open(place.out(name)).unwrap().set_modified(time);
     set(time).unwrap();
     assert_eq!(place.resume(words, name, &[]).0, Some(1));

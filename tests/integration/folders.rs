@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::common::command::{err, image, lines, run, zsic};
+use crate::common::tiff;
 
 /// `zsic classify` with the built-in checkpoint.
 fn classify(args: &[&str]) -> Command {
@@ -196,6 +197,30 @@ fn text_is_never_taken_for_an_image() {
     fs::copy(&text, &called).unwrap();
     let output = run(&mut classify(&[&text.display().to_string(), &called.display().to_string()]));
     assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 2), "{}", err(&output));
+    for (name, _) in texts {
+        let output = run(&mut classify(&[&dir.path().join(name).display().to_string()]));
+        let error = &lines(&output)[0]["error"];
+        assert_eq!(error["kind"], "format", "{error}");
+        assert!(error["message"].as_str().unwrap().ends_with(": text, not an image"), "{error}");
+    }
+}
+
+#[test]
+fn links_to_folders_are_told() {
+    let (dir, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    pictures(dir.path(), &["a.jpg"]);
+    pictures(photos.path(), &["p.jpg"]);
+    for name in ["2023", "2024", ".hidden", "thumbs"] {
+        symlink(photos.path(), dir.path().join(name)).unwrap();
+    }
+    let base = dir.path().display().to_string();
+    let output = run(&mut classify(&[&base, "--exclude", "thumbs"]));
+    assert_told(&output, dir.path(), &[("a.jpg", "")]);
+    assert_eq!(err(&output), "warning: skipped 2 links to folders (--follow walks them)\n");
+    let output = run(&mut classify(&[&base, "--exclude", "thumbs", "-v"]));
+    assert!(err(&output).contains(&format!("{base}/2023: skipped, a link to a folder; --follow walks it")));
+    let output = run(&mut classify(&[&base, "--follow"]));
+    assert_eq!((lines(&output).len(), err(&output)), (4, ""));
 }
 
 #[test]
@@ -206,10 +231,15 @@ fn what_is_skipped_is_counted_and_named() {
         fs::write(dir.path().join(name), "text").unwrap();
     }
     fs::write(dir.path().join("film"), b"\0\0\0\x18ftypmp42\0\0\0\0").unwrap();
+    let mut packet = [0xff; 188];
+    packet[..4].copy_from_slice(&[0x47, 0x40, 0, 0x10]);
+    fs::write(dir.path().join("film.ts"), packet.repeat(3)).unwrap();
+    fs::write(dir.path().join("code.ts"), "Good".repeat(200)).unwrap(); // TypeScript
+    fs::write(dir.path().join("film.rmvb"), "text").unwrap();
     let base = dir.path().display().to_string();
     let output = run(&mut classify(&[&base]));
-    let said = "warning: skipped 7 files that are not images: 2 .txt, 1 .json, 1 without an ending, \
-                3 videos (.mov, .mp4); video is not supported\n";
+    let said = "warning: skipped 10 files that are not images: 2 .txt, 1 .json, 1 .ts, 1 without an ending, \
+                5 videos (.mov, .mp4, .rmvb, .ts); video is not supported\n";
     assert_eq!((err(&output), output.status.code()), (said, Some(0)));
     let output = run(&mut classify(&[&base, "-v"]));
     for line in ["1.txt: skipped, not an image", "film.mp4: skipped, video is not supported", "README: skipped"] {
@@ -241,26 +271,6 @@ fn photographs_that_cannot_be_read_are_failures() {
         let said = if is_camera && !message.contains("/heic:") { "camera raw" } else { "heic is not supported" };
         assert!(message.contains(said), "{message}");
     }
-}
-
-/// A TIFF file of one grey picture with these tags besides.
-fn tiff(width: u32, height: u32, more: &[(u16, u32)]) -> Vec<u8> {
-    let pixels = width * height;
-    let mut tags = vec![(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), (278, height)];
-    let start = 8 + 2 + 12 * (tags.len() + 2 + more.len()) as u32 + 4;
-    tags.extend([(273, start), (279, pixels)]);
-    tags.extend(more);
-    tags.sort_unstable();
-    let mut file = b"II*\0\x08\0\0\0".to_vec();
-    file.extend((tags.len() as u16).to_le_bytes());
-    for (tag, value) in tags {
-        file.extend(tag.to_le_bytes());
-        file.extend([4, 0, 1, 0, 0, 0]); // one number of 32 bits
-        file.extend(value.to_le_bytes());
-    }
-    file.extend([0; 4]);
-    file.extend((0..pixels).map(|n| n as u8));
-    file
 }
 
 #[test]

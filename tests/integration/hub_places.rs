@@ -201,6 +201,56 @@ fn a_cache_of_another_user_serves() {
 }
 
 #[test]
+fn what_may_not_be_read_is_named_and_hides_nothing_else() {
+    let world = World::new();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(world.cache.path(), 0o755);
+    let hub = world.cache.path().join("hub");
+    let commit = "a1".repeat(20);
+    for name in ["a--one", "b--two", "c--three"] {
+        let repo = hub.join(format!("models--{name}"));
+        fs::create_dir_all(repo.join("refs")).unwrap();
+        fs::create_dir_all(repo.join("snapshots").join(&commit)).unwrap();
+        fs::write(repo.join("refs/main"), &commit).unwrap();
+        fs::write(repo.join("snapshots").join(&commit).join("config.json"), r#"{"model_type":"clip"}"#).unwrap();
+    }
+    let as_user = |args: &[&str]| {
+        let mut command = world.zsic(args);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        command.output().unwrap()
+    };
+    let two = hub.join("models--b--two");
+    for closed in ["", "snapshots", "refs", "refs/main"].map(|part| two.join(part)) {
+        mode(&closed, 0o000);
+        let list = as_user(&["models", "list"]);
+        let warning = err(&list).strip_prefix("warning: ").unwrap_or_default();
+        assert!(warning.starts_with(two.to_str().unwrap()), "{warning}");
+        assert!(warning.ends_with(": no permission to read it\n") && warning.lines().count() == 1, "{warning}");
+        assert_eq!((list.status.code(), out(&list).lines().count()), (Some(1), 3), "{}", out(&list));
+        assert!(out(&list).contains("a/one") && out(&list).contains("c/three"), "{}", out(&list));
+        assert_eq!(as_user(&["models", "show", "a/one"]).status.code(), Some(0));
+        for command in [&["models", "show", "b/two"][..], &["embed", "x.jpg", "-m", "b/two", "--offline"]] {
+            let run = as_user(command);
+            assert_eq!(run.status.code(), Some(3));
+            assert!(err(&run).contains(two.to_str().unwrap()), "{}", err(&run));
+            assert!(err(&run).contains(": no permission to read it"), "{}", err(&run));
+        }
+        mode(&closed, 0o755);
+    }
+    mode(&hub, 0o744); // can be listed and not entered
+    assert_eq!(err(&as_user(&["models", "list"])).matches(": no permission to read it\n").count(), 3);
+    mode(&hub, 0o000);
+    let list = as_user(&["models", "list"]);
+    assert_eq!(
+        (list.status.code(), err(&list)),
+        (Some(3), &*format!("error: {}: no permission to read it\n", hub.display()))
+    );
+    mode(&hub, 0o755);
+}
+
+#[test]
 fn what_was_planted_in_the_cache_is_not_written_through() {
     let world = World::new();
     let victim = world.cache.path().join("victim");

@@ -163,6 +163,53 @@ fn everything_wrong_with_a_list_is_named_with_its_lines() {
     }
 }
 
+#[test]
+fn json_that_is_no_list_of_labels_is_told_with_what_to_write() {
+    let files = Files::new();
+    let advice = "; write one label a line, or an array like [\"cat\", \"dog\"]";
+    for (content, expected) in [
+        (
+            r#"{"fox": 0, "owl": 1}"#,
+            "the label `fox` has 0 where its prompt is expected, which is a text; for labels without prompts write [\"fox\", \"owl\"]",
+        ),
+        (
+            r#"{"fox": ["a", null]}"#,
+            "the label `fox` has null where its prompt is expected, which is a text; for labels without prompts write [\"fox\"]",
+        ),
+        (
+            r#"{"fox": [], "owl": "an owl"}"#,
+            "the label `fox` has no prompt; for labels without prompts write [\"fox\", \"owl\"]",
+        ),
+        ("['fox', 'owl']", &format!("has single quotation marks, and JSON has double ones{advice}")),
+        ("{'fox': 'a fox'}", &format!("has single quotation marks, and JSON has double ones{advice}")),
+        ("{\"label\": \"fox\"}\n{\"label\": \"owl\"}\n", &format!("has 2 JSON values, and labels are one{advice}")),
+        ("[\"fox\"]\n[\"owl\"]\n[1]\n", &format!("has 3 JSON values, and labels are one{advice}")),
+        (r#"[{"name": "fox"}]"#, &format!("has {{\"name\":\"fox\"}} where a label is expected{advice}")),
+        (r#"[["fox", "owl"]]"#, &format!("has [\"fox\",\"owl\"] where a label is expected{advice}")),
+        (r#"["fox", "owl",]"#, &format!("is not the JSON it begins like: trailing comma at line 1 column 15{advice}")),
+    ] {
+        let output = run(&mut classify(&["--labels-file", &files.write(content)]));
+        assert_eq!((output.status.code(), out(&output)), (Some(2), ""));
+        assert!(err(&output).ends_with(&format!("labels: {expected}\n")), "{content}: {}", err(&output));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_many_or_long_templates_is_one_short_line() {
+    let files = Files::new();
+    let many: String = (1..=500).map(|n| format!("template {n}\n")).collect();
+    let long = "x".repeat(100_000);
+    for (content, expected) in [
+        (many, "line 20: the template `template 20` has no {} for the label; and 480 more"),
+        (long.clone(), "xxx…` has no {} for the label"),
+        (format!("{{{long}}}"), "xxx}; the place of the label is {} or {0}"),
+    ] {
+        let output = run(&mut classify(&["-l", "a,b", "--template-set", &files.write(content)]));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).trim_end().ends_with(expected) && err(&output).len() < 3000, "{}", err(&output));
+    }
+}
+
 /// What is warned of, if anything: one line at most.
 #[track_caller]
 fn warning(output: &Output) -> Option<String> {
@@ -183,6 +230,10 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ),
         ("red fox|bear", "type -l 'red fox,bear'"),
         ("fox;bear,owl", "`fox;bear` looks like a list and is read as one label; type -l 'fox,bear,owl'"),
+        (
+            "- fox,- owl",
+            "`- fox` begins with the mark of a list, which the model reads too; take it off in each: write `fox`",
+        ),
         ("fox\tbear", "type -l 'fox,bear'"),
         ("fox，bear、owl", "type -l 'fox,bear,owl'"),
         ("fox、bear", one),
@@ -238,6 +289,23 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
             r#"{"0": "fox", "1": "bear"}"#,
             "the numbers are read as the labels, `0` first, and the names as their prompts; write [\"fox\", \"bear\"]",
         ),
+        (
+            "- fox\n- owl\n",
+            "`- fox` begins with the mark of a list, which the model reads too; take it off in each: write `fox`",
+        ),
+        ("* red fox\n* owl\n", "write `red fox`"),
+        ("1. fox\n2. owl\n", "write `fox`"),
+        ("9) fox\n10) owl\n", "write `fox`"),
+        ("labels:\n  - fox\n  - owl\n", "`- fox` begins with"),
+        ("- fox\n", one),
+        (
+            r#"{"owl": ""}"#,
+            "the label `owl` has an empty prompt, and the score of one label is always 1; write one, or for labels without prompts write [\"owl\"]",
+        ),
+        (
+            r#"{"owl": ["an owl", " "], "fox": ""}"#,
+            "`owl` has an empty prompt; write one, or for labels without prompts write [\"owl\", \"fox\"]",
+        ),
         (r#"["fox,bear,owl"]"#, "give each label a string of its own"),
         ("owl", "labels: there is one label, `owl`"),
     ] {
@@ -266,6 +334,10 @@ fn labels_that_are_meant_are_not_doubted() {
         "red, white and blue\nowl\n",
         "tench, Tinca tinca\n1,000 dollars\n",
         "[red] car\n[blue] car\n",
+        "- fox\nowl\n",
+        "-fox\n-owl\n",
+        "1. FC Bayern\n1. FC Union\n",
+        "animal:\nfox\n",
         "{a} car\n{b} car\n",
         r#"{"owl": ["an owl", "a barn owl"], "fox": "a fox"}"#,
         r#"["[red] car", "owl, asleep"]"#,
@@ -282,6 +354,9 @@ fn labels_that_are_meant_are_not_doubted() {
 #[test]
 fn a_label_may_begin_with_a_hyphen_and_no_flag_is_taken_for_one() {
     let output = run(&mut classify(&["-l", "-10 degrees,owl", "-t", "- {}"]));
+    for template in ["-- {}", "--{}", "--a {}", "-a {}", "--{}=x"] {
+        assert_eq!(labels(&run(&mut classify(&["-l", "fox,owl", "-t", template]))), ["fox", "owl"], "{template}");
+    }
     assert_eq!((labels(&output), err(&output)), (vec!["-10 degrees".to_owned(), "owl".to_owned()], ""));
     assert_eq!(labels(&run(&mut classify(&["-l", "-1", "-l", "owl"]))), ["-1", "owl"]);
     for args in [
@@ -290,6 +365,7 @@ fn a_label_may_begin_with_a_hyphen_and_no_flag_is_taken_for_one() {
         &["-l", "--template", "{}"],
         &["-l", "-0"],
         &["-l", "--", "x"],
+        &["-l", "--template=a {}"],
         &["-l", "a,b", "-t", "-k"],
         &["-l"],
     ] {

@@ -21,7 +21,7 @@ fn a_name_is_fetched_once_and_gives_what_its_directory_gives() {
     assert_eq!(first.stdout, expected());
     let commit = world.hub.commit();
     assert_eq!(err(&first).matches(&format!("\n{NAME}@{commit}\n")).count(), 1, "{}", err(&first));
-    assert!(err(&first).contains("fetching org/clip: 5 files, 25"), "{}", err(&first));
+    assert!(err(&first).contains("fetching org/clip: 4 files, 25"), "{}", err(&first));
     assert!(err(&first).lines().filter(|line| line.starts_with("fetched ")).count() == 6, "{}", err(&first));
     let requests = world.hub.seen().len();
     for args in [&["-m", NAME][..], &["-m", NAME, "--offline"], &["-m", NAME, "--revision", &commit]] {
@@ -208,6 +208,35 @@ fn another_kind_of_model_is_named_before_its_weights_come() {
         }
         assert_eq!(world.hub.seen().len(), 3, "{config}"); // twice the list, once the config
     }
+}
+
+#[test]
+fn another_kind_of_tokenizer_is_named_before_its_weights_come() {
+    let config = String::from_utf8(files().remove("config.json").unwrap()).unwrap();
+    let named = config.replacen('{', r#"{"tokenizer_class":"SiglipTokenizer","#, 1);
+    for (settings, config, reason) in [
+        (
+            Some(r#"{"tokenizer_class":"BertTokenizer"}"#),
+            &config,
+            "its tokenizer_config.json: tokenizer class `BertTokenizer`",
+        ),
+        (Some(r#"{"padding_side":"left"}"#), &config, "its tokenizer_config.json: padding_side `left`"),
+        (Some("{}"), &named, "its config.json: tokenizer class `SiglipTokenizer` is not supported"),
+        (None, &named, "its config.json: tokenizer class `SiglipTokenizer` is not supported"),
+    ] {
+        let mut files = files();
+        files.insert("config.json".to_owned(), config.clone().into());
+        files.remove("tokenizer_config.json");
+        files.extend(settings.map(|settings| ("tokenizer_config.json".to_owned(), settings.into())));
+        let world = World::of(files);
+        let run = world.run(&["models", "pull", NAME]);
+        assert_eq!(run.status.code(), Some(3));
+        assert!(err(&run).contains(reason) && err(&run).contains("that runs is"), "{}", err(&run));
+        assert_eq!(world.hub.seen().len(), 2 + usize::from(settings.is_some()), "{reason}"); // the list, and what tells
+    }
+    let mut files = files();
+    files.insert("tokenizer_config.json".to_owned(), r#"{"tokenizer_class":"PreTrainedTokenizerFast"}"#.into());
+    assert!(World::of(files).run(&["models", "pull", NAME]).status.success());
 }
 
 #[test]

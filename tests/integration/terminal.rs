@@ -1,9 +1,13 @@
 //! The command on a terminal, where standard output and standard error are one screen.
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::common::command::{image, model, zsic};
-use crate::common::terminal::screen;
+use crate::common::terminal::{Terminal, screen};
+use crate::common::tiff;
 use serde_json::Value;
 
 #[test]
@@ -22,4 +26,58 @@ fn nothing_falls_into_a_json_array() {
         assert!(screen[to..].contains("\nwarning: skipped 1 file"), "told behind it: {screen}");
         assert_eq!(screen[..from].contains("warning: there is one label"), label == "cat", "told before it: {screen}");
     }
+}
+
+/// A run over a list that is being written, whose second image brings a warning.
+fn over_a_list(dir: &Path, more: &[&str], both: bool, until: &str) -> Terminal {
+    let raw = dir.join("small.nef");
+    fs::write(&raw, tiff(160, 120, &[(254, 1)])).unwrap();
+    let mut command = zsic(&["classify", "-m", "demo", "-l", "cat,dog", "--no-cache", "--files-from", "-"]);
+    let terminal = Terminal::start(command.args(more).stdin(Stdio::piped()), both);
+    let mut list = terminal.child.stdin.as_ref().unwrap();
+    writeln!(list, "{}", image("wide.png")).unwrap();
+    terminal.wait_for(until);
+    writeln!(list, "{}", raw.display()).unwrap();
+    terminal
+}
+
+#[test]
+fn a_warning_beside_a_progress_bar_has_a_line_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("x.jsonl").display().to_string();
+    let terminal = over_a_list(dir.path(), &["-o", &out], false, "1 images (");
+    terminal.wait_for("only a preview");
+    terminal.wait_for("2 images (");
+    let screen = terminal.end();
+    let (before, after) = screen.split_once("warning: ").unwrap();
+    assert!(before.ends_with("\r\u{1b}[2K"), "the bar is taken away before: {screen:?}");
+    assert!(after.contains("score the photograph\n"), "{screen:?}");
+}
+
+#[test]
+fn ctrl_c_loses_no_warning_and_leaves_no_bar() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = |terminal: &Terminal| {
+        assert!(Command::new("kill").args(["-INT", &terminal.child.id().to_string()]).status().unwrap().success());
+    };
+    let mut terminal = over_a_list(dir.path(), &["--format", "json"], true, "wide.png");
+    terminal.wait_for("small.nef");
+    stop(&terminal);
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    let screen = terminal.end();
+    assert!(screen.contains("]}\nwarning: ") && screen.contains("only a preview"), "{screen:?}");
+    let out = dir.path().join("x.jsonl").display().to_string();
+    let terminal = over_a_list(dir.path(), &["-o", &out], false, "1 images (");
+    terminal.wait_for("2 images (");
+    stop(&terminal);
+    let screen = terminal.end();
+    assert!(screen.ends_with("\r\u{1b}[2K"), "{screen:?}");
+}
+
+#[test]
+fn an_error_inside_an_array_has_a_line_of_its_own() {
+    let (model, wide) = (model("quick-gelu"), image("wide.png"));
+    let words = ["classify", &wide, &wide, "missing.png", "-m", &model, "-l", "cat,dog", "--format", "pipeline"];
+    let screen = screen(&mut zsic(&words));
+    assert!(screen.contains("}]\nerror: "), "{screen:?}");
 }

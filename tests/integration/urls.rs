@@ -434,22 +434,31 @@ fn what_comes_packed_is_unpacked_within_the_cap() {
             "/plain-deflate" => packed("deflate", &picture()),
             "/identity" => packed("identity", &picture()),
             "/bomb" => packed("gzip", &bomb),
+            // As Python's urllib3 takes them: without its trailer, and with what is no gzip behind it.
+            "/no-trailer" => packed("gzip", &whole[..whole.len() - 8]),
+            "/half-trailer" => packed("gzip", &whole[..whole.len() - 3]),
+            "/zeros" => packed("gzip", &[&whole[..], &[0; 99]].concat()),
+            "/trailing" => packed("gzip", &[&whole[..], b"\x1f\x8bnothing"].concat()),
+            "/identity-gzip" => packed("identity, gzip", &whole),
             "/damaged" => packed("gzip", &damaged),
-            "/short" => packed("gzip", &whole[..whole.len() / 2]),
+            "/twice" => packed("gzip, gzip", &gzip_of(&whole)),
             _ => packed("gzip", &page),
         }
     });
     fn gzip_of(bytes: &[u8]) -> Vec<u8> {
         finish(GzEncoder::new(vec![], Compression::default()), bytes, GzEncoder::finish)
     }
-    for path in ["/gzip", "/x-gzip", "/members", "/zlib", "/raw", "/plain", "/plain-deflate", "/identity"] {
+    let plain = ["/plain", "/plain-deflate", "/identity"];
+    let packed = ["/gzip", "/x-gzip", "/members", "/zlib", "/raw", "/identity-gzip"];
+    let torn = ["/no-trailer", "/half-trailer", "/zeros", "/trailing"];
+    for path in plain.iter().chain(&packed).chain(&torn) {
         assert_eq!(fetch(&server, path), Ok(picture()), "{path}");
     }
-    assert_eq!(sent(&server, "accept-encoding"), ["identity"; 8]);
+    assert_eq!(sent(&server, "accept-encoding"), ["identity"; 13]);
     for (path, kind, said) in [
         ("/bomb", ErrorKind::TooLarge, "has more than the 1048576 bytes allowed (--max-bytes)"),
         ("/damaged", ErrorKind::Decode, "sent it compressed (gzip), and it cannot be unpacked: "),
-        ("/short", ErrorKind::Decode, "sent it compressed (gzip), and it cannot be unpacked: "),
+        ("/twice", ErrorKind::Format, "sent it compressed (gzip, gzip), though it was asked for it as it is"),
         ("/page", ErrorKind::Format, "text/html came: "),
     ] {
         let e = fetch(&server, path).unwrap_err();

@@ -36,9 +36,13 @@ impl Labels {
 
 /// Takes a word that may begin with a hyphen, but no flag: the value before it was forgotten.
 fn no_flag(word: &str) -> Result<String, String> {
-    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '-';
-    let is_flag = word.strip_prefix('-').is_some_and(|rest| rest == "0" || rest.starts_with(is_letter));
-    if is_flag && !word.contains([' ', ',']) || word.starts_with("--") {
+    let begins = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_template = || word.split('=').next().is_some_and(|name| name.contains('{'));
+    let is_flag = match word.strip_prefix("--") {
+        Some(rest) => rest.is_empty() || begins(rest) && !is_template(),
+        None => word.strip_prefix('-').is_some_and(|rest| rest == "0" || begins(rest)) && !word.contains([' ', ',']),
+    };
+    if is_flag {
         return Err(format!("a value is missing before the flag `{word}`"));
     }
     Ok(word.to_owned())

@@ -26,7 +26,8 @@ pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
         file: args.labels_file.as_ref().map(|path| text::name(path) + ": ").unwrap_or_default(),
         alone: is_softmax && given.labels.len() == 1,
     };
-    let doubt = doubts.object().or_else(|| doubts.breaks()).or_else(|| doubts.list()).or_else(|| doubts.single())?;
+    let doubt = doubts.object().or_else(|| doubts.breaks()).or_else(|| doubts.marks());
+    let doubt = doubt.or_else(|| doubts.list()).or_else(|| doubts.single())?;
     Some(doubts.file + &doubt)
 }
 
@@ -39,10 +40,18 @@ struct Doubts<'a> {
 }
 
 impl Doubts<'_> {
-    /// An object that holds a list of labels, or their numbers.
+    /// An object that holds a list of labels, their numbers, or prompts without a word.
     fn object(&self) -> Option<String> {
         if self.form != Form::Object {
             return None;
+        }
+        let is_empty = |label: &&Label| label.prompts.iter().any(|prompt| prompt.trim().is_empty());
+        if let Some(Label { name, .. }) = self.labels.iter().find(is_empty) {
+            let array = array(self.labels.iter().map(|label| &label.name));
+            return Some(self.one(
+                &format!("the label `{}` has an empty prompt", shown(name)),
+                &format!("write one, or for labels without prompts write {array}"),
+            ));
         }
         let is_list = |label: &&Label| label.prompts.len() > 1 && (self.alone || LISTS.contains(&&*label.name));
         if let Some(Label { name, prompts }) = self.labels.iter().find(is_list) {
@@ -71,6 +80,29 @@ impl Doubts<'_> {
             _ => self.separate(),
         };
         Some(self.one(&format!("the label `{name}` has line breaks and is read as one"), advice))
+    }
+
+    /// The marks of a list in YAML or Markdown, or numbers, before all labels. A first line that ends with a colon names it.
+    fn marks(&self) -> Option<String> {
+        let names = self.labels.iter().map(|label| label.name.as_str());
+        let names: Vec<&str> = match self.form {
+            Form::Array | Form::Object => return None,
+            Form::Flag => names.collect(),
+            Form::Lines => {
+                let is_title = |(at, name): &(usize, &str)| *at == 0 && self.labels.len() > 1 && name.ends_with(':');
+                names.enumerate().skip_while(is_title).map(|(_, name)| name).collect()
+            }
+        };
+        let first: u32 = names[0].split(['.', ')']).next()?.parse().unwrap_or_default();
+        let bare = |(name, number): (&&str, u64)| {
+            let counted = name.strip_prefix(&number.to_string()).and_then(|rest| rest.strip_prefix(['.', ')']));
+            let rest = counted.or_else(|| name.strip_prefix(['-', '*', '+', '•']))?;
+            rest.starts_with([' ', '\t']).then(|| rest.trim().to_owned())
+        };
+        let bare: Vec<String> = names.iter().zip(first.into()..).map(bare).collect::<Option<_>>()?;
+        let (name, bare) = (shown(names[0]), shown(&bare[0]));
+        let advice = format!("take it off in each: write `{bare}`");
+        Some(self.one(&format!("`{name}` begins with the mark of a list, which the model reads too"), &advice))
     }
 
     /// What is meant as several labels. Several strings in JSON are told apart, whatever is in them.
@@ -176,8 +208,8 @@ impl Doubts<'_> {
     }
 }
 
-/// The beginning of a JSON array.
-fn array<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+/// Returns the beginning of a JSON array.
+pub fn array<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
     const SHOWN: usize = 3;
     let rest = if names.len() > SHOWN { ", …" } else { "" };
     let names: Vec<String> = names.take(SHOWN).map(|name| serde_json::Value::from(shown(name)).to_string()).collect();

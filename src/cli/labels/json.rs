@@ -9,34 +9,56 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use zsic::{Label, Template};
 
-use super::Form;
+use super::doubts::array;
+use super::{Form, shown};
+
+/// How labels are written.
+const ADVICE: &str = "write one label a line, or an array like [\"cat\", \"dog\"]";
 
 /// Parses an array of labels, or an object of labels with prompts, which are used as written. Each label has its line.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>), String> {
-    let (form, entries) = read(text).map_err(|e| format!("is not the JSON it begins like: {e}"))?;
-    let label = |(line, key, value)| {
-        let label = match (key, value) {
-            (None, value) => Label::new(string(value)?, templates),
-            (Some(name), Value::Array(prompts)) if prompts.is_empty() => {
-                return Err(format!("the label `{name}` has no prompt"));
-            }
-            (Some(name), Value::Array(prompts)) => {
-                Label { name, prompts: prompts.into_iter().map(string).collect::<Result<_, _>>()? }
-            }
-            (Some(name), prompt) => Label { name, prompts: vec![string(prompt)?] },
+    let (form, entries) = read(text).map_err(|e| no_json(text, &e))?;
+    let names: Vec<String> = entries.iter().filter_map(|(_, name, _)| name.clone()).collect();
+    let alone = |reason: String| format!("{reason}; for labels without prompts write {}", array(names.iter()));
+    let label = |(line, key, value): JsonEntry| {
+        let Some(name) = key else {
+            let name = string(value).map_err(|value| format!("has {value} where a label is expected; {ADVICE}"))?;
+            return Ok((line, Label::new(name, templates)));
         };
-        Ok((line, label))
+        let prompts = match value {
+            Value::Array(prompts) if prompts.is_empty() => {
+                return Err(alone(format!("the label `{}` has no prompt", shown(&name))));
+            }
+            Value::Array(prompts) => prompts,
+            prompt => vec![prompt],
+        };
+        let prompts = prompts.into_iter().map(string).collect::<Result<_, _>>().map_err(|value| {
+            alone(format!("the label `{}` has {value} where its prompt is expected, which is a text", shown(&name)))
+        })?;
+        Ok((line, Label { name, prompts }))
     };
     Ok((form, entries.into_iter().map(label).collect::<Result<_, _>>()?))
 }
 
+/// Says what a text is that is not one JSON value.
+fn no_json(text: &str, e: &serde_json::Error) -> String {
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    let inside = text.trim_start().trim_start_matches(['[', '{']).trim_start();
+    match values {
+        Ok(values) => format!("has {} JSON values, and labels are one; {ADVICE}", values.len()),
+        Err(_) if inside.starts_with('\'') => format!("has single quotation marks, and JSON has double ones; {ADVICE}"),
+        Err(_) => format!("is not the JSON it begins like: {e}; {ADVICE}"),
+    }
+}
+
+/// The text that a value is, or the beginning of the value.
 fn string(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
-        other => Err(format!("has {other} where a text is expected")),
+        other => Err(shown(&other.to_string())),
     }
 }
 

@@ -83,7 +83,9 @@ impl Format {
                     Some(format) => format,
                     None if place.promises_nothing() => Self::Jsonl,
                     None => {
-                        return Err(ending::refuse(place, "scores", &[".jsonl", ".json", ".csv", ".parquet", ".txt"]));
+                        let all = [".jsonl", ".json", ".csv", ".parquet", ".txt"].into_iter();
+                        let known = all.filter(|ending| parquet::IS_BUILT || *ending != ".parquet");
+                        return Err(ending::refuse(place, "scores", &known.collect::<Vec<_>>()));
                     }
                 },
             },

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::args::Common;
+use super::super::fatal::reason;
 use super::super::messages::warn;
 use super::journal::Journal;
 use super::own;
@@ -75,7 +76,8 @@ impl Notes {
     /// warning.
     pub fn keep(&self, target: &Path, output: &Metadata, settings: &[u8], journal: &Journal) {
         if let Err(e) = self.write(target, output, settings, journal) {
-            let reason = format!("{e:#}; --resume will not know {} when it is finished", target.display());
+            let reason =
+                format!("{}; --resume will not know {} when it is finished", reason(&e, true), target.display());
             warn(&self.common, reason);
         }
     }
@@ -92,7 +94,7 @@ impl Notes {
             settings: serde_json::from_slice(settings)?,
         };
         let head = serde_json::to_string(&head)? + "\n";
-        check_folder(folder).with_context(failed)?;
+        check_folder(folder).with_context(|| format!("{}: cannot be written", folder.display()))?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
         let write = |file: &mut File| file.write_all(head.as_bytes()).and_then(|()| journal.write_to(file));
         own::appear(&path, write).with_context(failed)?;
@@ -121,7 +123,7 @@ impl Notes {
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {
-            return Err("it was changed since, by something else".to_owned());
+            return Err("it was changed since, by something else or by a run with --no-cache".to_owned());
         }
         let base = reader.stream_position().map_err(|_| none())?;
         let journal = Journal::new(reader.into_inner(), base).map_err(|_| none())?;
@@ -129,10 +131,14 @@ impl Notes {
     }
 }
 
-/// Refuses a link in place of the folder: what it leads to is not the cache's.
+/// Refuses what stands in place of the folder. What a link leads to is not the cache's.
 fn check_folder(folder: &Path) -> io::Result<()> {
-    let is_link = fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_symlink());
-    if is_link { Err(io::Error::other("its folder is a link, which is not followed; remove it")) } else { Ok(()) }
+    let problem = match fs::symlink_metadata(folder) {
+        Ok(there) if there.is_symlink() => "it is a link, which is not followed",
+        Ok(there) if !there.is_dir() => "it is no folder",
+        _ => return Ok(()),
+    };
+    Err(io::Error::other(format!("{problem}; move it away or remove it")))
 }
 
 /// The time of a file's last change.
@@ -242,6 +248,10 @@ mod tests {
         let blob = victim.join("b".repeat(64) + ENDING);
         File::create(&blob).unwrap().set_len(2 * LIMIT).unwrap();
         assert!(clear(&cache).is_err_and(|e| format!("{e:#}").contains("is a link")));
+        let file = dir.path().join(FOLDER);
+        fs::write(&file, "a file").unwrap();
+        let said = check_folder(&file).unwrap_err().to_string();
+        assert_eq!(said, "it is no folder; move it away or remove it");
         let output = dir.path().join("x.jsonl");
         fs::write(&output, "one\n").unwrap();
         let journal = Journal::new(File::open(&output).unwrap(), 0).unwrap();

@@ -50,8 +50,6 @@ pub struct Matching {
     kept: Kept,
     steps: Sender<Step>,
     form: Form,
-    /// Whether records of failures are kept.
-    failed_too: bool,
     drop_missing: bool,
     /// What messages call the file.
     name: String,
@@ -66,18 +64,17 @@ impl Matching {
         kept: Kept,
         steps: Sender<Step>,
         form: Form,
-        failed_too: bool,
         drop_missing: bool,
         name: String,
         earlier: Arc<Earlier>,
     ) -> Self {
-        Self { kept, steps, form, failed_too, drop_missing, name, copied: 0..0, earlier }
+        Self { kept, steps, form, drop_missing, name, copied: 0..0, earlier }
     }
 
     /// Returns whether the image of the next entry must be computed.
     fn must_compute(&mut self, entry: &Entry) -> Result<bool> {
         let key = Key::of(name_of(entry).as_str());
-        let found = self.kept.find(&key, Version::now(entry), self.failed_too);
+        let found = self.kept.find(&key, Version::now(entry));
         let found = found.with_context(|| format!("{}: the earlier records cannot be read", self.name))?;
         let Some((index, record)) = found else {
             self.tell(Some(Step::Compute));

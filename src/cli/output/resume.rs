@@ -130,11 +130,11 @@ impl Resume<'_> {
         self.check_settings(partial)?;
         let there = self.journal_of(partial)?;
         let has_old = partial.open_beside(OLD_JOURNAL)?.is_some();
-        let mut there = Kept::new(there, Some(partial.reader().with_context(failed)?));
-        let earlier = Arc::<Earlier>::default();
         // Where records were put aside, those in the partial were computed since, or are kept on purpose.
         let failed_too = has_old || !self.args.retry_failed;
-        let next = self.pass(&mut entries, &mut there, failed_too, false, &earlier)?;
+        let mut there = Kept::new(there, Some(partial.reader().with_context(failed)?), failed_too);
+        let earlier = Arc::<Earlier>::default();
+        let next = self.pass(&mut entries, &mut there, false, &earlier)?;
         let (passed, all) = (there.passed(), there.journal.count);
         let has_ended = next.is_none() && passed < all;
         let mut old = self.old_of(partial, &there)?;
@@ -167,8 +167,8 @@ impl Resume<'_> {
         if let Some(what) = provenance::difference(&note.settings, self.settings) {
             return Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}")));
         }
-        let (mut kept, earlier) = (Kept::new(note.journal, None), Arc::<Earlier>::default());
-        let next = self.pass(&mut entries, &mut kept, !self.args.retry_failed, true, &earlier)?;
+        let (mut kept, earlier) = (Kept::new(note.journal, None, !self.args.retry_failed), Arc::default());
+        let next = self.pass(&mut entries, &mut kept, true, &earlier)?;
         let passed = kept.passed();
         if next.is_none() && passed == kept.journal.count {
             let what = if self.args.retry_failed { "is finished, and no image of it failed" } else { "is finished" };
@@ -180,7 +180,10 @@ impl Resume<'_> {
         partial.begin_again(&kept.journal, |old| self.unmake(&target, &kept, old))?;
         kept.believe(partial.open_beside(OLD)?);
         let again = if self.args.retry_failed { ", and images that failed are computed again" } else { "" };
-        say(self.common, format!("{name}: new and changed images are added to it{again}"));
+        let gone = if self.args.drop_missing { ", and those that are gone are left out" } else { "" };
+        if next.is_some() {
+            say(self.common, format!("{name}: new and changed images are added to it{again}{gone}"));
+        }
         self.going(sink, next, entries, Some(kept), passed, earlier)
     }
 
@@ -213,27 +216,20 @@ impl Resume<'_> {
             data: data.with_context(lost)?,
             steps: receiver,
         };
-        let (form, failed_too) = (self.form.clone(), !self.args.retry_failed);
-        let matching = Matching::new(old, steps, form, failed_too, self.args.drop_missing, name, Arc::clone(&earlier));
+        let form = self.form.clone();
+        let matching = Matching::new(old, steps, form, self.args.drop_missing, name, Arc::clone(&earlier));
         let rest = Rest::beside(entries, matching, earlier, Arc::clone(&self.list_failure));
         Ok(Start::Going(Log::going_on(sink, self.form.head()?, Some(source)), rest))
     }
 
     /// Passes over the entries that the first of the records are of. Returns the entry behind them; with `look` that behind
     /// the last record too.
-    fn pass(
-        &self,
-        entries: &mut Entries,
-        kept: &mut Kept,
-        failed_too: bool,
-        look: bool,
-        earlier: &Earlier,
-    ) -> Result<Option<Entry>> {
+    fn pass(&self, entries: &mut Entries, kept: &mut Kept, look: bool, earlier: &Earlier) -> Result<Option<Entry>> {
         let mut next = None;
         while kept.passed() < kept.journal.count || look {
             next = entries.next();
             let Some(entry) = &next else { break };
-            let record = kept.next_if(&Key::of(name_of(entry).as_str()), Version::now(entry), failed_too);
+            let record = kept.next_if(&Key::of(name_of(entry).as_str()), Version::now(entry));
             match record.context("the records of the earlier run cannot be read")? {
                 Some(record) => earlier.add(record.of.failed),
                 None => break,

@@ -3,6 +3,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anstream::AutoStream;
@@ -115,9 +116,8 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
         let reason = format!("is called {kind}, and later runs would read it as one; give it another ending");
         return Err(usage(format!("{name}: {reason}")));
     }
-    let Ok(target) = std::fs::metadata(path) else { return Ok(()) };
-    if target.is_dir() {
-        return Err(usage(format!("{name}: is a folder; -o takes the name of a file")));
+    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(usage(format!("{name}: names a folder, where the name of a file is expected")));
     }
     let mut head = Vec::new();
     let is_read = File::open(path).and_then(|file| file.take(source::HEAD).read_to_end(&mut head));
@@ -148,10 +148,7 @@ impl Sink {
     pub fn write(&mut self, record: &[u8], of: Option<&Of>) -> Result<()> {
         let _held = interrupt::hold();
         let written = match &mut self.out {
-            Out::Stdout(out) if out.0.is_terminal() => {
-                let text = String::from_utf8_lossy(record);
-                out.write_all(escaped(&text).as_bytes()).and_then(|()| out.flush())
-            }
+            Out::Stdout(out) if out.0.is_terminal() => stdout::show(out, &escaped(&String::from_utf8_lossy(record))),
             Out::Stdout(out) => out.write_all(record).and_then(|()| out.flush()),
             Out::Device(file) => file.write_all(record),
             Out::File(partial) => partial.add(record, of),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::spec::{BlockSpec, HeadSpec, HiddenAct, ImageStem, Mask, Pool, PromptPool, TokenStem, TowerSpec};
-use super::{check_channels, section};
+use super::{check_channels, check_kind, section};
 use crate::checkpoint::Weights;
 use crate::score::{Activation, Readout};
 
@@ -90,9 +90,6 @@ pub struct Settings {
 /// The file as it is written.
 #[derive(Deserialize)]
 struct File {
-    architectures: Option<Vec<String>>,
-    auto_map: Option<Value>,
-    open_clip_model_name: Option<Value>,
     text_config: Option<Value>,
     vision_config: Option<Value>,
     text_config_dict: Option<Value>,
@@ -105,37 +102,14 @@ fn default_projection() -> usize {
     512
 }
 
-impl File {
-    /// Refuses what calls itself a `clip` and has the weights of something else.
-    fn check_kind(&self) -> Result<(), String> {
-        let says = |value: &Option<Value>| match value {
-            None | Some(Value::Null) => false,
-            Some(value) => value.as_object().is_none_or(|map| !map.is_empty()),
-        };
-        if says(&self.open_clip_model_name) {
-            let reason = "is of an open_clip model (open_clip_model_name)";
-            return Err(format!("{reason}; use a checkpoint in the layout of transformers"));
-        }
-        if says(&self.auto_map) {
-            return Err("needs code of its own (auto_map), which zsic does not run; use a plain CLIPModel".to_owned());
-        }
-        let architectures = self.architectures.as_deref().unwrap_or_default();
-        if !architectures.is_empty() && !architectures.iter().any(|name| name == "CLIPModel") {
-            let names = architectures.join(", ");
-            return Err(format!("has the architecture {names}; zsic runs CLIPModel, a text and an image tower in one"));
-        }
-        Ok(())
-    }
-}
-
 impl Settings {
     /// Reads the JSON of `config.json`.
     ///
     /// # Errors
     /// One line: the value that no CLIP has.
     pub fn from_json(json: Value) -> Result<Self, String> {
+        check_kind(&json, "CLIPModel")?;
         let file: File = serde_json::from_value(json).map_err(|e| e.to_string())?;
-        file.check_kind()?;
         // The legacy dicts were completed with defaults before they overrode the newer sections, so where one is
         // present nothing of the newer section remains.
         let text = section("text_config", file.text_config_dict.or(file.text_config))?;
@@ -221,24 +195,6 @@ mod tests {
         assert_eq!((config.text.eos_token_id, config.vision.patch_size, config.projection_dim), (49407, 32, 512));
         let config = Settings::from_json(json!({"model_type": "clip", "text_config": {"eos_token_id": 2, "junk": []}}));
         assert_eq!(config.unwrap().text, TextConfig { eos_token_id: 2, ..TextConfig::default() });
-    }
-
-    #[test]
-    fn what_is_no_plain_clip_is_refused_by_its_own_words() {
-        let with = |name: &str, value: Value| {
-            Settings::from_json(json!({"model_type": "clip", name: value})).err().unwrap_or_default()
-        };
-        assert!(with("auto_map", json!({"AutoModel": "code.Model"})).contains("auto_map"));
-        assert!(with("open_clip_model_name", json!("hf-hub:Marqo/marqo-fashionCLIP")).contains("open_clip_model_name"));
-        for part in ["CLIPTextModelWithProjection", "CLIPVisionModel", "CLIPForImageClassification", "EvaCLIPModel"] {
-            let error = with("architectures", json!([part]));
-            assert!(error.contains(part) && error.contains("zsic runs CLIPModel"), "{error}");
-        }
-        for name in ["auto_map", "open_clip_model_name", "architectures"] {
-            assert_eq!(with(name, Value::Null), "");
-        }
-        assert_eq!((with("auto_map", json!({})), with("architectures", json!([]))), (String::new(), String::new()));
-        assert_eq!(with("architectures", json!(["CLIPModel"])), "");
     }
 
     #[test]

@@ -11,11 +11,67 @@ fn section<T: DeserializeOwned + Default>(name: &str, json: Option<Value>) -> Re
     json.map_or_else(|| Ok(T::default()), |json| serde_json::from_value(json).map_err(|e| format!("{name}: {e}")))
 }
 
+/// Refuses what has the `model_type` of a family and the weights of something else: only `architecture` is run.
+fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
+    let says = |key| match config.get(key) {
+        None | Some(Value::Null) => false,
+        Some(value) => value.as_object().is_none_or(|map| !map.is_empty()),
+    };
+    if says("open_clip_model_name") {
+        let reason = "is of an open_clip model (open_clip_model_name)";
+        return Err(format!("{reason}; use a checkpoint in the layout of transformers"));
+    }
+    if says("auto_map") {
+        return Err(format!("needs code of its own (auto_map), which zsic does not run; use a plain {architecture}"));
+    }
+    let architectures = match config.get("architectures") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(one @ Value::String(_)) => std::slice::from_ref(one),
+        Some(Value::Array(names)) => names,
+        Some(_) => return Err("architectures is neither a name nor a list of names".to_owned()),
+    };
+    if architectures.is_empty() || architectures.iter().any(|name| name == architecture) {
+        return Ok(());
+    }
+    let names: Vec<&str> = architectures.iter().map(|name| name.as_str().unwrap_or("?")).collect();
+    let names = names.join(", ");
+    Err(format!("has the architecture {names}; zsic runs {architecture}, a text and an image tower in one"))
+}
+
 /// Refuses images of other than three channels.
 fn check_channels(channels: usize) -> Result<(), String> {
     if channels == 3 {
         Ok(())
     } else {
         Err(format!("vision_config.num_channels is {channels}; zsic reads images of 3"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_no_plain_model_is_refused_by_its_own_words() {
+        let with = |name: &str, value: Value| {
+            check_kind(&json!({"model_type": "clip", name: value}), "CLIPModel").err().unwrap_or_default()
+        };
+        assert!(with("auto_map", json!({"AutoModel": "code.Model"})).contains("auto_map"));
+        assert!(with("open_clip_model_name", json!("hf-hub:Marqo/marqo-fashionCLIP")).contains("open_clip_model_name"));
+        for part in ["CLIPTextModelWithProjection", "CLIPVisionModel", "CLIPForImageClassification", "EvaCLIPModel"] {
+            let error = with("architectures", json!([part]));
+            assert!(error.contains(part) && error.contains("zsic runs CLIPModel"), "{error}");
+        }
+        for name in ["auto_map", "open_clip_model_name", "architectures"] {
+            assert_eq!(with(name, Value::Null), "");
+        }
+        assert_eq!((with("auto_map", json!({})), with("architectures", json!([]))), (String::new(), String::new()));
+        assert_eq!(
+            (with("architectures", json!(["CLIPModel"])), with("architectures", json!("CLIPModel"))),
+            Default::default()
+        );
+        assert!(with("architectures", json!("CLIPTextModel")).contains("has the architecture CLIPTextModel;"));
+        assert_eq!(with("architectures", json!(5)), "architectures is neither a name nor a list of names");
     }
 }

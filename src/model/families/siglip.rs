@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::spec::{BlockSpec, HeadSpec, HiddenAct, ImageStem, Mask, Pool, PromptPool, TokenStem, TowerSpec};
-use super::{check_channels, section};
+use super::{check_channels, check_kind, section};
 use crate::checkpoint::Weights;
 use crate::score::{Activation, Readout};
 
@@ -94,6 +94,7 @@ impl Settings {
     /// # Errors
     /// One line: the value that no SigLIP has.
     pub fn from_json(mut json: Value) -> Result<Self, String> {
+        check_kind(&json, "SiglipModel")?;
         let mut take = |name| json.get_mut(name).map(Value::take).filter(|section| !section.is_null());
         let text = section("text_config", take("text_config"))?;
         let settings = Self { text, vision: section("vision_config", take("vision_config"))? };

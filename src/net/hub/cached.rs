@@ -85,26 +85,30 @@ pub enum Verdict {
     Unknown,
 }
 
-/// Every model repository in `cache`, by name. None at all if there is no such directory.
+/// Returns every model repository in `cache`, by name, or why it cannot be read. None at all if there is no such directory.
 ///
 /// # Errors
-/// [`HubError::Io`] or [`HubError::Permission`] on what cannot be read.
-pub fn cached(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
-    let mut repos = Vec::new();
+/// [`HubError::Io`] or [`HubError::Unreadable`] if the directory cannot be read.
+pub fn cached(cache: &Path) -> Result<BTreeMap<String, Result<CachedRepo, HubError>>, HubError> {
+    let mut repos = BTreeMap::new();
     for folder in entries(cache)? {
         let name = folder.file_name().and_then(|name| name.to_str()).and_then(Repo::name_of);
-        if let Some(name) = name.filter(|_| folder.is_dir()) {
-            repos.push(read(name, folder)?);
+        let Some(name) = name else { continue };
+        match fs::metadata(&folder).map(|found| found.is_dir()) {
+            Ok(true) => _ = repos.insert(name.clone(), read(name, folder)),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                repos.insert(name, Err(HubError::reading(&folder, e)));
+            }
+            _ => {}
         }
     }
-    repos.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(repos)
 }
 
 fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
     let mut refs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in files_under(&dir.join("refs"))? {
-        if let Some(commit) = read_ref(&dir.join("refs").join(&path)) {
+        if let Some(commit) = read_ref(&dir.join("refs").join(&path))? {
             refs.entry(commit).or_default().push(path);
         }
     }
@@ -150,7 +154,7 @@ fn usage(repo: &Path) -> Result<(u64, Option<SystemTime>), HubError> {
 /// Hashes a snapshot's files again. `on` is told of every file and of bytes read.
 ///
 /// # Errors
-/// [`HubError::Io`] or [`HubError::Permission`] on a file that cannot be read.
+/// [`HubError::Io`] or [`HubError::Unreadable`] on a file that cannot be read.
 pub fn verify(
     snapshot: &CachedSnapshot,
     mut on: impl FnMut(&CachedFile, u64),
@@ -162,7 +166,7 @@ pub fn verify(
             _ if file.size.is_none() => Verdict::Missing,
             None if stand_in(&path).is_some() => Verdict::Damaged,
             None => Verdict::Unknown,
-            Some(etag) => match digest::check(&path, etag, |n| on(file, n)).map_err(|e| HubError::io(&path, e))? {
+            Some(etag) => match digest::check(&path, etag, |n| on(file, n)).map_err(|e| HubError::reading(&path, e))? {
                 Some(true) => Verdict::Right,
                 Some(false) => Verdict::Damaged,
                 None => Verdict::Unknown,
@@ -175,7 +179,7 @@ pub fn verify(
 
 /// What is in a folder; nothing if there is none.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
-    let failed = |e| HubError::io(folder, e);
+    let failed = |e| HubError::reading(folder, e);
     match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read.map_err(failed)?.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),

@@ -138,6 +138,9 @@ pub enum HubError {
     /// The cache may not be written.
     #[error("{}: no permission to write here; name another cache directory", .0.display())]
     Permission(PathBuf),
+    /// Something in the cache may not be read.
+    #[error("{}: no permission to read it", .0.display())]
+    Unreadable(PathBuf),
     /// Something in the cache may not be, or cannot be, removed.
     #[error("{}: {reason}; {}", .path.display(), if *.begun { "some of it may be removed already: run the same command again" } else { "nothing was removed" })]
     NotRemoved {
@@ -159,7 +162,15 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// A failure of the system on `path`.
+    /// A failure to read `path`.
+    pub(super) fn reading(path: &Path, e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::PermissionDenied => Self::Unreadable(path.to_path_buf()),
+            _ => Self::Io { path: path.to_path_buf(), source: e },
+        }
+    }
+
+    /// A failure to write `path`.
     pub(super) fn io(path: &Path, e: io::Error) -> Self {
         let path = path.to_path_buf();
         match e.kind() {

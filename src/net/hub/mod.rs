@@ -28,7 +28,7 @@ pub use removal::Removal;
 pub use settings::{Event, HubSettings, Token};
 
 use super::http::Client;
-use crate::checkpoint::layout::CONFIG;
+use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use ask::{Hub, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use wanted::Held;
@@ -74,7 +74,11 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
 
 /// What the cache has of a revision: the snapshot, and what is missing of it, if anything is.
 fn look(repo: &Repo) -> (Option<Snapshot>, Option<Held>) {
-    let Some(commit) = repo.commit() else { return (None, None) };
+    let commit = match repo.commit() {
+        Ok(Some(commit)) => commit,
+        Ok(None) => return (None, None),
+        Err(e) => return (None, Some(Held::Part(e.to_string()))),
+    };
     let snapshot = Snapshot { dir: repo.snapshot(&commit), commit };
     match wanted::held(&snapshot.dir, repo.listed(&snapshot.commit).as_ref()) {
         Held::All => (Some(snapshot), None),
@@ -101,13 +105,22 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
 
     // A repository of another kind is told by its config, before its files are looked for.
     let mut files: Vec<RemoteFile> = Vec::new();
+    let mut early = |name| {
+        if !listing.has(name) {
+            return Ok(b"{}".to_vec());
+        }
+        let file = readable(&hub, hub.file(&listing, name)?)?;
+        transfer::fetch(&hub, commit, &file)?;
+        files.push(file);
+        read(&dir.join(name))
+    };
     if listing.has(CONFIG) {
-        files.push(readable(&hub, hub.file(&listing, CONFIG)?)?);
-        transfer::fetch(&hub, commit, &files[0])?;
-        (settings.accept)(&read(&dir.join(CONFIG))?).map_err(unfit)?;
+        let config = early(CONFIG)?;
+        (settings.accept)(&config).map_err(unfit)?;
+        (settings.accept_tokenizer)(&early(TOKENIZER_SETTINGS)?, &config).map_err(unfit)?;
     }
     let wanted = wanted::choose(|name| listing.has(name)).map_err(unfit)?;
-    for name in wanted.small.iter().filter(|name| **name != CONFIG) {
+    for name in wanted.small.iter().filter(|name| ![CONFIG, TOKENIZER_SETTINGS].contains(name)) {
         files.push(hub.file(&listing, name)?);
     }
     files.extend(weights(&hub, &listing, &wanted, &dir)?);
@@ -161,5 +174,5 @@ fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, HubError> {
-    regular::read(path, MAX_READ).map_err(|e| HubError::io(path, e))
+    regular::read(path, MAX_READ).map_err(|e| HubError::reading(path, e))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -18,11 +19,14 @@ const MAX_REF: u64 = 1 << 10;
 
 impl Repo {
     /// The commit that the revision is known to be, if it is.
-    pub fn commit(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// [`HubError::Unreadable`] if that may not be read.
+    pub fn commit(&self) -> Result<Option<String>, HubError> {
         if is_commit(&self.revision) {
-            return Some(self.revision.clone());
+            return Ok(Some(self.revision.clone()));
         }
-        read_ref(&self.root().join("refs").join(&self.revision)).filter(|commit| is_commit(commit))
+        Ok(read_ref(&self.root().join("refs").join(&self.revision))?.filter(|commit| is_commit(commit)))
     }
 
     /// Returns every file of a commit, with its blob's name if that is noted, where Python left its list of them.
@@ -32,7 +36,7 @@ impl Repo {
 
     /// Notes the revision's commit, once all of it is there.
     pub fn write_ref(&self, commit: &str) -> Result<(), HubError> {
-        if self.revision == commit || self.commit().as_deref() == Some(commit) {
+        if self.revision == commit || self.commit().is_ok_and(|known| known.as_deref() == Some(commit)) {
             return Ok(());
         }
         let path = self.root().join("refs").join(&self.revision);
@@ -59,9 +63,15 @@ impl Repo {
     }
 }
 
-/// The commit that a reference names.
-pub(super) fn read_ref(path: &Path) -> Option<String> {
-    Some(String::from_utf8(regular::read(path, MAX_REF).ok()?).ok()?.trim().to_owned())
+/// Reads the commit that a reference names; none if there is no such reference, or it is something else.
+///
+/// # Errors
+/// [`HubError::Unreadable`] if it may not be read.
+pub(super) fn read_ref(path: &Path) -> Result<Option<String>, HubError> {
+    match regular::read(path, MAX_REF) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(HubError::reading(path, e)),
+        read => Ok(read.ok().and_then(|bytes| Some(String::from_utf8(bytes).ok()?.trim().to_owned()))),
+    }
 }
 
 /// Python's list of a commit's files, with the names of their blobs.

@@ -53,6 +53,8 @@ pub struct HubSettings {
     pub http: HttpSettings,
     /// Looks at a `config.json` before weights are fetched; an error says why it is of no use.
     pub accept: fn(&[u8]) -> Result<(), String>,
+    /// Looks at a `tokenizer_config.json`, `{}` where there is none, and at the `config.json`, in the same way.
+    pub accept_tokenizer: fn(&[u8], &[u8]) -> Result<(), String>,
     /// Told of everything that takes time.
     pub progress: Box<dyn Fn(Event<'_>) + Send + Sync>,
 }
@@ -69,6 +71,7 @@ impl HubSettings {
             refresh: false,
             http: HttpSettings::default(),
             accept: |_| Ok(()),
+            accept_tokenizer: |_, _| Ok(()),
             progress: Box::new(|_| ()),
         }
     }

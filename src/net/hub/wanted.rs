@@ -2,11 +2,13 @@
 //! It knows their names and an index of shards, and nothing of what else they say.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::MAX_READ;
+use super::error::HubError;
 use super::layout::stand_in;
 use crate::checkpoint::layout::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::net::reason;
@@ -96,8 +98,12 @@ pub(super) enum Held {
 /// Looks into a snapshot; `listed` are the files of its commit, where they are known.
 pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Held {
     let here = |name: &str| snapshot.join(name).exists();
-    if !snapshot.is_dir() {
-        return Held::Part("nothing of it is there".to_owned());
+    match std::fs::metadata(snapshot.join(".")) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            return Held::Part(HubError::reading(snapshot, e).to_string());
+        }
+        Err(_) => return Held::Part("nothing of it is there".to_owned()),
+        Ok(_) => {}
     }
     let missing = |what: &str| Held::Part(what.replace("it has no", "its copy has no"));
     let wanted = match choose(here) {

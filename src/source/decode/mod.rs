@@ -145,7 +145,8 @@ fn run(bytes: &[u8], options: &Options, bounds: &Bounds, rows: Option<&mut dyn R
         ImageFormat::Ico => ico::decode(bytes, bounds).map(Some),
         other => Err(unsupported(other, "no decoder")),
     }));
-    let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)))?;
+    let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)));
+    let decoded = decoded.map_err(|e| signature::explained_text(bytes, e))?;
     let Some(Decoded { image, orientation }) = decoded else { return Ok(None) };
     if image.is_empty() {
         return Err(ImageError::empty());

@@ -29,22 +29,35 @@ fn bytes_of_pixel(kind: u8) -> u64 {
 /// Returns whether a file begins with a header that is whole and with data that goes with it. Text may begin with a letter and
 /// numbers too, so of files whose data may be text only small ones are told: those are decoded.
 pub(super) fn begins(head: &[u8]) -> bool {
-    let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return false };
+    let Some((kind, pixels, data)) = header(head) else { return false };
+    let is_whole = (head.len() as u64) < HEAD;
+    let is_data = match kind {
+        b'1'..=b'3' => is_whole && digits(kind, data) == Some(pixels),
+        _ => !is_text(data),
+    };
+    is_data && (!is_whole || is_decoded(head))
+}
+
+/// Returns whether a file that may be text has a header that is whole, and nothing behind it that shows it to be text.
+pub(super) fn may_begin(head: &[u8]) -> bool {
+    header(head).is_some_and(|(kind, _, data)| match kind {
+        b'1'..=b'3' => digits(kind, data).is_some(),
+        _ => data.is_empty() || head.len() as u64 == HEAD,
+    })
+}
+
+/// Returns the kind of a file, the number of its pixels and what follows its header, if that is whole.
+fn header(head: &[u8]) -> Option<(u8, u64, &[u8])> {
+    let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return None };
     let mut file = Cursor::new(rest);
     let mut number = || header_number::<u32>(&mut file).ok().filter(|&n| n > 0);
-    let (true, Some(width), Some(height)) = (is_space(*space), number(), number()) else { return false };
+    let (width, height) = (number()?, number()?);
     let is_scaled = match kind {
         b'1' | b'4' => true,
         b'f' => header_number::<f64>(&mut file).is_ok(),
         _ => number().is_some(),
     };
-    let data = file.rest();
-    let is_whole = (head.len() as u64) < HEAD;
-    let is_data = match kind {
-        b'1'..=b'3' => is_whole && digits(*kind, data) == Some(u64::from(width) * u64::from(height)),
-        _ => !is_text(data),
-    };
-    is_scaled && is_data && (!is_whole || is_decoded(head))
+    (is_space(*space) && is_scaled).then(|| (*kind, u64::from(width) * u64::from(height), file.rest()))
 }
 
 /// Returns how many pixels data in digits holds; none if there is something else in it.

@@ -8,7 +8,7 @@ use std::path::Path;
 use image::ImageFormat;
 
 use super::{Outcome, bmp, ico, ifd, pnm};
-use crate::source::{ErrorKind, ImageError, Name};
+use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
 /// Endings of images. A photograph that zsic cannot read is a failure to tell, not a file to pass over.
 const IMAGES: [&str; 29] = [
@@ -22,10 +22,11 @@ const RAWS: [&str; 32] = [
     "kdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
 ];
 
-/// Endings of videos.
-const VIDEOS: [&str; 23] = [
-    "3g2", "3gp", "asf", "avi", "divx", "f4v", "flv", "insv", "lrv", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg",
-    "mpg", "mts", "mxf", "ogv", "vob", "webm", "wmv",
+/// Endings of videos. `.ts` is not among them, since it may be TypeScript: that is told by content.
+const VIDEOS: [&str; 39] = [
+    "3g2", "3gp", "3gpp", "amv", "asf", "avi", "divx", "dv", "f4v", "flv", "h264", "h265", "hevc", "insv", "lrv",
+    "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4", "mpe", "mpeg", "mpg", "mts",
+    "mxf", "ogm", "ogv", "qt", "rm", "rmvb", "vob", "webm", "wmv",
 ];
 
 /// What zsic recognizes and does not read.
@@ -121,7 +122,7 @@ fn unread(head: &[u8]) -> Option<Unread> {
             b"M4A " | b"M4B " => return None, // sound
             _ => Video,
         },
-        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] => Image("jpeg xl"),
+        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x0a, ..] => Image("jpeg xl"),
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
             Image("jpeg 2000")
         }
@@ -130,10 +131,26 @@ fn unread(head: &[u8]) -> Option<Unread> {
         [0, b'M', b'R', b'M', ..] | [b'F', b'O', b'V', b'b', ..] => Raw,
         _ if head.starts_with(b"FUJIFILMCCD-RAW") || head.get(6..14) == Some(b"HEAPCCDR") => Raw,
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Video,
-        [0x1a, 0x45, 0xdf, 0xa3, ..] | [0, 0, 1, 0xba, ..] | [b'F', b'L', b'V', 1, ..] => Video,
+        [0x1a, 0x45, 0xdf, 0xa3, ..] | [0, 0, 1, 0xb3 | 0xba, ..] | [b'F', b'L', b'V', 1, ..] => Video,
+        [b'.', b'R', b'M', b'F', 0, ..] => Video,
         [0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, ..] => Video,
+        _ if is_transport_stream(head) => Video,
         _ => return None,
     })
+}
+
+/// Returns whether a file begins with packets of an MPEG transport stream: each begins with a sync byte, in M2TS behind a
+/// time of four bytes.
+fn is_transport_stream(head: &[u8]) -> bool {
+    let syncs = |first: usize, length| (0..2usize).all(|n| head.get(first + n * length) == Some(&0x47));
+    (syncs(0, 188) || syncs(4, 192)) && !is_text(head)
+}
+
+/// Returns what is said of bytes that could not be decoded, where `e` says it of the format that their first letters tell:
+/// text is no image, whatever letters it begins with.
+pub(super) fn explained_text(bytes: &[u8], e: ImageError) -> ImageError {
+    let head = &bytes[..bytes.len().min(HEAD as usize)];
+    if is_text(head) && !pnm::may_begin(head) { ImageError::new(ErrorKind::Format, "text, not an image") } else { e }
 }
 
 const RAW: &str = "this kind of camera raw file is not supported; convert it to jpeg or tiff";
@@ -163,6 +180,7 @@ mod tests {
             (b"RIFF\x10\0\0\0AVI LIST", "video is not supported"),
             (b"\x1a\x45\xdf\xa3\x01\0", "video is not supported"),
             (b"\0\0\0\x18ftypM4A ", "not an image"),
+            (b"\xff\x0a\xfa\x7f\x01", "jpeg xl is not supported"),
             (b"P7\nWIDTH 3", "pam is not supported"),
             (b"<!doctype html>", "not an image in a supported format"),
         ] {

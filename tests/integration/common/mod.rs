@@ -115,3 +115,23 @@ impl Expected {
 pub fn worst(a: impl IntoIterator<Item = f64>, b: impl IntoIterator<Item = f64>) -> f64 {
     a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |w, d| if d.is_nan() { f64::INFINITY } else { w.max(d) })
 }
+
+/// A TIFF file of one grey picture with these tags besides.
+pub fn tiff(width: u32, height: u32, more: &[(u16, u32)]) -> Vec<u8> {
+    let pixels = width * height;
+    let mut tags = vec![(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), (278, height)];
+    let start = 8 + 2 + 12 * (tags.len() + 2 + more.len()) as u32 + 4;
+    tags.extend([(273, start), (279, pixels)]);
+    tags.extend(more);
+    tags.sort_unstable();
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    file.extend((tags.len() as u16).to_le_bytes());
+    for (tag, value) in tags {
+        file.extend(tag.to_le_bytes());
+        file.extend([4, 0, 1, 0, 0, 0]); // one number of 32 bits
+        file.extend(value.to_le_bytes());
+    }
+    file.extend([0; 4]);
+    file.extend((0..pixels).map(|n| n as u8));
+    file
+}

@@ -83,7 +83,7 @@ impl World {
 
     /// Everything under its final name in the cache is what the hub has.
     pub fn assert_nothing_wrong(&self) {
-        for repo in cached(self.cache.path()).unwrap() {
+        for repo in cached(self.cache.path()).unwrap().into_values().map(Result::unwrap) {
             for snapshot in &repo.snapshots {
                 for (file, verdict) in verify(snapshot, |_, _| ()).unwrap() {
                     assert_eq!(verdict, Verdict::Right, "{}", file.path);

@@ -65,7 +65,7 @@ impl Resume<'_> {
     /// The records that were put aside, if there are some. The images that `there` passed over are among the inputs.
     pub(super) fn old_of(&self, partial: &Partial, there: &Kept) -> Result<Option<Kept>> {
         let Some(journal) = partial.open_beside(OLD_JOURNAL)? else { return Ok(None) };
-        let mut old = Kept::new(Journal::new(journal, 0)?, partial.open_beside(OLD)?);
+        let mut old = Kept::new(Journal::new(journal, 0)?, partial.open_beside(OLD)?, !self.args.retry_failed);
         there.journal.entries(0..there.passed()).try_for_each(|entry| old.mark(&entry?.of.key))?;
         Ok(Some(old))
     }

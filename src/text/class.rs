@@ -1,0 +1,88 @@
+//! Which class splits text, by `tokenizer_config.json` and `config.json`: the settings that tell, before there is a
+//! tokenizer, whether it is supported.
+
+use serde_json::{Map, Value};
+
+use super::settings::check;
+use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
+
+const CLASS: &str = "tokenizer_class";
+
+/// Which class of transformers splits text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenizerClass {
+    /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
+    Clip,
+    /// SigLIP's own class, which reads `spiece.model`.
+    Siglip,
+    /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
+    Gemma,
+    /// The class that runs a `tokenizer.json` as it is written.
+    AsWritten,
+}
+
+impl TokenizerClass {
+    /// Returns the class that `tokenizer_config.json` names, or `config.json` where that names none, or else `default`.
+    ///
+    /// # Errors
+    /// The file that names a class that is not supported, and one line about it.
+    pub(super) fn of(
+        settings: &Map<String, Value>,
+        config: &Map<String, Value>,
+        default: Self,
+    ) -> Result<Self, (&'static str, String)> {
+        let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
+        let (file, class) = match named(settings) {
+            Some(class) => (TOKENIZER_SETTINGS, Some(class)),
+            None => (CONFIG, named(config)),
+        };
+        match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
+            None => Ok(default),
+            Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
+            Some("SiglipTokenizer") => Ok(Self::Siglip),
+            Some("GemmaTokenizer" | "GemmaTokenizerFast") => Ok(Self::Gemma),
+            Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
+                Ok(Self::AsWritten)
+            }
+            Some(other) => {
+                let known = "zsic knows CLIPTokenizer, SiglipTokenizer, GemmaTokenizer and PreTrainedTokenizerFast";
+                Err((file, format!("tokenizer class `{other}` is not supported; {known}")))
+            }
+        }
+    }
+
+    /// Returns the token that the class takes for a role where the settings name none.
+    pub(super) fn default_token(self, role: &str) -> Option<&'static str> {
+        match (self, role) {
+            (Self::Clip, "bos_token") => Some("<|startoftext|>"),
+            (Self::Clip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
+            (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
+            (Self::Siglip | Self::Gemma, "unk_token") => Some("<unk>"),
+            (Self::Gemma, "bos_token") => Some("<bos>"),
+            (Self::Gemma, "eos_token") => Some("<eos>"),
+            (Self::Gemma, "pad_token") => Some("<pad>"),
+            (Self::Gemma, "mask_token") => Some("<mask>"),
+            _ => None,
+        }
+    }
+
+    /// Returns the side that the class pads on where the settings name none.
+    pub(super) fn default_side(self) -> &'static str {
+        if self == Self::Gemma { "left" } else { "right" }
+    }
+}
+
+/// Checks that what `tokenizer_config.json` and `config.json` say of a tokenizer is supported, before there is one.
+/// `default` is the class where they name none.
+///
+/// # Errors
+/// One line: which file is not supported, and why.
+pub fn accept(
+    settings: &Map<String, Value>,
+    config: &Map<String, Value>,
+    default: TokenizerClass,
+) -> Result<(), String> {
+    let class = TokenizerClass::of(settings, config, default);
+    let checked = class.and_then(|class| check(settings, class).map_err(|e| (TOKENIZER_SETTINGS, e)));
+    checked.map_err(|(file, reason)| format!("its {file}: {reason}"))
+}
