@@ -8,6 +8,8 @@ use zsic::source::{Lease, Limits, Stage};
 pub const LONGEST: u64 = 1 << 20;
 /// Bytes of a longer line for which memory is taken before it is taken for the longest.
 const STEP: u64 = 16 << 20;
+/// A line, and what is decoded from it, which is not longer.
+const COPIES: u64 = 2;
 /// Bytes of a line for which no memory is taken.
 const SHORT: usize = 64 << 10;
 
@@ -23,12 +25,12 @@ pub fn read(
     line: &mut Vec<u8>,
     may_be_long: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Option<Lease>> {
-    let take = |bytes| {
-        let taken = limits.room.take(Stage::Walk, bytes, "to be read");
+    let take = |length: u64| {
+        let taken = limits.room.take(Stage::Walk, length.saturating_mul(COPIES), "to be read");
         taken.map_err(|e| io::Error::other(format!("a line {e}")))
     };
     let longest = (limits.max_bytes / 3).saturating_mul(4).saturating_add(LONGEST);
-    let longest = longest.min(limits.room.most()).max(LONGEST);
+    let held = limits.room.most(Stage::Walk) / COPIES;
     let (mut lease, mut end) = (None, LONGEST);
     loop {
         let missing = (end + 1).saturating_sub(line.len() as u64);
@@ -36,11 +38,16 @@ pub fn read(
         if line.len() as u64 <= end || line.last() == Some(&separator) {
             break;
         }
-        if !may_be_long(line) || end == longest {
+        if !may_be_long(line) {
             return Err(too_long(end));
         }
+        if end == longest {
+            let reason = format!("a line has more than {end} bytes, too many for an image that --max-bytes allows");
+            return Err(io::Error::other(reason));
+        }
         drop(lease.take()); // nobody waits for more while they have some
-        end = if end < STEP { STEP.min(longest) } else { longest };
+        let next = if end < STEP { STEP } else { longest };
+        end = next.min(held).max(end + 1).min(longest); // one more than can be held is what memory is missing for
         lease = Some(take(end)?);
     }
     if lease.is_none() && line.len() > SHORT {

@@ -22,7 +22,7 @@ pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint) -> Limits {
     Limits {
         max_bytes: inputs.max_bytes.unwrap_or(MAX_BYTES),
         max_pixels: inputs.max_pixels,
-        room: Room::of(bytes.max(LEAST)),
+        room: Room::of(bytes.max(LEAST)).counting_holes(is_limited()),
     }
 }
 

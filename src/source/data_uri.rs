@@ -1,8 +1,10 @@
 //! `data:` URIs (RFC 2397) -> the bytes in them. Base64 is read as browsers read it: white space and missing padding pass.
 
-use base64::Engine;
+use std::io::{self, Read};
+
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::read::DecoderReader;
 use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
@@ -33,8 +35,7 @@ pub(super) fn decode(uri: &[u8]) -> Held {
         Some(media_type) => (media_type, true),
         None => (head, false),
     };
-    let bytes: Vec<u8> = percent_decode(data).collect();
-    let bytes = if base64 { from_base64(bytes) } else { Ok(bytes) };
+    let bytes = if base64 { from_base64(data) } else { Ok(unescaped(data)) };
     Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes: bytes.map(Bytes::from) }
 }
 
@@ -44,9 +45,27 @@ fn before_mark(head: &[u8]) -> Option<&[u8]> {
     end.eq_ignore_ascii_case(MARK).then_some(start)
 }
 
-fn from_base64(mut text: Vec<u8>) -> Result<Vec<u8>, ImageError> {
-    text.retain(|byte| !byte.is_ascii_whitespace());
-    FORGIVING.decode(&text).map_err(|e| {
+/// Bytes that nothing is left to decode in: no more than their text.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend(percent_decode(text));
+    bytes
+}
+
+/// The signs of base64, one by one: no copy of them is made.
+struct Signs<I>(I);
+
+impl<I: Iterator<Item = u8>> Read for Signs<I> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let signs = out.iter_mut().zip(&mut self.0);
+        Ok(signs.map(|(to, sign)| *to = sign).count())
+    }
+}
+
+fn from_base64(text: &[u8]) -> Result<Vec<u8>, ImageError> {
+    let signs = Signs(percent_decode(text).filter(|byte| !byte.is_ascii_whitespace()));
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    DecoderReader::new(signs, &FORGIVING).read_to_end(&mut bytes).map(|_| bytes).map_err(|e| {
         let reason = e.to_string().to_ascii_lowercase();
         let reason = reason.trim_end_matches('.');
         ImageError::new(ErrorKind::Decode, format!("the base64 of the data: URI is damaged: {reason}"))

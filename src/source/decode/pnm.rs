@@ -77,8 +77,8 @@ fn digits(kind: u8, data: &[u8]) -> Option<u64> {
 /// Whether a few bytes are a whole picture.
 fn is_decoded(bytes: &[u8]) -> bool {
     let limits = Limits { max_pixels: 8 * HEAD, ..Limits::default() };
-    let options = Options { limits: &limits, is_alone: false, enough: None };
-    decode(bytes, &Bounds::new(&options, bytes.len())).is_ok()
+    let options = Options { limits: &limits, spare: None, enough: None };
+    decode(bytes, &Bounds::new(&options)).is_ok()
 }
 
 /// Decodes the first picture of a file.
