@@ -34,6 +34,9 @@ pub fn read(
     let (mut lease, mut end) = (None, LONGEST);
     loop {
         let missing = (end + 1).saturating_sub(line.len() as u64);
+        if lease.is_some() {
+            line.reserve_exact(missing as usize); // a buffer that doubles takes more than is counted
+        }
         reader.by_ref().take(missing).read_until(separator, line)?;
         if line.len() as u64 <= end || line.last() == Some(&separator) {
             break;
@@ -89,6 +92,22 @@ mod tests {
         for length in [(1 << 20) + 1, 4 << 20, 5 << 20] {
             assert_eq!(line(&list("data:", length)).unwrap(), length);
         }
-        assert!(line(&list("data:", (5 << 20) + 1)).is_err());
+        let e = line(&list("data:", (5 << 20) + 1)).unwrap_err().to_string();
+        assert!(e.contains("--max-bytes"), "{e}");
+    }
+
+    #[test]
+    fn a_line_and_what_is_decoded_from_it_have_room() {
+        let limits = Limits { room: Room::of(64 << 20), ..Limits::default() };
+        let take = |length: usize| {
+            let (list, mut line) = ([b"data:,".to_vec(), vec![b'x'; length], b"\n".to_vec()].concat(), Vec::new());
+            let lease = read(&mut &list[..], b'\n', &limits, &mut line, |_| true);
+            lease
+                .map_err(|e| e.to_string())
+                .inspect(|_| assert!(line.len() == list.len() && line.capacity() < 33 << 20))
+        };
+        assert!(take(31 << 20).unwrap().is_some());
+        let e = take(33 << 20).unwrap_err();
+        assert!(e.contains("needs 65 MiB of memory") && e.contains("may use 64 MiB"), "{e}");
     }
 }

@@ -86,6 +86,7 @@ fn name(media_type: &[u8], bytes: &[u8]) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -112,6 +113,21 @@ mod tests {
         assert_eq!(*decode(b"data:;base64,YWI=").bytes.unwrap(), *b"ab");
         assert_eq!(*decode(b"data:;base64,YWI").bytes.unwrap(), *b"ab");
         assert_eq!(*decode(b"data:a,b,c").bytes.unwrap(), *b"b,c");
+    }
+
+    #[test]
+    fn base64_in_parts_is_what_it_is_at_once() {
+        for length in (0..40).chain(1360..1380).chain(4000..4010) {
+            let whole = vec![b'a'; length];
+            for (at, sign) in [(length, b'='), (length / 2, b'='), (length.saturating_sub(1), b'='), (length / 3, b'!')]
+            {
+                let text = [&whole[..at], &[sign], &whole[at..]].concat();
+                for text in [&whole, &text] {
+                    let wanted = FORGIVING.decode(text).ok();
+                    assert_eq!(from_base64(text).ok(), wanted, "{}", String::from_utf8_lossy(text));
+                }
+            }
+        }
     }
 
     #[test]

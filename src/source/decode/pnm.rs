@@ -15,12 +15,11 @@ use crate::source::{HEAD, ImageError, Limits};
 const DIGITS: usize = 10;
 
 /// Returns the bytes that decoding takes for each pixel of a kind: numbers in digits are held in two bytes, grey in one, and the
-/// result is RGB.
+/// result is RGB. Of floats nobody knows beforehand how many there will be.
 fn bytes_of_pixel(kind: u8) -> u64 {
     match kind {
         b'3' => 9,
-        b'f' => 8,
-        b'2' => 6,
+        b'f' => 5,
         b'6' => 3,
         _ => 4,
     }
