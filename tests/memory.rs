@@ -176,7 +176,7 @@ fn a_data_uri_and_its_bytes_are_all_that_is_held() {
         let mut command = classify(&[]);
         limited("-v 220000", command.arg("--files-from").arg(data(dir.path(), length)))
     };
-    let output = of(50_000_000);
+    let output = of(66_000_000);
     assert!(output.status.success() && lines(&output).len() == 1, "{output:?}");
     let output = of(120_000_000);
     let said = err(&output);

@@ -14,7 +14,7 @@ use super::args::Inputs;
 const SHARE: u64 = 13;
 /// Memory assumed where the system tells nothing.
 const UNKNOWN: u64 = 4 << 30;
-/// The least room: what ordinary photographs take.
+/// The least room: what ordinary photographs and lists take.
 const LEAST: u64 = 32 << 20;
 
 /// The caps that the flags set, and the room that remains beside the checkpoint and what else the run takes.
@@ -29,7 +29,7 @@ pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits 
 
 /// The bytes that texts may take.
 pub fn for_texts() -> u64 {
-    available() / 16 * SHARE
+    (available() / 16 * SHARE).max(LEAST)
 }
 
 /// The bytes that a run takes for `count` labels or texts, beside their words: what is kept of each, its embedding `[dim]`
