@@ -40,7 +40,9 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let checkpoint = model::open(&args.machine, common)?;
     let made_with = provenance::classify(args, format, labels, &templates, &checkpoint, &compute)?;
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
-    let limits = memory::limits(&args.inputs, &checkpoint);
+    let of_labels = memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
+    memory::check(labels.len(), "labels", of_labels)?;
+    let limits = memory::limits(&args.inputs, &checkpoint, of_labels);
     let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
     let resume = Resume {
         form: format.form(output.logits, labels),

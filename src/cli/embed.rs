@@ -68,7 +68,7 @@ impl Images<'_> {
     fn embed(&self, sink: Sink, meta: Meta, plan: &Plan, is_terminal: bool) -> Result<Outcome> {
         let Self { args, common, checkpoint, .. } = *self;
         let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
-        let limits = memory::limits(&args.inputs, checkpoint);
+        let limits = memory::limits(&args.inputs, checkpoint, 0);
         let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
         let (log, entries) = match self.resume(&list_failure).start(sink, entries)? {
             Start::Going(log, entries) => (log, entries),
@@ -151,6 +151,7 @@ fn embed_texts(
     plan: &Plan,
     writer: &mut Writer,
 ) -> Result<Counts> {
+    memory::check(texts.len(), "texts", memory::of_texts(texts.len(), checkpoint.family().facts().embedding))?;
     let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
         let encoder = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);

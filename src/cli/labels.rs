@@ -16,7 +16,7 @@ use zsic::{Error, Label, Template};
 
 use super::args::{Inputs, Labels};
 use super::fatal::usage;
-use super::text;
+use super::{memory, text};
 
 /// The most bytes of a label, and of a prompt: far more than any model reads.
 const LONGEST_LABEL: usize = 64 << 10;
@@ -189,11 +189,25 @@ fn split(list: &str) -> Vec<String> {
 /// The labels in a file, with their lines.
 fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>)> {
     let text = text::read(path)?;
-    if is_json(&text) {
+    let is_json = is_json(&text);
+    check_memory(path, &text, is_json, templates)?;
+    if is_json {
         return json::parse(&text, templates).map_err(|e| usage(format!("{}: {e}", text::name(path))));
     }
     let lines = lines(&text).map(|(n, line)| (n, line.trim())).filter(|(_, line)| !line.is_empty());
     Ok((Form::Lines, lines.map(|(n, line)| (n, Label::new(line, templates))).collect()))
+}
+
+/// Checks that there is memory for the labels in a text: their names and prompts, and what tells them apart.
+fn check_memory(path: &Path, text: &str, is_json: bool, templates: &[Template]) -> Result<()> {
+    const OF_LABEL: usize = 200;
+    const OF_PROMPT: usize = 64;
+    let count =
+        if is_json { text.matches('"').count() / 2 } else { lines(text).filter(|(_, line)| !line.is_empty()).count() };
+    let around: usize = templates.iter().map(|template| template.to_string().len() + OF_PROMPT).sum();
+    let bytes = text.len() * (3 + templates.len()) + count * (OF_LABEL + around);
+    memory::check(count, if is_json { "labels and prompts" } else { "labels" }, bytes as u64)
+        .map_err(|e| anyhow::anyhow!("{}: {e}", text::name(path)))
 }
 
 /// Whether a file is JSON, or meant to be: a line of a list may begin with a bracket too, like `[red] car`.

@@ -8,6 +8,8 @@ use zsic::source::{Lease, Limits, Stage};
 pub const LONGEST: u64 = 1 << 20;
 /// Bytes of a longer line for which memory is taken before it is taken for the longest.
 const STEP: u64 = 16 << 20;
+/// A line, and what is decoded from it, which is not longer.
+const COPIES: u64 = 2;
 /// Bytes of a line for which no memory is taken.
 const SHORT: usize = 64 << 10;
 
@@ -23,24 +25,32 @@ pub fn read(
     line: &mut Vec<u8>,
     may_be_long: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Option<Lease>> {
-    let take = |bytes| {
-        let taken = limits.room.take(Stage::Walk, bytes, "to be read");
+    let take = |length: u64| {
+        let taken = limits.room.take(Stage::Walk, length.saturating_mul(COPIES), "to be read");
         taken.map_err(|e| io::Error::other(format!("a line {e}")))
     };
     let longest = (limits.max_bytes / 3).saturating_mul(4).saturating_add(LONGEST);
-    let longest = longest.min(limits.room.most()).max(LONGEST);
+    let held = limits.room.most(Stage::Walk) / COPIES;
     let (mut lease, mut end) = (None, LONGEST);
     loop {
         let missing = (end + 1).saturating_sub(line.len() as u64);
+        if lease.is_some() {
+            line.reserve_exact(missing as usize); // a buffer that doubles takes more than is counted
+        }
         reader.by_ref().take(missing).read_until(separator, line)?;
         if line.len() as u64 <= end || line.last() == Some(&separator) {
             break;
         }
-        if !may_be_long(line) || end == longest {
+        if !may_be_long(line) {
             return Err(too_long(end));
         }
+        if end == longest {
+            let reason = format!("a line has more than {end} bytes, too many for an image that --max-bytes allows");
+            return Err(io::Error::other(reason));
+        }
         drop(lease.take()); // nobody waits for more while they have some
-        end = if end < STEP { STEP.min(longest) } else { longest };
+        let next = if end < STEP { STEP } else { longest };
+        end = next.min(held).max(end + 1).min(longest); // one more than can be held is what memory is missing for
         lease = Some(take(end)?);
     }
     if lease.is_none() && line.len() > SHORT {
@@ -82,6 +92,22 @@ mod tests {
         for length in [(1 << 20) + 1, 4 << 20, 5 << 20] {
             assert_eq!(line(&list("data:", length)).unwrap(), length);
         }
-        assert!(line(&list("data:", (5 << 20) + 1)).is_err());
+        let e = line(&list("data:", (5 << 20) + 1)).unwrap_err().to_string();
+        assert!(e.contains("--max-bytes"), "{e}");
+    }
+
+    #[test]
+    fn a_line_and_what_is_decoded_from_it_have_room() {
+        let limits = Limits { room: Room::of(64 << 20), ..Limits::default() };
+        let take = |length: usize| {
+            let (list, mut line) = ([b"data:,".to_vec(), vec![b'x'; length], b"\n".to_vec()].concat(), Vec::new());
+            let lease = read(&mut &list[..], b'\n', &limits, &mut line, |_| true);
+            lease
+                .map_err(|e| e.to_string())
+                .inspect(|_| assert!(line.len() == list.len() && line.capacity() < 33 << 20))
+        };
+        assert!(take(31 << 20).unwrap().is_some());
+        let e = take(33 << 20).unwrap_err();
+        assert!(e.contains("needs 65 MiB of memory") && e.contains("may use 64 MiB"), "{e}");
     }
 }

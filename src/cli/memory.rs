@@ -3,27 +3,54 @@
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow};
 use rustix::process::{Resource, getrlimit};
 use zsic::Checkpoint;
 use zsic::source::{Limits, MAX_BYTES, Room};
 
 use super::args::Inputs;
 
-/// The share of the memory left that images in flight may take, in sixteenths. The rest is for all that is not counted.
+/// The share of the memory left that images in flight may take, or texts, in sixteenths. The rest is for all that is not counted.
 const SHARE: u64 = 13;
 /// Memory assumed where the system tells nothing.
 const UNKNOWN: u64 = 4 << 30;
-/// The least room: what ordinary photographs take.
+/// The least room: what ordinary photographs and lists take.
 const LEAST: u64 = 32 << 20;
 
-/// The caps that the flags set, and the room that remains beside the checkpoint.
-pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint) -> Limits {
-    let bytes = available().saturating_sub(weights(checkpoint)) / 16 * SHARE;
+/// The caps that the flags set, and the room that remains beside the checkpoint and what else the run takes.
+pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits {
+    let bytes = available().saturating_sub(weights(checkpoint)).saturating_sub(besides) / 16 * SHARE;
     Limits {
         max_bytes: inputs.max_bytes.unwrap_or(MAX_BYTES),
         max_pixels: inputs.max_pixels,
-        room: Room::of(bytes.max(LEAST)),
+        room: Room::of(bytes.max(LEAST)).counting_holes(is_limited()),
     }
+}
+
+/// The bytes that texts may take.
+pub fn for_texts() -> u64 {
+    (available() / 16 * SHARE).max(LEAST)
+}
+
+/// The bytes that a run takes for `count` labels or texts, beside their words: what is kept of each, its embedding `[dim]`
+/// where it is made, found, ordered and stored.
+pub fn of_texts(count: usize, dim: usize) -> u64 {
+    count as u64 * (1000 + 3 * 4 * dim as u64)
+}
+
+/// Checks that there is memory for `count` labels or texts, called `what`, which take so many bytes.
+///
+/// # Errors
+/// One that says how much is missing.
+pub fn check(count: usize, what: &str, bytes: u64) -> Result<()> {
+    let most = for_texts();
+    if bytes <= most {
+        return Ok(());
+    }
+    let (bytes, most) = (bytes.div_ceil(1 << 20), most >> 20);
+    Err(anyhow!(
+        "{count} {what} need {bytes} MiB of memory, and this run may use {most} MiB; give it more memory or fewer {what}"
+    ))
 }
 
 /// The bytes of the larger tower: one is in memory at a time.

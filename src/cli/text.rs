@@ -4,28 +4,37 @@ use std::fs::File;
 use std::io::{self, Read, stdin};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use zsic::reason::os_reason;
 use zsic::text::lines;
 
 use super::fatal::usage;
+use super::memory;
 
 /// The most bytes of a text: a million labels have fewer.
 const LONGEST: u64 = 256 << 20;
+/// A file's bytes, and the text that they are decoded to.
+const COPIES: u64 = 2;
 /// What a file of bytes that are no text can be told.
 const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-8";
 
 /// Reads a text without its byte order mark.
 ///
 /// # Errors
-/// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16.
+/// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16; another if there is no memory for it.
 pub fn read(path: &Path) -> Result<String> {
     let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
-    let bytes = if is_stdin(path) { read_stdin() } else { File::open(path).and_then(read_file) };
-    let bytes = bytes.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
-    if bytes.len() as u64 > LONGEST {
+    let most = LONGEST.min(memory::for_texts() / COPIES);
+    let read = |file: File| Ok((file.metadata()?.len(), read_file(file, most)?));
+    let read = if is_stdin(path) { read_stdin(most).map(|bytes| (0, bytes)) } else { File::open(path).and_then(read) };
+    let (length, bytes) = read.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
+    if length.max(bytes.len() as u64) > LONGEST {
         return Err(failed(format!("has more than {LONGEST} bytes, and is hardly a list of texts")));
+    }
+    if bytes.len() as u64 > most {
+        let reason = "there is no memory to read more of it; give this run more memory, or a shorter file";
+        return Err(anyhow!("{}: has more than {most} bytes, and {reason}", name(path)));
     }
     decode(bytes).map_err(failed)
 }
@@ -40,15 +49,15 @@ pub fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn read_stdin() -> io::Result<Vec<u8>> {
+fn read_stdin(most: u64) -> io::Result<Vec<u8>> {
     block_on_stdin();
-    read_file(stdin().lock())
+    read_file(stdin().lock(), most)
 }
 
 /// Reads a file, but no more of it than tells that it is too long.
-fn read_file(file: impl Read) -> io::Result<Vec<u8>> {
+fn read_file(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    file.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -26,7 +26,7 @@ impl<'a> Waiting<'a> {
         cap: u64,
         failed: impl Fn(io::Error) -> ImageError,
     ) -> Result<Bytes, ImageError> {
-        let (room, most) = (self.room, self.room.most());
+        let (room, most) = (self.room, self.room.most(Stage::Fetch));
         let take = &mut |bytes| {
             let granted = self.lease.take().filter(|lease| lease.bytes() >= bytes);
             let lease = granted.or_else(|| room.try_take(Stage::Fetch, bytes));

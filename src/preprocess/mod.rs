@@ -110,7 +110,7 @@ impl Preprocessor {
     /// As [`source::decode`] and [`Self::run`].
     pub fn decode(&self, bytes: &[u8], max_pixels: u64, decoding: Decoding) -> std::result::Result<Pixels, ImageError> {
         let limits = Limits { max_pixels, ..Limits::default() };
-        self.decode_rows(bytes, false, &limits, decoding)
+        self.decode_rows(bytes, None, &limits, decoding)
     }
 
     /// The same within `limits`: an image that needs much memory waits until there is room for it.
@@ -123,13 +123,13 @@ impl Preprocessor {
         limits: &Limits,
         decoding: Decoding,
     ) -> std::result::Result<Pixels, ImageError> {
-        self.decode_rows(bytes, bytes.is_alone(), limits, decoding)
+        self.decode_rows(bytes, bytes.spare(), limits, decoding)
     }
 
     fn decode_rows(
         &self,
         bytes: &[u8],
-        is_alone: bool,
+        spare: Option<u64>,
         limits: &Limits,
         decoding: Decoding,
     ) -> std::result::Result<Pixels, ImageError> {
@@ -138,7 +138,7 @@ impl Preprocessor {
             Decoding::Fast => self.resized_side().map(|side| side * REDUCED_TO),
         };
         let mut intake = Intake::new(&self.config, self.arithmetic);
-        source::decode_rows(bytes, &source::Options { limits, is_alone, enough }, &mut intake)?;
+        source::decode_rows(bytes, &source::Options { limits, spare, enough }, &mut intake)?;
         intake.finish()
     }
 

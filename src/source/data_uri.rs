@@ -1,8 +1,10 @@
 //! `data:` URIs (RFC 2397) -> the bytes in them. Base64 is read as browsers read it: white space and missing padding pass.
 
-use base64::Engine;
+use std::io::{self, Read};
+
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::read::DecoderReader;
 use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
@@ -33,8 +35,7 @@ pub(super) fn decode(uri: &[u8]) -> Held {
         Some(media_type) => (media_type, true),
         None => (head, false),
     };
-    let bytes: Vec<u8> = percent_decode(data).collect();
-    let bytes = if base64 { from_base64(bytes) } else { Ok(bytes) };
+    let bytes = if base64 { from_base64(data) } else { Ok(unescaped(data)) };
     Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes: bytes.map(Bytes::from) }
 }
 
@@ -44,9 +45,27 @@ fn before_mark(head: &[u8]) -> Option<&[u8]> {
     end.eq_ignore_ascii_case(MARK).then_some(start)
 }
 
-fn from_base64(mut text: Vec<u8>) -> Result<Vec<u8>, ImageError> {
-    text.retain(|byte| !byte.is_ascii_whitespace());
-    FORGIVING.decode(&text).map_err(|e| {
+/// Bytes that nothing is left to decode in: no more than their text.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    bytes.extend(percent_decode(text));
+    bytes
+}
+
+/// The signs of base64, one by one: no copy of them is made.
+struct Signs<I>(I);
+
+impl<I: Iterator<Item = u8>> Read for Signs<I> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let signs = out.iter_mut().zip(&mut self.0);
+        Ok(signs.map(|(to, sign)| *to = sign).count())
+    }
+}
+
+fn from_base64(text: &[u8]) -> Result<Vec<u8>, ImageError> {
+    let signs = Signs(percent_decode(text).filter(|byte| !byte.is_ascii_whitespace()));
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    DecoderReader::new(signs, &FORGIVING).read_to_end(&mut bytes).map(|_| bytes).map_err(|e| {
         let reason = e.to_string().to_ascii_lowercase();
         let reason = reason.trim_end_matches('.');
         ImageError::new(ErrorKind::Decode, format!("the base64 of the data: URI is damaged: {reason}"))
@@ -67,6 +86,7 @@ fn name(media_type: &[u8], bytes: &[u8]) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -93,6 +113,21 @@ mod tests {
         assert_eq!(*decode(b"data:;base64,YWI=").bytes.unwrap(), *b"ab");
         assert_eq!(*decode(b"data:;base64,YWI").bytes.unwrap(), *b"ab");
         assert_eq!(*decode(b"data:a,b,c").bytes.unwrap(), *b"b,c");
+    }
+
+    #[test]
+    fn base64_in_parts_is_what_it_is_at_once() {
+        for length in (0..40).chain(1360..1380).chain(4000..4010) {
+            let whole = vec![b'a'; length];
+            for (at, sign) in [(length, b'='), (length / 2, b'='), (length.saturating_sub(1), b'='), (length / 3, b'!')]
+            {
+                let text = [&whole[..at], &[sign], &whole[at..]].concat();
+                for text in [&whole, &text] {
+                    let wanted = FORGIVING.decode(text).ok();
+                    assert_eq!(from_base64(text).ok(), wanted, "{}", String::from_utf8_lossy(text));
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind as Io, Read};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fcntl_setfl, seek};
@@ -57,12 +58,11 @@ fn read_path(path: &Path, limits: &Limits) -> Result<Bytes, ImageError> {
     let file = File::open(path).map_err(failed)?;
     let length = metadata.len();
     if metadata.blocks() * 512 < length
-        && let Some(stored) = stored_bytes(&file, length)
+        && let Some(stored) = stored(&file, length)
     {
-        return read_with_holes(file, length, stored, limits);
+        return read_with_holes(file, length, &stored, limits);
     }
-    let mut take = |bytes| limits.room.take(Stage::Read, bytes, READ);
-    read_whole(file, Some(length), Space { cap: limits.max_bytes, most: limits.room.most(), take: &mut take }, failed)
+    read_in_room(file, Some(length), Stage::Read, limits)
 }
 
 /// A failure with what was probably meant, where the name looks like something else.
@@ -85,9 +85,13 @@ fn explained(path: &Path, e: ImageError) -> ImageError {
 
 /// Reads an image of unknown length to its end.
 pub(super) fn read_image(reader: impl Read, stage: Stage, limits: &Limits) -> Result<Bytes, ImageError> {
+    read_in_room(reader, None, stage, limits)
+}
+
+fn read_in_room(reader: impl Read, length: Option<u64>, stage: Stage, limits: &Limits) -> Result<Bytes, ImageError> {
     let mut take = |bytes| limits.room.take(stage, bytes, READ);
-    let space = Space { cap: limits.max_bytes, most: limits.room.most(), take: &mut take };
-    read_whole(reader, None, space, |e| ImageError::from_io(&e))
+    let space = Space { cap: limits.max_bytes, most: limits.room.most(stage), take: &mut take };
+    read_whole(reader, length, space, |e| ImageError::from_io(&e))
 }
 
 /// How much may be read, and where memory for it comes from.
@@ -134,15 +138,19 @@ pub(crate) fn read_whole(
     }
 }
 
-/// Reads a file of `length` bytes, of which `stored` are outside of its holes.
-fn read_with_holes(mut file: File, length: u64, stored: u64, limits: &Limits) -> Result<Bytes, ImageError> {
+/// Reads a file of `length` bytes, of which those `stored` are outside of its holes.
+fn read_with_holes(mut file: File, length: u64, stored: &[Range<u64>], limits: &Limits) -> Result<Bytes, ImageError> {
     let failed = |e: io::Error| ImageError::from_io(&e);
-    let mut bytes = head(&mut file, &failed)?;
+    head(&mut file, &failed)?;
     if length > limits.max_bytes {
         return Err(too_many_bytes(limits.max_bytes));
     }
-    let lease = limits.room.take(Stage::Read, stored.min(length), READ)?;
-    fill_sparse(&mut file, length, &mut bytes).map_err(failed)?;
+    let count = stored.iter().map(|part| part.end - part.start).sum();
+    let lease = limits.room.take(Stage::Read, limits.room.counted(length, count), READ)?;
+    let mut bytes = vec![0; length as usize]; // pages that nobody writes to take no memory
+    for part in stored {
+        file.read_exact_at(&mut bytes[part.start as usize..part.end as usize], part.start).map_err(failed)?;
+    }
     Ok(Bytes::new(bytes, Some(lease)))
 }
 
@@ -164,16 +172,16 @@ pub(super) fn fill_sparse(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>)
     Ok(())
 }
 
-/// The bytes of a file outside of its holes; none if the system does not tell.
-fn stored_bytes(file: &File, length: u64) -> Option<u64> {
-    let (mut stored, mut at) = (0, 0);
+/// The bytes of a file outside of its holes, in parts; none if the system does not tell.
+fn stored(file: &File, length: u64) -> Option<Vec<Range<u64>>> {
+    let (mut stored, mut at) = (Vec::new(), 0);
     while at < length {
         let start = match seek(file, SeekFrom::Data(at)) {
             Err(Errno::NXIO) => break, // the rest is a hole
-            start => start.ok()?,
+            start => start.ok()?.min(length),
         };
-        at = seek(file, SeekFrom::Hole(start)).ok()?;
-        stored += at.checked_sub(start)?;
+        at = seek(file, SeekFrom::Hole(start)).ok()?.clamp(start, length);
+        stored.push(start..at);
     }
     seek(file, SeekFrom::Start(0)).ok()?;
     Some(stored)

@@ -2,7 +2,8 @@
 //! is short for the moment. An image that is larger than a share goes alone.
 //!
 //! Each stage has a share of its own, and what waits for a later stage may hold a lease of an earlier one, never the other
-//! way round. Whoever goes alone waits for nobody any more. So there is no circle to wait in.
+//! way round. Whoever goes alone takes the shares of its stage and of all later ones, in their order, and waits for nobody
+//! any more. So there is no circle to wait in.
 
 use std::fmt;
 use std::ops::Deref;
@@ -23,28 +24,38 @@ pub enum Stage {
     Decode,
 }
 
-/// Sixteenths of the whole for each stage. What remains is for one image that goes alone.
+/// Sixteenths of the whole for each stage. What remains is for one image that goes alone, beside the shares that it takes.
 const SHARES: [u64; 4] = [1, 1, 1, 2];
 const WHOLE: u64 = 16;
 
 /// The memory for images in flight. A clone is the same memory.
 #[derive(Debug, Clone)]
 pub struct Room {
+    bytes: u64,
     shares: [Arc<Pool>; 4],
-    alone: Arc<Pool>,
+    are_holes_counted: bool,
 }
 
 impl Room {
     /// Room of so many bytes.
     pub fn of(bytes: u64) -> Self {
-        let pool = |parts, is_exclusive| Arc::new(Pool::new(bytes / WHOLE * parts, is_exclusive));
-        let rest = WHOLE - SHARES.iter().sum::<u64>();
-        Self { shares: SHARES.map(|parts| pool(parts, false)), alone: pool(rest, true) }
+        let shares = SHARES.map(|parts| Arc::new(Pool::new(bytes / WHOLE * parts)));
+        Self { bytes, shares, are_holes_counted: false }
     }
 
-    /// The most bytes that one image may take.
-    pub fn most(&self) -> u64 {
-        self.alone.most
+    /// Counts the holes of files too: where addresses are limited, they take some.
+    pub fn counting_holes(self, are_holes_counted: bool) -> Self {
+        Self { are_holes_counted, ..self }
+    }
+
+    /// The bytes to take for `length` bytes, of which `stored` are outside of holes.
+    pub(super) fn counted(&self, length: u64, stored: u64) -> u64 {
+        if self.are_holes_counted { length } else { stored.min(length) }
+    }
+
+    /// The most bytes that one image may take from a stage on.
+    pub fn most(&self, stage: Stage) -> u64 {
+        self.bytes - self.shares[..stage as usize].iter().map(|share| share.most).sum::<u64>()
     }
 
     /// Waits for `bytes`, behind those who came before. The caller must hold no lease of this stage or of a later one.
@@ -52,23 +63,27 @@ impl Room {
     /// # Errors
     /// [`ErrorKind::Memory`] if no image may take as many; `what` they are for is part of its line.
     pub fn take(&self, stage: Stage, bytes: u64, what: &str) -> Result<Lease, ImageError> {
-        match self.pool(stage, bytes) {
-            Some((pool, bytes)) => Ok(pool.take(bytes)),
-            None => Err(too_little(bytes, self.most(), what)),
-        }
+        let parts = self.parts(stage, bytes, |pool, bytes| Some(Pool::take(pool, bytes)));
+        parts.ok_or_else(|| too_little(bytes, self.most(stage), what))
     }
 
     /// Takes `bytes` if nobody needs to wait for them.
     pub fn try_take(&self, stage: Stage, bytes: u64) -> Option<Lease> {
-        self.pool(stage, bytes).and_then(|(pool, bytes)| pool.try_take(bytes))
+        self.parts(stage, bytes, Pool::try_take)
     }
 
-    /// Where `bytes` come from, and how many are taken there.
-    fn pool(&self, stage: Stage, bytes: u64) -> Option<(&Arc<Pool>, u64)> {
-        let share = &self.shares[stage as usize];
+    /// Takes `bytes` of a share, or all shares from that one on.
+    fn parts(&self, stage: Stage, bytes: u64, take: impl Fn(&Arc<Pool>, u64) -> Option<Part>) -> Option<Lease> {
+        let shares = &self.shares[stage as usize..];
+        let most = self.most(stage);
         match bytes {
-            bytes if bytes <= share.most => Some((share, bytes)),
-            bytes if bytes <= self.alone.most => Some((&self.alone, self.alone.most)),
+            bytes if bytes <= shares[0].most => {
+                Some(Lease { parts: vec![take(&shares[0], bytes)?], bytes, alone: None })
+            }
+            bytes if bytes <= most => {
+                let parts = shares.iter().map(|share| take(share, share.most)).collect::<Option<_>>()?;
+                Some(Lease { parts, bytes, alone: Some(most) })
+            }
             _ => None,
         }
     }
@@ -83,7 +98,7 @@ impl Default for Room {
 
 /// An image that needs more memory than there is for one.
 pub(super) fn too_little(bytes: u64, most: u64, what: &str) -> ImageError {
-    let [bytes, most] = [bytes, most].map(|bytes| bytes.div_ceil(1 << 20));
+    let (bytes, most) = (bytes.div_ceil(1 << 20), most >> 20); // so that they differ
     let reason = format!(
         "needs {bytes} MiB of memory {what}, and this run may use {most} MiB for one image; give it more memory, or refuse \
          such images with --max-pixels or --max-bytes"
@@ -95,8 +110,6 @@ pub(super) fn too_little(bytes: u64, most: u64, what: &str) -> ImageError {
 #[derive(Debug)]
 struct Pool {
     most: u64,
-    /// Whether each lease takes all of it.
-    is_exclusive: bool,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -110,15 +123,15 @@ struct Queue {
 }
 
 impl Pool {
-    fn new(most: u64, is_exclusive: bool) -> Self {
-        Self { most, is_exclusive, queue: Mutex::default(), changed: Condvar::new() }
+    fn new(most: u64) -> Self {
+        Self { most, queue: Mutex::default(), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(self: &Arc<Self>, bytes: u64) -> Lease {
+    fn take(self: &Arc<Self>, bytes: u64) -> Part {
         let mut queue = self.lock();
         let place = queue.came;
         queue.came += 1;
@@ -130,37 +143,54 @@ impl Pool {
         if queue.served != queue.came {
             self.changed.notify_all();
         }
-        Lease { pool: Arc::clone(self), bytes }
+        Part { pool: Arc::clone(self), bytes }
     }
 
-    fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Lease> {
+    fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Part> {
         let mut queue = self.lock();
         let free = queue.served == queue.came && queue.taken + bytes <= self.most;
         free.then(|| {
             queue.taken += bytes;
-            Lease { pool: Arc::clone(self), bytes }
+            Part { pool: Arc::clone(self), bytes }
         })
     }
 }
 
 /// Memory that is taken until this is dropped.
 pub struct Lease {
-    pool: Arc<Pool>,
+    parts: Vec<Part>,
     bytes: u64,
+    /// All that there is for the one image that goes alone, if it is that one's.
+    alone: Option<u64>,
 }
 
 impl Lease {
-    /// How many bytes these are.
+    /// How many bytes were asked for.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives back all but `bytes`, unless it is all that there is for one image.
+    /// Gives back all but `bytes`. What goes alone keeps them for what comes after.
     fn shrink(&mut self, bytes: u64) {
-        if !self.pool.is_exclusive && bytes < self.bytes {
-            self.give_back(self.bytes - bytes);
+        if bytes < self.bytes {
             self.bytes = bytes;
+            if self.alone.is_none() {
+                self.parts.iter_mut().for_each(|part| part.shrink(bytes));
+            }
         }
+    }
+}
+
+/// Bytes of one share.
+struct Part {
+    pool: Arc<Pool>,
+    bytes: u64,
+}
+
+impl Part {
+    fn shrink(&mut self, bytes: u64) {
+        self.give_back(self.bytes - bytes);
+        self.bytes = bytes;
     }
 
     fn give_back(&self, bytes: u64) {
@@ -172,7 +202,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Part {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }
@@ -202,7 +232,13 @@ impl Bytes {
 
     /// Whether they are in the memory of the one image that goes alone. Whoever has them must not wait for anybody.
     pub fn is_alone(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.pool.is_exclusive)
+        self.spare().is_some()
+    }
+
+    /// The memory that is left beside them, where they go alone.
+    pub fn spare(&self) -> Option<u64> {
+        let lease = self.lease.as_ref()?;
+        Some(lease.alone? - lease.bytes)
     }
 
     /// The bytes by themselves.
@@ -277,14 +313,50 @@ mod tests {
     fn a_large_image_goes_alone_and_none_is_larger_than_the_room() {
         let room = Room::of(160);
         let first = room.take(Stage::Read, 90, "").unwrap();
-        assert!(Bytes::new(Vec::new(), Some(first)).is_alone());
+        assert_eq!(Bytes::new(vec![0; 30], Some(first)).spare(), Some(140 - 30));
         let first = room.take(Stage::Read, 11, "").unwrap();
-        assert!(room.try_take(Stage::Fetch, 11).is_none(), "one at a time");
-        assert!(room.try_take(Stage::Fetch, 10).is_some(), "small ones are not in its way");
+        for stage in [Stage::Fetch, Stage::Read, Stage::Decode] {
+            assert!(room.try_take(stage, 21).is_none(), "one at a time");
+        }
+        assert!(room.try_take(Stage::Decode, 1).is_none(), "nor any beside it");
+        assert!(room.try_take(Stage::Fetch, 10).is_some(), "what comes before is not in its way");
         drop(first);
-        assert!(room.try_take(Stage::Fetch, 11).is_some());
-        let e = room.take(Stage::Read, 111, "to be read").unwrap_err();
-        assert_eq!(e.kind, ErrorKind::Memory);
+        assert!(room.try_take(Stage::Fetch, 150).is_some());
+        for (stage, most) in [(Stage::Walk, 160), (Stage::Fetch, 150), (Stage::Read, 140), (Stage::Decode, 130)] {
+            assert!(room.take(stage, most, "").is_ok(), "with the shares of its stage and of later ones");
+            assert_eq!(room.take(stage, most + 1, "").unwrap_err().kind, ErrorKind::Memory);
+        }
+    }
+
+    #[test]
+    fn whoever_goes_alone_waits_for_others_and_they_for_it() {
+        let room = Room::of(160);
+        thread::scope(|scope| {
+            for n in 0..8u64 {
+                let room = &room;
+                scope.spawn(move || {
+                    for i in 0..200 {
+                        let stage = [Stage::Walk, Stage::Fetch, Stage::Read][((n + i) % 3) as usize];
+                        let bytes = if (n + i) % 7 == 0 { 100 } else { 5 };
+                        let file = Bytes::new(Vec::new(), Some(room.take(stage, bytes, "").unwrap()));
+                        let pixels = if (n + i) % 5 == 0 { 120 } else { 15 };
+                        let pixels = (!file.is_alone()).then(|| room.take(Stage::Decode, pixels, "").unwrap());
+                        thread::yield_now();
+                        drop((file, pixels));
+                    }
+                });
+            }
+        });
+        assert!(room.try_take(Stage::Walk, 160).is_some());
+    }
+
+    #[test]
+    fn what_is_needed_and_what_there_is_differ_in_print() {
+        for (bytes, most) in [((5 << 20) + 2, (5 << 20) + 1), ((5 << 20) + 1, 5 << 20), (6 << 20, (6 << 20) - 1)] {
+            let said = too_little(bytes, most, "to be read").message;
+            let figures: Vec<u64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
+            assert!(figures.len() == 2 && figures[0] > figures[1], "{said}");
+        }
     }
 
     #[test]

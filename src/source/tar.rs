@@ -226,7 +226,7 @@ fn contents(
     if size > limits.max_bytes {
         return Ok(Some(Err(too_many_bytes(limits.max_bytes))));
     }
-    let lease = match limits.room.take(Stage::Walk, stored.min(size), READ) {
+    let lease = match limits.room.take(Stage::Walk, limits.room.counted(size, stored), READ) {
         Ok(lease) => Some(lease),
         Err(e) => return Ok(Some(Err(e))),
     };

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::command::{err, image, lines, out, run, zsic};
 use crate::common::fixtures;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::Value;
@@ -126,6 +128,9 @@ fn lengths_are_looked_at_before_files_are_read() {
     let output = limited("-v 400000", &classify(&[&holes, Path::new(&image("wide.png"))]));
     let records = lines(&output);
     assert_eq!(records[0]["predictions"], records[1]["predictions"]);
+    // Where addresses are limited, holes take some: then the file is named.
+    let output = limited("-v 200000", &classify(&[&holes]));
+    assert!(output.status.code() == Some(3) && err(&output).contains("holes.png: needs "), "{output:?}");
     // So in a tar, whose sparse members are listed at their whole length.
     let mut tar = Command::new("tar");
     tar.args(["-S", "--format=gnu", "-cf", "sparse.tar", "holes.png", "huge.png"]);
@@ -136,6 +141,97 @@ fn lengths_are_looked_at_before_files_are_read() {
     let members = lines(&output);
     assert_eq!(members[0]["predictions"], records[1]["predictions"]);
     assert_eq!(members[1]["error"]["kind"], "too_large", "{members:?}");
+}
+
+#[test]
+fn a_file_that_goes_alone_leaves_what_its_holes_do_not_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("holes.png");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&fs::read(image("wide.png")).unwrap()).unwrap();
+    file.write_all(&vec![1; 8 << 20]).unwrap();
+    file.set_len(200 << 20).unwrap();
+    let limits = Limits { room: zsic::source::Room::of(32 << 20), ..Limits::default() };
+    let bytes = read_within(Input::Path(path), &limits).unwrap();
+    assert_eq!(bytes.iter().filter(|&&byte| byte == 1).count() >> 20, 8);
+    let spare = bytes.spare().unwrap() >> 20; // of 14 sixteenths
+    assert!((19..=20).contains(&spare), "{spare}");
+}
+
+/// A list of one `data:` URI of an image, as long as that.
+fn data(dir: &Path, length: usize) -> PathBuf {
+    let mut bytes = fs::read(image("wide.png")).unwrap();
+    bytes.resize(length / 4 * 3, 0);
+    let path = dir.join("list");
+    fs::write(&path, format!("data:image/png;base64,{}\n", BASE64_STANDARD.encode(&bytes))).unwrap();
+    path
+}
+
+#[test]
+fn a_data_uri_and_its_bytes_are_all_that_is_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |length| {
+        let mut command = classify(&[]);
+        limited("-v 220000", command.arg("--files-from").arg(data(dir.path(), length)))
+    };
+    let output = of(66_000_000);
+    assert!(output.status.success() && lines(&output).len() == 1, "{output:?}");
+    let output = of(120_000_000);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(said.contains("a line needs ") && said.contains("give it more memory"), "{said}");
+    assert!(!said.contains("a list has one name a line"), "{said}");
+}
+
+#[test]
+fn labels_and_texts_that_cannot_be_held_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = || (0..300_000).map(|n| format!("a label with the number {n}"));
+    let (list, json) = (dir.path().join("labels.txt"), dir.path().join("labels.json"));
+    fs::write(&list, names().collect::<Vec<_>>().join("\n")).unwrap();
+    fs::write(&json, serde_json::to_string(&names().collect::<Vec<_>>()).unwrap()).unwrap();
+    let picture = image("wide.png");
+    for file in [&list, &json] {
+        let mut command = zsic(&["classify", &picture, "-m", "demo", "--no-cache"]);
+        let output = limited("-v 160000", command.arg("--labels-file").arg(file));
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(
+            said.contains(file.to_str().unwrap()) && said.contains("300000 labels") && said.contains(" need "),
+            "{said}"
+        );
+    }
+    let mut command = zsic(&["embed", "-m", "demo", "--no-cache"]);
+    let output = limited("-v 160000", command.arg("--texts-file").arg(&list));
+    assert!(output.status.code() == Some(3) && err(&output).contains("300000 texts need "), "{output:?}");
+}
+
+#[test]
+fn a_tiff_is_held_twice_and_no_more() {
+    let (width, height) = (5000u32, 3000u32);
+    let mut file = b"II*\0\x08\0\0\0\x08\0".to_vec();
+    let bits = 8 + 2 + 8 * 12 + 4u32;
+    for (tag, kind, count, value) in [
+        (256u16, 4u16, 1u32, width),
+        (257, 4, 1, height),
+        (258, 3, 3, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, bits + 6),
+        (277, 3, 1, 3),
+        (279, 4, 1, width * height * 3),
+    ] {
+        let (tag, kind, count, value) =
+            (tag.to_le_bytes(), kind.to_le_bytes(), count.to_le_bytes(), value.to_le_bytes());
+        file.extend([&tag[..], &kind, &count, &value].concat());
+    }
+    file.extend([0, 0, 0, 0, 8, 0, 8, 0, 8, 0]);
+    file.resize(file.len() + (width * height * 3) as usize, 77);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.tiff");
+    fs::write(&path, file).unwrap();
+    let output = limited("-v 290000", &classify(&[&path])); // 45 MB each: the file, its one strip, and its pixels
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -12,16 +12,14 @@ const DECODED: &str = "to be decoded";
 /// The bounds of one image.
 pub(super) struct Bounds<'a> {
     limits: &'a Limits,
-    /// The bytes of the file, where they are in the memory of the one image that goes alone.
-    alone: Option<u64>,
+    spare: Option<u64>,
     lease: RefCell<Option<Lease>>,
 }
 
 impl<'a> Bounds<'a> {
-    /// The bounds of a file of `length` bytes.
-    pub(super) fn new(options: &Options<'a>, length: usize) -> Self {
-        let alone = options.is_alone.then_some(length as u64);
-        Self { limits: options.limits, alone, lease: RefCell::default() }
+    /// The bounds that the options state.
+    pub(super) fn new(options: &Options<'a>) -> Self {
+        Self { limits: options.limits, spare: options.spare, lease: RefCell::default() }
     }
 
     /// Checks a size before its pixels are allocated.
@@ -44,8 +42,8 @@ impl<'a> Bounds<'a> {
         let room = &self.limits.room;
         let mut lease = self.lease.borrow_mut();
         drop(lease.take()); // nobody waits for more while they have some
-        match self.alone.map(|length| length.saturating_add(bytes)) {
-            Some(all) if all > room.most() => return Err(too_little(all, room.most(), DECODED)),
+        match self.spare {
+            Some(spare) if bytes > spare => return Err(too_little(bytes, spare, DECODED)),
             Some(_) => {}
             None => *lease = Some(room.take(Stage::Decode, bytes, DECODED)?),
         }
@@ -62,8 +60,8 @@ mod tests {
     fn the_cap_counts_pixels() {
         let kind = |most, width, height| {
             let limits = Limits { max_pixels: most, ..Limits::default() };
-            let options = Options { limits: &limits, enough: None, is_alone: false };
-            Bounds::new(&options, 0).check(width, height).map_err(|e| e.kind)
+            let options = Options { limits: &limits, enough: None, spare: None };
+            Bounds::new(&options).check(width, height).map_err(|e| e.kind)
         };
         assert_eq!(kind(1_000_000, 1000, 1000), Ok(()));
         assert_eq!(kind(1_000_000, 1001, 1000), Err(ErrorKind::TooLarge));
@@ -72,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_alone_has_all_the_room_for_its_file_and_its_pixels() {
+    fn what_goes_alone_has_what_its_file_leaves() {
         let limits = Limits { room: Room::of(1600), ..Limits::default() };
-        let alone = Bounds::new(&Options { limits: &limits, enough: None, is_alone: true }, 400);
+        let alone = Bounds::new(&Options { limits: &limits, enough: None, spare: Some(700) });
         assert!(alone.take(700).is_ok());
         assert_eq!(alone.take(701).unwrap_err().kind, ErrorKind::Memory);
-        let other = Bounds::new(&Options { limits: &limits, enough: None, is_alone: false }, 400);
-        assert!(other.take(1100).is_ok() && other.take(1100).is_ok(), "in place of what it took before");
+        let other = Bounds::new(&Options { limits: &limits, enough: None, spare: None });
+        assert!(other.take(1300).is_ok() && other.take(1300).is_ok(), "in place of what it took before");
         drop(other);
-        assert!(limits.room.try_take(Stage::Decode, 1100).is_some());
+        assert!(limits.room.try_take(Stage::Decode, 1300).is_some());
     }
 }

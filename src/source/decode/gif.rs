@@ -7,9 +7,11 @@ use image::{ImageFormat, RgbImage};
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BROKEN, BYTES_OF_PIXEL, Decoded, Outcome, damaged};
+use super::{BROKEN, Decoded, Outcome, damaged};
 use crate::source::ImageError;
 
+/// Bytes of a pixel of the canvas: its index and its colour.
+const BYTES_OF_CANVAS: u64 = 4;
 /// The most codes that GIF's LZW has.
 const CODES: usize = 4096;
 
@@ -32,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let ([width, height], [left, top], [columns, rows]) = (frame.size, frame.place, frame.extent);
     bounds.check(width as u64, height as u64)?;
     bounds.check(columns as u64, rows as u64)?;
-    bounds.take((columns * rows) as u64 + (width * height) as u64 * BYTES_OF_PIXEL)?;
+    bounds.take((columns * rows) as u64 + (width * height) as u64 * BYTES_OF_CANVAS)?;
     let mut pixels = vec![0; columns * rows];
     unpack(frame.data, frame.bits, &mut pixels)?;
     // Pillow fills the canvas with the clear colour, not with the background.

@@ -132,8 +132,8 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
     }
     let space = if ycbcr { ColorSpace::JCS_RGB } else { file.color_space() };
     let mut started = file.to_colorspace(space).map_err(failed)?;
-    let mut pixels: Vec<u8> = started.read_scanlines().map_err(failed)?;
-    pixels.truncate(width * size[1] * channels);
+    let mut pixels = vec![0; width * size[1] * channels]; // a part may have more rows than are wanted
+    started.read_scanlines_into(&mut pixels).map_err(failed)?;
     Ok(pixels)
 }
 

@@ -49,8 +49,8 @@ const BYTES_OF_PIXEL: u64 = 7;
 pub struct Options<'a> {
     /// The most pixels that it may have as it is stored, and the memory to decode it in.
     pub limits: &'a Limits,
-    /// Whether its bytes are in the memory of the one image that goes alone; see [`Bytes::is_alone`](super::Bytes).
-    pub is_alone: bool,
+    /// The memory that is left beside its bytes, where it goes alone; see [`Bytes::spare`](super::Bytes::spare).
+    pub spare: Option<u64>,
     /// The shorter side that is enough. A JPEG file much larger is decoded at 1/2, 1/4 or 1/8 of its size, never to less
     /// than this; `None` decodes it all.
     pub enough: Option<usize>,
@@ -112,8 +112,8 @@ impl<'r> Strip<'r> {
 /// [`ImageError`] of kind `format`, `decode` or `too_large`. A decoder that panics is a `decode` error of its file.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
     let limits = Limits { max_pixels, ..Limits::default() };
-    let options = Options { limits: &limits, is_alone: false, enough: None };
-    run(bytes, &options, &Bounds::new(&options, bytes.len()), None)?.ok_or_else(ImageError::empty)
+    let options = Options { limits: &limits, spare: None, enough: None };
+    run(bytes, &options, &Bounds::new(&options), None)?.ok_or_else(ImageError::empty)
 }
 
 /// Decodes an image into the hands of `rows`: the same pixels as [`decode`]'s, where nothing less is enough, but those
@@ -123,7 +123,7 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
 /// As [`decode`], and what `rows` says; `memory` for one that no run of this room can hold. Rows that came before an error
 /// count for nothing.
 pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outcome<()> {
-    let bounds = Bounds::new(options, bytes.len());
+    let bounds = Bounds::new(options);
     if let Some(image) = run(bytes, options, &bounds, Some(&mut *rows))? {
         rows.begin(image.width() as usize, image.height() as usize)?;
         rows.push(image.as_raw());

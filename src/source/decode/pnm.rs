@@ -15,12 +15,11 @@ use crate::source::{HEAD, ImageError, Limits};
 const DIGITS: usize = 10;
 
 /// Returns the bytes that decoding takes for each pixel of a kind: numbers in digits are held in two bytes, grey in one, and the
-/// result is RGB.
+/// result is RGB. Of floats nobody knows beforehand how many there will be.
 fn bytes_of_pixel(kind: u8) -> u64 {
     match kind {
         b'3' => 9,
-        b'f' => 8,
-        b'2' => 6,
+        b'f' => 5,
         b'6' => 3,
         _ => 4,
     }
@@ -77,8 +76,8 @@ fn digits(kind: u8, data: &[u8]) -> Option<u64> {
 /// Whether a few bytes are a whole picture.
 fn is_decoded(bytes: &[u8]) -> bool {
     let limits = Limits { max_pixels: 8 * HEAD, ..Limits::default() };
-    let options = Options { limits: &limits, is_alone: false, enough: None };
-    decode(bytes, &Bounds::new(&options, bytes.len())).is_ok()
+    let options = Options { limits: &limits, spare: None, enough: None };
+    decode(bytes, &Bounds::new(&options)).is_ok()
 }
 
 /// Decodes the first picture of a file.

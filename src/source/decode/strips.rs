@@ -31,6 +31,17 @@ impl Packing<'_> {
         (columns * self.channels * self.bits).div_ceil(8)
     }
 
+    /// The most bytes that unpacking takes, beside the file, for a strip or tile of so many `stored`.
+    pub(super) fn bytes_unpacking(&self, columns: usize, rows: usize, stored: u64) -> u64 {
+        let unpacked = self.row_bytes(columns).saturating_mul(rows) as u64;
+        unpacked.saturating_add(match self.compression {
+            7 => unpacked.saturating_mul(2).saturating_add(stored), // coefficients of all scans, and the tables in front
+            1 if self.reversed => unpacked,
+            _ if self.reversed => stored,
+            _ => 0,
+        })
+    }
+
     /// The samples of `rows` rows of `columns` pixels, each row in whole bytes.
     pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
         let row = self.row_bytes(columns);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
 use super::bounds::Bounds;
@@ -34,9 +35,13 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let tags = Directory::read(bytes).ok_or_else(|| ImageError::truncated("TIFF"))?;
     let page = Page::read(&tags, bounds)?;
     let samples = page.samples(bytes, &tags, bounds)?;
-    let data = page.rgb(&samples, &tags)?;
+    let data = page.rgb(samples, &tags)?;
     let image = RgbImage::from_raw(page.width as u32, page.height as u32, data).ok_or_else(ImageError::empty)?;
-    Ok(Decoded { image, orientation: upright::stated(Some(&tags), tags.bytes(700)) })
+    Ok(Decoded { image, orientation: orientation(&tags) })
+}
+
+fn orientation(tags: &Directory) -> Orientation {
+    upright::stated(Some(tags), tags.bytes(700))
 }
 
 /// A page's layout.
@@ -130,7 +135,9 @@ impl<'a> Page<'a> {
         if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
             return Err(damaged(ImageFormat::Tiff, "its parts lie over each other"));
         }
-        self.take(columns, rows, bounds)?;
+        let stored = lengths.iter().max().map_or(file.len() as u64, |&most| most.min(file.len() as u64));
+        let part = self.packing.bytes_unpacking(columns, rows, stored);
+        bounds.take(self.memory(part, orientation(tags) != Orientation::NoTransforms))?;
         let mut samples = vec![0; self.width * self.height * self.channels];
         let across = self.width.div_ceil(columns);
         let parts = across * self.height.div_ceil(rows);
@@ -157,11 +164,24 @@ impl<'a> Page<'a> {
         Ok(samples)
     }
 
-    /// Takes the memory for all samples, RGB, and one strip or tile, unpacked and as it is stored.
-    fn take(&self, columns: usize, rows: usize, bounds: &Bounds) -> Outcome<()> {
-        let whole = (self.width * self.height) as u64 * (self.channels as u64 + 3).max(6);
-        let part = self.packing.row_bytes(columns).saturating_mul(rows) as u64;
-        bounds.take(whole.saturating_add(part.saturating_mul(2)))
+    /// The most bytes at any time: all samples beside a strip or tile, then beside their colours, then colours that are
+    /// turned.
+    fn memory(&self, part: u64, is_turned: bool) -> u64 {
+        let pixels = (self.width * self.height) as u64;
+        let samples = pixels * self.channels as u64;
+        let colours = match self.colours {
+            _ if self.is_rgb() => 0,
+            Colours::Indexed => pixels * 4, // the indices too
+            _ => pixels * 3,
+        };
+        let turned = if is_turned { pixels * 6 } else { 0 };
+        samples.saturating_add(part.max(colours)).max(turned)
+    }
+
+    /// Whether the samples are the colours as they are.
+    fn is_rgb(&self) -> bool {
+        self.channels == 3
+            && (self.colours == Colours::Rgb || self.colours == Colours::YCbCr && self.packing.compression == 7)
     }
 
     /// Puts the samples of a strip or tile in their place.
@@ -205,19 +225,19 @@ impl<'a> Page<'a> {
         })
     }
 
-    fn rgb(&self, samples: &[u8], tags: &Directory) -> Outcome<Vec<u8>> {
+    fn rgb(&self, samples: Vec<u8>, tags: &Directory) -> Outcome<Vec<u8>> {
+        if self.is_rgb() {
+            return Ok(samples);
+        }
         let pixels = samples.chunks_exact(self.channels);
-        let first = |n: usize| pixels.clone().flat_map(move |pixel| pixel.iter().copied().take(n));
         Ok(match self.colours {
             Colours::Grey => pixels.flat_map(|p| [p[0]; 3]).collect(),
             Colours::Negative => pixels.flat_map(|p| [255 - p[0]; 3]).collect(),
-            Colours::Rgb if self.channels == 3 => samples.to_vec(),
-            Colours::Rgb => first(3).collect(),
+            Colours::Rgb => pixels.flat_map(|p| [p[0], p[1], p[2]]).collect(),
             Colours::Premultiplied => pixels.flat_map(|p| rgb::from_premultiplied([p[0], p[1], p[2], p[3]])).collect(),
             Colours::Cmyk => pixels.flat_map(|p| rgb::from_cmyk([p[0], p[1], p[2], p[3]])).collect(),
             Colours::Lab => pixels.flat_map(|p| rgb::from_lab([p[0], p[1], p[2]])).collect(),
             Colours::YCbCr => match self.packing.compression {
-                7 => samples.to_vec(), // libjpeg has made it RGB
                 1 => pixels.flat_map(|p| rgb::from_ycbcr([p[0], p[1], p[2]])).collect(),
                 _ => pixels.flat_map(|p| rgb::from_ycc([p[0], p[1], p[2]])).collect(),
             },
@@ -227,7 +247,7 @@ impl<'a> Page<'a> {
                 let size = map.len() / 3;
                 let channel = |i: usize, plane: usize| rgb::from_u16(map[plane * size + i] as u16);
                 let colours: Vec<_> = (0..size).map(|i| [channel(i, 0), channel(i, 1), channel(i, 2)]).collect();
-                let indices: Vec<u8> = first(1).collect();
+                let indices: Vec<u8> = pixels.map(|p| p[0]).collect();
                 Palette::from_rgb(&colours).colours(&indices)
             }
         })

@@ -14,10 +14,10 @@ const XMP: u8 = 0x04;
 const EXIF: u8 = 0x08;
 const ALPHA: u8 = 0x10;
 
-/// Bytes that the crate takes for each pixel, as measured: a lossless picture needs most.
-const BYTES_OF_PIXEL: u64 = 8;
-/// Bytes of a pixel with alpha, before that is dropped.
-const RGBA: u64 = 4;
+/// Bytes that decoding takes for each pixel, as measured: of a lossless picture, a lossy one, and one with alpha besides.
+const LOSSLESS: u64 = 8;
+const LOSSY: u64 = 5;
+const LOSSY_AND_ALPHA: u64 = 12;
 /// Bytes of a pixel of the result.
 const RGB: u64 = 3;
 
@@ -41,7 +41,11 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     }
     let [frame, whole] = [[width, height], canvas].map(|[w, h]| u64::from(w) * u64::from(h));
     let around = if canvas == [width, height] { 0 } else { whole * 2 * RGB };
-    let of_pixel = BYTES_OF_PIXEL + if decoder.has_alpha() { RGBA } else { 0 };
+    let of_pixel = match file.frame.picture {
+        Some((kind, _)) if &kind != b"VP8 " => LOSSLESS,
+        _ if decoder.has_alpha() => LOSSY_AND_ALPHA,
+        _ => LOSSY,
+    };
     bounds.take(bytes.len() as u64 + frame * of_pixel + around)?;
     let mut data = vec![0; decoder.output_buffer_size().ok_or_else(ImageError::empty)?];
     decoder.read_image(&mut data).map_err(failed)?;
