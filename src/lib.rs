@@ -1,7 +1,7 @@
 //! Classify images against any labels, with no training.
 //!
 //! `zsic` computes what the `zero-shot-image-classification` pipeline of transformers computes with
-//! a CLIP checkpoint, from the files of that checkpoint to sorted scores:
+//! a CLIP or SigLIP checkpoint, from the files of that checkpoint to sorted scores:
 //!
 //! ```no_run
 //! use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Label, Labels, Template, TextEncoder, source};

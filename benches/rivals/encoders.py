@@ -56,7 +56,8 @@ class Tower(torch.nn.Module):
         self.model = model
 
     def forward(self, pixels):
-        return self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output)
+        pooled = self.model.vision_model(pixel_values=pixels).pooler_output
+        return self.model.visual_projection(pooled) if hasattr(self.model, "visual_projection") else pooled
 
 
 def pytorch(tower, side, batches):
@@ -113,7 +114,7 @@ def main():
     versions += [f"{name} {module.__version__ if module else 'not installed'}" for name, module in found.items()]
     print(f"{checkpoint}, {THREADS} threads: {', '.join(versions)}", flush=True)
     zsic(checkpoint, batches)
-    model = transformers.CLIPModel.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="sdpa").eval()
+    model = transformers.AutoModel.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="sdpa").eval()
     with torch.no_grad():
         pytorch(Tower(model).eval(), model.config.vision_config.image_size, batches)
         exported(Tower(model).eval(), model.config.vision_config.image_size, batches)

@@ -1,7 +1,7 @@
 //! Names of checkpoints that this version reads, to suggest one where a name is unknown.
 
-/// CLIP checkpoints in the layout of transformers.
-const NAMES: [&str; 28] = [
+/// CLIP and SigLIP checkpoints in the layout of transformers.
+const NAMES: [&str; 52] = [
     "apple/DFN5B-CLIP-ViT-H-14",
     "apple/DFN5B-CLIP-ViT-H-14-378",
     "facebook/metaclip-b16-400m",
@@ -13,6 +13,30 @@ const NAMES: [&str; 28] = [
     "facebook/metaclip-l14-fullcc2.5b",
     "flax-community/clip-rsicd-v2",
     "geolocal/StreetCLIP",
+    "google/siglip-base-patch16-224",
+    "google/siglip-base-patch16-256",
+    "google/siglip-base-patch16-256-multilingual",
+    "google/siglip-base-patch16-384",
+    "google/siglip-base-patch16-512",
+    "google/siglip-large-patch16-256",
+    "google/siglip-large-patch16-384",
+    "google/siglip-so400m-patch14-224",
+    "google/siglip-so400m-patch14-384",
+    "google/siglip2-base-patch16-224",
+    "google/siglip2-base-patch16-256",
+    "google/siglip2-base-patch16-384",
+    "google/siglip2-base-patch16-512",
+    "google/siglip2-base-patch32-256",
+    "google/siglip2-giant-opt-patch16-256",
+    "google/siglip2-giant-opt-patch16-384",
+    "google/siglip2-large-patch16-256",
+    "google/siglip2-large-patch16-384",
+    "google/siglip2-large-patch16-512",
+    "google/siglip2-so400m-patch14-224",
+    "google/siglip2-so400m-patch14-384",
+    "google/siglip2-so400m-patch16-256",
+    "google/siglip2-so400m-patch16-384",
+    "google/siglip2-so400m-patch16-512",
     "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
     "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",

@@ -11,7 +11,7 @@ use anyhow::Result;
 pub use doubts::doubt;
 pub use scripts::unknown;
 use serde::de::IgnoredAny;
-use zsic::text::{OPENAI_7, OPENAI_80, lines};
+use zsic::text::{OPENAI_7, OPENAI_80, canonicalize, lines};
 use zsic::{Error, Label, Template};
 
 use super::args::{Inputs, Labels};
@@ -50,7 +50,7 @@ pub enum Form {
 /// # Errors
 /// A usage error for no label, empty ones, and ones given twice.
 pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
-    let (form, written) = match &args.labels_file {
+    let (form, mut written) = match &args.labels_file {
         Some(path) => from_file(path, templates)?,
         None => {
             let names = args.labels.iter().flat_map(|list| split(list));
@@ -62,6 +62,10 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
             Some(path) => format!("{}: has no labels; write one a line", text::name(path)),
             None => "no labels; give them with --labels a,b,c or --labels-file FILE".to_owned(),
         }));
+    }
+    if args.canonicalize {
+        let prompts = written.iter_mut().flat_map(|(_, label)| &mut label.prompts);
+        prompts.for_each(|prompt| *prompt = canonicalize(prompt));
     }
     for (_, label) in &written {
         check_length("a label", &label.name, LONGEST_LABEL)?;

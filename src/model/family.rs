@@ -8,7 +8,7 @@ use super::spec::{ImageStem, TokenStem, TowerSpec};
 
 use crate::checkpoint::{Files, Weights};
 use crate::preprocess::ProcessorClass;
-use crate::score::Readout;
+use crate::score::{Activation, Readout};
 use crate::text::{Tokenizer, TokenizerClass};
 
 /// A checkpoint's family, with the settings of its `config.json`.
@@ -36,6 +36,8 @@ pub struct Facts {
     pub max_tokens: usize,
     /// Values in an embedding.
     pub embedding: usize,
+    /// How logits become scores.
+    pub activation: Activation,
 }
 
 impl Family {
@@ -64,6 +66,10 @@ impl Family {
             patch_size: image.stem.patch,
             max_tokens: text.stem.positions,
             embedding: image.dim,
+            activation: match self {
+                Self::Clip(_) => Activation::Softmax,
+                Self::Siglip(_) => Activation::Sigmoid,
+            },
         }
     }
 
@@ -134,7 +140,14 @@ mod tests {
     #[test]
     fn facts_are_those_of_the_towers() {
         let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
-        let expected = Facts { kind: "clip", image_size: 224, patch_size: 32, max_tokens: 77, embedding: 64 };
+        let expected = Facts {
+            kind: "clip",
+            image_size: 224,
+            patch_size: 32,
+            max_tokens: 77,
+            embedding: 64,
+            activation: Activation::Softmax,
+        };
         assert_eq!(facts, expected);
     }
 }

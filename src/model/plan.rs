@@ -3,7 +3,7 @@
 use candle_core::Device;
 
 use crate::kernels::{Element, Isa};
-use crate::{Checkpoint, Compute, Precision, device};
+use crate::{Activation, Checkpoint, Compute, Precision, device};
 
 /// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
 /// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
@@ -23,12 +23,16 @@ pub struct Plan {
 impl Compute {
     /// Returns what runs `checkpoint`.
     pub fn plan(&self, checkpoint: &Checkpoint) -> Plan {
-        self.plan_for(checkpoint.family().facts().embedding)
+        let facts = checkpoint.family().facts();
+        self.plan_for(facts.embedding, facts.activation)
     }
 
-    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split.
-    fn plan_for(&self, dim: usize) -> Plan {
-        let splits = self.device.is_cpu() && self.isa == Isa::Amx && dim >= SPLIT_FROM;
+    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split. They are
+    /// not under a sigmoid: there an error of 2e-4 in a logit can be one of 5e-5 in a score, four times that of a softmax,
+    /// and SigLIP's logits are steeper than CLIP's.
+    fn plan_for(&self, dim: usize, activation: Activation) -> Plan {
+        let may_split = activation == Activation::Softmax && dim >= SPLIT_FROM;
+        let splits = self.device.is_cpu() && self.isa == Isa::Amx && may_split;
         let is_f32 = self.precision == Precision::Auto && !splits;
         let precision = if is_f32 { Precision::F32 } else { self.precision };
         Plan { device: self.device.clone(), precision, isa: self.isa }
@@ -77,16 +81,17 @@ mod tests {
     fn auto_is_f32_but_for_wide_embeddings_on_amx() {
         for isa in Isa::ALL {
             let auto = compute(Precision::Auto, isa);
-            assert_eq!(auto.plan_for(511).precision, Precision::F32);
+            assert_eq!(auto.plan_for(511, Activation::Softmax).precision, Precision::F32);
             let wide = if isa == Isa::Amx { Precision::Auto } else { Precision::F32 };
-            assert_eq!(auto.plan_for(512).precision, wide);
-            assert_eq!(compute(Precision::Bf16, isa).plan_for(16).precision, Precision::Bf16);
+            assert_eq!(auto.plan_for(512, Activation::Softmax).precision, wide);
+            assert_eq!(auto.plan_for(512, Activation::Sigmoid).precision, Precision::F32);
+            assert_eq!(compute(Precision::Bf16, isa).plan_for(16, Activation::Sigmoid).precision, Precision::Bf16);
         }
     }
 
     #[test]
     fn each_arithmetic_has_a_name() {
-        let name = |precision, isa| compute(precision, isa).plan_for(512).instructions();
+        let name = |precision, isa| compute(precision, isa).plan_for(512, Activation::Softmax).instructions();
         assert_eq!(name(Precision::F32, Isa::Plain), Some("plain"));
         assert_eq!(name(Precision::Bf16, Isa::Avx512), Some("avx512-bf16"));
         assert_eq!(name(Precision::Auto, Isa::Avx512), Some("avx512"));

@@ -3,6 +3,7 @@
 mod bpe;
 mod charsmap;
 mod class;
+mod clean;
 mod clip_bpe;
 mod gemma;
 mod pieces;
@@ -14,6 +15,7 @@ mod token_spec;
 mod tokenizer;
 
 pub use class::{TokenizerClass, accept};
+pub use clean::canonicalize;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 

@@ -198,6 +198,11 @@ impl SentencePiece {
         self.ids.get(piece)
     }
 
+    /// Returns the id of what is unknown, unless that is spelled in bytes.
+    pub fn unknown(&self) -> Option<u32> {
+        (!self.byte_fallback).then_some(self.unknown)
+    }
+
     /// Returns the ids of a text's pieces. Neighbours that are unknown are one piece, or the bytes that they have.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let text = self.normalize(text);

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::clean::{spaced, without_punctuation};
 use super::sentencepiece::{self, SPACE, SentencePiece};
 use super::settings::Settings;
 use super::token_spec::Written;
@@ -66,6 +67,11 @@ impl Siglip {
         Ok((Self { model, added, lower, unknown, unknown_length, end, space, padding }, path))
     }
 
+    /// Returns the id of what is unknown, unless it is spelled in bytes.
+    pub fn unknown(&self) -> Option<u32> {
+        self.model.unknown()
+    }
+
     /// Returns as many ids of a text as `limit` allows, its end kept.
     pub fn encode_upto(&self, text: &str, limit: usize) -> Vec<u32> {
         let mut ids = self.encode(text);
@@ -107,14 +113,8 @@ impl Siglip {
 
     fn canonical(&self, text: &str) -> String {
         let text = if self.lower { text.to_lowercase() } else { text.to_owned() };
-        let text: String = text.chars().filter(|c| !c.is_ascii_punctuation()).collect();
-        text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+        spaced(&without_punctuation(&text))
     }
-}
-
-/// What Python takes for white space: four control characters more.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {

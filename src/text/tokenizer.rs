@@ -75,6 +75,14 @@ impl Tokenizer {
         self.padding
     }
 
+    /// Returns the token that stands for what the vocabulary cannot spell, where that takes no account of letters.
+    pub fn unknown(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Siglip(siglip) => siglip.unknown(),
+            Kind::Pipeline(_) | Kind::Gemma(_) => None,
+        }
+    }
+
     /// Returns the token ids of `text`, start and end included, however many.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{fixtures, json};
 use serde_json::Value;
 use zsic::checkpoint::Files;
-use zsic::text::{Tokenizer, TokenizerClass};
+use zsic::text::{Tokenizer, TokenizerClass, canonicalize};
 
 fn ids(json: &Value) -> Vec<u32> {
     json.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
@@ -51,6 +51,13 @@ fn siglip_s_ids_equal_the_reference() {
         let wrong: Vec<_> = cases.iter().filter(is_wrong).collect();
         let first = wrong.first().map(|case| tokenizer.encode(case["text"].as_str().unwrap()).unwrap());
         assert!(wrong.is_empty(), "{name}: {} wrong, {} is {first:?}", wrong.len(), wrong[0]);
+    }
+}
+
+#[test]
+fn cleaning_is_that_of_the_training() {
+    for case in json(&fixtures("siglip/tokens/canonical.json")).as_array().unwrap() {
+        assert_eq!(canonicalize(case["text"].as_str().unwrap()), case["canonical"], "{}", case["text"]);
     }
 }
 

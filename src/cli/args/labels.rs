@@ -25,6 +25,9 @@ pub struct Labels {
     /// Cut an over-long prompt, keeping its end token, instead of refusing it
     #[arg(long)]
     pub truncate: bool,
+    /// Clean prompts as SigLIP's training did: small letters, no punctuation
+    #[arg(long)]
+    pub canonicalize: bool,
 }
 
 impl Labels {

@@ -1,5 +1,5 @@
-//! Labels in a script that the checkpoint's vocabulary hardly knows: it spells them letter by letter, and scores mean
-//! little.
+//! Labels in a script that the checkpoint's vocabulary hardly knows: it spells them letter by letter, or not at all, and
+//! scores mean little.
 
 use zsic::Checkpoint;
 use zsic::text::Tokenizer;
@@ -30,8 +30,8 @@ pub fn unknown(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option
         return Ok(None);
     }
     Ok(Some(format!(
-        "the checkpoint hardly knows the script of `{}`: it reads it letter by letter, and scores mean little; \
-         write labels in English (multilingual checkpoints, like google/siglip2-base-patch16-224, are not supported)",
+        "the checkpoint hardly knows the script of `{}`, and scores mean little; write labels in English, or use a \
+         multilingual checkpoint like google/siglip2-base-patch16-224",
         shown(first)
     )))
 }
@@ -59,12 +59,16 @@ fn letters(word: &str) -> usize {
         .sum()
 }
 
-/// Whether the tokenizer spells the words, rather than knows them.
+/// Returns whether the tokenizer spells the words, rather than knows them, or has no token for a part of one.
 fn is_spelled<'a>(tokenizer: &Tokenizer, words: impl Iterator<Item = &'a str>) -> zsic::Result<bool> {
-    const START_AND_END: usize = 2;
+    let ends = tokenizer.encode("")?.len();
     let (mut tokens, mut letters) = (0, 0);
     for word in words {
-        tokens += tokenizer.encode(word)?.len() - START_AND_END;
+        let ids = tokenizer.encode(word)?;
+        if tokenizer.unknown().is_some_and(|unknown| ids.contains(&unknown)) {
+            return Ok(true);
+        }
+        tokens += ids.len().saturating_sub(ends);
         letters += self::letters(word);
     }
     Ok(tokens as f64 >= TOKENS_A_LETTER * letters as f64)
