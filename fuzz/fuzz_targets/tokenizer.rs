@@ -1,4 +1,5 @@
-//! Any bytes as a tokenizer.json, or split in two as vocab.json and merges.txt; then some text through what was accepted.
+//! Any bytes as a tokenizer.json of CLIP or Gemma, as a spiece.model, or split in two as vocab.json and merges.txt; then some
+//! text through what was accepted.
 
 #![no_main]
 
@@ -10,15 +11,29 @@ fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
-    if first & 1 == 0 {
-        write("tokenizer.json", rest);
-    } else {
-        let half = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
-        write("vocab.json", &rest[..half]);
-        write("merges.txt", rest.get(half + 1..).unwrap_or_default());
-        write("tokenizer_config.json", br#"{"pad_token": "!"}"#);
-    }
-    if let Ok(tokenizer) = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip) {
+    let class = match first % 4 {
+        0 => {
+            write("tokenizer.json", rest);
+            TokenizerClass::Clip
+        }
+        1 => {
+            let half = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
+            write("vocab.json", &rest[..half]);
+            write("merges.txt", rest.get(half + 1..).unwrap_or_default());
+            write("tokenizer_config.json", br#"{"pad_token": "!"}"#);
+            TokenizerClass::Clip
+        }
+        2 => {
+            write("spiece.model", rest);
+            TokenizerClass::Siglip
+        }
+        _ => {
+            write("tokenizer.json", rest);
+            write("tokenizer_config.json", br#"{"padding_side": "right"}"#);
+            TokenizerClass::Gemma
+        }
+    };
+    if let Ok(tokenizer) = Tokenizer::open(&Files::directory(dir.path()), class) {
         for text in ["", "a photo of a cat.", "Caf\u{e9} \u{1f989} 42 don't <|endoftext|>!", "\0\u{fffd}\n"] {
             if tokenizer.encode(text).is_ok() {
                 assert!(tokenizer.encode_upto(text, 5).unwrap().len() <= 5);

@@ -53,7 +53,8 @@ impl Siglip {
         };
         let (end, padding) = (id("eos_token")?, tokens.role("pad_token").and_then(|token| model.id(token)));
         let mut next = model.len() as u32;
-        let numbered = tokens.added.iter().map(|token| {
+        let written = tokens.added.iter().filter(|token| !token.content.is_empty());
+        let numbered = written.map(|token| {
             let id = model.id(&token.content).unwrap_or_else(|| {
                 next += 1;
                 next - 1
