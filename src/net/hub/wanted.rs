@@ -18,8 +18,7 @@ use crate::stand_in::StandIn;
 /// Where an image processor's settings may be. One of them must be there.
 const PROCESSORS: [&str; 2] = [layout::NESTED_PROCESSOR, layout::PROCESSOR];
 /// What a tokenizer reads if it is there.
-const EXTRAS: [&str; 4] =
-    [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS, layout::SENTENCEPIECE];
+const EXTRAS: [&str; 3] = [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS];
 
 /// The files to have.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,9 +45,8 @@ impl Wanted {
 pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
     let mut small = vec![CONFIG];
     small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
-    if has(TOKENIZER) {
-        small.push(TOKENIZER);
-    } else if !has(layout::SENTENCEPIECE) {
+    small.extend([layout::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
+    if !has(TOKENIZER) && !has(layout::SENTENCEPIECE) {
         small.extend([layout::VOCABULARY, layout::MERGES]);
     }
     if !has(CONFIG) {
@@ -167,6 +165,8 @@ mod tests {
         let old = of(&["config.json", "preprocessor_config.json", "vocab.json", "merges.txt", "pytorch_model.bin"]);
         let old = old.unwrap();
         assert_eq!(old.small[2..], ["vocab.json", "merges.txt"]);
+        let spiece = ["config.json", "preprocessor_config.json", "spiece.model", "model.safetensors"];
+        assert_eq!(of(&spiece).unwrap().small[2..], ["spiece.model"]);
         assert!(old.absent.contains(&"model.safetensors") && !old.absent.contains(&"pytorch_model.bin"));
     }
 
