@@ -12,8 +12,8 @@ use super::Outcome;
 use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
 use super::fetching::size;
 use super::messages::warn;
-use super::models::{columns, field, print, shown};
 use super::output::notes::{self, Notes};
+use super::report::{columns, field, print, shown};
 use super::terminal::printable;
 
 /// Runs `zsic cache`.

@@ -125,7 +125,7 @@ fn format(place: &Place, args: &Embed) -> Result<&'static str> {
         Some(TENSOR) => Ok(TENSOR),
         None | Some("jsonl" | "ndjson") => Ok("jsonl"),
         Some(_) if place.promises_nothing() => Ok("jsonl"),
-        Some(_) => Err(ending::refuse(place, "embeddings", &[".jsonl", ".safetensors"])),
+        Some(ending) => Err(ending::refuse(&place.name(), ending, "embeddings", &[".jsonl", ".safetensors"])),
     }
 }
 

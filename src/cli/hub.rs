@@ -16,7 +16,7 @@ use zsic::net::{HttpError, HttpSettings, Proxies};
 use super::args::{Common, DEFAULT_MODEL, Hub};
 use super::expand::expand;
 use super::fetching::{Fetching, size};
-use super::{known, model};
+use super::{known, offline};
 
 const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE is another place";
 
@@ -173,7 +173,7 @@ pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow
 /// How to do without a network.
 fn elsewhere(name: &str, revision: &str, cache: &Path) -> String {
     let at = if revision == hub::REVISION { String::new() } else { format!(" --revision {revision}") };
-    let demo = model::without_network();
+    let demo = offline::without_network();
     let demo =
         demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
     format!(

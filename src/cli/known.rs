@@ -1,5 +1,8 @@
 //! Names of checkpoints that this version reads, to suggest one where a name is unknown.
 
+/// The built-in checkpoint's name, whatever directories there are; `./demo` is one of those.
+pub const DEMO: &str = "demo";
+
 /// CLIP and SigLIP checkpoints in the layout of transformers.
 const NAMES: [&str; 52] = [
     "apple/DFN5B-CLIP-ViT-H-14",

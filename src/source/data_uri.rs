@@ -8,7 +8,8 @@ use base64::read::DecoderReader;
 use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
-use super::input::{Held, Name};
+use super::held::Held;
+use super::name::Name;
 use super::{Bytes, ErrorKind, ImageError};
 
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
@@ -80,7 +81,7 @@ fn name(media_type: &[u8], bytes: &[u8]) -> Name {
         media_type => media_type.to_owned(),
     };
     let hash: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Name::data(format!("data:{media_type};sha256={hash}"))
+    Name::text(format!("data:{media_type};sha256={hash}"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
-//! What the user's word means, and what an image is called in records. Nothing is opened here.
+//! What the user's word means. Nothing is opened here.
 
-use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Write};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use percent_encoding::percent_encode_byte;
 
 use super::data_uri;
-use super::passwords::without_passwords;
-use super::{Bytes, ImageError, Lease};
+use super::held::Held;
+use super::name::Name;
 
 /// Where an image's bytes are.
 #[derive(Debug)]
@@ -22,30 +21,6 @@ pub enum Input {
     Url(String),
     /// Bytes that are here already: a `data:` URI, a member of a tar, or what standard input held.
     Held(Held),
-}
-
-/// An image's bytes beside its name, or why there are none.
-#[derive(Debug)]
-pub struct Held {
-    pub(super) name: Name,
-    pub(super) bytes: Result<Bytes, ImageError>,
-}
-
-impl Held {
-    /// What came of fetching or reading the image `name`.
-    pub fn new(name: Name, bytes: Result<Bytes, ImageError>) -> Self {
-        Self { name, bytes }
-    }
-
-    /// Returns the bytes, or why there are none.
-    pub fn bytes(&self) -> Result<&[u8], &ImageError> {
-        self.bytes.as_deref()
-    }
-
-    /// Counts the bytes against the memory that was taken for them.
-    pub fn with(self, lease: Option<Lease>) -> Self {
-        Self { bytes: self.bytes.map(|bytes| Bytes::new(bytes.into_vec(), lease)), ..self }
-    }
 }
 
 impl Input {
@@ -68,7 +43,7 @@ impl Input {
         match self {
             Self::Stdin => Name::stdin(),
             Self::Path(path) => Name::of(path),
-            Self::Url(url) => Name(url.clone()),
+            Self::Url(url) => Name::text(url.clone()),
             Self::Held(held) => held.name.clone(),
         }
     }
@@ -99,51 +74,10 @@ fn text(url: OsString) -> String {
     text
 }
 
-/// An image's name in records: the path as it was given, bytes that are not UTF-8 written as `\xNN`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
-
-impl Name {
-    pub(super) fn of(path: &Path) -> Self {
-        let mut name = String::new();
-        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-            name.push_str(chunk.valid());
-            for byte in chunk.invalid() {
-                let _ = write!(name, "\\x{byte:02X}"); // a String takes everything
-            }
-        }
-        Self(name)
-    }
-
-    pub(super) fn stdin() -> Self {
-        Self("-".to_owned())
-    }
-
-    /// The name of a `data:` URI.
-    pub(super) fn data(name: String) -> Self {
-        Self(name)
-    }
-
-    /// The name of something in this tar.
-    pub(super) fn member(&self, path: &[u8]) -> Self {
-        Self(format!("{}/{}", self.0, Self::of(Path::new(OsStr::from_bytes(path))).0))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Name {
-    /// Writes the name for a message: without the password of a URL.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&without_passwords(&self.0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]

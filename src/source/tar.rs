@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::decode::check_format;
 use super::entry::{Entry, Skipped, Tally};
-use super::input::{Held, Name};
+use super::held::Held;
+use super::name::Name;
 use super::read::{HEAD, READ, fill_sparse, open, packed, read_up_to, too_many_bytes};
 use super::select::Select;
 use super::{Bytes, ErrorKind, ImageError, Input, Limits, Stage, is_image, is_image_name};

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Skipped, Tally};
 use super::folders::{Folders, Item, Kind, lost};
-use super::input::{Held, Input, Name};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
+use super::{Held, Input, Name};
 use super::{ImageError, Limits, Stage, is_image, is_image_name};
 
 /// Walks inputs in their order; folders recursively, and tars member by member.

@@ -3,7 +3,6 @@
 
 use serde_json::{Map, Value};
 
-use super::settings::check;
 use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 
 const CLASS: &str = "tokenizer_class";
@@ -85,4 +84,22 @@ pub fn accept(
     let class = TokenizerClass::of(settings, config, default);
     let checked = class.and_then(|class| check(settings, class).map_err(|e| (TOKENIZER_SETTINGS, e)));
     checked.map_err(|(file, reason)| format!("its {file}: {reason}"))
+}
+
+/// Refuses settings that change which tokens a text has, and that are not followed.
+pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> Result<(), String> {
+    if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
+        && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
+    {
+        return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
+    }
+    match settings.get("padding_side").map_or(class.default_side(), |side| side.as_str().unwrap_or_default()) {
+        "right" => Ok(()),
+        side => Err(padded_on(side)),
+    }
+}
+
+/// Returns why the side that padding is on is refused.
+pub(super) fn padded_on(side: &str) -> String {
+    format!("padding_side `{side}` is not supported; padding is on the right")
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::class::TokenizerClass;
+use super::class::{TokenizerClass, check, padded_on};
 use super::token_spec::{Flags, TokenSpec, Written, last_flags};
 use crate::checkpoint::Files;
 use crate::checkpoint::layout::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
@@ -248,23 +248,6 @@ fn mark_special(token: &mut Map<String, Value>) -> Option<String> {
 
 fn is_other_role(key: &str) -> bool {
     key.ends_with("_token") && !ROLES.contains(&key)
-}
-
-/// Refuses settings that change which tokens a text has, and that are not followed.
-pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> std::result::Result<(), String> {
-    if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
-        && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
-    {
-        return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
-    }
-    match settings.get("padding_side").map_or(class.default_side(), |side| side.as_str().unwrap_or_default()) {
-        "right" => Ok(()),
-        side => Err(padded_on(side)),
-    }
-}
-
-fn padded_on(side: &str) -> String {
-    format!("padding_side `{side}` is not supported; padding is on the right")
 }
 
 fn read_optional(files: &Files, name: &str) -> Result<Map<String, Value>> {

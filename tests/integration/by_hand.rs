@@ -3,7 +3,7 @@
 
 #[path = "../../examples/by_hand.rs"]
 #[allow(dead_code)] // its main
-mod by_hand;
+mod example;
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::common::{Expected, fixtures};
 fn scores_are_the_pipeline_s_and_labels_are_sentences() {
     for name in ["quick-gelu", "odd"] {
         let expected = Expected::of(name);
-        let checkpoint = by_hand::open(&model(name)).unwrap();
+        let checkpoint = example::open(&model(name)).unwrap();
         for picture in expected.images() {
             let python = expected.json["pipeline"][&picture].as_array().unwrap();
             let python: HashMap<String, f64> = python
@@ -25,7 +25,7 @@ fn scores_are_the_pipeline_s_and_labels_are_sentences() {
                     (format!("This is a photo of {}.", p["label"].as_str().unwrap()), p["score"].as_f64().unwrap())
                 })
                 .collect();
-            let result = by_hand::classify(&checkpoint, image(&picture).as_ref(), &expected.labels()).unwrap();
+            let result = example::classify(&checkpoint, image(&picture).as_ref(), &expected.labels()).unwrap();
             assert_eq!(result.len(), python.len());
             assert!(result.is_sorted_by(|a, b| a.0 >= b.0));
             for (score, label) in result {
@@ -39,7 +39,7 @@ fn scores_are_the_pipeline_s_and_labels_are_sentences() {
 #[test]
 fn a_name_on_the_hub_is_found_in_the_cache() {
     if let Some(name) = std::env::var_os("BY_HAND_TEST") {
-        by_hand::open(name.to_str().unwrap()).unwrap();
+        example::open(name.to_str().unwrap()).unwrap();
         return;
     }
     let cache = tempfile::tempdir().unwrap();

@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::Error;
 
 use super::super::fatal::usage;
-use super::Place;
 
 /// Endings of compressed files. Nothing is compressed here.
 const COMPRESSED: &str = "gz tgz bz2 tbz2 xz txz lzma zst zstd lz4 lz lzo br z sz snappy zip 7z rar cab";
@@ -32,17 +31,17 @@ pub fn names_another(ending: &str, own: &[&str]) -> bool {
     !own.contains(&ending) && (is_one_of(ending, COMPRESSED) || is_one_of(ending, FORMATS))
 }
 
-/// Returns the usage error for a file whose ending does not fit `what` is written to it. `known` are the endings that fit.
-pub fn refuse(place: &Place, what: &str, known: &[impl AsRef<str>]) -> Error {
-    let (name, ending) = (place.name(), place.ending().unwrap_or_default());
+/// Returns the usage error for the file `name`, whose `ending` does not fit `what` is written to it. `known` are the endings
+/// that fit.
+pub fn refuse(name: &str, ending: &str, what: &str, known: &[impl AsRef<str>]) -> Error {
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let known = match known.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => known.concat(),
     };
     let advice = match () {
-        () if is_one_of(&ending, COMPRESSED) => " and compress it afterwards",
-        () if is_one_of(&ending, FORMATS) => "",
+        () if is_one_of(ending, COMPRESSED) => " and compress it afterwards",
+        () if is_one_of(ending, FORMATS) => "",
         () => ", or leave the ending out",
     };
     usage(format!("{name}: {what} are not written as {ending}; name a {known} file{advice}"))

@@ -85,14 +85,16 @@ impl Format {
                     None => {
                         let all = [".jsonl", ".json", ".csv", ".parquet", ".txt"].into_iter();
                         let known = all.filter(|ending| parquet::IS_BUILT || *ending != ".parquet");
-                        return Err(ending::refuse(place, "scores", &known.collect::<Vec<_>>()));
+                        return Err(ending::refuse(&place.name(), ending, "scores", &known.collect::<Vec<_>>()));
                     }
                 },
             },
         };
-        if ending.is_some_and(|ending| place.is_file() && ending::names_another(&ending, format.endings())) {
+        if let Some(ending) = ending.filter(|ending| place.is_file() && ending::names_another(ending, format.endings()))
+        {
             let endings: Vec<String> = format.endings().iter().map(|ending| format!(".{ending}")).collect();
-            return Err(ending::refuse(place, &format!("{} scores", format.name()), &endings));
+            let what = format!("{} scores", format.name());
+            return Err(ending::refuse(&place.name(), &ending, &what, &endings));
         }
         if format == Self::Parquet { Self::parquet(place) } else { Ok(format) }
     }

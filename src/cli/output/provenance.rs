@@ -11,7 +11,7 @@ use zsic::{Checkpoint, Compute, Label, Precision, Template};
 
 use super::super::args::{Classify, Common, Embed, Inputs, Machine};
 use super::super::fatal::usage;
-use super::super::models::date;
+use super::super::report::date;
 use super::{Earlier, Format, Place, Sink, ending, families};
 
 /// What decides the records of `zsic classify`. A setting that is added to the command is added here.
@@ -200,8 +200,8 @@ impl Meta {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
         let place = Place::new(Some(file), common);
-        if place.ending().is_some_and(|ending| ending::names_another(&ending, &["json", "txt"])) {
-            return Err(ending::refuse(&place, "the facts of a run", &[".json"]));
+        if let Some(ending) = place.ending().filter(|ending| ending::names_another(ending, &["json", "txt"])) {
+            return Err(ending::refuse(&place.name(), &ending, "the facts of a run", &[".json"]));
         }
         Ok(Self { sink: Some(place.open(read)?), date, start })
     }

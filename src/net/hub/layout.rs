@@ -162,6 +162,13 @@ pub(super) fn is_whole(file: &Path, size: u64) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
+/// Where a blob's bytes are until they are all there.
+pub(super) fn partial_path(blob: &Path) -> PathBuf {
+    let mut name = blob.file_name().unwrap_or_default().to_owned();
+    name.push(".incomplete");
+    blob.with_file_name(name)
+}
+
 /// What a file is in place of its content, if it is.
 pub(super) fn stand_in(file: &Path) -> Option<StandIn> {
     StandIn::of(&regular::read_unnoticed(file, LONGEST as u64).ok()?)

@@ -6,8 +6,7 @@ use std::path::Path;
 use super::Event;
 use super::ask::{Hub, RemoteFile};
 use super::error::HubError;
-use super::layout::is_whole;
-use super::transfer::partial_path;
+use super::layout::{is_whole, partial_path};
 
 /// Says what is to come, and makes sure that it has room.
 pub(super) fn announce(hub: &Hub<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {

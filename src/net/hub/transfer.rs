@@ -13,7 +13,7 @@ use std::thread;
 use super::ask::{Hub, RemoteFile};
 use super::digest::Digest;
 use super::error::HubError;
-use super::layout::{is_whole, make_parent};
+use super::layout::{is_whole, make_parent, partial_path};
 use super::lock::Lock;
 use super::{Event, HubSettings};
 use crate::net::HttpError;
@@ -49,13 +49,6 @@ pub(super) fn fetch(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> Result<()
         true => repo.link(commit, &file.path, &file.etag),
         false => repo.copy(commit, &file.path, &file.etag),
     }
-}
-
-/// Where a blob's bytes are until they are all there.
-pub(super) fn partial_path(blob: &Path) -> PathBuf {
-    let mut name = blob.file_name().unwrap_or_default().to_owned();
-    name.push(".incomplete");
-    blob.with_file_name(name)
 }
 
 fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path, to: &Path) -> Result<(), HubError> {

@@ -7,11 +7,12 @@ use zsic::checkpoint::Files;
 use zsic::model::family::Facts;
 use zsic::net::hub::CachedFile;
 
-use super::Outcome;
-use super::args::ModelId;
-use super::fetching::size;
-use super::model::DEMO;
-use super::models::{cached, columns, field, kind, print, shown};
+use super::super::Outcome;
+use super::super::args::ModelId;
+use super::super::fetching::size;
+use super::super::known::DEMO;
+use super::super::report::{columns, field, print, shown};
+use super::{cached, kind};
 
 /// Prints what is known of a checkpoint.
 ///

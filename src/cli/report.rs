@@ -1,0 +1,89 @@
+//! What `zsic models` and `zsic cache` print: lines, columns and JSON.
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+use zsic::source::Input;
+
+use super::terminal::{escaped, printable, printable_lines};
+use super::{Outcome, stdout};
+
+/// A path in JSON: bytes that are not UTF-8 as `\xNN`.
+pub fn shown(path: &Path) -> String {
+    Input::Path(path.to_path_buf()).name().as_str().to_owned()
+}
+
+/// A line about one thing, as `columns` writes them.
+pub fn field(name: &str, value: impl Display) -> String {
+    format!("{name:<9} {}\n", printable(&value.to_string()))
+}
+
+/// Rows with their columns under each other, as they are safe to show.
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += cell;
+            line += &" ".repeat(width - cell.width() + 2);
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// Prints a text, made safe to show, or with `json` a value.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcome> {
+    let text = match json {
+        true if std::io::stdout().is_terminal() => escaped(&value().to_string()).into_owned(),
+        true => value().to_string(),
+        false => printable_lines(text.trim_end()),
+    };
+    if !text.is_empty() {
+        stdout::write(format!("{text}\n").as_bytes())?;
+    }
+    Ok(Outcome::Complete)
+}
+
+/// A time as `2026-11-24T21:39:32Z`.
+pub fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    // Days to civil dates, with years that begin in March (Howard Hinnant, chrono-compatible low-level algorithms).
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_civil() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_795_556_372), "2026-11-24T21:39:32Z");
+    }
+}

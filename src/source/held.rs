@@ -1,0 +1,28 @@
+//! Bytes that are here already, beside the name of their image.
+
+use super::name::Name;
+use super::{Bytes, ImageError, Lease};
+
+/// An image's bytes beside its name, or why there are none.
+#[derive(Debug)]
+pub struct Held {
+    pub(super) name: Name,
+    pub(super) bytes: Result<Bytes, ImageError>,
+}
+
+impl Held {
+    /// What came of fetching or reading the image `name`.
+    pub fn new(name: Name, bytes: Result<Bytes, ImageError>) -> Self {
+        Self { name, bytes }
+    }
+
+    /// Returns the bytes, or why there are none.
+    pub fn bytes(&self) -> Result<&[u8], &ImageError> {
+        self.bytes.as_deref()
+    }
+
+    /// Counts the bytes against the memory that was taken for them.
+    pub fn with(self, lease: Option<Lease>) -> Self {
+        Self { bytes: self.bytes.map(|bytes| Bytes::new(bytes.into_vec(), lease)), ..self }
+    }
+}
