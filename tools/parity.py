@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from transformers.image_utils import load_image
 
 LOGITS, SCORES = 2e-4, 5e-5
@@ -21,16 +21,23 @@ LOGITS, SCORES = 2e-4, 5e-5
 
 def reference(checkpoint, images, labels):
     """The pipeline's steps, with the model in float64."""
-    model = CLIPModel.from_pretrained(checkpoint, dtype=torch.float32).double().eval()
+    model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32).double().eval()
     processor = AutoImageProcessor.from_pretrained(checkpoint)
-    tokens = AutoTokenizer.from_pretrained(checkpoint)(
-        [f"This is a photo of {label}." for label in labels], return_tensors="pt", padding=True
-    )
+    prompts = [f"This is a photo of {label}." for label in labels]
+    is_siglip = "siglip" in model.config.model_type
+    length = {"padding": True}
+    if is_siglip:
+        positions = model.config.text_config.max_position_embeddings
+        length = {"padding": "max_length", "max_length": positions, "truncation": True}
+    tokens = AutoTokenizer.from_pretrained(checkpoint)(prompts, return_tensors="pt", **length)
+    if is_siglip:
+        tokens = {"input_ids": tokens["input_ids"]}  # every position is attended to, padding too
     for image in images:
         pixels = processor(images=[load_image(image)], return_tensors="pt")["pixel_values"].double()
         with torch.no_grad():
             logits = model(pixel_values=pixels, **tokens).logits_per_image[0]
-        yield logits.tolist(), logits.softmax(-1).tolist()
+        scores = logits.sigmoid() if is_siglip else logits.softmax(-1)
+        yield logits.tolist(), scores.tolist()
 
 
 def main():

@@ -73,7 +73,12 @@ def gemma(path: Path, size: int) -> None:
         "added_tokens": [{"id": vocab[token], "content": token, **flags} for token in special],
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
         "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
-        "post_processor": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<eos>", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<eos>": {"id": "<eos>", "ids": [1], "tokens": ["<eos>"]}},
+        },
         "model": model | {"vocab": vocab, "merges": merges[:580_604]},
     }
     path.write_text(json.dumps(file, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -96,7 +101,7 @@ def main() -> None:
         settings = {"tokenizer_class": "SiglipTokenizer", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}
         if "siglip2" in name:
             gemma(out / "tokenizer.json", vocabulary)
-            settings = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True}
+            settings = {"tokenizer_class": "GemmaTokenizer"}
             settings |= {"padding_side": "right", "model_input_names": ["input_ids"]}
         else:
             spiece(out / "spiece.model", vocabulary)

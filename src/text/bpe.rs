@@ -15,6 +15,9 @@ use tokenizers::{Model, Token};
 
 use super::pieces::Pieces;
 
+/// Pieces and merges that Gemma has: room for as many is made at once.
+const GEMMA: (usize, usize) = (256_000, 580_604);
+
 /// The `model` of a `tokenizer.json`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Bpe {
@@ -44,7 +47,7 @@ impl<'de> Deserialize<'de> for Vocab {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocab, A::Error> {
-                let mut pieces = Pieces::default();
+                let mut pieces = Pieces::with_capacity(GEMMA.0);
                 while let Some(Text(piece)) = map.next_key::<Text<'de>>()? {
                     pieces.insert(&*piece, map.next_value()?);
                 }
@@ -66,7 +69,7 @@ impl<'de> Deserialize<'de> for Merges {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merges, A::Error> {
-                let mut pairs = Pieces::default();
+                let mut pairs = Pieces::with_capacity(GEMMA.1);
                 for rank in 0.. {
                     let Some(merge) = list.next_element::<Merge<'de>>()? else { break };
                     let (left, right) = merge.pair().map_err(serde::de::Error::custom)?;

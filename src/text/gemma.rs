@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::normalizers::Replace;
-use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{DecoderWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
 
 use super::bpe::Bpe;
@@ -26,7 +25,8 @@ struct TokenizerFile {
     #[serde(default)]
     added_tokens: Vec<Numbered>,
     padding: Option<Padding>,
-    post_processor: Option<Value>,
+    #[serde(default)]
+    post_processor: Value,
 }
 
 /// Reads `tokenizer.json`. Returns the pipeline, its tokens and the file.
@@ -39,34 +39,14 @@ pub(super) fn open(files: &Files, settings: Settings) -> Result<(Gemma, Tokens, 
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
     }
     let TokenizerFile { mut model, added_tokens, padding, post_processor } = files.read_json(layout::TOKENIZER)?;
-    let ends = settings.ends();
     let tokens = settings.tokens(Written { added_tokens, padding })?;
     model.unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
     let failed = |e| Error::checkpoint(&path, format!("is no Gemma tokenizer: {e}"));
     let mut tokenizer = Gemma::new(model);
     tokenizer.with_normalizer(Some(Replace::new(" ", SPACE).map_err(failed)?));
     tokenizer.add_tokens(&tokens.added);
-    let ends: PostProcessorWrapper = match (ends, post_processor) {
-        (None, Some(written)) => serde_json::from_value(written).map_err(|e| failed(e.into()))?,
-        (ends, _) => {
-            let (start, end) = ends.unwrap_or((false, false));
-            around(&tokenizer, &tokens, start, end).map_err(failed)?.into()
-        }
-    };
-    tokenizer.with_post_processor(Some(ends));
+    // `add_bos_token` and `add_eos_token` do not count beside a `tokenizer.json` (transformers 5.23).
+    let ends: Option<PostProcessorWrapper> = serde_json::from_value(post_processor).map_err(|e| failed(e.into()))?;
+    tokenizer.with_post_processor(ends);
     Ok((tokenizer, tokens, path))
-}
-
-/// Puts the start and the end token around a text, if asked for.
-fn around(tokenizer: &Gemma, tokens: &Tokens, start: bool, end: bool) -> tokenizers::Result<TemplateProcessing> {
-    let token = |role: &str, is_wanted: bool| -> tokenizers::Result<Option<(String, u32)>> {
-        let Some(token) = tokens.role(role).filter(|_| is_wanted) else { return Ok(None) };
-        let id = tokenizer.token_to_id(token).ok_or_else(|| format!("it has no token `{token}`, its {role}"))?;
-        Ok(Some((token.to_owned(), id)))
-    };
-    let (start, end) = (token("bos_token", start)?, token("eos_token", end)?);
-    let name = |token: &Option<(String, u32)>| token.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    let order = [name(&start), vec!["$A".to_owned()], name(&end)].concat();
-    let special: Vec<(String, u32)> = start.into_iter().chain(end).collect();
-    Ok(TemplateProcessing::builder().try_single(order)?.special_tokens(special).build()?)
 }

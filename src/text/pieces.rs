@@ -31,16 +31,11 @@ impl Hasher for Hashed {
     }
 }
 
-impl Default for Pieces {
-    fn default() -> Self {
-        Self { numbers: HashMap::default(), hasher: RandomState::with_seeds(1, 2, 3, 4) }
-    }
-}
-
 impl Pieces {
-    /// Makes room for `count` pieces.
-    pub fn reserve(&mut self, count: usize) {
-        self.numbers.reserve(count);
+    /// Creates an empty vocabulary with room for `count` pieces.
+    pub fn with_capacity(count: usize) -> Self {
+        let numbers = HashMap::with_capacity_and_hasher(count, BuildHasherDefault::default());
+        Self { numbers, hasher: RandomState::with_seeds(1, 2, 3, 4) }
     }
 
     /// Gives `piece` a number. The last one counts.

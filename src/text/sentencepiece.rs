@@ -166,8 +166,7 @@ impl SentencePiece {
         let longest = pieces.iter().map(|(piece, ..)| piece.len()).max().unwrap_or(0);
         let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);
         let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
-        let mut ids = Pieces::default();
-        ids.reserve(pieces.len());
+        let mut ids = Pieces::with_capacity(pieces.len());
         for (id, (piece, ..)) in pieces.iter().enumerate() {
             ids.insert(piece.as_str(), id as u32);
         }

@@ -80,13 +80,6 @@ impl Settings {
         self.values.get("do_lower_case") != Some(&Value::Bool(false))
     }
 
-    /// Returns whether a start and an end are put around text, where the settings say.
-    pub fn ends(&self) -> Option<(bool, bool)> {
-        let says = |key| self.values.get(key).map(|value| value == &Value::Bool(true));
-        let (start, end) = (says("add_bos_token"), says("add_eos_token"));
-        (start.is_some() || end.is_some()).then(|| (start.unwrap_or(false), end.unwrap_or(false)))
-    }
-
     /// True if a special token inside a text is read as text.
     pub fn split_special(&self) -> bool {
         self.values.get("split_special_tokens") == Some(&Value::Bool(true))

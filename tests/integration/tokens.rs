@@ -54,6 +54,21 @@ fn siglip_s_ids_equal_the_reference() {
     }
 }
 
+/// transformers 5.23 leaves `add_eos_token` aside where there is a tokenizer.json: ends come from that file alone.
+#[test]
+fn gemma_s_ends_are_those_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = fixtures("siglip/tokens/gemma");
+    let mut file = json(&from.join("tokenizer.json"));
+    for (name, ids) in [("as it is", vec![307, 678, 1]), ("without ends", vec![307, 678])] {
+        fs::copy(from.join("tokenizer_config.json"), dir.path().join("tokenizer_config.json")).unwrap();
+        fs::write(dir.path().join("tokenizer.json"), file.to_string()).unwrap();
+        let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Siglip).unwrap();
+        assert_eq!(tokenizer.encode("a cat").unwrap(), ids, "{name}");
+        file["post_processor"] = Value::Null;
+    }
+}
+
 #[test]
 fn cleaning_is_that_of_the_training() {
     for case in json(&fixtures("siglip/tokens/canonical.json")).as_array().unwrap() {
