@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub use labels::Labels;
 pub use models::{ListFormat, ModelId, Models, ModelsCommand};
+use serde::{Deserialize, Serialize};
 use zsic::preprocess::Decoding;
 
 /// What `--model` means where it is not given.
@@ -207,7 +208,8 @@ pub struct Inputs {
     pub decode: DecodeArg,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DecodeArg {
     Exact,
     Fast,
@@ -277,7 +279,8 @@ pub struct Hub {
     pub user_agent: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PrecisionArg {
     Auto,
     F32,
@@ -345,7 +348,8 @@ pub enum FormatArg {
     Parquet,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ActivationArg {
     Auto,
     Softmax,

@@ -9,7 +9,8 @@ use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Label
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
 use super::inputs::Walked;
 use super::messages::{note, warn};
-use super::output::provenance::{self, Counts, Meta};
+use super::output::made_with::MadeWith;
+use super::output::meta::{Counts, Facts, Meta};
 use super::output::resume::{Resume, Start};
 use super::output::{Format, Place, Prediction, Writer, families};
 use super::progress::Progress;
@@ -38,7 +39,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let sink = place.open(read())?;
     let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
-    let made_with = provenance::classify(args, format, labels, &templates, &checkpoint, &compute)?;
+    let plan = compute.plan(&checkpoint);
+    let made_with = MadeWith::classify(args, format.name(), labels, &templates, &checkpoint, &plan)?;
     let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
     let of_labels = memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
     memory::check(labels.len(), "labels", of_labels)?;
@@ -47,7 +49,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let resume = Resume {
         form: format.form(output.logits, labels),
         format: format.name(),
-        settings: &made_with,
+        made_with: &made_with,
         args: &output.long_run,
         inputs: &args.inputs,
         list_failure: Arc::clone(&list_failure),
@@ -58,12 +60,11 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         Start::Going(log, entries) => (log, entries),
         Start::Finished(earlier) => {
             let counts = Counts::new((0, 0), &earlier, tally.skipped());
-            meta.write_missing(&made_with, counts, &args.machine, threads)?;
+            meta.write_missing(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
             return Ok(stream::outcome(common, counts.records, counts.failed));
         }
     };
     let earlier = entries.earlier();
-    let plan = compute.plan(&checkpoint);
     let kept = cache::open(&args.machine.caching, &checkpoint, &plan, common)?;
     let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
     let images = Stream::start(&args.inputs, &args.machine, &checkpoint, &kept, threads, walked, common)?;
@@ -94,8 +95,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     };
     let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
     let counts = Counts::new(writer.counts(), &earlier, tally.skipped());
-    meta.write(&made_with, counts, &args.machine, threads)?;
-    writer.finish(&provenance::with_counts(&made_with, counts))?;
+    meta.write(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
+    writer.finish(&Facts { made_with: &made_with, counts })?;
     drop(held);
     cache::close(&kept, common);
     Ok(outcome)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde_json::Value;
 use zsic::text::lines;
 use zsic::{Checkpoint, Plan, TextEncoder};
 
@@ -13,7 +12,8 @@ use super::image_version::Version;
 use super::inputs::{ListFailure, Walked};
 use super::model::ImageTower;
 use super::output::journal::Of;
-use super::output::provenance::{self, Counts, Meta};
+use super::output::made_with::MadeWith;
+use super::output::meta::{Counts, Facts, Meta};
 use super::output::resume::{Resume, Start, anew};
 use super::output::{Form, Log, Place, Sink, Tensor, ending, families, image_embedding, text_embedding};
 use super::progress::Progress;
@@ -42,14 +42,14 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let meta = Meta::open(args.long_run.meta.as_deref(), args.output.as_deref(), read(), common)?;
     let checkpoint = model::open(&args.machine, common)?;
     let (dim, plan) = (checkpoint.family().facts().embedding, compute.plan(&checkpoint));
-    let made_with = provenance::embed(args, format, &checkpoint, &compute)?;
+    let made_with = MadeWith::embed(args, format, &checkpoint, &plan)?;
     let Some(texts) = texts else {
         let run = Images { args, common, format, threads, made_with: &made_with, checkpoint: &checkpoint };
         return run.embed(sink, meta, &plan, place.is_terminal());
     };
     let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
     let counts = embed_texts(args, common, &texts, &checkpoint, &plan, &mut writer)?;
-    meta.write(&made_with, counts, &args.machine, threads)?;
+    meta.write(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
     writer.finish()?;
     Ok(Outcome::Complete)
 }
@@ -60,7 +60,7 @@ struct Images<'a> {
     common: &'a Common,
     format: &'a str,
     threads: usize,
-    made_with: &'a Value,
+    made_with: &'a MadeWith,
     checkpoint: &'a Checkpoint,
 }
 
@@ -74,7 +74,7 @@ impl Images<'_> {
             Start::Going(log, entries) => (log, entries),
             Start::Finished(earlier) => {
                 let counts = Counts::new((0, 0), &earlier, tally.skipped());
-                meta.write_missing(self.made_with, counts, &args.machine, self.threads)?;
+                meta.write_missing(Facts { made_with: self.made_with, counts }, &args.machine, self.threads)?;
                 return Ok(stream::outcome(common, counts.records, counts.failed));
             }
         };
@@ -94,7 +94,8 @@ impl Images<'_> {
         };
         let outcome = images.run(common, &args.machine, is_terminal, |pixels| encoder.embed(pixels), write)?;
         cache::close(&kept, common);
-        meta.write(self.made_with, Counts::new(new, &earlier, tally.skipped()), &args.machine, self.threads)?;
+        let facts = Facts { made_with: self.made_with, counts: Counts::new(new, &earlier, tally.skipped()) };
+        meta.write(facts, &args.machine, self.threads)?;
         writer.finish()?;
         Ok(outcome)
     }
@@ -103,7 +104,7 @@ impl Images<'_> {
         Resume {
             form: if self.format == TENSOR { Form::Tensor } else { Form::Lines },
             format: self.format,
-            settings: self.made_with,
+            made_with: self.made_with,
             args: &self.args.long_run,
             inputs: &self.args.inputs,
             list_failure: Arc::clone(list_failure),

@@ -7,11 +7,12 @@ pub mod journal;
 mod json;
 mod kept;
 mod log;
+pub mod made_with;
+pub mod meta;
 pub mod notes;
 mod own;
 mod parquet;
 mod partial;
-pub mod provenance;
 mod records;
 mod rest;
 pub mod resume;
@@ -32,10 +33,10 @@ pub use beside::families;
 use journal::Of;
 pub use json::{image_embedding, text_embedding};
 pub use log::Log;
+use meta::Facts;
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
-use serde_json::Value;
 pub use sink::{Place, Sink};
 
 /// A label in a record.
@@ -229,11 +230,11 @@ impl<'a> Writer<'a> {
         (self.records, self.failed)
     }
 
-    /// Writes what comes after the last record, and gives a file its name. `meta` says how it was made.
+    /// Writes what comes after the last record, and gives a file its name. `facts` say how it was made.
     ///
     /// # Errors
     /// If the place cannot be written.
-    pub fn finish(mut self, meta: &Value) -> Result<()> {
+    pub fn finish(mut self, facts: &Facts) -> Result<()> {
         let is_empty = self.log.is_first()?;
         match (self.format, self.held.take()) {
             (Format::Json, _) | (Format::Pipeline, None) if is_empty => self.log.write_rest(b"[]\n")?,
@@ -242,7 +243,7 @@ impl<'a> Writer<'a> {
             (Format::Pipeline, None) => self.log.write_rest(b"]\n")?,
             (Format::Parquet, _) => {
                 let make = |records: &Path, out: &mut File| {
-                    let made = parquet::make(records, out, self.labels, self.logits, meta);
+                    let made = parquet::make(records, out, self.labels, self.logits, &serde_json::to_string(facts)?);
                     made.context("the parquet file cannot be written")
                 };
                 return self.log.into_sink()?.finish_made(make);

@@ -141,8 +141,8 @@ fn check_folder(folder: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{problem}; move it away or remove it")))
 }
 
-/// The time of a file's last change.
-fn time(file: &Metadata) -> String {
+/// Returns the time of a file's last change.
+pub fn time(file: &Metadata) -> String {
     format!("{}.{:09}", file.mtime(), file.mtime_nsec())
 }
 

@@ -62,9 +62,8 @@ mod file {
     use std::path::Path;
 
     use anyhow::{Result, bail};
-    use serde_json::Value;
 
-    pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &Value) -> Result<()> {
+    pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &str) -> Result<()> {
         bail!("this build writes no parquet")
     }
 
@@ -81,6 +80,7 @@ mod file {
     use std::path::Path;
     use std::sync::Arc;
 
+    use super::{Failure, Line};
     use anyhow::{Context, Result};
     use parquet::basic::{Compression, Encoding};
     use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type};
@@ -91,9 +91,6 @@ mod file {
     use parquet::record::{Row, RowAccessor};
     use parquet::schema::parser::parse_message_type;
     use parquet::schema::types::ColumnPath;
-    use serde_json::Value;
-
-    use super::{Failure, Line};
 
     /// Rows in a group: what is in memory at a time.
     const GROUP: usize = 1 << 18;
@@ -105,7 +102,7 @@ mod file {
     ///
     /// # Errors
     /// If the partial cannot be read, or the file cannot be written.
-    pub fn make(partial: &Path, out: &mut File, labels: &[String], logits: bool, meta: &Value) -> Result<()> {
+    pub fn make(partial: &Path, out: &mut File, labels: &[String], logits: bool, meta: &str) -> Result<()> {
         let logit = if logits { "optional float logit;" } else { "" };
         let schema = format!(
             "message scores {{ required binary image (STRING); optional int32 rank; optional binary label (STRING); \
@@ -165,10 +162,10 @@ mod file {
         row.get_column_iter().position(|(column, _)| column == name)
     }
 
-    fn properties(meta: &Value) -> WriterProperties {
+    fn properties(meta: &str) -> WriterProperties {
         let builder = WriterProperties::builder()
             .set_created_by(format!("zsic {}", env!("CARGO_PKG_VERSION")))
-            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), meta.to_string())]))
+            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), meta.to_owned())]))
             .set_compression(Compression::LZ4_RAW)
             .set_statistics_enabled(EnabledStatistics::Chunk);
         // Hardly a score comes twice. Split into their bytes they are smaller than whole.

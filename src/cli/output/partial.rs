@@ -14,6 +14,7 @@ use super::super::fatal::usage;
 use super::super::undo::Undo;
 use super::beside::{BESIDE, JOURNAL, NEW, OLD, OLD_JOURNAL, SETTINGS, behind_links, partial_of, with_ending};
 use super::journal::{ENTRY, Entry, Of};
+use super::made_with::MadeWith;
 use super::notes::Notes;
 use super::own::{self, appear, cut, is_same, remove};
 
@@ -266,7 +267,7 @@ fn is_settings(path: &Path) -> Result<bool> {
     const LONGEST: u64 = 1 << 30;
     let Some(file) = own::open(path, false)? else { return Ok(false) };
     let settings: Option<serde_json::Value> = serde_json::from_reader(io::BufReader::new(file.take(LONGEST))).ok();
-    Ok(settings.is_some_and(|settings| ["zsic", "command"].iter().all(|key| settings[key].is_string())))
+    Ok(settings.is_some_and(|settings| MadeWith::is_one(&settings)))
 }
 
 /// The partial at `path`, made if it is not there, with the lock on it; and its length.

@@ -14,7 +14,6 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use zsic::source::Entry;
 
 use super::super::args::{Common, Inputs, LongRun};
@@ -26,8 +25,8 @@ use super::beside::{OLD, OLD_JOURNAL};
 use super::journal::{Journal, Key};
 use super::kept::Kept;
 use super::log::{Log, Source, Step};
+use super::made_with::MadeWith;
 use super::notes::Notes;
-use super::provenance;
 use super::records::Form;
 use super::rest::{Earlier, Matching, Rest, name_of};
 use super::sink::Sink;
@@ -43,7 +42,7 @@ pub struct Resume<'a> {
     /// The name of the format.
     pub format: &'a str,
     /// What decides the records.
-    pub settings: &'a Value,
+    pub made_with: &'a MadeWith,
     /// What the flags say of it.
     pub args: &'a LongRun,
     /// Where the images come from.
@@ -67,10 +66,10 @@ pub enum Start {
 /// Begins an output that cannot be gone on from.
 ///
 /// # Errors
-/// If the settings are no JSON.
-pub fn anew(mut sink: Sink, settings: &Value, common: &Common) -> Result<Log> {
+/// If the settings cannot be written as JSON.
+pub fn anew(mut sink: Sink, made_with: &MadeWith, common: &Common) -> Result<Log> {
     if let Some(partial) = sink.partial() {
-        partial.set_settings(serde_json::to_vec_pretty(settings)?);
+        partial.set_settings(serde_json::to_vec_pretty(made_with)?);
         if partial.is_left() {
             warn(common, format!("{}: left by a run that was stopped; written anew", partial.path().display()));
         }
@@ -91,7 +90,7 @@ impl Resume<'_> {
                 let reason = "cannot be resumed; jsonl, csv and parquet can";
                 return Err(usage(format!("a {} {reason}", self.format)));
             }
-            return Ok(Start::Going(anew(sink, self.settings, self.common)?, Rest::all(entries)));
+            return Ok(Start::Going(anew(sink, self.made_with, self.common)?, Rest::all(entries)));
         }
         let Some(partial) = sink.partial() else {
             if self.args.resume {
@@ -99,7 +98,7 @@ impl Resume<'_> {
             }
             return self.all(sink, entries);
         };
-        partial.set_settings(serde_json::to_vec_pretty(self.settings)?);
+        partial.set_settings(serde_json::to_vec_pretty(self.made_with)?);
         partial.keep_journal(self.notes.clone());
         let is_left = partial.is_left() || partial.open_beside(OLD_JOURNAL)?.is_some();
         if !self.args.resume {
@@ -164,7 +163,7 @@ impl Resume<'_> {
         let refused =
             |reason| usage(format!("{name}: is finished, and {reason}, so --resume cannot tell what is new; {ANEW}"));
         let note = self.notes.of(&target).map_err(refused)?;
-        if let Some(what) = provenance::difference(&note.settings, self.settings) {
+        if let Some(what) = self.made_with.difference(&note.settings)? {
             return Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}")));
         }
         let (mut kept, earlier) = (Kept::new(note.journal, None, !self.args.retry_failed), Arc::default());

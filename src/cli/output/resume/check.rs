@@ -11,8 +11,8 @@ use super::super::super::inputs;
 use super::super::beside::{JOURNAL, OLD, OLD_JOURNAL, SETTINGS};
 use super::super::journal::{Entry, Journal, Key, record};
 use super::super::kept::Kept;
+use super::super::own;
 use super::super::partial::Partial;
-use super::super::{own, provenance};
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
@@ -93,7 +93,7 @@ impl Resume<'_> {
         let Some(earlier) = beside else {
             return Err(usage(format!("{name}: there is no {name}{SETTINGS} that says how it was made; {ANEW}")));
         };
-        match provenance::difference(&earlier, self.settings) {
+        match self.made_with.difference(&earlier)? {
             None => Ok(()),
             Some(what) => Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}"))),
         }

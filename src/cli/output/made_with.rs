@@ -1,0 +1,305 @@
+//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a finished
+//! file, to be compared before either is gone on from; `--meta` and Parquet files have it too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zsic::checkpoint::Files;
+use zsic::{Checkpoint, Label, Plan, Template};
+
+use super::super::args::{
+    ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, Labels, LongRun, Machine, Output,
+    PrecisionArg,
+};
+use super::notes::time;
+
+/// The settings that decide records. The order of the fields is that of the files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MadeWith {
+    zsic: String,
+    bits: u32,
+    command: String,
+    format: String,
+    checkpoint: Identity,
+    device: String,
+    instructions: Option<String>,
+    precision: PrecisionArg,
+    max_pixels: u64,
+    max_bytes: Option<u64>,
+    decode: DecodeArg,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    shard: String,
+    #[serde(flatten)]
+    task: Task,
+}
+
+/// What a command does with images. Other keys than these are of another version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Task {
+    Classify {
+        labels: Vec<String>,
+        /// Where these make all prompts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        templates: Option<Vec<String>>,
+        /// Where labels have prompts of their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompts: Option<Map<String, Value>>,
+        truncate: bool,
+        top_k: Option<usize>,
+        min_score: f64,
+        logits: bool,
+        activation: ActivationArg,
+    },
+    Embed {
+        truncate: bool,
+    },
+}
+
+/// Which checkpoint it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Identity {
+    /// One in the hub's cache.
+    Published { name: String, commit: String },
+    /// The built-in one. The version of zsic says which that is.
+    BuiltIn { name: String },
+    /// Another, by the sizes and times of its files.
+    Directory { directory: String, files: BTreeMap<String, Stamp> },
+}
+
+/// What tells that a file is as it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stamp {
+    bytes: u64,
+    changed: String,
+}
+
+impl MadeWith {
+    /// Returns what decides the records of `zsic classify`. The arguments are taken apart field by field, so that a new one
+    /// does not compile until it is decided whether it belongs here.
+    ///
+    /// # Errors
+    /// If the checkpoint's files cannot be listed.
+    pub fn classify(
+        args: &Classify,
+        format: &str,
+        labels: &[Label],
+        templates: &[Template],
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+    ) -> Result<Self> {
+        let Classify { inputs, labels: named, machine, output } = args;
+        // `labels` and `templates` are what these lead to.
+        let Labels { labels: _, labels_file: _, template: _, template_set: _, truncate } = named;
+        let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
+        let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
+        let are_filled = labels.iter().all(filled);
+        let each = || labels.iter().map(|label| (label.name.clone(), label.prompts.clone().into())).collect();
+        let task = Task::Classify {
+            labels: labels.iter().map(|label| label.name.clone()).collect(),
+            templates: are_filled.then(|| templates.iter().map(ToString::to_string).collect()),
+            prompts: (!are_filled).then(each),
+            truncate: *truncate,
+            top_k: *top_k,
+            min_score: min_score.to_string().parse()?, // 0.1, and not the 0.10000000149 that an f32 is
+            logits: *logits,
+            activation: *activation,
+        };
+        Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
+    }
+
+    /// Returns what decides the records of `zsic embed`.
+    ///
+    /// # Errors
+    /// If the checkpoint's files cannot be listed.
+    pub fn embed(args: &Embed, format: &str, checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
+        let Embed { inputs, text: _, texts_file: _, truncate, machine, output: _, long_run } = args;
+        Self::of(Task::Embed { truncate: *truncate }, format, inputs, machine, long_run, checkpoint, plan)
+    }
+
+    fn of(
+        task: Task,
+        format: &str,
+        inputs: &Inputs,
+        machine: &Machine,
+        long_run: &LongRun,
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+    ) -> Result<Self> {
+        let Inputs {
+            max_pixels,
+            max_bytes,
+            decode,
+            include,
+            exclude,
+            shard,
+            inputs: _,
+            files_from: _,
+            null: _,
+            follow: _,
+            allow_private_redirects: _,
+        } = inputs;
+        Ok(Self {
+            zsic: env!("CARGO_PKG_VERSION").to_owned(),
+            bits: zsic::kernels::BITS_VERSION,
+            command: if matches!(task, Task::Embed { .. }) { "embed" } else { "classify" }.to_owned(),
+            format: format.to_owned(),
+            checkpoint: Identity::of(checkpoint)?,
+            device: plan.name(),
+            instructions: plan.instructions().map(str::to_owned),
+            precision: precision(machine, long_run),
+            max_pixels: *max_pixels,
+            max_bytes: *max_bytes,
+            decode: *decode,
+            include: include.clone(),
+            exclude: exclude.clone(),
+            shard: shard.to_string(),
+            task,
+        })
+    }
+
+    /// Returns where the settings of an earlier run differ first, in words. They are JSON: another version may have others.
+    pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
+        if Self::deserialize(earlier).is_ok_and(|earlier| earlier == *self) {
+            return Ok(None);
+        }
+        Ok(differ("", earlier, &serde_json::to_value(self)?))
+    }
+
+    /// Returns whether JSON has what the settings of every version have.
+    pub fn is_one(json: &Value) -> bool {
+        ["zsic", "command"].iter().all(|key| json[key].is_string())
+    }
+}
+
+/// What of these decides records: the precision. What `model`, `hub` and `device` lead to is in the checkpoint and the plan.
+fn precision(machine: &Machine, long_run: &LongRun) -> PrecisionArg {
+    let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
+    let Machine { model: _, hub, caching, device: _, precision, threads: _, batch_size: _, max_wait: _, stats: _ } =
+        machine;
+    let Hub { revision: _, offline: _, hub_cache: _, user_agent: _ } = hub;
+    let Caching { place: CachePlace { cache_dir: _ }, no_cache: _, cache_size: _ } = caching;
+    *precision
+}
+
+fn differ(name: &str, earlier: &Value, now: &Value) -> Option<String> {
+    const SHOWN: usize = 80;
+    if let (Value::Object(a), Value::Object(b)) = (earlier, now) {
+        let keys = b.keys().chain(a.keys().filter(|key| !b.contains_key(*key)));
+        let inner = |key: &String| {
+            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            differ(&name, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null))
+        };
+        return keys.filter_map(inner).next();
+    }
+    let (was, is) = (earlier.to_string(), now.to_string());
+    match earlier == now {
+        true => None,
+        false if was.len() + is.len() > SHOWN => Some(format!("`{name}` is another")),
+        false => Some(format!("`{name}` was {was} and is {is}")),
+    }
+}
+
+impl Identity {
+    fn of(checkpoint: &Checkpoint) -> Result<Self> {
+        let root = match checkpoint.files() {
+            Files::Embedded { name, .. } => return Ok(Self::BuiltIn { name: (*name).to_owned() }),
+            Files::Directory(root) => root,
+        };
+        if let Some((name, commit)) = in_cache(root) {
+            return Ok(Self::Published { name, commit });
+        }
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(root)? {
+            let path = entry?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            if let Ok(file) = fs::metadata(&path)
+                && file.is_file()
+                && ["json", "txt", "model", "safetensors", "bin"].contains(&ending)
+            {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                files.insert(name, Stamp { bytes: file.len(), changed: time(&file) });
+            }
+        }
+        Ok(Self::Directory { directory: root.canonicalize()?.display().to_string(), files })
+    }
+}
+
+/// The name and commit of a directory `models--owner--name/snapshots/commit`.
+fn in_cache(root: &Path) -> Option<(String, String)> {
+    let snapshots = root.parent()?;
+    let name = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?.replacen("--", "/", 1);
+    let commit = root.file_name()?.to_str()?;
+    (snapshots.file_name()? == "snapshots").then(|| (name, commit.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_str, json, to_value};
+
+    use super::*;
+
+    /// What the version before wrote: of labels in templates, of labels with prompts of their own, and of texts.
+    const WRITTEN: [&str; 3] = [
+        r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"jsonl","checkpoint":{"name":"demo"},"device":"cpu","instructions":"avx2","precision":"auto","max_pixels":179000000,"max_bytes":null,"decode":"exact","include":[],"exclude":["x*"],"shard":"1/1","labels":["cat"],"templates":["a {}"],"truncate":false,"top_k":null,"min_score":0.0,"logits":false,"activation":"auto"}"#,
+        r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"csv","checkpoint":{"name":"owner/tiny","commit":"aa"},"device":"cuda:0","instructions":null,"precision":"f32","max_pixels":1,"max_bytes":18446744073709551615,"decode":"fast","include":["*.jpg"],"exclude":[],"shard":"2/3","labels":["b","a"],"prompts":{"b":["x","y"],"a":["z"]},"truncate":true,"top_k":2,"min_score":1e-7,"logits":true,"activation":"sigmoid"}"#,
+        r#"{"zsic":"0.1.0","bits":1,"command":"embed","format":"safetensors","checkpoint":{"directory":"/m","files":{"config.json":{"bytes":7,"changed":"1.000000002"}}},"device":"cpu","instructions":"avx2","precision":"bf16","max_pixels":9,"max_bytes":5,"decode":"exact","include":[],"exclude":[],"shard":"1/1","truncate":false}"#,
+    ];
+
+    #[test]
+    fn what_the_version_before_wrote_is_read_and_written_alike() {
+        for text in WRITTEN {
+            let read: MadeWith = from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+            let json = to_value(&read).unwrap();
+            assert!(MadeWith::is_one(&json) && read.difference(&json).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_difference_has_the_name_of_the_setting() {
+        for text in WRITTEN {
+            let (now, json): (MadeWith, Value) = (from_str(text).unwrap(), from_str(text).unwrap());
+            for key in json.as_object().unwrap().keys() {
+                let mut earlier = json.clone();
+                earlier[key] = json!("another");
+                let what = now.difference(&earlier).unwrap().unwrap();
+                assert!(what.starts_with(&format!("`{key}` ")), "{what}");
+                earlier[key] = Value::Null;
+                assert_eq!(now.difference(&earlier).unwrap().is_none(), json[key].is_null(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_of_another_version_is_a_difference() {
+        let now: MadeWith = from_str(WRITTEN[2]).unwrap();
+        let with = |change: fn(&mut Value)| {
+            let mut earlier = to_value(&now).unwrap();
+            change(&mut earlier);
+            now.difference(&earlier).unwrap()
+        };
+        assert_eq!(with(|json| json["new"] = json!(1)).unwrap(), "`new` was 1 and is null");
+        assert_eq!(with(|json| json["top_k"] = json!(1)).unwrap(), "`top_k` was 1 and is null");
+        assert_eq!(with(|json| json["new"] = Value::Null), None, "null is not set");
+        assert_eq!(with(|json| _ = json.as_object_mut().unwrap().remove("bits")).unwrap(), "`bits` was null and is 1");
+        let what = with(|json| json["checkpoint"]["files"]["config.json"]["new"] = json!(1)).unwrap();
+        assert_eq!(what, "`checkpoint.files.config.json.new` was 1 and is null");
+        let what = with(|json| json["checkpoint"]["directory"] = json!("l".repeat(99))).unwrap();
+        assert_eq!(what, "`checkpoint.directory` is another");
+    }
+
+    #[test]
+    fn a_checkpoint_in_the_cache_has_a_name_and_a_commit() {
+        let found = in_cache(Path::new("/c/models--openai--clip-vit-base-patch32/snapshots/abc"));
+        assert_eq!(found, Some(("openai/clip-vit-base-patch32".to_owned(), "abc".to_owned())));
+        assert_eq!(in_cache(Path::new("/c/models--a--b/other/abc")), None);
+    }
+}
