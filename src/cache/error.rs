@@ -27,8 +27,8 @@ pub enum CacheError {
     Remote(PathBuf),
     /// Other users may write the directory or the file, and so could plant scores.
     #[error(
-        "{}: the cache is not used: {reason}, and what lies there becomes scores; \
-         `chmod go-w` and `zsic cache clear` make it safe", .path.display()
+        "{}: the cache is not used: {reason}; \
+         run `chmod go-w` on it and `zsic cache clear`", .path.display()
     )]
     Shared {
         /// The directory or the file.
