@@ -186,7 +186,8 @@ fn what_is_no_image_is_told_by_its_first_bytes() {
     });
     let e = fetch(&server, "/page").unwrap_err();
     assert!(
-        e.kind == ErrorKind::Format && e.message.starts_with("the server sent text/html; charset=utf-8: not an image"),
+        e.kind == ErrorKind::Format
+            && e.message.starts_with("the server sent text/html; charset=utf-8: unsupported image format"),
         "{e:?}"
     );
     let e = fetch(&server, "/x.tar").unwrap_err();
