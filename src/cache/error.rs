@@ -1,4 +1,4 @@
-//! What can go wrong with the cache. None of it is a reason to stop: without the cache everything is computed again.
+//! Errors of the cache. None of them stops a run: without the cache everything is computed again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 
 use crate::reason::os_reason;
 
-/// A failure of the cache; messages are one line in lower case.
+/// A failure of the cache. The message is one line in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
@@ -16,7 +16,7 @@ pub enum CacheError {
     Io {
         /// The directory or the file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's reason.
         reason: String,
     },
     /// The disk is full, or the process may write no more.
@@ -25,10 +25,10 @@ pub enum CacheError {
     /// The directory is on a file system that several machines share.
     #[error("{}: the cache cannot be used: it is on a network file system", .0.display())]
     Remote(PathBuf),
-    /// The directory or the file can be written by others, who could put any scores there.
+    /// Other users may write the directory or the file, and so could plant scores.
     #[error(
-        "{}: the cache is not used: {reason}, and what lies there becomes scores; \
-         `chmod go-w` and `zsic cache clear` make it safe", .path.display()
+        "{}: the cache is not used: {reason}; \
+         run `chmod go-w` on it and `zsic cache clear`", .path.display()
     )]
     Shared {
         /// The directory or the file.
@@ -36,15 +36,15 @@ pub enum CacheError {
         /// Who may write it.
         reason: &'static str,
     },
-    /// The file is no cache, or a damaged one.
+    /// The file is damaged, or it is not a cache.
     #[error("{}: the cache is damaged; `zsic cache clear` removes it", .0.display())]
     Damaged(PathBuf),
-    /// What has the file's name is no file.
+    /// The cache's path is not a regular file.
     #[error("{}: the cache cannot be used: {reason}; `zsic cache clear` removes it", .path.display())]
     NoFile {
-        /// What has its name.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The reason: what it is.
         reason: String,
     },
     /// Another process has been writing for too long.

@@ -1,4 +1,4 @@
-//! Which checkpoint it is: the hash of all its files that decide what the model computes, wherever they lie.
+//! Identifies a checkpoint by the hash of all files that decide what the model computes, wherever they lie.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use crate::checkpoint::Files;
 use crate::reason::os_reason;
 use crate::{Checkpoint, Error, Result, regular};
 
-/// The checkpoint's key. Files that were hashed before are not read.
+/// Returns the checkpoint's key. Files with a remembered hash are not read.
 pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
     let mut parts = Parts::of("checkpoint");
     match checkpoint.files() {
@@ -29,9 +29,9 @@ pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
     Ok(parts.key())
 }
 
-/// What people call it: the built-in one's name, `owner/name@commit`, or the directory.
+/// Returns the checkpoint's name for people: `demo`, `owner/name@commit`, or its directory.
 pub(super) fn name(checkpoint: &Checkpoint) -> String {
-    const LETTERS: usize = 12; // of a commit that tell it from others
+    const LETTERS: usize = 12; // enough of a commit to be unique
     let root = checkpoint.files().root();
     let above = |levels| root.ancestors().nth(levels)?.file_name()?.to_str();
     if let (Some(commit), Some("snapshots"), Some(repo)) = (above(0), above(1), above(2))
@@ -45,7 +45,7 @@ pub(super) fn name(checkpoint: &Checkpoint) -> String {
     }
 }
 
-/// The hash of a file's content: of a blob of the hub's, its name, which was checked when it was fetched.
+/// Returns the hash of a file's content. A hub blob's hash is its name, which was checked when it was fetched.
 fn content(path: &Path, cache: &Cache) -> Result<ContentHash> {
     let failed = |e| Error::checkpoint(path, format!("cannot be read: {}", os_reason(&e)));
     let target = fs::canonicalize(path).map_err(failed)?;

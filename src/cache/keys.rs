@@ -1,4 +1,4 @@
-//! Keys: SHA-256 over all that decides an embedding's bits. Where they are kept is not known here.
+//! Keys: SHA-256 over everything that decides an embedding's bits. Storage is in `store.rs`.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -15,14 +15,14 @@ use crate::preprocess::Decoding;
 use crate::text::TOKENS_VERSION;
 use crate::{Plan, Precision};
 
-/// A file must have been left alone for so many seconds to be known by its stamp: on some file systems two changes of
-/// one moment have one time.
+/// Seconds that a file must be unchanged before its stamp identifies it: on some file systems two changes within a
+/// moment have the same time.
 const SETTLED: i64 = 2;
 
-/// Bytes of a key that say what it lies beside.
+/// Leading bytes of a key that group entries in the file.
 const PLACE: usize = 6;
 
-/// What an entry is found by.
+/// The key of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
 
@@ -31,20 +31,20 @@ impl Key {
         &self.0
     }
 
-    /// The same key beside others of one `place`: the file is ordered by keys, so what is looked up in one run is on few of
-    /// its pages. What is left of the hash is long enough.
+    /// Returns the same key, grouped with others of one `place`. The file is ordered by keys, so one run's lookups
+    /// touch few of its pages. The remaining bytes of the hash are enough to be unique.
     fn beside(mut self, place: &Self) -> Self {
         self.0[..PLACE].copy_from_slice(&place.0[..PLACE]);
         self
     }
 
-    /// Some of its bits as a number.
+    /// Returns some of the key's bits as a number.
     pub(super) fn number(&self) -> i64 {
         self.0[..8].iter().fold(0, |n, byte| n << 8 | i64::from(*byte))
     }
 }
 
-/// A key in the making. Each part goes in with its length, so that no two lists of parts look alike.
+/// A key under construction. Each part goes in with its length, so that two different lists of parts never hash alike.
 pub(super) struct Parts(Context);
 
 impl Parts {
@@ -66,14 +66,15 @@ impl Parts {
 /// Bytes of a seal.
 const SEAL: usize = 8;
 
-/// What is kept behind a value: its hash, with its key's. A disk that changes a bit must not change a score.
+/// Returns the check value stored behind a value: a hash of the value and its key. A flipped bit on disk must not
+/// change a score.
 pub(super) fn seal(key: &Key, value: &[u8]) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
     seal.copy_from_slice(&Parts::of("seal").and(key.bytes()).and(value).key().0[..SEAL]);
     seal
 }
 
-/// A value without its seal; none if either is damaged.
+/// Returns a value without its seal, or None if either is damaged.
 pub(super) fn unseal(key: &Key, mut value: Vec<u8>) -> Option<Vec<u8>> {
     let seal_of = value.split_off(value.len().checked_sub(SEAL)?);
     (seal_of == seal(key, &value)).then_some(value)
@@ -90,17 +91,17 @@ fn digest(context: Context) -> [u8; 32] {
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
-    /// Of bytes in memory.
+    /// Hashes bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(bytes);
         Self(digest(context))
     }
 
-    /// Of all that is left to read.
+    /// Hashes the rest of a reader.
     ///
     /// # Errors
-    /// What the reader says.
+    /// The reader's error.
     pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
         let mut context = Context::new(&SHA256);
         let mut buffer = vec![0; 1 << 20];
@@ -112,12 +113,12 @@ impl ContentHash {
         }
     }
 
-    /// As it was written by [`Self::bytes`]; none for another length.
+    /// Parses the result of [`Self::bytes`]. Returns None for another length.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub(super) fn from_hex(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -129,7 +130,7 @@ impl ContentHash {
         Some(Self(bytes))
     }
 
-    /// Its 32 bytes.
+    /// Returns the 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -141,14 +142,14 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// What tells, without reading it, that a file is as it was: its absolute path, size, device, inode, and the times of its
+/// Identifies an unchanged file without reading it: by its absolute path, size, device, inode, and the times of its
 /// last changes to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp(Key);
 
 impl Stamp {
-    /// The stamp of the file at `path`, whose metadata must be from before its content is read. None for what is no
-    /// regular file, and for one that was changed in the last two seconds: it may change again and look the same.
+    /// Returns the stamp of the file at `path`. Take its metadata before its content is read. Returns None for anything
+    /// but a regular file, and for a file changed in the last two seconds, since it may change again and look the same.
     pub fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs().cast_signed();
         Self::at(path, metadata, now)
@@ -176,7 +177,7 @@ impl Stamp {
     }
 }
 
-/// All of one checkpoint in one arithmetic.
+/// Returns the key of a checkpoint in one arithmetic.
 pub(super) fn scope(checkpoint: &Key, plan: &Plan) -> Key {
     let precision = match plan.precision {
         Precision::Auto => "auto",
@@ -191,21 +192,21 @@ pub(super) fn scope(checkpoint: &Key, plan: &Plan) -> Key {
         .and(plan.name().as_bytes())
         .and(plan.isa.name().as_bytes())
         .and(plan.instructions().unwrap_or_default().as_bytes())
-        // candle's products, of `plain`, choose by what the machine has.
+        // candle's products (`plain`) choose by the machine's features.
         .and(Isa::best().name().as_bytes())
         .and(std::env::consts::ARCH.as_bytes())
         .and(std::env::consts::OS.as_bytes())
         .key()
 }
 
-/// An image's embedding.
+/// Returns the key of an image's embedding.
 pub(super) fn image(scope: &Key, content: &ContentHash, decode: Decoding) -> Key {
     let parts = Parts::of("image").and(scope.bytes()).and(content.bytes());
     parts.and(&[u8::from(decode == Decoding::Fast)]).key().beside(scope)
 }
 
-/// The embedding of a label by its prompts, or of a text. The checkpoint and [`TOKENS_VERSION`] settle what the tokenizer
-/// makes of them.
+/// Returns the key of the embedding of a label (all its prompts) or of a text. The checkpoint and [`TOKENS_VERSION`]
+/// decide how they are tokenized.
 pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl IntoIterator<Item = &'a String>) -> Key {
     let parts = Parts::of(what).and(scope.bytes()).and(&TOKENS_VERSION.to_le_bytes()).and(&[u8::from(truncate)]);
     texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key().beside(scope)

@@ -1,10 +1,10 @@
-//! Embeddings kept between runs, by what decides their bits. It knows no command, encodes nothing, and is never needed:
-//! what is not found is computed.
+//! Embeddings kept between runs, keyed by everything that decides their bits. The cache is optional: what it does not
+//! find is computed.
 //!
-//! A [`Cache`] is a file in a directory, which any number of processes may use at once. A [`Scope`] is one checkpoint in
-//! one arithmetic: it finds and keeps the embeddings of images and texts. Both are cheap to clone, and every method takes
-//! `&self` on any thread. Lookups read; what is put is written by a thread of the cache's own, in batches, after half a
-//! second at most. A cache that fails finds nothing and keeps nothing; [`Cache::flush`] says why.
+//! A [`Cache`] is a file in a directory that any number of processes may use at once. A [`Scope`] is one checkpoint in
+//! one arithmetic: it finds and keeps the embeddings of images and texts. Both are cheap to clone, and every method
+//! takes `&self` on any thread. One thread of the cache writes new entries, in batches, within half a second. A cache
+//! that fails finds nothing and keeps nothing; [`Cache::flush`] returns the reason.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -56,12 +56,12 @@ use keys::Key;
 use store::{Entry, Store};
 use writer::{Failure, Writer};
 
-/// Bytes that a cache takes at most, where nobody says.
+/// The default size limit in bytes.
 pub const LIMIT: u64 = 4 << 30;
-/// The least limit: a fourth of it is the log's.
+/// The smallest size limit: a fourth of it is for the log.
 pub const LEAST: u64 = 32 << 20;
 
-/// A cache that is open, or none.
+/// An open cache, or none.
 #[derive(Debug, Clone)]
 pub struct Cache(Option<Arc<Inner>>);
 
@@ -69,15 +69,15 @@ pub struct Cache(Option<Arc<Inner>>);
 struct Inner {
     path: PathBuf,
     limit: u64,
-    /// What all lookups read with, in turn: each connection has pages of its own in memory, and a lookup is short.
+    /// The connection of all lookups, which take turns: each connection holds pages in memory, and a lookup is short.
     reader: Mutex<Option<Store>>,
     writer: Writer,
     failure: Failure,
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, which is made where it is missing. It takes `limit` bytes at most ([`LEAST`] at least):
-    /// where it is nearly full, what was not used for the longest time goes, the last use known to the hour.
+    /// Opens the cache in `dir`, and creates it if it is missing. The cache takes at most `limit` bytes (at least
+    /// [`LEAST`]). When it is nearly full, it removes the entries with the oldest last use, which is known to the hour.
     ///
     /// # Errors
     /// [`CacheError`] if the directory cannot be made or written, or the file is damaged.
@@ -94,17 +94,17 @@ impl Cache {
         }))))
     }
 
-    /// No cache: nothing is found and nothing is kept.
+    /// Returns a cache that finds nothing and keeps nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Whether there is one.
+    /// Returns whether this is a cache at all.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What the cache has of a checkpoint in an arithmetic. A checkpoint's files are hashed the first time, which takes
+    /// Returns the entries of a checkpoint in one arithmetic. The first call hashes the checkpoint's files, which takes
     /// a second for 1.5 GB.
     ///
     /// # Errors
@@ -121,27 +121,27 @@ impl Cache {
         Ok(Scope::new(self.clone(), key, checkpoint.family().facts().embedding))
     }
 
-    /// The hash of a file's content, if it was remembered and the file is as it was.
+    /// Returns the remembered hash of a file's content, if the file is unchanged.
     pub fn content_of(&self, stamp: &Stamp) -> Option<ContentHash> {
         self.contents_of(std::slice::from_ref(stamp)).pop().flatten()
     }
 
-    /// As [`Self::content_of`] for many files, in one transaction.
+    /// Does the same as [`Self::content_of`] for many files, in one transaction.
     pub fn contents_of(&self, stamps: &[Stamp]) -> Vec<Option<ContentHash>> {
         let keys: Vec<Key> = stamps.iter().map(Stamp::key).collect();
         let hash = |value: Option<Vec<u8>>| ContentHash::from_bytes(&value?);
         self.read(&keys).into_iter().map(hash).collect()
     }
 
-    /// Remembers what a file's content was when it had this stamp.
+    /// Remembers the content hash of a file under its stamp.
     pub fn remember(&self, stamp: &Stamp, content: &ContentHash) {
         self.put(vec![Entry { key: stamp.key(), kind: Kind::File, scope: 0, value: content.bytes().to_vec() }]);
     }
 
-    /// Waits until all that was put is written.
+    /// Waits until everything is written.
     ///
     /// # Errors
-    /// The first thing that went wrong since the cache was opened or last flushed.
+    /// The first failure since the cache was opened or last flushed.
     pub fn flush(&self) -> Result<(), CacheError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         inner.writer.flush();
@@ -157,7 +157,7 @@ impl Cache {
         }
     }
 
-    /// Looks keys up; what cannot be read is not found.
+    /// Looks up keys. An entry that cannot be read counts as not found.
     fn read(&self, keys: &[Key]) -> Vec<Option<Vec<u8>>> {
         let nothing = || vec![None; keys.len()];
         let Some(inner) = &self.0 else { return nothing() };
@@ -185,18 +185,18 @@ impl Inner {
     }
 }
 
-/// What a cache has.
+/// The contents of a cache, in numbers.
 #[derive(Debug, Clone)]
 pub struct Info {
     /// The file.
     pub path: PathBuf,
-    /// Bytes on the disk, the log's counted.
+    /// Bytes on the disk, including the log.
     pub bytes: u64,
-    /// What it is of.
+    /// Entries by kind and checkpoint.
     pub groups: Vec<Group>,
 }
 
-/// Counts what the cache in `dir` has; nothing where there is none.
+/// Counts the entries of the cache in `dir`. A missing cache counts as empty.
 ///
 /// # Errors
 /// [`CacheError`] if it cannot be read.
@@ -206,11 +206,11 @@ pub fn info(dir: &Path) -> Result<Info, CacheError> {
     Ok(Info { path, bytes: place::size(dir), groups })
 }
 
-/// Lets go of all that the cache in `dir` has, also while other processes use it, and says how many bytes that freed.
-/// What is no cache, or cannot be written, is removed: of a link the link, and not the file that it leads to.
+/// Removes all entries of the cache in `dir`, even while other processes use it, and returns the bytes freed. A path
+/// that is not a cache, or that cannot be written, is removed as a whole; of a link only the link.
 ///
 /// # Errors
-/// [`CacheError`] if another process does not let go of it, or it cannot be removed.
+/// [`CacheError`] if another process does not release the cache, or it cannot be removed.
 pub fn clear(dir: &Path) -> Result<u64, CacheError> {
     let is_plain = place::is_there(dir)? && place::is_plain(dir)?;
     let before = if is_plain { place::size(dir) } else { 0 };
@@ -223,7 +223,7 @@ pub fn clear(dir: &Path) -> Result<u64, CacheError> {
     Ok(before.saturating_sub(place::size(dir)))
 }
 
-/// The time, to the hour, in seconds since 1970.
+/// Returns the time, to the hour, in seconds since 1970.
 fn hour() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
     now - now % 3600

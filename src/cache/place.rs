@@ -1,5 +1,4 @@
-//! Where the cache is on the disk: its files, who may write them, and how they are removed. What they hold is not known
-//! here.
+//! The cache's files on disk: where they are, who may write them, and how they are removed.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
@@ -11,21 +10,21 @@ use crate::regular;
 
 type Result<T> = std::result::Result<T, CacheError>;
 
-/// The file's name; another number where the tables change.
+/// The file's name. Raise the number when the tables change.
 const FILE: &str = "embeddings-1.db";
-/// Permission bits of the group and of all others to write.
+/// The permission bits that let the group and others write.
 const WRITE_BY_OTHERS: u32 = 0o022;
 
-/// The cache's file in a directory.
+/// Returns the path of the cache's file in a directory.
 pub(super) fn file(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 
-/// Makes the directory and the file where they are missing, for this user alone, and checks that nobody else may write
-/// them: what lies in the cache becomes scores.
+/// Creates the directory and the file if they are missing, for this user alone, and checks that other users may not
+/// write them: the cache's entries become scores.
 ///
 /// # Errors
-/// [`CacheError::Shared`], [`CacheError::Remote`], and if they cannot be made or looked at.
+/// [`CacheError::Shared`], [`CacheError::Remote`], and any failure to create or examine them.
 pub(super) fn make(dir: &Path) -> Result<()> {
     is_there(dir)?;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
@@ -40,8 +39,8 @@ pub(super) fn make(dir: &Path) -> Result<()> {
     }
 }
 
-/// Checks that a directory or file is this user's, or root's, and that no others may write it. The sticky bit is no
-/// help: it lets others add files, and a log that lies beside the cache is read as part of it.
+/// Checks that a directory or file belongs to this user or root, and that others may not write it. The sticky bit does
+/// not help: others may still add a log beside the cache, which would be read as part of it.
 fn is_own(path: &Path) -> Result<()> {
     let found = fs::metadata(path).map_err(|e| CacheError::io(path, &e))?;
     let is_ours = found.uid() == rustix::process::geteuid().as_raw() || found.uid() == 0;
@@ -53,7 +52,7 @@ fn is_own(path: &Path) -> Result<()> {
     Err(CacheError::Shared { path: path.to_path_buf(), reason })
 }
 
-/// Whether there is a cache in a directory, or something that is called like one.
+/// Returns whether a directory has something with the cache's name.
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
     match fs::metadata(dir) {
         Ok(found) if !found.is_dir() => {
@@ -66,12 +65,12 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
     Ok(look(&file(dir))?.is_some())
 }
 
-/// Whether the cache in a directory is a file, and not a link to one, a folder or the like.
+/// Returns whether the cache is a regular file, not a link to one or a folder.
 pub(super) fn is_plain(dir: &Path) -> Result<bool> {
     Ok(look(&file(dir))?.is_some_and(|found| found.is_file()))
 }
 
-/// Checks that a cache is a file, or a link to one: nothing else is opened.
+/// Checks that a cache is a file, or a link to one.
 ///
 /// # Errors
 /// [`CacheError::NoFile`].
@@ -79,12 +78,12 @@ pub(super) fn check_file(path: &Path) -> Result<()> {
     let reason = match regular::check(path, u64::MAX) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_symlink() => "it is a link to nothing".to_owned(),
         Err(e) if e.raw_os_error().is_none() => e.to_string(),
-        _ => return Ok(()), // what else there is, opening it says
+        _ => return Ok(()), // opening it reports other failures
     };
     Err(CacheError::NoFile { path: path.to_path_buf(), reason })
 }
 
-/// Removes whatever has the name of one of the cache's files: of a link the link, of a folder all that is in it.
+/// Removes everything with the name of one of the cache's files: a link itself, a folder with its contents.
 pub(super) fn remove(dir: &Path) -> Result<()> {
     for path in files(dir) {
         let Some(found) = look(&path)? else { continue };
@@ -97,7 +96,7 @@ pub(super) fn remove(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What has this name; a link is not followed.
+/// Returns the metadata of a path, without following a link.
 fn look(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -105,21 +104,21 @@ fn look(path: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// The files that the cache consists of: the file, and the log and its index beside it.
+/// Returns the cache's files: the file itself, the log, and the log's index.
 fn files(dir: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|ending| dir.join(format!("{FILE}{ending}")))
 }
 
-/// Bytes that the cache in a directory takes.
+/// Returns the bytes that the cache in a directory takes.
 pub(super) fn size(dir: &Path) -> u64 {
     files(dir).iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len()).sum()
 }
 
-/// Whether a directory is on a file system that other machines write too, where the log's shared memory cannot work.
+/// Returns whether a directory is on a network file system, where the log's shared memory cannot work.
 #[cfg(target_os = "linux")]
 fn is_remote(dir: &Path) -> bool {
-    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS, BeeGFS, 9P, OCFS2, GFS2 (linux/magic.h and the file systems' own
-    // headers). FUSE is not among them: much of it is a disk of this machine.
+    // NFS, SMB 1 and 2, CIFS, Lustre, AFS, Ceph, GPFS, BeeGFS, 9P, OCFS2, GFS2 (linux/magic.h and the file systems'
+    // headers). FUSE is left out: it often is a local disk.
     const REMOTE: [u32; 12] = [
         0x6969,
         0x517b,

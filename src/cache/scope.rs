@@ -1,5 +1,4 @@
-//! One checkpoint in one arithmetic: embeddings of images and texts, found and kept. How they are encoded is not known
-//! here.
+//! One checkpoint in one arithmetic: finds and keeps embeddings of images and texts. The caller encodes them.
 
 use super::Cache;
 use super::keys::{self, ContentHash, Key};
@@ -8,7 +7,7 @@ use crate::classifier::EncodedLabel;
 use crate::preprocess::Decoding;
 use crate::{Embeddings, Label, Result};
 
-/// What the cache has of a checkpoint in an arithmetic.
+/// The cached embeddings of a checkpoint in one arithmetic.
 #[derive(Debug, Clone)]
 pub struct Scope {
     cache: Cache,
@@ -17,7 +16,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Nothing: nothing is found and nothing is kept.
+    /// Returns a scope that finds nothing and keeps nothing.
     pub fn none() -> Self {
         Self { cache: Cache::off(), key: None, dim: 0 }
     }
@@ -26,29 +25,29 @@ impl Scope {
         Self { cache, key: Some(key), dim }
     }
 
-    /// Whether there is a cache: without one, hashing an image is for nothing.
+    /// Returns whether there is a cache. Without one, hashing an image is wasted work.
     pub fn is_on(&self) -> bool {
         self.key.is_some()
     }
 
-    /// The cache it belongs to.
+    /// Returns the cache behind this scope.
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// The embedding `[D]` of an image by the hash of its bytes.
+    /// Returns the embedding `[D]` of an image by the hash of its bytes.
     pub fn image(&self, content: &ContentHash, decode: Decoding) -> Option<Vec<f32>> {
         self.images(std::slice::from_ref(content), decode).pop().flatten()
     }
 
-    /// As [`Self::image`] for many images, in one transaction.
+    /// Does the same as [`Self::image`] for many images, in one transaction.
     pub fn images(&self, contents: &[ContentHash], decode: Decoding) -> Vec<Option<Vec<f32>>> {
         let Some(scope) = &self.key else { return vec![None; contents.len()] };
         let keys: Vec<Key> = contents.iter().map(|content| keys::image(scope, content, decode)).collect();
         self.cache.read(&keys).into_iter().map(|value| self.parse(&value?)).collect()
     }
 
-    /// Keeps the embedding `[D]` of an image. One that is not finite is not kept.
+    /// Keeps the embedding `[D]` of an image, unless it is not finite.
     pub fn put_image(&self, content: &ContentHash, decode: Decoding, embedding: &[f32]) {
         if let Some(scope) = &self.key {
             let key = keys::image(scope, content, decode);
@@ -56,12 +55,12 @@ impl Scope {
         }
     }
 
-    /// The embedding of each label: as it was kept, else as `encode` encodes the labels that are missing, in their
-    /// order. They are kept if it returns true beside them. It is not called where none is missing. `truncate` says whether
-    /// it cuts over-long prompts.
+    /// Returns the embedding of each label: from the cache, or from `encode`, which gets the missing labels in their
+    /// order. New embeddings are kept if `encode` returns true beside them. If no label is missing, `encode` is not
+    /// called. `truncate` is whether it cuts long prompts.
     ///
     /// # Errors
-    /// What `encode` says.
+    /// The error of `encode`.
     pub fn labels(
         &self,
         labels: &[Label],
@@ -80,10 +79,10 @@ impl Scope {
         self.fill(&keys, found, labels, encode, entry)
     }
 
-    /// The embeddings [N, D] of texts as written; see [`Self::labels`].
+    /// Returns the embeddings [N, D] of texts as written; see [`Self::labels`].
     ///
     /// # Errors
-    /// What `encode` says.
+    /// The error of `encode`.
     pub fn texts(
         &self,
         texts: &[String],
@@ -100,7 +99,7 @@ impl Scope {
         self.fill(&keys, found, texts, encode, |key, row| self.entry(key, Kind::Text, &[], row))
     }
 
-    /// Fills the gaps of `found` with what `encode` makes of the items there, and keeps that if it says so.
+    /// Fills the gaps of `found` with the results of `encode`, and keeps them if it says so.
     fn fill<I: Clone, T>(
         &self,
         keys: &[Option<Key>],
@@ -134,7 +133,7 @@ impl Scope {
         right.then_some(Entry { key, kind, scope, value })
     }
 
-    /// A row as it was kept; none of another length.
+    /// Parses a stored row. Returns None for another length.
     fn parse(&self, bytes: &[u8]) -> Option<Vec<f32>> {
         let (values, rest) = bytes.as_chunks::<4>();
         let right = values.len() == self.dim && rest.is_empty();

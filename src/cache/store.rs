@@ -1,8 +1,8 @@
-//! The file that the cache is: tables, reads, writes, and its bound. What the keys mean is not known here, nor who else may
+//! The cache's file: tables, reads, writes, and its size limit. Keys are opaque here, and `place.rs` checks who may
 //! write the file.
 //!
-//! It is SQLite with a write-ahead log: readers and one writer at a time in any number of processes, a commit that is there
-//! or not after a kill, and pages that are given back. `used` is a time to the hour.
+//! It is SQLite with a write-ahead log: many readers and one writer in any number of processes, atomic commits even
+//! after a kill, and pages that can be given back. `used` is a time to the hour.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ type Result<T> = std::result::Result<T, CacheError>;
 
 /// Bytes of a page: seven embeddings of 512 values.
 const PAGE: u64 = 16 << 10;
-/// Bytes of the limit that are kept for the log.
+/// Bytes of the limit that are reserved for the log.
 const LOG: u64 = 8 << 20;
-/// The log is copied into the file from so many pages on.
+/// Pages of the log at which it is copied into the file.
 const CHECKPOINT: u64 = 256;
 /// Values up to this length lie beside their key.
 const SMALL: usize = 64;
-/// Entries that leave in one transaction.
+/// Entries removed in one transaction.
 const LEAVING: u32 = 64;
-/// How long another process's write is waited for.
+/// The time to wait for another process's write.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How exactly the last use is kept, in seconds.
+/// The precision of the last use, in seconds.
 const HOUR: i64 = 3600;
 
 const TABLES: &str = "
@@ -42,7 +42,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS value (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL);";
 
-/// What an entry is of.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file's stamp -> the hash of its content.
@@ -58,33 +58,33 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 4] = [Self::File, Self::Image, Self::Label, Self::Text];
 
-    /// Its name: `file`, `image`, `label`, `text`.
+    /// Returns its name: `file`, `image`, `label`, `text`.
     pub fn name(self) -> &'static str {
         ["file", "image", "label", "text"][self as usize]
     }
 }
 
-/// Something to keep.
+/// An entry to keep.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub key: Key,
     pub kind: Kind,
-    /// What it belongs to; 0 for none.
+    /// The scope it belongs to; 0 for files.
     pub scope: i64,
     pub value: Vec<u8>,
 }
 
-/// What one transaction writes.
+/// The contents of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub entries: Vec<Entry>,
-    /// What was used, and not for an hour.
+    /// Entries used now, but not in the last hour.
     pub used: Vec<Key>,
     /// Names of scopes.
     pub names: Vec<(i64, String)>,
 }
 
-/// What was found, and what of it was not used for an hour.
+/// The entries found, and those of them not used in the last hour.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub values: Vec<Option<Vec<u8>>>,
@@ -94,47 +94,47 @@ pub(super) struct Found {
 /// Entries of one kind and scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What they are of.
+    /// The kind of the entries.
     pub kind: Kind,
-    /// The checkpoint and arithmetic they belong to; none for files.
+    /// The checkpoint and arithmetic they belong to; None for files.
     pub scope: Option<String>,
-    /// How many.
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes of what they keep.
+    /// The bytes of their values.
     pub bytes: u64,
 }
 
-/// The file, opened once.
+/// The open file.
 #[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
     connection: Connection,
-    /// Pages that the file may have.
+    /// The most pages the file may have.
     pages: u64,
 }
 
 impl Store {
-    /// Opens the file in `dir`, made where it is missing, which with its log stays below `limit` bytes.
+    /// Opens the file in `dir`, and creates it if it is missing. The file and its log stay below `limit` bytes.
     pub fn open(dir: &Path, limit: u64) -> Result<Self> {
         place::make(dir)?;
         let path = place::file(dir);
         let store = Self::connect(&path, limit)?;
-        let told = |e| CacheError::store(&path, e);
-        if store.connection.is_readonly("main").map_err(told)? {
+        let failed = |e| CacheError::store(&path, e);
+        if store.connection.is_readonly("main").map_err(failed)? {
             return Err(CacheError::io(&path, &io::ErrorKind::PermissionDenied.into()));
         }
-        // Taking up the log is refused at once, not after a while, where another process does the same.
+        // While another process takes up the log, SQLite refuses at once instead of waiting.
         let deadline = Instant::now() + PATIENCE;
         while let Err(e) = store.prepare_tables() {
             if e.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) || Instant::now() > deadline {
-                return Err(told(e));
+                return Err(failed(e));
             }
             thread::sleep(Duration::from_millis(5));
         }
         Ok(store)
     }
 
-    /// Another connection to a file that is there.
+    /// Opens another connection to an existing file.
     pub fn again(path: &Path, limit: u64) -> Result<Self> {
         let store = Self::connect(path, limit)?;
         store.check_tables().map_err(|e| CacheError::store(path, e))?;
@@ -144,16 +144,16 @@ impl Store {
     fn connect(path: &Path, limit: u64) -> Result<Self> {
         place::check_file(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let told = |e| CacheError::store(path, e);
-        let connection = Connection::open_with_flags(path, flags).map_err(told)?;
-        connection.busy_timeout(PATIENCE).map_err(told)?;
+        let failed = |e| CacheError::store(path, e);
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
         let pages = limit.saturating_sub(LOG) / PAGE;
         let store = Self { path: path.to_path_buf(), connection, pages };
-        store.distrust().map_err(told)?;
+        store.distrust().map_err(failed)?;
         Ok(store)
     }
 
-    /// Believes nothing of the file but its rows: no trigger, no view and no function in its tables' definitions runs.
+    /// Trusts only the rows of the file: triggers, views and functions in its schema do not run.
     fn distrust(&self) -> rusqlite::Result<()> {
         use DbConfig::*;
         let settings = [
@@ -165,11 +165,11 @@ impl Store {
         for (setting, on) in settings {
             self.connection.set_db_config(setting, on)?;
         }
-        // Read, and not mapped: a file that somebody cuts short is an error then, and no signal.
+        // Not memory-mapped: a file that is cut short is then an error instead of a signal.
         self.connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384")
     }
 
-    /// Waits so long for another process's write.
+    /// Sets the time to wait for another process's write.
     #[cfg(test)]
     pub fn wait_for(&self, patience: Duration) {
         self.connection.busy_timeout(patience).unwrap();
@@ -177,7 +177,7 @@ impl Store {
 
     fn prepare_tables(&self) -> rusqlite::Result<()> {
         let Self { connection, pages, .. } = self;
-        // Less than a reader keeps in memory: what is written is seldom read again.
+        // Smaller than a reader's page cache: written entries are seldom read again.
         connection.execute_batch(&format!(
             "PRAGMA cache_size = -1024; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;
              PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; PRAGMA max_page_count = {pages};
@@ -188,7 +188,7 @@ impl Store {
         self.make_tables()
     }
 
-    /// Checks that the file has no tables, or those that are made here and nothing else.
+    /// Checks that the file has no tables, or exactly the tables made here.
     fn check_tables(&self) -> rusqlite::Result<()> {
         let mut select =
             self.connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")?;
@@ -199,14 +199,14 @@ impl Store {
         is_ours.then_some(()).ok_or_else(|| rusqlite::Error::SqliteFailure(foreign(), None))
     }
 
-    /// All of them or none: a kill leaves no file that has some.
+    /// Creates all tables in one transaction, so that a kill does not leave some of them.
     fn make_tables(&self) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute_batch(TABLES)?;
         transaction.commit()
     }
 
-    /// Looks keys up, in one transaction.
+    /// Looks up keys, in one transaction.
     pub fn read(&mut self, keys: &[Key], now: i64) -> Result<Found> {
         self.try_read(keys, now).map_err(|e| CacheError::store(&self.path, e))
     }
@@ -230,7 +230,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Writes a batch in one transaction, and lets the oldest entries go where the file is nearly full.
+    /// Writes a batch in one transaction, and removes the oldest entries when the file is nearly full.
     pub fn write(&mut self, batch: &Batch, now: i64) -> Result<()> {
         let mut done = self.try_write(batch, now);
         if done.as_ref().is_err_and(is_full) {
@@ -265,9 +265,9 @@ impl Store {
         transaction.commit()
     }
 
-    /// Lets the oldest entries go until a sixteenth of the pages is free, and gives back what is above the limit.
+    /// Removes the oldest entries until a sixteenth of the pages is free, and gives back pages above the limit.
     fn shrink(&mut self) -> rusqlite::Result<()> {
-        // Two numbers of two moments, between which another process may write.
+        // Another process may write between the two queries.
         while self.number("page_count")?.saturating_sub(self.number("freelist_count")?) > self.pages - self.pages / 16 {
             if self.forget(LEAVING)? == 0 {
                 break;
@@ -277,7 +277,7 @@ impl Store {
         if over > 0 { self.give_back(over) } else { Ok(()) }
     }
 
-    /// Lets some entries go, those of the oldest last use.
+    /// Removes up to `count` entries with the oldest last use.
     fn forget(&mut self, count: u32) -> rusqlite::Result<usize> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let rows = {
@@ -293,7 +293,7 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Makes the file shorter by free pages, and the log empty.
+    /// Shortens the file by its free pages, and empties the log.
     fn give_back(&self, pages: u64) -> rusqlite::Result<()> {
         let mut vacuum = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
         let mut steps = vacuum.query([])?; // a row for each page
@@ -305,7 +305,7 @@ impl Store {
         self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
     }
 
-    /// Counts what there is, by kind and scope.
+    /// Counts the entries by kind and scope.
     pub fn groups(&self) -> Result<Vec<Group>> {
         const SQL: &str = "SELECT kind, name, count(*), sum(size) FROM entry LEFT JOIN scope ON scope.id = entry.scope
             GROUP BY kind, entry.scope ORDER BY name, kind";
@@ -320,11 +320,11 @@ impl Store {
         groups().map_err(|e| CacheError::store(&self.path, e))
     }
 
-    /// Lets everything go, and gives the space back.
+    /// Removes all entries and gives the space back.
     pub fn clear(&mut self) -> Result<()> {
         let clear = || {
             self.make_tables()?;
-            // What scopes are called stays, for those who use them now.
+            // The names of scopes stay: other processes use them now.
             self.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM entry; DELETE FROM value; COMMIT")?;
             self.give_back(self.number("freelist_count")?)
         };

@@ -1,4 +1,4 @@
-//! The one thread that writes: what is put is gathered and written in batches, so that nobody waits for the disk.
+//! The one thread that writes. It gathers entries into batches, so that callers never wait for the disk.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
@@ -12,11 +12,11 @@ use super::store::{Batch, Entry, Store};
 
 /// Entries of one transaction.
 const BATCH: usize = 128;
-/// How long an entry waits for company.
+/// The time an entry waits for others.
 const WAIT: Duration = Duration::from_millis(500);
-/// Messages that wait for a busy writer; what comes on top is not kept.
+/// Messages that wait for a busy writer. Further messages are dropped.
 const QUEUE: usize = 4096;
-/// Entries that wait for another process to finish writing, as long as nobody waits for them; the rest is not kept.
+/// Entries that wait for another process to finish writing. Further entries are dropped.
 const KEPT: usize = 4096;
 
 enum Message {
@@ -26,15 +26,15 @@ enum Message {
     Flush(Sender<()>),
 }
 
-/// The first thing that went wrong, until somebody asks.
+/// The first failure, until someone asks for it.
 pub(super) type Failure = Arc<Mutex<Option<CacheError>>>;
 
-/// Keeps `e` unless something went wrong before.
+/// Keeps `e` unless there was a failure before.
 pub(super) fn note(failure: &Failure, e: CacheError) {
     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
 }
 
-/// The way to the thread. Dropped, it waits until all is written.
+/// The handle of the thread. Dropping it waits until everything is written.
 #[derive(Debug)]
 pub(super) struct Writer {
     sender: Option<SyncSender<Message>>,
@@ -42,10 +42,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which writes into `store`.
+    /// Starts the thread that writes into `store`.
     ///
     /// # Errors
-    /// If the system starts none.
+    /// If the system cannot start a thread.
     pub fn start(store: Store, failure: Failure) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let thread = thread::Builder::new().spawn(move || write(store, &receiver, &failure))?;
@@ -56,29 +56,29 @@ impl Writer {
         self.send(Message::Put(entries));
     }
 
-    /// Says that these were used.
+    /// Reports that these entries were used.
     pub fn used(&self, keys: Vec<Key>) {
         if !keys.is_empty() {
             self.send(Message::Used(keys));
         }
     }
 
-    /// What a scope is called; written with the first entry that follows.
+    /// Names a scope. The name is written with the next entry.
     pub fn name(&self, scope: i64, name: String) {
         self.send(Message::Name(scope, name));
     }
 
-    /// Waits until all that was put is written.
+    /// Waits until everything is written.
     pub fn flush(&self) {
         let (done, wait) = mpsc::channel();
         if let Some(sender) = &self.sender
             && sender.send(Message::Flush(done)).is_ok()
         {
-            _ = wait.recv(); // an error is a writer that has given up
+            _ = wait.recv(); // an error: the writer has given up
         }
     }
 
-    /// A cache may forget: nobody waits for a queue that is full or a writer that has given up.
+    /// Sends a message without waiting. A full queue, or a writer that has given up, drops it: a cache may forget.
     fn send(&self, message: Message) {
         _ = self.sender.as_ref().map(|sender| sender.try_send(message));
     }
@@ -91,15 +91,15 @@ impl Drop for Writer {
     }
 }
 
-/// What waits to be written.
+/// Entries that wait to be written.
 #[derive(Default)]
 struct Waiting {
     batch: Batch,
-    /// When it is written at the latest.
+    /// The time by which they are written.
     due: Option<Instant>,
-    /// Whether another process kept it from being written.
+    /// Whether another process blocked the last attempt.
     is_held_up: bool,
-    /// Whether something came since it was last tried.
+    /// Whether entries came since the last attempt.
     has_news: bool,
 }
 
@@ -108,7 +108,7 @@ impl Waiting {
         self.batch.entries.len() + self.batch.used.len()
     }
 
-    /// Takes up a message. Of a flush the sender comes back, to be dropped when all is written.
+    /// Takes up a message. Returns the sender of a flush, to be dropped when everything is written.
     fn take(&mut self, message: Message) -> Option<Sender<()>> {
         match message {
             Message::Put(mut entries) => self.batch.entries.append(&mut entries),
@@ -123,17 +123,17 @@ impl Waiting {
         None
     }
 
-    /// Whether it is time to write, without anybody waiting for it.
+    /// Returns whether it is time to write.
     fn is_due(&self) -> bool {
         let is_full = self.count() >= BATCH && !self.is_held_up;
         is_full || self.due.is_some_and(|due| due <= Instant::now())
     }
 
-    /// Writes all of it. Where another process writes for too long the rest stays, but for what is more than [`KEPT`],
-    /// and is tried again a little later. `is_last` says that somebody waits for it.
+    /// Writes all entries. While another process writes for too long, up to [`KEPT`] entries stay for a later attempt.
+    /// `is_last` means that someone waits for the result.
     ///
     /// # Errors
-    /// Why something is not kept. If that is not [`CacheError::Busy`], nothing more can be written.
+    /// The reason why an entry is not kept. After any error but [`CacheError::Busy`], writing is over.
     fn write(&mut self, store: &mut Store, is_last: bool) -> Result<(), CacheError> {
         let written = write_all(store, &mut self.batch);
         let is_busy = matches!(written, Err(CacheError::Busy(_)));
@@ -146,7 +146,7 @@ impl Waiting {
     }
 }
 
-/// What the thread does until nobody can put any more, or the disk refuses.
+/// Runs the thread until all senders are gone or the disk refuses.
 fn write(mut store: Store, messages: &Receiver<Message>, failure: &Failure) {
     let mut waiting = Waiting::default();
     loop {
@@ -173,7 +173,7 @@ fn write(mut store: Store, messages: &Receiver<Message>, failure: &Failure) {
     }
 }
 
-/// Writes a batch in transactions that are not too long, and takes from it what is written.
+/// Writes a batch in transactions of limited size, and removes the written entries from it.
 fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
     while !batch.entries.is_empty() || !batch.used.is_empty() {
         let mut part = Batch {
@@ -220,7 +220,7 @@ mod tests {
         thread::sleep(2 * WAIT); // tried more than once, and nothing is lost yet
         assert_eq!(failed(), None);
         writer.flush();
-        assert!(matches!(failed(), Some(CacheError::Busy(_))), "who waits is told");
+        assert!(matches!(failed(), Some(CacheError::Busy(_))), "the waiting caller gets the error");
         writer.put(entries(300..310));
         other.execute_batch("COMMIT").unwrap();
         drop(writer);

@@ -1,5 +1,4 @@
-//! Memory that the system does not give ends the run with a line that says so. The standard library would abort, without a
-//! word that helps anybody.
+//! Ends the run with a message when the system has no more memory. The standard library would abort without one.
 
 #![allow(unsafe_code)]
 
@@ -11,13 +10,13 @@ use std::time::Duration;
 
 use super::{fatal, memory};
 
-/// The system's allocator, which stops the run where it has nothing more to give.
+/// The system's allocator, which stops the run when memory runs out.
 pub struct OrStop;
 
 static IS_STOPPING: AtomicBool = AtomicBool::new(false);
 thread_local!(static STOPS: Cell<bool> = const { Cell::new(false) });
 
-/// The memory, if there is any. The first thread without stops the run, and others wait for it.
+/// Returns the memory, if there is any. The first thread without memory stops the run, and others wait for it.
 fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
     if pointer.is_null() && bytes > 0 && !STOPS.get() {
         if !IS_STOPPING.swap(true, Ordering::SeqCst) {
@@ -31,7 +30,7 @@ fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
     pointer
 }
 
-/// Keeps glibc from reserving 64 MB of addresses for each thread, where addresses are limited. To be called first of all.
+/// Keeps glibc from reserving 64 MB of addresses per thread where addresses are limited. Call it first of all.
 pub fn spare_addresses() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if memory::is_limited() {
@@ -39,12 +38,12 @@ pub fn spare_addresses() {
         unsafe extern "C" {
             fn mallopt(parameter: i32, value: i32) -> i32;
         }
-        // SAFETY: it takes numbers only, and no other thread runs yet.
+        // SAFETY: the arguments are numbers, and no other thread runs yet.
         unsafe { mallopt(ARENA_MAX, 1) };
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for OrStop {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         given(unsafe { System.alloc(layout) }, layout.size())

@@ -1,4 +1,4 @@
-//! What the user typed. Meaning is given to it in the command's own file.
+//! The command line as clap parses it. Each command's own file gives it meaning.
 
 mod cache;
 mod labels;
@@ -17,7 +17,7 @@ pub use models::{ListFormat, ModelId, Models, ModelsCommand};
 use serde::{Deserialize, Serialize};
 use zsic::preprocess::Decoding;
 
-/// What `--model` means where it is not given.
+/// The default of `--model`.
 pub const DEFAULT_MODEL: &str = "openai/clip-vit-large-patch14";
 
 const STYLES: Styles = Styles::styled()
@@ -36,26 +36,26 @@ Examples:
 const ENVIRONMENT: &str = "\
 Environment:
   ZSIC_MODEL, ZSIC_REVISION     the checkpoint; a flag beats a variable
-  ZSIC_DEVICE, ZSIC_PRECISION   where and how precisely to compute
-  ZSIC_THREADS                  threads to use
-  ZSIC_CACHE_DIR                where embeddings are kept between runs
-  ZSIC_ISA                      amx, avx512, avx2 or plain, for comparisons
-  HF_HUB_CACHE, HF_HOME         where checkpoints are kept (~, ~user, $VAR expanded)
+  ZSIC_DEVICE, ZSIC_PRECISION   the device and the arithmetic
+  ZSIC_THREADS                  the number of threads
+  ZSIC_CACHE_DIR                the directory of kept embeddings
+  ZSIC_ISA                      the instruction set: amx, avx512, avx2 or plain
+  HF_HUB_CACHE, HF_HOME         the directory of checkpoints (~, ~user, $VAR expanded)
   HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
-  HF_HUB_OFFLINE                1 asks nothing of the network; so does TRANSFORMERS_OFFLINE
-  HF_HUB_DISABLE_SYMLINKS       1 keeps files in snapshots, without links to blobs
-  HF_ENDPOINT                   a mirror in place of the hub
-  HTTPS_PROXY, NO_PROXY         the proxy, and hosts reached without it
-  SSL_CERT_FILE                 certificates to trust in place of the built-in ones
-  NO_COLOR                      no colour
-  CUDA_VISIBLE_DEVICES          which GPUs CUDA shows";
+  HF_HUB_OFFLINE                1 turns the network off, as does TRANSFORMERS_OFFLINE
+  HF_HUB_DISABLE_SYMLINKS       1 stores checkpoints without symbolic links
+  HF_ENDPOINT                   a mirror to use instead of the hub
+  HTTPS_PROXY, NO_PROXY         the proxy, and hosts to reach without it
+  SSL_CERT_FILE                 certificates to trust instead of the built-in ones
+  NO_COLOR                      any value turns colour off
+  CUDA_VISIBLE_DEVICES          the GPUs that CUDA may use";
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, some image failed
+  1    finished, but an image failed
   2    wrong usage
-  3    could not start or had to stop early
+  3    could not start, or had to stop early
   130  interrupted (Ctrl-C)
   143  terminated";
 
@@ -74,13 +74,13 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Common {
-    /// Print errors only, no progress and no warnings
+    /// Do not print progress and warnings, only errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Log progress and error causes to stderr (-vv: every prompt)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// When to use colour
+    /// Use colour: auto, always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
 }
@@ -89,7 +89,9 @@ pub struct Common {
 pub enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set
     Auto,
+    /// Also in pipes and files
     Always,
+    /// Nowhere
     Never,
 }
 
@@ -99,14 +101,14 @@ pub enum Command {
     Classify(Box<Classify>),
     /// Print unit embeddings of images or texts
     Embed(Box<Embed>),
-    /// List, fetch, describe, check and remove checkpoints
+    /// List, fetch, show, verify and remove checkpoints
     Models(Models),
-    /// Look at the embeddings kept between runs, and remove them
+    /// Show or clear the embeddings kept between runs
     Cache(Cache),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
-        /// The shell
+        /// The shell to print the script for
         shell: Shell,
     },
     /// Print the manual page
@@ -137,7 +139,7 @@ pub struct Classify {
     pub output: Output,
 }
 
-/// What says something of images only.
+/// The flags that apply to images only.
 const OF_IMAGES: [&str; 7] = ["inputs", "files_from", "include", "exclude", "shard", "follow", "decode"];
 
 /// Print unit embeddings of images or texts
@@ -150,18 +152,18 @@ Examples:
 pub struct Embed {
     #[command(flatten)]
     pub inputs: Inputs,
-    /// Texts to embed, as written
+    /// Embed these texts, as written, instead of images
     #[arg(long, value_name = "STRING", num_args = 1.., conflicts_with_all = OF_IMAGES)]
     pub text: Vec<String>,
-    /// A file of texts to embed, one a line
+    /// Embed the texts in FILE, one per line (`-` reads standard input)
     #[arg(long, value_name = "FILE", conflicts_with = "text", conflicts_with_all = OF_IMAGES)]
     pub texts_file: Option<PathBuf>,
-    /// Cut an over-long text, keeping its end token, instead of refusing it
+    /// Shorten texts that are too long for the model instead of refusing them
     #[arg(long)]
     pub truncate: bool,
     #[command(flatten)]
     pub machine: Machine,
-    /// Write to FILE: JSON lines, or tensors if it ends in .safetensors
+    /// Write to FILE: tensors if its name ends in .safetensors, else JSON lines
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -171,39 +173,39 @@ pub struct Embed {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Inputs")]
 pub struct Inputs {
-    /// Image files, folders, tars of images, http(s) URLs, data: URIs, or `-` for an image or a tar on standard input
+    /// Image files, folders, tar files, http(s) URLs or data: URIs; `-` reads an image or a tar from standard input
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<OsString>,
-    /// Read a list of inputs from FILE (`-` for standard input), one a line
+    /// Read a list of inputs from FILE, one per line (`-` reads standard input)
     #[arg(long, value_name = "FILE")]
     pub files_from: Option<PathBuf>,
-    /// Read a list separated by NUL bytes, as `find -print0` writes it
+    /// Separate the inputs in --files-from by NUL bytes, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from")]
     pub null: bool,
-    /// Of folders and tars, take only files that match GLOB: their names, or their paths below the folder if GLOB has a
-    /// slash; repeatable
+    /// Use only files in folders and tars that match GLOB; a GLOB with a slash matches the path below the folder;
+    /// repeatable
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Leave out files and folders in folders and tars that match GLOB; repeatable
+    /// Skip files and folders that match GLOB in folders and tars; repeatable
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Take only the Ith of N shares, 1/N to N/N, chosen by the hash of each image's name
+    /// Use only share I of N, from 1/N to N/N; a hash of each image's name chooses its share
     #[arg(long, value_name = "I/N", default_value_t, hide_default_value = true)]
     pub shard: zsic::source::Shard,
     /// Follow symbolic links to folders
     #[arg(long)]
     pub follow: bool,
-    /// Follow a URL's redirects from public addresses to private ones too
+    /// Follow redirects of image URLs from public to private addresses
     #[arg(long)]
     pub allow_private_redirects: bool,
-    /// Refuse images of more pixels
+    /// Refuse images with more than N pixels
     #[arg(long, value_name = "N", default_value_t = zsic::source::MAX_PIXELS)]
     pub max_pixels: u64,
-    /// Refuse images whose file has more bytes [default: 2147483648; by URL 268435456]
+    /// Refuse images with more than N bytes [default: 2147483648; for URLs 268435456]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_bytes: Option<u64>,
-    /// How JPEG files are decoded: exact, or fast: much larger pictures than the model takes at a half, a quarter or an
-    /// eighth of their size, with slightly other scores
+    /// Decode JPEG files exactly or fast; fast decodes large pictures at 1/2, 1/4 or 1/8 of their size and changes scores
+    /// slightly
     #[arg(long, value_name = "HOW", default_value = "exact")]
     pub decode: DecodeArg,
 }
@@ -225,7 +227,7 @@ impl From<DecodeArg> for Decoding {
 }
 
 impl Inputs {
-    /// The files that are named, for what must not be written over.
+    /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.inputs.iter().map(Path::new).chain(self.files_from.as_deref())
     }
@@ -234,47 +236,46 @@ impl Inputs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
-    /// A checkpoint: a name on the Hugging Face hub, fetched once; a directory with config.json; or demo, which is built
-    /// in and knows drawings
+    /// The checkpoint: a name on the Hugging Face hub, a directory with config.json, or demo (built in, for drawings)
     #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo", default_value = DEFAULT_MODEL)]
     pub model: OsString,
     #[command(flatten)]
     pub hub: Hub,
     #[command(flatten)]
     pub caching: Caching,
-    /// Where to run: auto, cpu, cuda, cuda:N or metal
+    /// The device to run on: auto, cpu, cuda, cuda:N or metal
     #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
-    /// The arithmetic; auto is the fastest whose scores stay within 5e-5 of exact ones
+    /// The arithmetic; auto is the fastest one that keeps scores within 5e-5 of exact ones
     #[arg(long, env = "ZSIC_PRECISION", value_name = "PRECISION", default_value = "auto")]
     pub precision: PrecisionArg,
-    /// Threads to use [default: as many as this process may run on]
+    /// The number of threads [default: one per CPU that this process may use]
     #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
-    /// Most images encoded together
+    /// The largest number of images to encode together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch_size: u16,
-    /// Longest time to wait for a batch to fill, in milliseconds; no wait while no image is on its way
+    /// The longest time to wait for a batch to fill, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     pub max_wait: u64,
-    /// Print where the time went at the end
+    /// Print how the time was spent, at the end
     #[arg(long)]
     pub stats: bool,
 }
 
-/// Where checkpoints by name come from.
+/// How checkpoints are fetched by name.
 #[derive(Debug, Args)]
 pub struct Hub {
-    /// A branch, tag, commit or refs/pr/N of a checkpoint by name
+    /// The branch, tag, commit or refs/pr/N of the checkpoint on the hub
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
     /// Do not use the network, not even for image URLs
     #[arg(long)]
     pub offline: bool,
-    /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+    /// The directory of fetched checkpoints [default: the cache of Python's huggingface_hub]
     #[arg(long, value_name = "DIR")]
     pub hub_cache: Option<PathBuf>,
-    /// The User-Agent sent to servers; some want an address for contact in it [default: zsic/VERSION]
+    /// The User-Agent to send to servers; some require a contact address in it [default: zsic/VERSION]
     #[arg(long, value_name = "STRING", value_parser = user_agent)]
     pub user_agent: Option<String>,
 }
@@ -291,60 +292,61 @@ pub enum PrecisionArg {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// The format; auto is table on a terminal, what the ending of -o says, else jsonl
+    /// The output format; auto follows the name of -o, or is table on a terminal and jsonl elsewhere
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub format: FormatArg,
-    /// Write to FILE, by way of FILE.partial
+    /// Write to FILE; until the run ends the output is in FILE.partial
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Print the K best labels only
+    /// Print only the K best labels of each image
     #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<usize>,
-    /// Print labels of at least this score only
+    /// Print only labels with a score of at least X
     #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = score)]
     pub min_score: f32,
-    /// Print the model's logits too
+    /// Print the model's logits as well
     #[arg(long)]
     pub logits: bool,
-    /// How logits become scores; auto is what the checkpoint was trained for
+    /// Turn logits into scores by softmax or sigmoid; auto is what the checkpoint was trained for
     #[arg(long, value_name = "A", default_value = "auto")]
     pub activation: ActivationArg,
     #[command(flatten)]
     pub long_run: LongRun,
 }
 
-/// What long runs need.
+/// Flags for long runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct LongRun {
-    /// Go on from the FILE.partial of a run that was stopped, or add to a finished FILE what is new or changed
+    /// Continue a stopped run from FILE.partial, or add new and changed images to a finished FILE
     #[arg(long, requires = "output")]
     pub resume: bool,
-    /// With --resume, compute the images again that failed
+    /// With --resume, compute failed images again
     #[arg(long, requires = "resume")]
     pub retry_failed: bool,
-    /// With --resume, leave out the records of images that are no longer among the inputs, instead of refusing the run
+    /// With --resume, drop records of images that are no longer among the inputs instead of refusing the run
     #[arg(long, requires = "resume")]
     pub drop_missing: bool,
-    /// Write to FILE, as JSON, how the output was made
+    /// Write the settings of this run to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     pub meta: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
+    /// By the name of -o; else table on a terminal and jsonl elsewhere
     Auto,
     /// Bars for people
     Table,
-    /// One JSON object a line
+    /// One JSON object per image, one per line
     Jsonl,
     /// One JSON array
     Json,
-    /// One row a label
+    /// One row per label
     Csv,
-    /// What the Python pipeline returns
+    /// The result of the Python pipeline, as JSON
     Pipeline,
-    /// A table for pandas, polars and duckdb, one row a label; needs -o FILE
+    /// One row per label, for pandas, polars and duckdb; needs -o FILE
     Parquet,
 }
 
@@ -356,25 +358,23 @@ pub enum ActivationArg {
     Sigmoid,
 }
 
-/// The name of a device.
+/// Parses the name of a device.
 fn device(name: &str) -> Result<String, String> {
     let index = name.strip_prefix("cuda:").filter(|index| index.parse::<u16>().is_ok());
     match name {
         "auto" | "cpu" | "cuda" | "metal" => Ok(name.to_owned()),
         _ if index.is_some() => Ok(name.to_owned()),
-        _ => Err("a device is auto, cpu, cuda, cuda:N or metal".to_owned()),
+        _ => Err("use auto, cpu, cuda, cuda:N or metal".to_owned()),
     }
 }
 
-/// A value of the header `User-Agent`.
+/// Parses a value of the header `User-Agent`.
 fn user_agent(text: &str) -> Result<String, String> {
     let is_one = zsic::net::is_user_agent(text);
-    is_one
-        .then(|| text.to_owned())
-        .ok_or_else(|| "a user agent is printable ASCII, as in 'NAME (me@example.com)'".to_owned())
+    is_one.then(|| text.to_owned()).ok_or_else(|| "use printable ASCII, as in 'NAME (me@example.com)'".to_owned())
 }
 
-/// A score, or a bound of one.
+/// Parses a score.
 fn score(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "a score is a number from 0 to 1".to_owned())
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "use a number from 0 to 1".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The cache of embeddings: what its flags mean, and `zsic cache`.
+//! The flags of the embedding cache, and `zsic cache`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::terminal::printable;
 /// Runs `zsic cache`.
 ///
 /// # Errors
-/// If the cache can be read or written no more.
+/// If the cache cannot be read or written.
 pub fn run(args: &Args) -> Result<Outcome> {
     let json = args.format == ListFormat::Json;
     match &args.command {
@@ -38,7 +38,7 @@ fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
     let (outputs, noted) = notes::info(dir)?;
     let mut text = field("directory", format!(" {}", dir.display()));
     text += &field("size", format!(" {} of {}", size(info.bytes), size(limit)));
-    text += &field("outputs", format!(" {outputs} finished, known to --resume by {} of notes", size(noted)));
+    text += &field("outputs", format!(" {outputs} finished, with {} of notes for --resume", size(noted)));
     if !info.groups.is_empty() {
         let mut table = vec![["KEPT", "ENTRIES", "SIZE", "OF"].map(str::to_owned)];
         table.extend(info.groups.iter().map(|group| {
@@ -59,7 +59,8 @@ fn info(dir: &Path, limit: u64, json: bool) -> Result<Outcome> {
     })
 }
 
-/// What is kept of a checkpoint. A cache that cannot be used is a warning, and no cache then.
+/// Opens the cached embeddings of a checkpoint. A cache that cannot be used gives a warning, and the run goes on
+/// without.
 ///
 /// # Errors
 /// If a file of the checkpoint cannot be read.
@@ -69,31 +70,31 @@ pub fn open(args: &Caching, checkpoint: &Checkpoint, plan: &Plan, common: &Commo
     }
     let cache = dir(&args.place).and_then(|dir| Ok(Cache::open(&dir, args.cache_size)?));
     let cache = cache.unwrap_or_else(|e| {
-        warn(common, format!("{e}; --cache-dir DIR is another place, and --no-cache is none"));
+        warn(common, format!("{e}; use --cache-dir DIR for another folder, or --no-cache"));
         Cache::off()
     });
     Ok(cache.scope(checkpoint, plan)?)
 }
 
-/// Waits until all is kept. What kept it from that is a warning.
+/// Waits until everything is written. A failure is a warning.
 pub fn close(scope: &Scope, common: &Common) {
     if let Err(e) = scope.cache().flush() {
-        warn(common, format!("{e}; embeddings are not kept"));
+        warn(common, format!("{e}; not all embeddings are kept"));
     }
 }
 
-/// Returns where notes of finished outputs are kept: with `--no-cache`, for those only who resume.
+/// Returns the place of notes about finished outputs. With `--no-cache` there is one only if the run resumes.
 pub fn notes(args: &Caching, resume: bool, common: &Common) -> Notes {
     let dir = dir(&args.place).ok().filter(|_| resume || !args.no_cache);
     Notes::new(dir.as_deref(), common)
 }
 
-/// Where the cache is: as the flag or ZSIC_CACHE_DIR says, else where caches are.
+/// Returns the cache's directory: from the flag or ZSIC_CACHE_DIR, else the system's place for caches.
 fn dir(place: &CachePlace) -> Result<PathBuf> {
     if let Some(dir) = &place.cache_dir {
         return Ok(dir.clone());
     }
     let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let caches = caches.or_else(|| Some(env::home_dir().filter(|home| !home.as_os_str().is_empty())?.join(".cache")));
-    Ok(caches.context("there is no home directory to keep embeddings in")?.join("zsic"))
+    Ok(caches.context("the cache has no folder, since no home directory is known")?.join("zsic"))
 }

@@ -1,4 +1,4 @@
-//! Paths in variables, expanded as Python's `os.path.expandvars(os.path.expanduser(path))` does it.
+//! Expands paths in variables as Python's `os.path.expandvars(os.path.expanduser(path))` does.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use uzers::os::unix::UserExt;
 use uzers::{User, get_current_uid, get_user_by_name, get_user_by_uid};
 
-/// Expands `~`, `~user`, `$NAME` and `${NAME}`. What is unknown stays as it is written.
+/// Expands `~`, `~user`, `$NAME` and `${NAME}`. Unknown names stay as written.
 pub fn expand(path: &OsStr, variable: impl Fn(&OsStr) -> Option<OsString>) -> PathBuf {
     let path = expand_user(path.as_bytes(), &variable);
     PathBuf::from(OsString::from_vec(expand_variables(&path, &variable)))
@@ -44,7 +44,7 @@ fn expand_variables(path: &[u8], variable: &impl Fn(&OsStr) -> Option<OsString>)
     expanded
 }
 
-/// The name after a `$`, and how long it is with its signs.
+/// Returns the name after a `$`, and its length with the signs around it.
 fn name(text: &[u8]) -> Option<(&[u8], usize)> {
     if text.get(1) == Some(&b'{') {
         let end = text.iter().position(|&b| b == b'}')?;
@@ -58,7 +58,7 @@ fn name(text: &[u8]) -> Option<(&[u8], usize)> {
 mod tests {
     use super::*;
 
-    /// The right values are those of Python 3.11.
+    /// The expected values come from Python 3.11.
     #[test]
     fn paths_are_expanded_as_python_expands_them() {
         let variable = |name: &OsStr| match name.to_str() {

@@ -1,4 +1,4 @@
-//! How a run ends: errors on stderr in one line, and the exit status.
+//! The end of a run: errors on stderr in one line, and the exit status.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,11 +17,11 @@ use super::settings::NO_THREAD;
 use super::terminal::{printable, printable_lines};
 use super::{interrupt, messages};
 
-/// Some image failed.
+/// An image failed.
 const SOME_FAILED: u8 = 1;
-/// Wrong usage; clap exits with the same.
+/// Wrong usage, as in clap.
 const USAGE: u8 = 2;
-/// Could not start, or had to stop early.
+/// The run could not start, or had to stop early.
 const STOPPED: u8 = 3;
 
 /// An error in what the user typed.
@@ -36,20 +36,21 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// A usage error with its line.
+/// Creates a usage error from its message.
 pub fn usage(message: impl Into<String>) -> Error {
     Error::new(Usage(message.into()))
 }
 
-/// Keeps panics off the terminal: each is caught where it can happen and told as an error. `RUST_BACKTRACE` shows them.
+/// Hides panics from the terminal: each is caught where it can happen and reported as an error. `RUST_BACKTRACE` shows
+/// them.
 pub fn hide_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|_| {}));
     }
 }
 
-/// Prints what clap says, help among it, and ends as clap does. What the user typed may be a file's name that the shell
-/// found, so it must not play with the terminal either.
+/// Prints clap's message, or its help, and exits as clap does. User input may be a file name that the shell expanded,
+/// so it is made safe for the terminal.
 pub fn usage_or_help(mut e: clap::Error) -> ! {
     let shown = |text: &String| printable(&without_passwords(text));
     let safe = |value: &ContextValue| match value {
@@ -63,14 +64,14 @@ pub fn usage_or_help(mut e: clap::Error) -> ! {
     }
     let text = e.render().to_string();
     if printable_lines(&text) == text {
-        let _ = e.print(); // with colours
+        let _ = e.print(); // in colour
     } else {
-        let _ = write!(io::stderr(), "{}", printable_lines(&text)); // the reason of a value's parser holds the value
+        let _ = write!(io::stderr(), "{}", printable_lines(&text)); // a value parser's message may contain the value
     }
     exit(e.exit_code())
 }
 
-/// Runs the command and says how it ended.
+/// Runs the command and reports how it ended.
 pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCode {
     let result = catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -78,12 +79,12 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
         if text.starts_with("failed to spawn thread") {
             return Err(anyhow::anyhow!(NO_THREAD));
         }
-        Err(anyhow::anyhow!("zsic failed inside, which is a bug in it (RUST_BACKTRACE=1 shows where): {text}"))
+        Err(anyhow::anyhow!("internal error, a bug in zsic (RUST_BACKTRACE=1 shows where): {text}"))
     });
     match result {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(SOME_FAILED),
-        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS, // the reader has all it wants
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS, // the reader left
         Err(e) => {
             tell(&e, common.verbose > 0);
             ExitCode::from(if e.is::<Usage>() { USAGE } else { STOPPED })
@@ -91,15 +92,15 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
     }
 }
 
-/// Ends the run where the system gives no more memory: with a line that needs none, and as a signal would.
+/// Ends the run when the system has no more memory: with a message that needs none, and as a signal would.
 pub fn out_of_memory(bytes: usize) -> ! {
     let mut line = io::Cursor::new([0; 256]);
     let _ = writeln!(
         line,
-        "error: out of memory: the system does not give {bytes} bytes more; allow more memory, or use fewer threads (-j N)"
+        "error: out of memory: the system refused {bytes} bytes; allow more memory, or use fewer threads (-j N)"
     );
     let length = line.position() as usize;
-    let _ = rustix::io::write(io::stderr(), &line.get_ref()[..length]); // no lock, which a thread may hold
+    let _ = rustix::io::write(io::stderr(), &line.get_ref()[..length]); // without a lock, which a thread may hold
     interrupt::end(STOPPED.into())
 }
 
@@ -107,12 +108,12 @@ fn tell(e: &Error, causes: bool) {
     messages::error(reason(e, causes));
 }
 
-/// Returns what an error says, with its causes if they are wanted.
+/// Returns an error's message, with its causes if wanted.
 pub fn reason(e: &Error, causes: bool) -> String {
     let mut line = e.to_string();
     for cause in e.chain().skip(1) {
         match cause.downcast_ref::<io::Error>() {
-            Some(e) => line += &format!(": {}", os_reason(e)), // always told: it is what the user can change
+            Some(e) => line += &format!(": {}", os_reason(e)), // always shown: the user can act on it
             None if causes => line += &format!(": {cause}"),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! What is shown while a checkpoint is fetched: a bar for each file on a terminal, a line for each elsewhere.
+//! Shows the progress of fetching a checkpoint: a bar per file on a terminal, a line per file elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -14,13 +14,13 @@ use super::terminal::printable;
 
 const STYLE: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
 
-/// Turns what happens into lines and bars.
+/// Turns events into lines and bars.
 pub struct Fetching {
     on_terminal: bool,
     file: Mutex<File>,
 }
 
-/// The file that is on its way.
+/// The current file.
 struct File {
     bar: ProgressBar,
     have: u64,
@@ -28,7 +28,7 @@ struct File {
 }
 
 impl Fetching {
-    /// What to give the library. Dropping it takes the bar away.
+    /// Returns the listener for the library. Dropping it removes the bar.
     pub fn listener(common: &Common) -> Box<dyn Fn(Event<'_>) + Send + Sync> {
         if common.quiet {
             return Box::new(|_| ());
@@ -61,7 +61,7 @@ impl Fetching {
                 line(format!("warning: {reason}; trying again in {pause} s"));
             }
             Event::Unnoted { reason } => {
-                line(format!("warning: {reason}; all files are here, and a later run asks the hub again"));
+                line(format!("warning: {reason}; all files are there, but later runs will ask the hub again"));
             }
             _ => {}
         }
@@ -92,7 +92,7 @@ fn finished(name: &str, whole: u64, fetched: u64, time: Duration) -> String {
     format!("fetched {name}, {}{part} in {:.1} s ({}/s)", size(whole), time.as_secs_f64(), size(rate as u64))
 }
 
-/// Bytes for people, in powers of ten as disks and the hub count them.
+/// Formats bytes for people, in powers of ten as disks and the hub count them.
 pub fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {

@@ -1,4 +1,4 @@
-//! What an image was when its record was made, as far as that can be told without decoding or fetching it.
+//! The version of an image when its record was made, found without decoding or fetching it.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use zsic::ImageError;
 use zsic::cache::ContentHash;
 use zsic::source::{Entry, Input};
 
-/// The size and the times of the last changes of a file, or the hash of bytes that came with the walk.
+/// The size and the times of the last changes of a file, or the hash of bytes read during the walk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Version([u8; Self::BYTES]);
 
@@ -15,7 +15,7 @@ impl Version {
     /// Bytes of a version.
     pub const BYTES: usize = 24;
 
-    /// Returns the version of a file. An edit that keeps size and time of a file still changes its ctime.
+    /// Returns the version of a file. An edit that keeps a file's size and time still changes its ctime.
     pub fn of_file(metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
         let mut bytes = [0; Self::BYTES];
@@ -25,19 +25,19 @@ impl Version {
         Self(bytes)
     }
 
-    /// Returns the version of bytes that have this hash.
+    /// Returns the version of bytes with this hash.
     pub fn of_content(content: &ContentHash) -> Self {
         let mut bytes = [0; Self::BYTES];
         bytes.copy_from_slice(&content.bytes()[..Self::BYTES]);
         Self(bytes)
     }
 
-    /// Returns the version of an image that is known to fail.
+    /// Returns the version of an image that failed.
     pub fn of_failure(e: &ImageError) -> Self {
         Self::of_content(&ContentHash::of(format!("{}\n{}", e.kind.name(), e.message).as_bytes()))
     }
 
-    /// Returns the version of an image now; none where only fetching it would tell.
+    /// Returns the current version of an image, or the default if only fetching it would show one.
     pub fn now(entry: &Entry) -> Option<Self> {
         match entry {
             Ok(Input::Path(path)) => {
@@ -53,12 +53,12 @@ impl Version {
         }
     }
 
-    /// Returns the version that was written as these bytes.
+    /// Returns the version with these bytes.
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Returns a part of it as a number: of a file the time of its last change.
+    /// Returns a part of it as a number: of a file, the time of its last change.
     pub fn number(&self) -> u64 {
         let [_, _, number] = self.0.as_chunks().0 else { return 0 };
         u64::from_be_bytes(*number)

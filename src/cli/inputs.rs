@@ -1,4 +1,4 @@
-//! What was named on the command line and in lists -> a walk over it. What an image is, is not known here.
+//! The command line's inputs and lists -> a walk over them.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -15,7 +15,7 @@ use super::fatal::usage;
 use super::lists::Names;
 use super::{skipped, text};
 
-/// Why a list could not be read to its end, if that happened.
+/// The failure that ended the list early, if any.
 pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
 /// The images, in order.
 pub type Entries = Walk<Box<dyn Iterator<Item = Entry> + Send>>;
@@ -24,19 +24,19 @@ pub type Entries = Walk<Box<dyn Iterator<Item = Entry> + Send>>;
 pub struct Walked<I> {
     /// The images, in order.
     pub entries: I,
-    /// Counts what is passed over.
+    /// The counts of skipped files.
     pub tally: Arc<Tally>,
-    /// Why the list of inputs could not be read to its end, if that happened.
+    /// The failure that ended the list of inputs early, if any.
     pub list_failure: ListFailure,
-    /// What an image may take.
+    /// The limits of one image.
     pub limits: Limits,
 }
 
 impl Walked<Entries> {
-    /// Walks what the flags name, without the files that the run itself writes, `own`. What is skipped is told as it is.
+    /// Walks the inputs without the run's own output files, `own`. Reports skipped files as it meets them.
     ///
     /// # Errors
-    /// As [`walk`].
+    /// The errors of [`walk`].
     pub fn new(args: &Inputs, limits: Limits, own: Vec<PathBuf>, common: &Common) -> Result<Self> {
         let (tally, list_failure) = (skipped::tally(common), ListFailure::default());
         let entries = walk(args, &limits, &tally, &list_failure)?.without(own);
@@ -44,32 +44,33 @@ impl Walked<Entries> {
     }
 }
 
-/// Walks what the flags name; `tally` counts what is passed over.
+/// Walks the inputs; `tally` counts skipped files.
 ///
 /// # Errors
-/// A usage error if no input is named or a glob is none; otherwise if the list of inputs cannot be opened.
+/// A usage error if there is no input or a glob cannot be read; another if the list of inputs cannot be opened.
 pub fn walk(args: &Inputs, limits: &Limits, tally: &Arc<Tally>, failure: &ListFailure) -> Result<Entries> {
     let select = Select::new(&args.include, &args.exclude, args.shard).map_err(|e| usage(e.to_string()))?;
     let inputs = inputs(args, limits, failure)?;
     Ok(Walk::new(inputs, args.follow, select, Arc::clone(tally)).within(limits.clone()))
 }
 
-/// Whether an input may be long in coming: from a list that somebody writes as we read.
+/// Returns whether inputs may come slowly: from a list that another program writes meanwhile.
 pub fn may_be_slow(args: &Inputs) -> bool {
     let is_pipe = |path: &Path| std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let mut files = args.inputs.iter().map(Path::new).chain(args.files_from.as_deref());
     files.any(|path| path == Path::new("-") || is_pipe(path))
 }
 
-/// How many images there are, if that can be found out without reading what can be read once only, or images.
+/// Counts the images, if that needs neither a pipe, which can be read only once, nor the images' own bytes.
 pub fn count(args: &Inputs) -> Option<u64> {
     let mut count = 0;
     each_name(args, |_| count += 1).map(|()| count)
 }
 
-/// Tells the name of each image, if that can be done without reading what can be read once only, or images.
-pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
-    // A list as long as this may hold images itself, which would be read a second time.
+/// Calls `see` with the name of each image, if that needs neither a pipe, which can be read only once, nor the images'
+/// own bytes.
+pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Option<()> {
+    // Such a long list may hold images itself, which would be read twice.
     const LONGEST_LIST: u64 = 16 << 20;
     let is_long = |list: &Path| std::fs::metadata(list).is_ok_and(|list| list.len() > LONGEST_LIST);
     if may_be_slow(args) || args.files_from.as_deref().is_some_and(is_long) {
@@ -77,26 +78,25 @@ pub fn each_name(args: &Inputs, mut tell: impl FnMut(&Name)) -> Option<()> {
     }
     for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default()).ok()? {
         match entry {
-            Ok(input) if input.is_held() => return None, // to name a tar's members is to read them
-            Ok(input) => tell(&input.name()),
-            Err((name, _)) => tell(&name),
+            Ok(input) if input.is_held() => return None, // a tar's members have no names before they are read
+            Ok(input) => see(&input.name()),
+            Err((name, _)) => see(&name),
         }
     }
     Some(())
 }
 
-/// The inputs named on the command line, then those of the list. A list that cannot be read to its end leaves why in
-/// `failure`.
+/// Returns the inputs on the command line, then those of the list. A list that breaks off puts its error in `failure`.
 fn inputs(args: &Inputs, limits: &Limits, failure: &ListFailure) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
     let stdins = args.inputs.iter().filter(|input| *input == "-").count();
     if args.inputs.is_empty() && args.files_from.is_none() {
         return Err(usage("no input; name images, folders, tars or URLs, or `-` for standard input"));
     }
     if args.inputs.iter().any(|input| input.is_empty()) {
-        return Err(usage("an input is empty; look for a variable that is not set"));
+        return Err(usage("an input is empty; a variable may be unset"));
     }
     if stdins > 1 {
-        return Err(usage("standard input holds one image or tar, and `-` is given twice"));
+        return Err(usage("`-` is given twice, but standard input can be read only once"));
     }
     if stdins > 0 {
         text::block_on_stdin();
@@ -110,7 +110,7 @@ fn inputs(args: &Inputs, limits: &Limits, failure: &ListFailure) -> Result<Box<d
     Ok(Box::new(named.chain(read_list(list, separator, limits.clone(), Arc::clone(failure))?)))
 }
 
-/// The inputs in a list, read as they are needed.
+/// Reads the inputs of a list as they are needed.
 fn read_list(
     path: &Path,
     separator: u8,
@@ -124,22 +124,21 @@ fn read_list(
     } else {
         let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
         if path.is_dir() {
-            return Err(usage(format!("{}: is a folder, and no list; name it without --files-from", path.display())));
+            return Err(usage(format!("{}: is a folder, not a list; name it without --files-from", path.display())));
         }
         Box::new(std::fs::File::open(path).map_err(failed)?)
     };
     let name = path.display().to_string();
     let names = Names::new(reader, separator, limits).map_while(move |item| {
-        let told = |e: std::io::Error| {
+        let failed = |e: std::io::Error| {
             let e = anyhow!(e).context(format!("{name}: the list cannot be read to its end"));
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         };
-        item.map_err(told).ok()
+        item.map_err(failed).ok()
     });
     let entry = move |(name, lease)| match Input::from_arg(OsString::from_vec(name)) {
         input @ Input::Stdin if is_stdin => {
-            let reason =
-                ImageError::new(ErrorKind::Read, "standard input is the list, and cannot be an image of it too");
+            let reason = ImageError::new(ErrorKind::Read, "standard input is the list, so it cannot be an image in it");
             Err((input.name(), reason))
         }
         Input::Held(held) => Ok(Input::Held(held.with(lease))),

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop at once, but never inside a line, and leave nothing where nothing was written.
+//! Ctrl-C and SIGTERM: stop at once, but never inside a record, and remove files without a record.
 
 use std::process::exit;
 use std::sync::atomic::AtomicBool;
@@ -14,13 +14,13 @@ use signal_hook::iterator::Signals;
 use super::settings::NO_THREAD;
 use super::{messages, progress, undo};
 
-/// Held while a record is being written.
+/// Held while a record is written.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// How long a signal waits for a record that is being written; a reader that has stopped reading would hold it for ever.
+/// The time a signal waits for a record to be written. A reader that stopped reading would block it for ever.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Holds signals off while a record is written.
+/// Holds signals back while a record is written.
 pub fn hold() -> MutexGuard<'static, ()> {
     WRITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -30,7 +30,7 @@ pub fn hold() -> MutexGuard<'static, ()> {
 /// # Errors
 /// If the system refuses the handler.
 pub fn install() -> Result<()> {
-    // A file that grows past the limit of the process is an error of writing, and no end without a word.
+    // A file that grows past the process's limit becomes an error of writing instead of a silent end.
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let wait = move || {
@@ -42,12 +42,12 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Ends the process, but not inside a record, and leaves nothing where nothing was written.
+/// Ends the process, but not inside a record, and removes files without a record.
 pub fn end(status: i32) -> ! {
     end_after(status, || ())
 }
 
-/// Does the same after `last`, during which nothing is written any more.
+/// Does the same after `last`, while nothing is written any more.
 fn end_after(status: i32, last: impl FnOnce()) -> ! {
     let deadline = Instant::now() + PATIENCE;
     let _held = wait(deadline, || WRITING.try_lock().ok());
@@ -56,7 +56,7 @@ fn end_after(status: i32, last: impl FnOnce()) -> ! {
     exit(status)
 }
 
-/// Takes the progress bar away and says what was held back, as long as somebody reads it.
+/// Removes the progress bar and prints held messages, as long as stderr is read.
 fn tell() {
     let tell = || {
         progress::shown().finish_and_clear();

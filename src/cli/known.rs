@@ -1,4 +1,4 @@
-//! Names of checkpoints that this version reads, to suggest one where a name is unknown.
+//! The names of checkpoints that this version runs, to suggest one for an unknown name.
 
 /// The built-in checkpoint's name, whatever directories there are; `./demo` is one of those.
 pub const DEMO: &str = "demo";
@@ -59,13 +59,13 @@ const NAMES: [&str; 52] = [
     "wkcn/TinyCLIP-auto-ViT-63M-32-Text-31M-LAION400M",
 ];
 
-/// How alike two names must be for one to be meant by the other, from 0 to 1.
+/// The least similarity of a suggestion, from 0 to 1.
 const ALIKE: f64 = 0.5;
-/// Names to suggest at most.
+/// The most suggestions.
 const SUGGESTIONS: usize = 3;
 
-/// The known names that `name` may have been meant to be, nearest first. The part after the owner counts alone too:
-/// it is what people remember.
+/// Returns the known names similar to `name`, most similar first. The part after the owner also counts alone: people
+/// remember it.
 pub fn nearest(name: &str) -> Vec<&'static str> {
     let name = name.to_lowercase();
     let tail = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();

@@ -18,26 +18,26 @@ use super::args::{Inputs, Labels};
 use super::fatal::usage;
 use super::{memory, text};
 
-/// The most bytes of a label, and of a prompt: far more than any model reads.
+/// The most bytes of a label or a prompt: far more than any model reads.
 const LONGEST_LABEL: usize = 64 << 10;
-/// The most bytes of a text to embed, which may be cut.
+/// The most bytes of a text to embed, which `--truncate` may shorten.
 pub const LONGEST_TEXT: usize = 1 << 20;
 
-/// Labels and lines that an error names; others are counted.
+/// The most labels and lines that an error names; others are counted.
 const NAMED: usize = 20;
 
-/// Labels as they were given.
+/// The labels as given.
 pub struct Given {
     pub labels: Vec<Label>,
     pub form: Form,
 }
 
-/// How labels are written.
+/// The form of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Between commas, on the command line.
     Flag,
-    /// One a line.
+    /// One per line.
     Lines,
     /// As a JSON array.
     Array,
@@ -45,10 +45,10 @@ pub enum Form {
     Object,
 }
 
-/// Returns the labels that the flags name, each with its prompts.
+/// Returns the labels of the flags, each with its prompts.
 ///
 /// # Errors
-/// A usage error for no label, empty ones, and ones given twice.
+/// A usage error if there are none, or if some are empty or given twice.
 pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
     let (form, mut written) = match &args.labels_file {
         Some(path) => from_file(path, templates)?,
@@ -59,8 +59,8 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
     };
     if written.is_empty() {
         return Err(usage(match &args.labels_file {
-            Some(path) => format!("{}: has no labels; write one a line", text::name(path)),
-            None => "no labels; give them with --labels a,b,c or --labels-file FILE".to_owned(),
+            Some(path) => format!("{}: has no labels; write one per line", text::name(path)),
+            None => "no labels; use --labels a,b,c or --labels-file FILE".to_owned(),
         }));
     }
     if args.canonicalize {
@@ -77,11 +77,11 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
     Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form })
 }
 
-/// Checks that no label is empty or given twice. Places are counted in `unit`s.
+/// Checks that every label is present and unique. Places are counted in `unit`s.
 fn check(written: &[(usize, Label)], unit: &str) -> Result<(), String> {
     let empty = written.iter().filter(|(_, label)| label.name.trim().is_empty()).map(|(place, _)| *place);
     let empty: Vec<usize> = empty.collect();
-    let advice = if unit == "label" { "look for two commas in a row, or a comma at the end" } else { "take it out" };
+    let advice = if unit == "label" { "look for two commas in a row, or a comma at the end" } else { "remove it" };
     let empty = (!empty.is_empty()).then(|| format!("a label is empty ({}); {advice}", listed(unit, &empty)));
     let mut places = HashMap::<&str, Vec<usize>>::new();
     written.iter().for_each(|(place, label)| places.entry(&label.name).or_default().push(*place));
@@ -92,13 +92,13 @@ fn check(written: &[(usize, Label)], unit: &str) -> Result<(), String> {
         doubled.iter().take(NAMED).map(|(name, places)| format!("`{}` ({})", shown(name), listed(unit, places)));
     let named = named.collect::<Vec<_>>().join(", ");
     let doubled = (!named.is_empty()).then(|| {
-        format!("labels given more than once: {named}{more}; keep one of each, or add a word that tells them apart")
+        format!("labels given more than once: {named}{more}; keep one of each, or add a word to distinguish them")
     });
     let wrong: Vec<String> = empty.into_iter().chain(doubled).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-/// `lines 1, 3 and 8`.
+/// Formats places as `lines 1, 3 and 8`.
 fn listed(unit: &str, places: &[usize]) -> String {
     let more = places.len() > NAMED;
     let mut places: Vec<String> = places.iter().take(NAMED).map(usize::to_string).collect();
@@ -112,10 +112,10 @@ fn listed(unit: &str, places: &[usize]) -> String {
     }
 }
 
-/// Returns the templates that the flags name.
+/// Returns the templates of the flags.
 ///
 /// # Errors
-/// A usage error that names all that are none, or a set that cannot be read.
+/// A usage error that names all bad templates, or a set that cannot be read.
 pub fn templates(args: &Labels) -> Result<Vec<Template>> {
     let given = |t: &String| t.parse().map_err(no_template);
     match &args.template_set {
@@ -140,7 +140,7 @@ fn template_set(set: &Path) -> Result<Vec<Template>> {
     Ok(templates)
 }
 
-/// Says what is wrong with a template, and shows the beginning of it.
+/// Returns the error of a template, with the beginning of the template.
 fn no_template(e: Error) -> String {
     match e {
         Error::Template { template, reason } => format!("the template `{}` {reason}", shown(&template)),
@@ -148,7 +148,7 @@ fn no_template(e: Error) -> String {
     }
 }
 
-/// All that is sound, or everything that is wrong.
+/// Returns all good values, or the errors of all bad ones.
 fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
     let (mut sound, mut wrong) = (Vec::new(), Vec::new());
     results.for_each(|result| match result {
@@ -162,7 +162,7 @@ fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, 
     if wrong.is_empty() { Ok(sound) } else { Err(wrong.join("; ")) }
 }
 
-/// Checks that standard input is read for one thing only.
+/// Checks that standard input is used only once.
 ///
 /// # Errors
 /// A usage error if labels or templates come from it, and something else too.
@@ -170,12 +170,12 @@ pub fn check_stdin(args: &Labels, inputs: &Inputs) -> Result<()> {
     let of = |files: &mut dyn Iterator<Item = &Path>| files.filter(|path| text::is_stdin(path)).count();
     let own = of(&mut args.files());
     if own > 0 && own + of(&mut inputs.files()) > 1 {
-        return Err(usage("standard input can be read for one thing only, and `-` is given twice"));
+        return Err(usage("`-` is given twice, but standard input can be read only once"));
     }
     Ok(())
 }
 
-/// Labels between commas, trimmed; `\,` is a comma inside one.
+/// Splits labels at commas and trims them; `\,` is a comma inside one.
 fn split(list: &str) -> Vec<String> {
     let mut labels = vec![String::new()];
     let mut chars = list.chars().peekable();
@@ -190,7 +190,7 @@ fn split(list: &str) -> Vec<String> {
     labels.iter().map(|label| label.trim().to_owned()).collect()
 }
 
-/// The labels in a file, with their lines.
+/// Returns the labels of a file, with their lines.
 fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>)> {
     let text = text::read(path)?;
     let is_json = is_json(&text);
@@ -202,7 +202,7 @@ fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, L
     Ok((Form::Lines, lines.map(|(n, line)| (n, Label::new(line, templates))).collect()))
 }
 
-/// Checks that there is memory for the labels in a text: their names and prompts, and what tells them apart.
+/// Checks that there is memory for the labels in a text: names, prompts, and their index.
 fn check_memory(path: &Path, text: &str, is_json: bool, templates: &[Template]) -> Result<()> {
     const OF_LABEL: usize = 200;
     const OF_PROMPT: usize = 64;
@@ -214,25 +214,25 @@ fn check_memory(path: &Path, text: &str, is_json: bool, templates: &[Template]) 
         .map_err(|e| anyhow::anyhow!("{}: {e}", text::name(path)))
 }
 
-/// Whether a file is JSON, or meant to be: a line of a list may begin with a bracket too, like `[red] car`.
+/// Returns whether a file is meant as JSON. A line of a list may begin with a bracket too, like `[red] car`.
 fn is_json(text: &str) -> bool {
     let mut signs = text.chars().filter(|c| !c.is_whitespace());
     let begins = matches!(signs.next(), Some('[' | '{'));
     begins && (matches!(signs.next(), None | Some('"' | '\'')) || serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// Refuses a text that would fill the memory before the model says that it is too long.
+/// Refuses a text that is longer than any model reads, before it takes memory.
 ///
 /// # Errors
-/// A usage error that begins with `what` the text is.
+/// A usage error that begins with `what`, the kind of text.
 pub fn check_length(what: &str, text: &str, most: usize) -> Result<()> {
     if text.len() <= most {
         return Ok(());
     }
-    Err(usage(format!("{what} has {} bytes, more than the {most} that it may have: `{}`", text.len(), shown(text))))
+    Err(usage(format!("{what} has {} bytes, and at most {most} are allowed: `{}`", text.len(), shown(text))))
 }
 
-/// Says of what a prompt or text is too long for the model, and what to do.
+/// Converts the error of a prompt or text that is too long for the model, and says what to do.
 pub fn too_long(what: &str, name: &str, e: Error) -> anyhow::Error {
     let Error::PromptTooLong { tokens, limit, .. } = e else { return e.into() };
     anyhow::anyhow!(
@@ -241,7 +241,7 @@ pub fn too_long(what: &str, name: &str, e: Error) -> anyhow::Error {
     )
 }
 
-/// The beginning of a label or text.
+/// Returns the beginning of a label or text.
 pub fn shown(name: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = name.chars().take(SHOWN).collect();

@@ -1,4 +1,4 @@
-//! The lines of a list, none of which may fill the memory.
+//! Reads the lines of a list, with a limit on their length.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,15 +6,15 @@ use zsic::source::{Lease, Limits, Stage};
 
 /// The most bytes of a line that names a file or a URL: far more than either may have.
 pub const LONGEST: u64 = 1 << 20;
-/// Bytes of a longer line for which memory is taken before it is taken for the longest.
+/// The bytes of a longer line that are read before memory is reserved for the longest.
 const STEP: u64 = 16 << 20;
-/// A line, and what is decoded from it, which is not longer.
+/// The copies of a line in memory: the line itself, and what is decoded from it.
 const COPIES: u64 = 2;
-/// Bytes of a line for which no memory is taken.
+/// The bytes of a line that need no reservation.
 const SHORT: usize = 64 << 10;
 
-/// Reads to the end of a line, behind what is there of it, its separator included. Only one that `may_be_long` may have
-/// more than [`LONGEST`] bytes: as many as an image in base64. The memory that is taken for it comes too.
+/// Reads to the end of a line, including its separator. A line that `may_be_long` may have as many bytes as an image in
+/// base64, others at most [`LONGEST`]. Returns the reserved memory too.
 ///
 /// # Errors
 /// If it cannot be read, or is too long.
@@ -35,7 +35,7 @@ pub fn read(
     loop {
         let missing = (end + 1).saturating_sub(line.len() as u64);
         if lease.is_some() {
-            line.reserve_exact(missing as usize); // a buffer that doubles takes more than is counted
+            line.reserve_exact(missing as usize); // a doubling buffer would take more than is counted
         }
         reader.by_ref().take(missing).read_until(separator, line)?;
         if line.len() as u64 <= end || line.last() == Some(&separator) {
@@ -45,12 +45,12 @@ pub fn read(
             return Err(too_long(end));
         }
         if end == longest {
-            let reason = format!("a line has more than {end} bytes, too many for an image that --max-bytes allows");
+            let reason = format!("a line has more than {end} bytes, more than --max-bytes allows for an image");
             return Err(io::Error::other(reason));
         }
-        drop(lease.take()); // nobody waits for more while they have some
+        drop(lease.take()); // give back first: waiting while holding could deadlock
         let next = if end < STEP { STEP } else { longest };
-        end = next.min(held).max(end + 1).min(longest); // one more than can be held is what memory is missing for
+        end = next.min(held).max(end + 1).min(longest); // one byte too many shows that memory is missing
         lease = Some(take(end)?);
     }
     if lease.is_none() && line.len() > SHORT {
@@ -59,10 +59,10 @@ pub fn read(
     Ok(lease)
 }
 
-/// A line of more than `most` bytes.
+/// Returns the error of a line with more than `most` bytes.
 pub fn too_long(most: u64) -> io::Error {
     io::Error::other(format!(
-        "a line has more than {most} bytes; a list has one name a line, or NUL behind each and -0"
+        "a line has more than {most} bytes; write one name per line, or end each with NUL and use -0"
     ))
 }
 

@@ -1,5 +1,5 @@
-//! A list of inputs -> names, as its writer writes them. Names are bytes, as paths are, unless a byte order mark says
-//! that the list is UTF-16.
+//! Reads the names in a list of inputs. Names are bytes, as paths are, unless a byte order mark says that the list is
+//! UTF-16.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -8,25 +8,25 @@ use zsic::source::{Lease, Limits};
 
 use super::lines::{self, LONGEST, too_long};
 
-/// Byte order marks: of UTF-8, UTF-16 in little endian and in big endian.
+/// Byte order marks of UTF-8, and of UTF-16 in little and big endian.
 const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
 
-/// How a name begins that holds an image.
+/// The beginning of a name that holds an image.
 const DATA: &[u8] = b"data:";
 
-/// The names of a list, in their order. A separator ends each; a line may end with CR LF too, and with CR in a list that
-/// has no LF. Empty names are left out. After an error there are no more.
+/// The names of a list, in order. A separator ends each; a line may also end with CR LF, and with CR in a list without
+/// LF. Empty names are skipped. An error ends the list.
 pub struct Names<R> {
     reader: BufReader<R>,
     separator: u8,
     /// Bytes that looked like a mark, and begin the first name.
     head: Vec<u8>,
-    /// Two bytes -> a unit of UTF-16, if the list is that.
+    /// Converts two bytes to a unit of UTF-16, if the list is UTF-16.
     unit: Option<fn([u8; 2]) -> u16>,
     is_begun: bool,
     /// Names that were read together.
     read: VecDeque<Vec<u8>>,
-    /// What a long name may take, and what the last one did.
+    /// The limits of a long name, and the memory of the last one.
     limits: Limits,
     lease: Option<Lease>,
 }
@@ -50,13 +50,13 @@ impl<R: Read> Iterator for Names<R> {
 }
 
 impl<R: Read> Names<R> {
-    /// Returns the names in a list, which is read as they are asked for, each with the memory that is taken for a long one.
+    /// Returns the names in a list, read on demand, each with the memory of a long one.
     pub fn new(list: R, separator: u8, limits: Limits) -> Self {
         let (head, unit, is_begun, read, lease) = Default::default();
         Self { reader: BufReader::new(list), separator, head, unit, is_begun, read, limits, lease }
     }
 
-    /// Reads to the next separator. False at the end.
+    /// Reads to the next separator. Returns false at the end.
     fn read_on(&mut self) -> io::Result<bool> {
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         if is_first {
@@ -75,8 +75,7 @@ impl<R: Read> Names<R> {
             return Ok(true);
         }
         if 3 * name.iter().filter(|byte| **byte == 0).count() > name.len() {
-            let reason =
-                "it has NUL bytes; give -0 if they separate names, or save it as UTF-8 if it is UTF-16 or UTF-32";
+            let reason = "it has NUL bytes; use -0 if they separate names, or save the list as UTF-8";
             return Err(io::Error::new(ErrorKind::InvalidData, reason));
         }
         name.pop_if(|last| *last == b'\r');
@@ -88,7 +87,7 @@ impl<R: Read> Names<R> {
         Ok(true)
     }
 
-    /// Reads a byte order mark, and waits for no byte more than it takes to know that there is none.
+    /// Reads a byte order mark, without waiting for more bytes than it needs.
     fn begin(&mut self) -> io::Result<()> {
         let begins_mark = |head: &[u8]| MARKS.iter().any(|mark| mark.len() > head.len() && mark.starts_with(head));
         while begins_mark(&self.head)
@@ -102,13 +101,13 @@ impl<R: Read> Names<R> {
             Some(0) => {}
             Some(1) if self.separator == b'\n' => self.unit = Some(u16::from_le_bytes),
             Some(2) if self.separator == b'\n' => self.unit = Some(u16::from_be_bytes),
-            _ => return Ok(()), // it is part of a name
+            _ => return Ok(()), // part of a name
         }
         self.head.clear();
         Ok(())
     }
 
-    /// Reads a name. A `data:` URI may be long, and so may a list of CR line ends, which is one line.
+    /// Reads a name. A `data:` URI may be long, and so may a list with CR line ends, which is one line.
     fn read_bytes(&mut self, is_first: bool) -> io::Result<Vec<u8>> {
         let mut name = std::mem::take(&mut self.head);
         let may_be_long = |name: &[u8]| {
@@ -119,9 +118,9 @@ impl<R: Read> Names<R> {
         Ok(name)
     }
 
-    /// Reads a line of UTF-16, its line feed included, as UTF-8.
+    /// Reads a line of UTF-16, including its line feed, as UTF-8.
     fn read_utf16(&mut self, unit: fn([u8; 2]) -> u16) -> io::Result<Vec<u8>> {
-        let torn = || io::Error::new(ErrorKind::InvalidData, "it is UTF-16 text that breaks off inside a character");
+        let torn = || io::Error::new(ErrorKind::InvalidData, "it is UTF-16 text that ends inside a character");
         let mut units = Vec::new();
         while units.last() != Some(&u16::from(b'\n'))
             && let Some(first) = self.byte()?
@@ -177,7 +176,7 @@ mod tests {
         }
         let mut torn = utf16("\u{feff}a\nb", u16::to_le_bytes);
         torn.pop();
-        assert_eq!(read(&torn, b'\n'), ["a", "! it is UTF-16 text that breaks off inside a character"]);
+        assert_eq!(read(&torn, b'\n'), ["a", "! it is UTF-16 text that ends inside a character"]);
     }
 
     #[test]
@@ -185,7 +184,7 @@ mod tests {
         let bare = utf16("a\nb\n", u16::to_le_bytes);
         for list in [&bare[..], b"a\0b\0", b"\xff\xfe\0\0a\0\0\0"] {
             let names = read(list, b'\n');
-            assert!(names[0].starts_with("! it has NUL bytes; give -0"), "{names:?}");
+            assert!(names[0].starts_with("! it has NUL bytes; use -0"), "{names:?}");
         }
         assert_eq!(read(b"a.png\0b.png\0", b'\n'), ["a.png\0b.png\0"], "whoever opens it says that it is a list");
     }

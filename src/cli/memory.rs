@@ -1,4 +1,4 @@
-//! How much memory this process may use: what control groups, limits and the machine leave it.
+//! The memory that this process may use: what control groups, limits and the machine leave.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,15 @@ use zsic::source::{Limits, MAX_BYTES, Room};
 
 use super::args::Inputs;
 
-/// The share of the memory left that images in flight may take, or texts, in sixteenths. The rest is for all that is not counted.
+/// The share of the remaining memory for images in flight, or texts, in sixteenths. The rest covers everything that is
+/// not counted.
 const SHARE: u64 = 13;
-/// Memory assumed where the system tells nothing.
+/// The memory to assume if the system does not say.
 const UNKNOWN: u64 = 4 << 30;
-/// The least room: what ordinary photographs and lists take.
+/// The smallest room: enough for ordinary photographs and lists.
 const LEAST: u64 = 32 << 20;
 
-/// The caps that the flags set, and the room that remains beside the checkpoint and what else the run takes.
+/// Returns the caps of the flags, and the room that remains beside the checkpoint and the run's other memory.
 pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits {
     let bytes = available().saturating_sub(weights(checkpoint)).saturating_sub(besides) / 16 * SHARE;
     Limits {
@@ -27,21 +28,21 @@ pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits 
     }
 }
 
-/// The bytes that texts may take.
+/// Returns the bytes that texts may take.
 pub fn for_texts() -> u64 {
     (available() / 16 * SHARE).max(LEAST)
 }
 
-/// The bytes that a run takes for `count` labels or texts, beside their words: what is kept of each, its embedding `[dim]`
-/// where it is made, found, ordered and stored.
+/// Returns the bytes that a run takes for `count` labels or texts, beside their words: their embeddings `[dim]` while
+/// they are made, found, ordered and stored.
 pub fn of_texts(count: usize, dim: usize) -> u64 {
     count as u64 * (1000 + 3 * 4 * dim as u64)
 }
 
-/// Checks that there is memory for `count` labels or texts, called `what`, which take so many bytes.
+/// Checks that there is memory for `count` labels or texts, called `what`, which take `bytes`.
 ///
 /// # Errors
-/// One that says how much is missing.
+/// A message with the missing amount.
 pub fn check(count: usize, what: &str, bytes: u64) -> Result<()> {
     let most = for_texts();
     if bytes <= most {
@@ -53,7 +54,7 @@ pub fn check(count: usize, what: &str, bytes: u64) -> Result<()> {
     ))
 }
 
-/// The bytes of the larger tower: one is in memory at a time.
+/// Returns the bytes of the larger tower: only one is in memory at a time.
 fn weights(checkpoint: &Checkpoint) -> u64 {
     let shapes = || checkpoint.weights().shapes();
     let bytes = |is_text: bool| -> u64 {
@@ -63,7 +64,7 @@ fn weights(checkpoint: &Checkpoint) -> u64 {
     bytes(true).max(bytes(false))
 }
 
-/// The bytes that this process may still take.
+/// Returns the bytes that this process may still take.
 pub fn available() -> u64 {
     let machine = field("/proc/meminfo", "MemAvailable:");
     let limits = [(Resource::As, "VmSize:"), (Resource::Data, "VmData:")].map(|(resource, used)| {
@@ -73,26 +74,27 @@ pub fn available() -> u64 {
     machine.into_iter().chain(limits.into_iter().flatten()).chain(groups()).min().unwrap_or(UNKNOWN)
 }
 
-/// Whether the addresses of this process are limited: then what is reserved counts as much as what is used.
+/// Returns whether the address space of this process is limited. Then reserved memory counts as used.
 pub fn is_limited() -> bool {
     [Resource::As, Resource::Data].into_iter().any(|resource| getrlimit(resource).current.is_some())
 }
 
-/// A field of one of the system's files, in bytes: it is written in kB.
+/// Reads a field of a system file in bytes: the file has kB.
 fn field(file: &str, name: &str) -> Option<u64> {
     let text = read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kb| kb * 1024)
 }
 
-/// What each control group around this process leaves, of both versions, from its own up to the root.
+/// Returns what each control group around this process leaves, in both versions, from its own up to the root.
 fn groups() -> Vec<u64> {
     let (own, mounts) = (read_to_string("/proc/self/cgroup"), read_to_string("/proc/self/mountinfo"));
     let (Ok(own), Ok(mounts)) = (own, mounts) else { return Vec::new() };
     mounts.lines().filter_map(|mount| folders(mount, &own)).flatten().filter_map(|folder| left_in(&folder)).collect()
 }
 
-/// The folders of the memory groups around this process, if that is what is mounted. `own` are the groups that it is in.
+/// Returns the folders of the memory groups around this process, if this mount has them. `own` are the process's
+/// groups.
 fn folders(mount: &str, own: &str) -> Option<Vec<PathBuf>> {
     let (place, kind) = mount.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -110,12 +112,12 @@ fn folders(mount: &str, own: &str) -> Option<Vec<PathBuf>> {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         is_own(controllers).then_some(path)
     })?;
-    // In a container, the mount may begin below the host's root, where the path begins.
+    // In a container, the mount may begin below the host's root, but the path begins there.
     let path = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
     Some(path.ancestors().map(|path| point.join(path)).collect())
 }
 
-/// What a group leaves, if it has a limit. Files that are kept in memory make room.
+/// Returns what a group leaves, if it has a limit. Cached files count as free.
 fn left_in(folder: &Path) -> Option<u64> {
     let number = |file: &str| read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
     let both = |new: &str, old: &str| number(new).or_else(|| number(old));

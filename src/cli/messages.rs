@@ -1,5 +1,5 @@
-//! Lines for people, on stderr. A stderr that cannot be written is no reason to stop. No name in a line can play with the
-//! terminal, and no URL in it shows its password.
+//! Messages for people, on stderr. A stderr that cannot be written does not stop the run. Names in messages are safe
+//! for the terminal, and URLs hide their passwords.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -12,33 +12,33 @@ use super::progress;
 use super::stdout::{self, Patient};
 use super::terminal::printable;
 
-/// What goes wrong, told even to those who asked for quiet.
+/// Prints an error, even with `--quiet`.
 pub fn error(message: impl Display) {
     line(format_args!("error: {message}"));
 }
 
-/// What looks wrong.
+/// Prints a warning.
 pub fn warn(common: &Common, message: impl Display) {
     if !common.quiet {
         line(format_args!("warning: {message}"));
     }
 }
 
-/// What everybody is told, but for those who asked for quiet.
+/// Prints a message, except with `--quiet`.
 pub fn say(common: &Common, message: impl Display) {
     if !common.quiet {
         line(message);
     }
 }
 
-/// What so many `-v` add.
+/// Prints a message at this level of `-v`.
 pub fn note(common: &Common, level: u8, message: impl Display) {
     if common.verbose >= level {
         say(common, message);
     }
 }
 
-/// A line on stderr.
+/// Prints a line on stderr.
 pub fn line(message: impl Display) {
     let message = shown(&message.to_string());
     match &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -47,20 +47,20 @@ pub fn line(message: impl Display) {
     }
 }
 
-/// Prints a line of its own: neither behind a progress bar, nor behind a result that is not finished.
+/// Prints a line that starts after any progress bar and any unfinished result.
 fn print(line: &str) {
     let start = if io::stderr().is_terminal() && stdout::leave_line() { "\n" } else { "" };
     let write = || Patient(io::stderr()).write_all(format!("{start}{line}\n").as_bytes());
     _ = progress::shown().suspend(write);
 }
 
-/// Lines that wait, while they are held.
+/// The lines held back, while they are held.
 static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
 /// Holds all lines until it is dropped.
 pub struct Held(());
 
-/// Holds lines back: on one terminal, they would fall into what is being written on standard output.
+/// Holds lines back: on one terminal, they would appear in the middle of the output.
 pub fn hold() -> Held {
     HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
     Held(())
@@ -72,20 +72,20 @@ impl Drop for Held {
     }
 }
 
-/// Prints the lines that are held.
+/// Prints the held lines.
 pub fn release() {
     let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
     held.unwrap_or_default().iter().for_each(|line| print(line));
 }
 
-/// Asks on stderr; the answer is typed on the same line.
+/// Asks a question on stderr; the answer is typed on the same line.
 pub fn ask(question: impl Display) {
     let mut stderr = anstream::stderr().lock();
     let _ = write!(stderr, "{} ", shown(&question.to_string()));
     let _ = stderr.flush();
 }
 
-/// A text as one line that gives no password away and cannot play with the terminal.
+/// Returns a text as one line without passwords that is safe for the terminal.
 fn shown(text: &str) -> String {
     printable(&without_passwords(&text.replace('\n', " ")))
 }

@@ -1,4 +1,4 @@
-//! The command's side: flags, commands, output, progress. What images and models are is the library's.
+//! The command's side: flags, commands, output, progress.
 
 pub mod allocator;
 pub mod args;
@@ -42,19 +42,19 @@ pub mod version;
 use anyhow::Result;
 use args::{Cli, Command};
 
-/// Whether every image was scored.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of them.
+    /// Every image was scored.
     Complete,
-    /// Some image failed, and the output says which.
+    /// An image failed, and the output says which.
     SomeFailed,
 }
 
 /// Runs a command.
 ///
 /// # Errors
-/// What kept it from starting, or made it stop early; see [`fatal`] for the exit status.
+/// The reason why it could not start or had to stop; see [`fatal`] for the exit status.
 pub fn run(cli: &Cli) -> Result<Outcome> {
     match &cli.command {
         Command::Classify(args) => classify::run(args, &cli.common),

@@ -1,4 +1,4 @@
-//! What workers do to an input: bytes, what is known of them already, pixels.
+//! The work on an input: bytes, cached results, pixels.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,26 +15,26 @@ use super::previews::Previews;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
 
-/// How far the workers give way to the encoder's threads.
+/// The priority by which workers give way to the encoder's threads.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// One image, ready for the encoder, or why it is not.
+/// An image that is ready for the encoder, or its failure.
 pub struct Item {
     pub name: Name,
-    /// What the image was before it was read.
+    /// The image's version before it was read.
     pub version: Version,
     pub ready: Result<Ready, ImageError>,
 }
 
 impl Item {
-    /// Whether nothing but the encoder can answer it.
+    /// Returns whether only the encoder can answer it.
     pub fn is_to_encode(&self) -> bool {
         matches!(self.ready, Ok(Ready::Pixels { .. }))
     }
 }
 
-/// What the workers share.
+/// The state that workers share.
 pub struct Prepare {
     pub preprocessor: Preprocessor,
     pub urls: Images,
@@ -51,7 +51,8 @@ impl Work<Entry, Item> for Prepare {
         matches!(entry, Ok(Input::Path(_)))
     }
 
-    /// Files that are as they were when an earlier run encoded them are not read. What goes alone is prepared at once: it
+    /// Looks up unchanged files of earlier runs without reading them. An image that goes alone is prepared at once: it
+    /// must not wait for others.
     /// must not wait for others.
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
@@ -82,7 +83,7 @@ impl Work<Entry, Item> for Prepare {
         self.alone(fetched)
     }
 
-    /// The encoder's threads go first where both have work: what is ahead is enough for it then.
+    /// Lets the encoder's threads go first: the images ahead are enough for it then.
     fn begin(&self) {
         #[cfg(target_os = "linux")] // elsewhere the whole process would give way
         let _ = rustix::process::nice(NICENESS);
@@ -90,7 +91,7 @@ impl Work<Entry, Item> for Prepare {
 
     fn run(&self, entry: Entry) -> Item {
         let mut version = match &entry {
-            Ok(Input::Held(held)) if held.bytes().is_ok() => Version::default(), // its bytes are hashed anyway
+            Ok(Input::Held(held)) if held.bytes().is_ok() => Version::default(), // hashed anyway
             entry => Version::now(entry).unwrap_or_default(),
         };
         match entry {
@@ -106,7 +107,7 @@ impl Work<Entry, Item> for Prepare {
 }
 
 impl Prepare {
-    /// What came of an image that goes alone; others wait for a worker.
+    /// Returns the result of an image that goes alone; others wait for a worker.
     fn alone(&self, entry: Entry) -> Recalled<Entry, Item> {
         if entry.as_ref().is_ok_and(Input::is_alone) {
             Recalled::Known(self.run(entry))
@@ -147,7 +148,7 @@ impl Prepare {
         Ok(ready)
     }
 
-    /// What tells that a file is as it was, where that is asked for, and what it is. To be taken before it is read.
+    /// Returns the stamp and version of a file, if they are needed. Call it before the file is read.
     fn file(&self, input: &Input) -> Option<(Option<Stamp>, Version)> {
         match input {
             Input::Path(path) if self.kept.is_on() => {
@@ -158,7 +159,7 @@ impl Prepare {
         }
     }
 
-    /// What earlier runs kept of files that are as they were.
+    /// Returns the cached results of unchanged files.
     fn rows(&self, entries: &[Entry]) -> Vec<Option<(Version, Row)>> {
         let files: Vec<_> = entries.iter().map(|entry| self.file(entry.as_ref().ok()?)).collect();
         let some: Vec<Stamp> = files.iter().flatten().filter_map(|(stamp, _)| *stamp).collect();

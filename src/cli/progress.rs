@@ -1,4 +1,4 @@
-//! Progress on stderr, where someone watches and results do not scroll by on the same terminal.
+//! Progress on stderr, if it is a terminal and results do not scroll by on it.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -9,30 +9,30 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::Common;
 
-/// The bar on the screen; there is one at a time.
+/// The bar on the screen. There is one at a time.
 static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
 
-/// Notes that a bar is on the screen now, in place of another.
+/// Makes a bar the one on the screen.
 pub fn show(bar: ProgressBar) -> ProgressBar {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&bar);
     bar
 }
 
-/// Returns the bar on the screen; one that is hidden if there is none.
+/// Returns the bar on the screen, or a hidden one.
 pub fn shown() -> ProgressBar {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// A bar that counts, or nothing.
+/// A progress bar, or nothing.
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A count of images; see [`Self::count`] for how many there will be.
+    /// Creates a count of images; see [`Self::count`] for their total.
     pub fn images(common: &Common, results_on_terminal: bool) -> Self {
         Self::new(common, results_on_terminal, "{spinner} {pos} images ({rate}/s) {msg}")
     }
 
-    /// Finds out, on a thread of its own, how many images there will be, if anybody watches.
+    /// Counts all images on a separate thread, if the bar is visible.
     pub fn count(&self, total: impl FnOnce() -> Option<u64> + Send + 'static) {
         if self.0.is_hidden() {
             return;
@@ -46,10 +46,10 @@ impl Progress {
                 ));
             }
         };
-        _ = std::thread::Builder::new().spawn(count); // without it, the bar has no end
+        _ = std::thread::Builder::new().spawn(count); // on failure the bar shows no total
     }
 
-    /// A count of texts, for long lists; `what` is being done to them.
+    /// Creates a count of texts, for long lists. `what` names the work.
     pub fn texts(common: &Common, what: &str) -> Self {
         Self::new(common, false, &format!("{what} {{wide_bar}} {{pos}}/{{len}}, {{eta}} left"))
     }
@@ -64,13 +64,13 @@ impl Progress {
         Self(show(bar))
     }
 
-    /// `done` of `total`.
+    /// Shows that `done` of `total` are done.
     pub fn set(&self, done: usize, total: usize) {
         self.0.set_length(total as u64);
         self.0.set_position(done as u64);
     }
 
-    /// `done` images have their records, of which `failed` failed.
+    /// Shows that `done` images have records, of which `failed` failed.
     pub fn images_done(&self, done: u64, failed: u64) {
         self.0.set_position(done);
         if failed > 0 {

@@ -1,4 +1,4 @@
-//! Completions and the manual page, from the parser's own definition.
+//! Completions and the manual page, generated from the parser's definition.
 
 use std::io::Write;
 
@@ -18,7 +18,7 @@ pub fn completions(shell: Shell) -> Result<Outcome> {
     print(&script)
 }
 
-/// Prints the manual: one page that holds every command's.
+/// Prints the manual as one page with all commands.
 pub fn man() -> Result<Outcome> {
     let mut page = Vec::new();
     let mut root = Cli::command().disable_help_subcommand(true);
@@ -40,7 +40,7 @@ pub fn man() -> Result<Outcome> {
     print(&page)
 }
 
-/// A command's part of the page.
+/// Writes a command's part of the page.
 fn command_section(page: &mut Vec<u8>, command: &Command, name: &str) -> Result<()> {
     let man = Man::new(command.clone());
     writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
@@ -52,7 +52,8 @@ fn command_section(page: &mut Vec<u8>, command: &Command, name: &str) -> Result<
     as_it_is(page, command, "SS")
 }
 
-/// What follows a command's help, paragraph by paragraph, its lines as they are: `Examples:`, then examples.
+/// Writes the text after a command's help, paragraph by paragraph, with its lines unchanged: `Examples:`, then
+/// examples.
 fn as_it_is(page: &mut Vec<u8>, command: &Command, level: &str) -> Result<()> {
     let after = command.get_after_long_help().or(command.get_after_help());
     for paragraph in after.map(ToString::to_string).unwrap_or_default().split("\n\n").filter(|p| !p.is_empty()) {

@@ -1,4 +1,4 @@
-//! What is said of files that a walk skips.
+//! Messages about files that a walk skips.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use zsic::source::{Name, Skipped, Tally};
 use super::args::Common;
 use super::messages::note;
 
-/// The most endings that a line names.
+/// The most endings in one message.
 const NAMED: usize = 6;
 
-/// Returns a tally that names each file as it is skipped, to those who asked with `-v`.
+/// Returns a tally that names each skipped file, if the user asked with `-v`.
 pub fn tally(common: &Common) -> Arc<Tally> {
     let common = common.clone();
     Arc::new(Tally::telling(move |name: &Name, kind| {
         let reason = match kind {
             Skipped::Video(_) => "video is not supported",
-            Skipped::Link => "the link leads to no file",
+            Skipped::Link => "the link leads nowhere",
             Skipped::LinkedFolder => "a link to a folder; --follow walks it",
             Skipped::Special => "not a file",
             Skipped::Ending(_) | Skipped::NoEnding | Skipped::OtherEnding => "not an image",
@@ -26,7 +26,7 @@ pub fn tally(common: &Common) -> Arc<Tally> {
     }))
 }
 
-/// Returns the sentence that counts skipped files by their endings, the most frequent first; none if there are none.
+/// Returns the sentence that counts skipped files by ending, the most frequent first; None without skipped files.
 pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
     let folders = kinds.get(&Skipped::LinkedFolder).copied().unwrap_or_default();
     let total = kinds.values().sum::<u64>() - folders;
@@ -46,7 +46,7 @@ pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
             }
         }
     }
-    endings.sort_by_key(|(count, _)| std::cmp::Reverse(*count)); // stable: of equal counts, in the order of letters
+    endings.sort_by_key(|(count, _)| std::cmp::Reverse(*count)); // stable: equal counts stay in alphabetical order
     others += endings.iter().skip(NAMED).map(|(count, _)| count).sum::<u64>();
     let mut parts: Vec<String> =
         endings.iter().take(NAMED).map(|(count, ending)| format!("{count} .{ending}")).collect();
@@ -62,7 +62,7 @@ pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
     video_endings.truncate(NAMED);
     let names = if video_endings.is_empty() { String::new() } else { format!(" ({})", video_endings.join(", ")) };
     let are_not = |what: &str| format!("{what}{names}; video is not supported");
-    add(videos, &are_not("video"), &are_not("videos")); // last, for what it says behind it
+    add(videos, &are_not("video"), &are_not("videos")); // last, for its longer text
     let files = if total == 1 { "file that is not an image" } else { "files that are not images" };
     let mut said = Vec::new();
     if total > 0 {

@@ -1,4 +1,4 @@
-//! `--stats`: where the time went. Threads add what they did; one summary is printed at the end.
+//! `--stats`: how the time was spent. Threads add their times; a summary is printed at the end.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use indicatif::{BinaryBytes, HumanCount};
 pub enum Part {
     /// Waiting for servers.
     Fetch,
-    /// Reading files, hashing them, and looking up what is known.
+    /// Reading and hashing files, and looking up results.
     Read,
-    /// Bytes to the model's pixels.
+    /// Decoding bytes to the model's pixels.
     Decode,
-    /// Pixels to embeddings.
+    /// Encoding pixels to embeddings.
     Encode,
-    /// Embeddings to records, written.
+    /// Turning embeddings into records, and writing them.
     Write,
-    /// The encoder had nothing to do.
+    /// The encoder waiting for images.
     Idle,
 }
 
@@ -32,7 +32,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Adds the time that `work` takes to a part.
+    /// Adds the time of `work` to a part.
     pub fn time<T>(&self, part: Part, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
@@ -40,23 +40,23 @@ impl Stats {
         result
     }
 
-    /// Bytes that were read.
+    /// Adds bytes that were read.
     pub fn read(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// A batch went through the encoder.
+    /// Adds an encoded batch.
     pub fn batch(&self) {
         self.batches.fetch_add(1, Relaxed);
     }
 
-    /// So many images went through the encoder.
+    /// Adds encoded images.
     pub fn encoded(&self, count: usize) {
         self.encoded.fetch_add(count as u64, Relaxed);
     }
 
-    /// Lines for people on `total` images, of which `failed` failed; `wall` is the time from the first image to the last,
-    /// `threads` those that decode.
+    /// Returns the summary for `total` images, of which `failed` failed. `wall` is the time from the first image to the
+    /// last, `threads` the number of decoding threads.
     pub fn summary(&self, wall: Duration, threads: usize, total: u64, failed: u64) -> Vec<String> {
         let seconds = |part: Part| self.nanoseconds[part as usize].load(Relaxed) as f64 / 1e9;
         let encoded = self.encoded.load(Relaxed);
@@ -76,7 +76,7 @@ impl Stats {
         let decoders = format!("of {threads} threads");
         let bytes = BinaryBytes(self.bytes.load(Relaxed));
         if seconds(Part::Fetch) > 0.0 {
-            line("fetch", seconds(Part::Fetch), "waited for servers, side by side");
+            line("fetch", seconds(Part::Fetch), "waited for servers, in parallel");
         }
         line("read", seconds(Part::Read), &format!("{decoders}, {bytes}"));
         line("decode", seconds(Part::Decode), &decoders);

@@ -1,5 +1,5 @@
-//! Standard output, if there is one, and waiting for it. Where a process begins without, the standard library opens
-//! `/dev/null` in its place, and all that is written would be lost without a word: so it is looked at before that.
+//! Standard output, which may be closed or full. If a process starts without it, the standard library opens `/dev/null`
+//! instead and all output would be lost silently, so this is checked before.
 
 use std::io::{self, ErrorKind, Stdout, Write, stdout};
 use std::os::fd::AsFd;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
-/// Whether the last line on the terminal is not ended.
+/// Whether the last line on the terminal is unfinished.
 static IS_IN_LINE: AtomicBool = AtomicBool::new(false);
 
 ctor::declarative::ctor! {
@@ -19,13 +19,13 @@ ctor::declarative::ctor! {
     }
 }
 
-/// Standard output, for results.
+/// Returns standard output, for results.
 ///
 /// # Errors
-/// If whoever started us closed it.
+/// If the parent process closed it.
 pub fn open() -> Result<Patient<Stdout>> {
     if IS_CLOSED.load(Ordering::Relaxed) {
-        bail!("standard output: cannot be written: it is closed; a file or a pipe takes what is written");
+        bail!("standard output: cannot be written: it is closed; send it to a file or a pipe");
     }
     Ok(Patient(stdout()))
 }
@@ -39,7 +39,7 @@ pub fn write(bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).and_then(|()| out.flush()).context("standard output: cannot be written")
 }
 
-/// Writes to the terminal that standard output is.
+/// Writes to standard output, which is a terminal.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -48,13 +48,12 @@ pub fn show(out: &mut Patient<Stdout>, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
-/// Returns whether the last line on the terminal is not ended. It counts as ended then.
+/// Returns whether the last line on the terminal is unfinished, and counts it as finished from then on.
 pub fn leave_line() -> bool {
     IS_IN_LINE.swap(false, Ordering::Relaxed)
 }
 
-/// A pipe or terminal that is waited for while it is full. Whoever shares it with us may have made it one that does not
-/// block.
+/// A pipe or terminal that is waited for while it is full. A process that shares it may have made it nonblocking.
 pub struct Patient<W>(pub W);
 
 impl<W: Write + AsFd> Patient<W> {
@@ -91,7 +90,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    /// A pipe behind the buffer that the standard library puts before standard output.
+    /// A pipe behind the standard library's buffer of standard output.
     struct Lines(LineWriter<io::PipeWriter>);
 
     impl AsFd for Lines {

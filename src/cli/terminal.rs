@@ -1,23 +1,23 @@
-//! Text on its way to a terminal. Names of files and repositories, labels and servers' words may hold characters that
-//! act on a terminal, turn the order of what is read, or cannot be seen; none of them gets there.
+//! Makes text safe for a terminal. File names, repositories, labels and servers' messages may hold characters that
+//! control the terminal, change the order of text, or are invisible. None of them is printed.
 
 use std::borrow::Cow;
 
-/// What is shown in place of a character that must not reach a terminal.
+/// The replacement of an unsafe character.
 const SHOWN: char = char::REPLACEMENT_CHARACTER;
 
-/// Returns `text` as one line that is safe to show.
+/// Returns `text` as one safe line.
 pub fn printable(text: &str) -> String {
     replaced(text, |_| SHOWN.to_string()).into_owned()
 }
 
-/// Returns several lines, each of them safe to show.
+/// Returns several safe lines.
 pub fn printable_lines(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     lines.join("\n")
 }
 
-/// Returns JSON that is safe to show and has the same values: what JSON may hold raw and terminals act on is escaped.
+/// Returns safe JSON with the same values: characters that JSON may hold and terminals act on are escaped.
 pub fn escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |c| match c {
         '\0'..='\u{1f}' => c.to_string(), // between values
@@ -41,21 +41,21 @@ fn replaced(text: &str, with: impl Fn(char) -> String) -> Cow<'_, str> {
     safe.into()
 }
 
-/// Whether a character acts on a terminal, turns the direction of text, breaks lines, or cannot be seen.
+/// Returns whether a character controls a terminal, changes the direction of text, breaks lines, or is invisible.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // direction
             | '\u{2028}' | '\u{2029}' // lines
-            // The rest of what Unicode lets a reader ignore (Default_Ignorable_Code_Point), and annotations.
+            // Other characters that Unicode lets a reader ignore (Default_Ignorable_Code_Point), and annotations.
             | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0d}'
             | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a character cannot be seen and still belongs to what is before it in emoji and in scripts that join letters.
-/// After a letter of ASCII it can only deceive.
+/// Returns whether a character is invisible and still belongs to the one before it, in emoji and in scripts that join
+/// letters. After an ASCII letter it can only deceive.
 fn joins(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')
 }

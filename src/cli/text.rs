@@ -1,4 +1,5 @@
-//! Text files that people write -> text, whatever editor or shell saved them: UTF-8, or UTF-16. `-` is standard input.
+//! Reads text files that people write, in any encoding that editors and shells use: UTF-8, or UTF-16. `-` is standard
+//! input.
 
 use std::fs::File;
 use std::io::{self, Read, stdin};
@@ -14,15 +15,15 @@ use super::memory;
 
 /// The most bytes of a text: a million labels have fewer.
 const LONGEST: u64 = 256 << 20;
-/// A file's bytes, and the text that they are decoded to.
+/// The copies in memory: a file's bytes, and the decoded text.
 const COPIES: u64 = 2;
-/// What a file of bytes that are no text can be told.
+/// The message for a file that is not text.
 const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-8";
 
 /// Reads a text without its byte order mark.
 ///
 /// # Errors
-/// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16; another if there is no memory for it.
+/// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16; another error without enough memory.
 pub fn read(path: &Path) -> Result<String> {
     let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
     let most = LONGEST.min(memory::for_texts() / COPIES);
@@ -30,16 +31,16 @@ pub fn read(path: &Path) -> Result<String> {
     let read = if is_stdin(path) { read_stdin(most).map(|bytes| (0, bytes)) } else { File::open(path).and_then(read) };
     let (length, bytes) = read.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
     if length.max(bytes.len() as u64) > LONGEST {
-        return Err(failed(format!("has more than {LONGEST} bytes, and is hardly a list of texts")));
+        return Err(failed(format!("has more than {LONGEST} bytes, the most for a list of texts")));
     }
     if bytes.len() as u64 > most {
-        let reason = "there is no memory to read more of it; give this run more memory, or a shorter file";
+        let reason = "this run has no memory for more; give it more memory or a shorter file";
         return Err(anyhow!("{}: has more than {most} bytes, and {reason}", name(path)));
     }
     decode(bytes).map_err(failed)
 }
 
-/// Returns what messages call a file.
+/// Returns a file's name for messages.
 pub fn name(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
@@ -54,24 +55,24 @@ fn read_stdin(most: u64) -> io::Result<Vec<u8>> {
     read_file(stdin().lock(), most)
 }
 
-/// Reads a file, but no more of it than tells that it is too long.
+/// Reads a file, but at most one byte more than allowed.
 fn read_file(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Makes reading standard input wait, where whoever started us left it so that it does not.
+/// Makes reads of standard input block, even if the parent process made it nonblocking.
 pub fn block_on_stdin() {
     let stdin = stdin();
     if let Ok(flags) = fcntl_getfl(&stdin)
         && flags.contains(OFlags::NONBLOCK)
     {
-        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // if it cannot be, reading says so
+        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // on failure, reading reports it
     }
 }
 
-/// Decodes a text by its byte order mark; without one it is UTF-8, or UTF-16 where its NUL bytes show that.
+/// Decodes a text by its byte order mark. Without one it is UTF-8, or UTF-16 if its NUL bytes show that.
 fn decode(bytes: Vec<u8>) -> Result<String, String> {
     let text = match &bytes[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Err("is UTF-32 text; save it as UTF-8".to_owned()),
@@ -84,7 +85,7 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
     if text.contains('\0') { Err(NUL.to_owned()) } else { Ok(text) }
 }
 
-/// Returns whether most characters have a NUL byte, all of them at even (0) or all at odd (1) places.
+/// Returns whether most characters have a NUL byte, all at even (0) or all at odd (1) places.
 fn is_utf16(text: &[u8], place: usize) -> bool {
     let mut nuls = text.iter().enumerate().filter(|(_, byte)| **byte == 0);
     let count = nuls.clone().count();
@@ -95,7 +96,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
     let (units, rest) = bytes.as_chunks::<2>();
     match char::decode_utf16(units.iter().copied().map(unit)).collect() {
         Ok(text) if rest.is_empty() => Ok(text),
-        _ => Err("is UTF-16 text that breaks off inside a character; save it as UTF-8".to_owned()),
+        _ => Err("is UTF-16 text that ends inside a character; save it as UTF-8".to_owned()),
     }
 }
 
@@ -152,8 +153,8 @@ mod tests {
             (utf32([0, 0, 0xfe, 0xff], u32::to_be_bytes), "is UTF-32"),
             (bare, "has NUL bytes"),
             (b"fox\0bear".to_vec(), "has NUL bytes"),
-            (torn, "is UTF-16 text that breaks off"),
-            (half, "is UTF-16 text that breaks off"),
+            (torn, "is UTF-16 text that ends"),
+            (half, "is UTF-16 text that ends"),
             (b"fox\nb\xe4r\n".to_vec(), "line 2 is not UTF-8"),
         ] {
             let told = decode(bytes.clone()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Images of equal bytes in one run: each is decoded once and encoded once, as long as what came of it is still known.
+//! Identical images in one run: each is decoded once and encoded once, while its result is still known.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -9,16 +9,17 @@ use zsic::{ImageError, Pixels};
 /// A unit embedding.
 pub type Row = Arc<[f32]>;
 
-/// Bytes of embeddings that are remembered: one or two thousand of them. What is behind them is computed again.
+/// The most bytes of remembered embeddings: one or two thousand of them. Older ones are computed again.
 const REMEMBERED: usize = 4 << 20;
-/// The same where there is a cache, from which all others come: those that it may not have written yet.
+/// The same limit with a cache, which holds all others: room for those not written yet.
 const RECENT: usize = 512 << 10;
 
-/// The pixels of one content, decoded by whoever comes first. Those who wait for its embedding keep it alive.
+/// The pixels of one content, decoded by the first thread that needs them. Threads that wait for its embedding keep it
+/// alive.
 #[derive(Default)]
 pub struct Claim(OnceLock<Result<Pixels, ImageError>>);
 
-/// What is known of an image before it is encoded.
+/// The state of an image before it is encoded.
 pub enum Ready {
     /// Its embedding.
     Known(Row),
@@ -27,17 +28,17 @@ pub enum Ready {
 }
 
 impl Ready {
-    /// Pixels that no other thread waits for, nor were waited for.
+    /// Returns pixels that no other thread shares.
     pub fn without_twins(content: ContentHash, pixels: Pixels) -> Self {
         Self::Pixels { pixels, content, _claim: Arc::default() }
     }
 }
 
-/// The contents that are at work, and those that were.
+/// The contents in progress, and the recent ones.
 pub struct Twins(Mutex<Inner>);
 
 struct Inner {
-    /// Bytes that are remembered.
+    /// The bytes of remembered embeddings.
     most: usize,
     at_work: HashMap<ContentHash, Weak<Claim>>,
     encoded: HashMap<ContentHash, Row>,
@@ -46,7 +47,7 @@ struct Inner {
 }
 
 impl Twins {
-    /// None yet. `is_kept` says that embeddings are kept in a cache too.
+    /// Creates an empty set. `is_kept` is whether a cache keeps embeddings too.
     pub fn new(is_kept: bool) -> Self {
         let most = if is_kept { RECENT } else { REMEMBERED };
         let (at_work, encoded, order) = Default::default();
@@ -57,12 +58,12 @@ impl Twins {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The embedding of a content, if one came by not long ago.
+    /// Returns the embedding of a content, if it is remembered.
     pub fn row(&self, content: &ContentHash) -> Option<Row> {
         self.lock().encoded.get(content).cloned()
     }
 
-    /// What there is of a content: its embedding, the pixels that another thread decodes, or those of `decode`.
+    /// Returns a content's embedding, the pixels that another thread decodes, or the result of `decode`.
     pub fn ready(
         &self,
         content: ContentHash,
@@ -82,19 +83,19 @@ impl Twins {
                 }
             }
         };
-        let outcome = claim.0.get_or_init(decode).clone(); // waits for the other thread, if there is one
+        let outcome = claim.0.get_or_init(decode).clone(); // waits for another thread, if one decodes it
         if outcome.is_err() {
             self.lock().at_work.remove(&content);
         }
         Ok(Ready::Pixels { pixels: outcome?, content, _claim: claim })
     }
 
-    /// Nobody is at work on a content any more.
+    /// Ends the work on a content.
     pub fn done(&self, content: &ContentHash) {
         self.lock().at_work.remove(content);
     }
 
-    /// Remembers what a content was encoded to.
+    /// Remembers a content's embedding.
     pub fn remember(&self, content: ContentHash, row: &Row) {
         let mut inner = self.lock();
         if inner.encoded.insert(content, Arc::clone(row)).is_none() {

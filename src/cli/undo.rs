@@ -1,23 +1,22 @@
-//! What a run has made and would not leave behind: the files of one that is refused, or that ends or is stopped by a
-//! signal before its first record. What is in the files is not known here.
+//! Removes files that a run made and must not leave behind: if it is refused, or ends before its first record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a signal takes back, by the file that it was begun for.
+/// The actions that a signal takes back, by the file they were begun for.
 static PENDING: Mutex<BTreeMap<PathBuf, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
 
 fn pending() -> MutexGuard<'static, BTreeMap<PathBuf, Vec<PathBuf>>> {
     PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a file. One that cannot be removed stays: there is nobody left to tell.
+/// Removes a file. A file that cannot be removed stays: a signal ends the process without messages.
 fn remove(path: impl AsRef<Path>) {
     _ = std::fs::remove_file(path);
 }
 
-/// How to take back what was begun for one file.
+/// Takes back everything begun for one file.
 #[derive(Debug)]
 pub struct Undo {
     file: PathBuf,
@@ -26,10 +25,10 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Begins something for `file`: `make` says what came of it, and which files it made. No signal comes between.
+    /// Begins an action for `file`: `make` returns its result and the files it made. Signals wait meanwhile.
     ///
     /// # Errors
-    /// What `make` says.
+    /// The error of `make`.
     pub fn begin<T, E>(file: &Path, make: impl FnOnce() -> Result<(T, Vec<PathBuf>), E>) -> Result<(T, Self), E> {
         let mut pending = pending();
         let (outcome, made) = make()?;
@@ -37,26 +36,26 @@ impl Undo {
         Ok((outcome, Self { file: file.to_path_buf(), made, is_pending: true }))
     }
 
-    /// Says that other files are being made, which go in this order where the run ends without more.
+    /// Adds files that are removed, in this order, if the run ends early.
     pub fn set(&mut self, made: Vec<PathBuf>) {
         pending().insert(self.file.clone(), made.clone());
         (self.made, self.is_pending) = (made, true);
     }
 
-    /// Something was written: a stop leaves it now.
+    /// Keeps the files: something was written.
     pub fn keep(&mut self) {
         if std::mem::take(&mut self.is_pending) {
             pending().remove(&self.file);
         }
     }
 
-    /// All is done: there is nothing to take back any more.
+    /// Ends the action: nothing is taken back any more.
     pub fn forget(&mut self) {
         self.keep();
         self.made.clear();
     }
 
-    /// Whether nothing was written yet.
+    /// Returns whether nothing was written yet.
     pub fn is_pending(&self) -> bool {
         self.is_pending
     }
@@ -68,8 +67,8 @@ impl Undo {
     }
 }
 
-/// Takes back what was begun and has nothing yet, and lets nobody begin any more: for the end of the process. None if
-/// somebody is just beginning.
+/// Takes back all actions without a record, and prevents new ones: for the end of the process. Returns None if one is
+/// just beginning.
 pub fn try_run_all() -> Option<()> {
     let pending = PENDING.try_lock().ok()?;
     pending.values().flatten().for_each(remove);

@@ -1,11 +1,11 @@
-//! Images by URL: what flags and the environment say about fetching them.
+//! Images by URL: the flags and environment variables about fetching them.
 
 use zsic::net::{HttpSettings, ImageSettings, Images};
 
 use super::args::{Hub, Inputs};
 use super::hub;
 
-/// What fetches images.
+/// Returns the fetcher of images.
 pub fn images(inputs: &Inputs, machine: &Hub) -> Images {
     let default = ImageSettings::default();
     Images::new(ImageSettings {

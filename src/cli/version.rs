@@ -1,4 +1,4 @@
-//! `--version`, and what `-v` adds to it: the commit, the features, the instruction set.
+//! `--version`, and its details with `-v`: the commit, the features, the instruction set.
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
@@ -11,12 +11,12 @@ use zsic::Isa;
 use super::args::Cli;
 use super::fatal;
 
-/// Parses the command line. `--version`, `--help` and wrong usage end the process, as clap does.
+/// Parses the command line. `--version`, `--help` and wrong usage end the process, as in clap.
 pub fn parse() -> Cli {
     let words = || std::env::args_os();
     Cli::try_parse().unwrap_or_else(|e| {
         if e.kind() == ErrorKind::DisplayVersion && words().skip(1).any(is_verbose) {
-            _ = write!(stdout(), "{e}{}", details()); // clap passes over a closed standard output too
+            _ = write!(stdout(), "{e}{}", details()); // like clap, ignores a closed standard output
             exit(0);
         }
         fatal::usage_or_help(e)

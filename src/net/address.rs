@@ -1,4 +1,4 @@
-//! URLs: where they lead, what may be shown of them, and which belong together.
+//! URLs: where they lead, what messages may show of them, and which share an origin.
 
 use std::borrow::Cow;
 
@@ -6,17 +6,17 @@ use idna::AsciiDenyList;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use ureq::http::Uri;
 
-/// What no URL holds as it is, though people write it.
+/// Characters that a URL must escape, though people write them.
 const ESCAPED: AsciiSet =
     CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// An `http` or `https` URL.
+/// Parses an `http` or `https` URL.
 pub(super) fn parse(url: &str) -> Option<Uri> {
     split(url).filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-/// Returns a URL, or a reference to one, as people write it, as one that can be asked for: its host in ASCII, and what no
-/// URL holds as it is escaped.
+/// Converts a URL, or a reference to one, from what people write to what can be requested: the host in ASCII, and other
+/// characters escaped.
 pub(super) fn written(url: &str) -> String {
     let url = url.split('#').next().unwrap_or_default();
     let start = if url.starts_with("//") { Some(2) } else { scheme_of(url).map(|scheme| scheme.len() + 3) };
@@ -29,7 +29,7 @@ pub(super) fn written(url: &str) -> String {
     format!("{before}{}{}{port}{}", escaped(user), ascii(host), escaped(path))
 }
 
-/// A host name in any script as the one in ASCII that stands for it.
+/// Returns a host name in any script as its ASCII form.
 fn ascii(host: &str) -> Cow<'_, str> {
     let name = percent_decode_str(host).decode_utf8_lossy();
     if name.is_ascii() && !host.contains('%') {
@@ -39,44 +39,44 @@ fn ascii(host: &str) -> Cow<'_, str> {
     name.map_or_else(|_| utf8_percent_encode(host, &ESCAPED).to_string().into(), Cow::Owned)
 }
 
-/// Returns the user's name and password that a URL holds, as Basic authentication writes them: decoded, with a colon.
+/// Returns the user name and password in a URL as Basic authentication writes them: decoded, with a colon.
 pub(super) fn credentials(url: &Uri) -> Option<Vec<u8>> {
     let (user, _) = url.authority()?.as_str().rsplit_once('@').filter(|(user, _)| !user.is_empty())?;
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     Some(percent_decode_str(name).chain(percent_decode_str(":")).chain(percent_decode_str(password)).collect())
 }
 
-/// Returns a URL without the user's name and password.
+/// Returns a URL without user name and password.
 pub(super) fn without_credentials(url: &Uri) -> String {
     let scheme = url.scheme_str().unwrap_or_default();
     format!("{scheme}://{}{}", host(url), url.path_and_query().map_or("/", |path| path.as_str()))
 }
 
-/// A URL in its parts; a port that is none is no part of one, but the half of a password that has a slash in it.
+/// Splits a URL into its parts. Returns None if the port is not a number: it is then half of a password with a slash.
 fn split(url: &str) -> Option<Uri> {
     let uri = url.parse::<Uri>().ok()?;
     let place = uri.authority().map_or("", |authority| authority.as_str()).rsplit('@').next()?;
     (place.trim_end_matches(':') == host(&uri)).then_some(uri)
 }
 
-/// The port, said or not.
+/// Returns the port, explicit or by the scheme.
 pub(super) fn port(url: &Uri) -> u16 {
     url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
-/// The host and port of a URL: never the user's name and password, which it may hold too.
+/// Returns the host and port of a URL, without user name and password.
 pub(super) fn host(url: &Uri) -> String {
     let name = url.host().unwrap_or_default();
     url.port_u16().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-/// Another scheme or port is another place: credentials for one are none of the other's business.
+/// Returns whether two URLs share scheme, host and port, and so may share credentials.
 pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     (a.scheme_str(), host(a), port(a)) == (b.scheme_str(), host(b), port(b))
 }
 
-/// The scheme that a reference begins with, if it begins with one.
+/// Returns the scheme that a reference begins with, if any.
 pub(super) fn scheme_of(to: &str) -> Option<&str> {
     let (scheme, _) = to.split_once(':')?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -84,7 +84,7 @@ pub(super) fn scheme_of(to: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// Where a `Location` leads from `base`.
+/// Returns where a `Location` leads from `base`.
 pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     let to = to.split('#').next()?;
@@ -105,8 +105,8 @@ pub(super) fn join(base: &Uri, to: &str) -> Option<Uri> {
     parse(&format!("{scheme}://{authority}/{path}"))
 }
 
-/// A URL, or what was meant to be one, for a message: without the user's name and password, and without its query,
-/// which may be a signature and as good as a password.
+/// Returns a URL, or a failed attempt at one, for a message: without user name and password, and without its query,
+/// which may be a signature and as secret as a password.
 pub(super) fn shown(url: &str) -> String {
     let text = match split(url) {
         Some(uri) => {
@@ -119,7 +119,8 @@ pub(super) fn shown(url: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// No URL has parts to go by: all before the last `@` may be a password, slashes and question marks in it too.
+/// Returns text that is not a URL for a message. Everything before the last `@` may be a password, even with slashes
+/// and question marks in it.
 fn bare(text: &str) -> String {
     let end = scheme_of(text).map(str::len).filter(|&end| text[end..].starts_with("://"));
     let scheme = end.map_or("", |end| &text[..end + 3]);
@@ -177,7 +178,7 @@ mod tests {
             assert_eq!(written(url), asked);
         }
         assert_eq!(parse(&written("HTTP://h")).unwrap().to_string(), "http://h/");
-        // A letter that stands for a slash or an @ leads nowhere else.
+        // An escaped slash or @ does not change the host.
         for url in [
             "http://",
             "http:///x",

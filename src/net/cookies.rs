@@ -1,11 +1,11 @@
-//! Cookies that servers set on the way from one redirect to the next. They live as long as one image's fetch.
+//! Cookies that servers set between one redirect and the next. They live for one image's fetch.
 
 use std::time::SystemTime;
 
 use httpdate::parse_http_date;
 use ureq::http::{HeaderMap, Uri};
 
-/// Cookies, and where each may go.
+/// Cookies, each with the places it may go to.
 #[derive(Debug, Default)]
 pub(super) struct Cookies(Vec<Cookie>);
 
@@ -13,17 +13,17 @@ pub(super) struct Cookies(Vec<Cookie>);
 struct Cookie {
     name: String,
     value: String,
-    /// The host it may go to, in small letters.
+    /// The host it may go to, in lower case.
     domain: String,
-    /// Whether it may go to the hosts below that one too.
+    /// Whether it may also go to hosts below that one.
     with_subdomains: bool,
     path: String,
-    /// Whether it goes over TLS only.
+    /// Whether it needs TLS.
     is_secure: bool,
 }
 
 impl Cookies {
-    /// Keeps the cookies that an answer from `url` sets, and forgets the ones that it takes back.
+    /// Keeps the cookies that an answer from `url` sets, and drops those that it expires.
     pub fn keep(&mut self, url: &Uri, headers: &HeaderMap) {
         for line in headers.get_all("set-cookie").iter().filter_map(|line| line.to_str().ok()) {
             let Some((cookie, is_gone)) = read(line, url) else { continue };
@@ -34,7 +34,7 @@ impl Cookies {
         }
     }
 
-    /// Returns the `Cookie` header of a request for `url`, if there is one. Longer paths go first.
+    /// Returns the `Cookie` header of a request for `url`, if any. Longer paths come first.
     pub fn header(&self, url: &Uri) -> Option<String> {
         let mut some: Vec<&Cookie> = self.0.iter().filter(|cookie| cookie.goes_to(url)).collect();
         some.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
@@ -53,7 +53,7 @@ impl Cookie {
     }
 }
 
-/// Reads one `Set-Cookie` line: the cookie, and whether it is taken back. None for what has no name, or is meant for
+/// Reads one `Set-Cookie` line: the cookie, and whether it is expired. Returns None if it has no name, or is meant for
 /// other hosts than the one that sets it.
 fn read(line: &str, url: &Uri) -> Option<(Cookie, bool)> {
     let mut parts = line.split(';').map(str::trim);
@@ -88,7 +88,7 @@ fn read(line: &str, url: &Uri) -> Option<(Cookie, bool)> {
     (!cookie.name.is_empty()).then_some((cookie, is_over.unwrap_or(is_past)))
 }
 
-/// Reads a date as HTTP has it, or as the first cookies had it, with hyphens.
+/// Reads a date as HTTP writes it, or with hyphens as the first cookies did.
 fn date(text: &str) -> Option<SystemTime> {
     parse_http_date(text).or_else(|_| parse_http_date(&text.replace('-', " "))).ok()
 }
@@ -97,7 +97,7 @@ fn host(url: &Uri) -> String {
     url.host().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Whether a host is below a domain that has a dot. An address is below nothing.
+/// Returns whether a host is below a domain that has a dot. An address is below none.
 fn is_below(host: &str, domain: &str) -> bool {
     let is_address = host.starts_with('[') || host.ends_with(|c: char| c.is_ascii_digit());
     let above = host.strip_suffix(domain);
@@ -108,7 +108,7 @@ fn is_below(host: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The header for `to` after an answer from `from` that set `lines`.
+    /// Returns the header for `to` after an answer from `from` that set `lines`.
     fn sent(from: &str, lines: &[&str], to: &str) -> Option<String> {
         let (mut cookies, mut headers) = (Cookies::default(), HeaderMap::new());
         lines.iter().for_each(|line| _ = headers.append("set-cookie", line.parse().unwrap()));

@@ -1,4 +1,5 @@
-//! Bodies that come compressed, though they were asked for as they are: gzip and deflate are unpacked while they are read.
+//! Compressed bodies. Images are requested uncompressed, but some servers send gzip or deflate, which is unpacked while
+//! it is read.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -8,14 +9,14 @@ use ureq::http::HeaderMap;
 
 use crate::source::is_image;
 
-/// Bytes that tell how a body is packed, or that it is an image as it is.
+/// The bytes that show how a body is packed, or that it is a plain image.
 const HEAD: u64 = 64;
 
-/// Returns `body`, unpacked where the answer's headers and its first bytes say that it is packed. Some servers name an
-/// encoding and send the image as it is, so what does not begin as the encoding does is read as it is.
+/// Returns `body`, unpacked if the headers and its first bytes say that it is packed. Some servers name an encoding and
+/// send a plain image, so a body that does not begin like its encoding is read as it is.
 ///
 /// # Errors
-/// If the first bytes do not come.
+/// If the first bytes do not arrive.
 pub(super) fn unpacked<'a>(headers: &HeaderMap, body: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut body = Body(body);
     let Some(encoding) = named(headers).filter(|encoding| is_read(encoding)) else { return Ok(Box::new(body)) };
@@ -30,12 +31,12 @@ pub(super) fn unpacked<'a>(headers: &HeaderMap, body: impl Read + 'a) -> io::Res
             Box::new(Members { member: Some(GzDecoder::new(BufReader::new(whole))), is_later: false })
         }
         false if is_zlib => Box::new(ZlibDecoder::new(whole)),
-        false if !is_image => Box::new(DeflateDecoder::new(whole)), // as some servers understand the word
+        false if !is_image => Box::new(DeflateDecoder::new(whole)), // raw deflate, which some servers send
         _ => Box::new(whole),
     })
 }
 
-/// Returns the encodings that an answer names, in small letters, without `identity`.
+/// Returns the encodings that an answer names, in lower case, without `identity`.
 pub(super) fn named(headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all("content-encoding").iter().filter_map(|line| line.to_str().ok());
     let encodings = lines.flat_map(|line| line.split(',')).map(|encoding| encoding.trim().to_ascii_lowercase());
@@ -48,13 +49,13 @@ pub(super) fn is_read(encoding: &str) -> bool {
     ["gzip", "x-gzip", "deflate"].contains(&encoding)
 }
 
-/// Returns whether reading failed because the packed bytes are damaged, and not because they did not come.
+/// Returns whether reading failed because the packed bytes are damaged, not because the connection failed.
 pub(super) fn is_damage(e: &io::Error) -> bool {
     !e.get_ref().is_some_and(|inner| inner.is::<ureq::Error>())
 }
 
-/// The members of a gzip body, read as Python's urllib3 reads them: one that breaks off ends there, and what follows the
-/// first and cannot be unpacked is left out.
+/// The members of a gzip body, read as Python's urllib3 reads them: a member that breaks off ends there, and whatever
+/// follows the first member and cannot be unpacked is dropped.
 struct Members<R> {
     member: Option<GzDecoder<BufReader<R>>>,
     is_later: bool,
@@ -81,7 +82,7 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// A body whose errors are told from those of what unpacks it.
+/// A body that marks its own errors, to tell them from errors of unpacking.
 struct Body<R>(R);
 
 impl<R: Read> Read for Body<R> {

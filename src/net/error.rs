@@ -1,94 +1,94 @@
-//! Why there is no answer, or none to its end. What a whole answer means is told elsewhere.
+//! Failures of a request: no answer, or only part of one. Callers judge complete answers.
 
 use std::io;
 use std::time::Duration;
 
-/// No answer, or none to its end.
+/// A missing or incomplete answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The name has no address.
+    /// The host name has no address.
     #[error("the host {host} cannot be found; there may be no network")]
     Host {
-        /// Who was asked for.
+        /// The host.
         host: String,
     },
-    /// No connection.
+    /// The connection failed.
     #[error("cannot connect to {host}: {}", super::reason(.source))]
     Connect {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// What the system says.
+        /// The system's reason.
         source: io::Error,
     },
-    /// Connected or not, no answer in time.
+    /// The answer did not come in time.
     #[error("{host} does not answer: nothing came within {} s", .waited.as_secs_f32())]
     Silent {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// The bound that was hit.
+        /// The timeout.
         waited: Duration,
     },
-    /// The answer began and then nothing more came.
+    /// The answer began and then stopped.
     #[error("{host} stopped sending: nothing came for {} s", .waited.as_secs_f32())]
     Stalled {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// The bound that was hit.
+        /// The timeout.
         waited: Duration,
     },
     /// The connection ended early.
     #[error("the connection to {host} was cut: {reason}")]
     Cut {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// What the system says.
+        /// The system's reason.
         reason: String,
     },
-    /// An answer that breaks the protocol, or is longer than anything that was asked for.
+    /// An answer that breaks the protocol, or is too long.
     #[error("{host} did not answer properly: {reason}")]
     Malformed {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The proxy failed, rather than who is behind it.
+    /// The proxy failed.
     #[error("the proxy {proxy} failed: {reason}")]
     Proxy {
         /// Its host and port.
         proxy: String,
-        /// What it says.
+        /// The reason.
         reason: String,
     },
-    /// The other side's certificate is not to be trusted, or no cipher is shared.
+    /// The server's certificate is not trusted, or there is no common cipher.
     #[error("no secure connection to {host}: {reason}")]
     Tls {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A redirect that leads nowhere.
+    /// A redirect that cannot be followed.
     #[error("{host} redirects to {to:?}, which cannot be followed")]
     Redirect {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// Where it points.
+        /// The target.
         to: String,
     },
-    /// A redirect from a public address to one of this machine or network.
+    /// A redirect from a public address to a private one.
     #[error("it redirects to {host}, which is a private address; --allow-private-redirects follows there")]
     Private {
-        /// Where it points.
+        /// The target.
         host: String,
     },
-    /// A redirect to what is no web address.
-    #[error("{host} redirects to a {scheme}: address, and only http and https are followed")]
+    /// A redirect to another scheme than http and https.
+    #[error("{host} redirects to a {scheme}: address; only http and https are followed")]
     Scheme {
-        /// Who was asked.
+        /// The server.
         host: String,
-        /// What it points to begins with.
+        /// The scheme.
         scheme: String,
     },
     /// Settings that cannot be used.

@@ -1,5 +1,5 @@
-//! HTTP requests with bounds on every wait, redirects that keep credentials home, proxies and a custom CA. What is
-//! asked of whom, and what an answer means, is the caller's; so are retries.
+//! HTTP requests with limits on every wait, redirects that protect credentials, proxies and a custom CA. Callers choose
+//! the requests, judge the answers and retry.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,34 +19,34 @@ use super::proxies::{self, Proxies};
 use super::reach::{OutOfReach, Reach, Within, is_private_host};
 use super::settings::{HttpSettings, Patience, USER_AGENT};
 
-/// Redirects that are followed before giving up.
+/// The most redirects that are followed.
 pub(super) const MAX_REDIRECTS: usize = 10;
-/// Bytes read from a socket at once; larger than ureq's own, since bodies are gigabytes.
+/// Bytes read from a socket at once. Larger than ureq's default, since bodies take gigabytes.
 const READ_BUFFER: usize = 256 << 10;
-/// Connections kept for the next request: as many as threads may ask at once.
+/// Connections kept for the next request: as many as the threads that may ask at once.
 const MAX_IDLE: usize = 32;
 
 /// A request: GET or HEAD.
 pub(super) struct Request<'a> {
     pub url: &'a str,
     pub head: bool,
-    /// Sent as `Authorization: Bearer` to the first host only.
+    /// The token, sent as `Authorization: Bearer` to the first host only.
     pub bearer: Option<&'a str>,
-    /// Ask for the rest from this byte on.
+    /// The first byte to ask for.
     pub from: u64,
-    /// Where false, a redirect to another host is the answer.
+    /// If false, a redirect to another host is returned as the answer.
     pub leave: bool,
-    /// How long the whole answer may take, its body included.
+    /// The time limit for the whole answer, including its body.
     pub within: Option<Duration>,
 }
 
-/// An answer, whatever its status.
+/// An answer with any status.
 pub(super) struct Reply {
-    /// Every answer on the first host before this one; redirects carry what the hub knows about a file.
+    /// The earlier answers of the first host; redirects carry what the hub knows about a file.
     pub on_the_way: Vec<HeaderMap>,
-    /// Who answered.
+    /// The server.
     pub host: String,
-    /// Whether that is the host that was asked at first.
+    /// Whether that is the first host.
     pub at_home: bool,
     pub status: u16,
     pub headers: HeaderMap,
@@ -54,19 +54,19 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// A header as text, from this answer or, failing that, one on the way.
+    /// Returns a header as text, from this answer or an earlier one.
     pub fn header(&self, name: &str) -> Option<&str> {
         let all = self.on_the_way.iter().chain(self.at_home.then_some(&self.headers));
         all.filter_map(|headers| headers.get(name)).find_map(|value| value.to_str().ok())
     }
 
-    /// A header of this very answer.
+    /// Returns a header of this answer alone.
     pub fn own_header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
-/// Sends requests. Making one starts no TLS and opens no socket, but reads the CA file.
+/// Sends requests. Creating one reads the CA file, but starts no TLS and opens no socket.
 pub(super) struct Client {
     agent: Agent,
     proxies: Proxies,
@@ -80,8 +80,8 @@ impl Client {
         Self::within(Reach::Any, settings)
     }
 
-    /// A client that connects to addresses within `reach` only, and else says [`HttpError::Private`]. A proxy may be
-    /// anywhere, and what names mean to it is its own affair.
+    /// Creates a client that connects only to addresses within `reach`, and fails with [`HttpError::Private`] for
+    /// others. A proxy may be anywhere, and resolves names itself.
     pub fn within(reach: Reach, settings: &HttpSettings) -> Result<Self, HttpError> {
         let patience = settings.patience.clone();
         let roots = match &settings.ca_file {
@@ -91,7 +91,7 @@ impl Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .proxy(None) // chosen for each URL
+            .proxy(None) // chosen per URL
             .user_agent(settings.user_agent.as_deref().unwrap_or(USER_AGENT))
             .accept_encoding("identity") // a compressed body has other lengths and ranges
             .input_buffer_size(READ_BUFFER)
@@ -109,12 +109,12 @@ impl Client {
         Ok(Self { agent, proxies, patience, reached, reach })
     }
 
-    /// Whether all that this client connects to may be asked by anybody.
+    /// Returns whether this client connects to public addresses only.
     pub fn is_public_only(&self) -> bool {
         self.reach == Reach::Public
     }
 
-    /// Whether anyone has ever answered: from then on a failure to connect may be a passing one.
+    /// Returns whether any server has answered yet. After that, a failure to connect may be temporary.
     pub fn has_reached_anyone(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
     }
@@ -142,8 +142,8 @@ impl Client {
         Err(redirect(&url, &url.to_string()))
     }
 
-    /// Sends a request to `url`, and follows nothing. Credentials, those in the URL `home` among them, are for the origin
-    /// that was asked first only.
+    /// Sends a request to `url` without following redirects. Credentials, including those in the URL `home`, go only to
+    /// the first origin.
     pub fn once(
         &self,
         url: &Uri,
@@ -181,7 +181,7 @@ impl Client {
         Ok(response.map(|body| Body::builder().reader(meter.body(body.into_reader()))))
     }
 
-    /// What an error in the middle of a body means.
+    /// Converts an error in the middle of a body.
     pub fn cut(&self, e: io::Error, host: &str) -> HttpError {
         let (host, e) = (host.to_owned(), ureq::Error::from(e));
         if let Some(reason) = malformed(&e) {
@@ -231,16 +231,16 @@ impl Client {
     }
 }
 
-/// A redirect that is not followed.
+/// Returns the error of a redirect that is not followed.
 pub(super) fn redirect(from: &Uri, to: &str) -> HttpError {
     HttpError::Redirect { host: host(from), to: shown(to) }
 }
 
 pub(super) fn no_url(text: &str) -> HttpError {
-    HttpError::Settings(format!("{:?} is no URL", shown(text)))
+    HttpError::Settings(format!("{:?} is not a URL", shown(text)))
 }
 
-/// What is wrong with an answer that would be no better at the next try.
+/// Returns the fault of an answer that would be the same at the next try.
 fn malformed(e: &ureq::Error) -> Option<String> {
     match e {
         ureq::Error::BodyExceedsLimit(limit) => Some(format!("more than {limit} bytes came")),
@@ -251,19 +251,19 @@ fn malformed(e: &ureq::Error) -> Option<String> {
     }
 }
 
-/// Whether the system refused to connect, as opposed to a connection that ended.
+/// Returns whether the system refused to connect, as opposed to a connection that broke.
 fn connecting(e: &io::Error) -> bool {
     use io::ErrorKind::*;
     let network = [ConnectionRefused, HostUnreachable, NetworkUnreachable, NetworkDown, AddrNotAvailable];
     network.contains(&e.kind()) || matches!(e.kind(), PermissionDenied) || unresolved(e)
 }
 
-/// The resolver's failures have no kind of their own.
+/// Returns whether the resolver failed. Its failures have no kind of their own.
 fn unresolved(e: &io::Error) -> bool {
     e.to_string().contains("failed to lookup address")
 }
 
-/// rustls reports through the stream it wraps.
+/// Returns whether TLS failed. rustls reports through the stream that it wraps.
 fn is_tls(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::InvalidData && e.get_ref().is_some()
 }
@@ -278,7 +278,7 @@ fn certificates(path: &std::path::Path) -> Result<Vec<ureq::tls::Certificate<'st
     if certificates.is_empty() { Err(failed("holds no certificate in PEM form".to_owned())) } else { Ok(certificates) }
 }
 
-/// A foreign message in this crate's manner.
+/// Returns a foreign message in this crate's style.
 pub(super) fn lower(text: &str) -> String {
     let text = text.strip_prefix("io: ").unwrap_or(text).trim_end_matches('.').replace('\n', " ");
     let mut letters = text.chars();

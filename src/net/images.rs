@@ -1,6 +1,5 @@
-//! Images by `http` and `https` URL, fetched by any number of threads over shared connections. What leaves this machine is
-//! a bare GET: no token, but for a user and password that stand in the URL itself, and no cookies, but for those that a
-//! server sets on the way from one redirect to the next.
+//! Fetches images by `http` and `https` URL, by any number of threads over shared connections. A request is a bare GET:
+//! it has no token except a user and password in the URL itself, and no cookies except those set during the redirects.
 
 use std::cell::Cell;
 use std::io;
@@ -23,13 +22,13 @@ use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
 /// How images are fetched.
 #[derive(Debug, Clone)]
 pub struct ImageSettings {
-    /// Proxies, certificates, and how long to wait for one thing.
+    /// Proxies, certificates, and time limits.
     pub http: HttpSettings,
-    /// Ask nothing of the network.
+    /// Whether the network is off.
     pub offline: bool,
-    /// Follow redirects from public addresses to private ones too.
+    /// Whether to follow redirects from public to private addresses.
     pub private_redirects: bool,
-    /// How long to wait for one image in all: redirects, tries and its last byte.
+    /// The time limit for one image: redirects, retries and its last byte.
     pub whole: Duration,
     /// The most bytes of one image.
     pub max_bytes: u64,
@@ -54,13 +53,13 @@ impl Default for ImageSettings {
     }
 }
 
-/// Fetches images. Making one opens no socket and reads no file.
+/// Fetches images. Creating one opens no socket and reads no file.
 pub struct Images {
     settings: ImageSettings,
     clients: OnceLock<Result<Clients, String>>,
 }
 
-/// The clients differ in the addresses they connect to, and so keep their connections apart.
+/// The clients connect to different sets of addresses, and keep separate connections.
 struct Clients {
     any: Client,
     public: Client,
@@ -71,7 +70,7 @@ struct Clients {
 enum Again {
     Never,
     Soon,
-    /// Not before so long, as the server asked.
+    /// Not before this time, as the server asked.
     After(Duration),
 }
 
@@ -80,7 +79,7 @@ struct Failure {
     again: Again,
 }
 
-/// What came back, redirects followed.
+/// An answer after redirects.
 struct Answer<'c> {
     client: &'c Client,
     host: String,
@@ -90,31 +89,29 @@ struct Answer<'c> {
 }
 
 impl Images {
-    /// A fetcher of these settings.
+    /// Creates a fetcher with these settings.
     pub fn new(settings: ImageSettings) -> Self {
         Self { settings, clients: OnceLock::new() }
     }
 
-    /// The bytes of the image at `url`. Waits for as long as the settings say, busy servers' pauses included.
+    /// Returns the bytes of the image at `url`. Waits as long as the settings allow, including the pauses that busy
+    /// servers ask for.
     ///
     /// # Errors
-    /// [`ImageError`] of kind `refused` where the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
-    /// `too_large`, or `format` for what does not begin like an image. Messages do not name the URL.
+    /// [`ImageError`] of kind `refused` if the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
+    /// `too_large`, or `format` if the bytes do not begin like an image. Messages do not name the URL.
     pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
         self.fetch_within(url, &Room::default()).map(Bytes::into_vec)
     }
 
-    /// The same once there is room for its bytes. The time that it waits for room does not count, and nobody is asked
-    /// meanwhile.
+    /// Does the same once there is room for the bytes. Waiting for room does not count towards the time limit, and no
+    /// connection is open meanwhile.
     ///
     /// # Errors
-    /// As [`Self::fetch`]; `memory` for one that never has room.
+    /// The errors of [`Self::fetch`], and `memory` if the image never fits.
     pub fn fetch_within(&self, url: &str, room: &Room) -> Result<Bytes, ImageError> {
         if self.settings.offline {
-            return Err(ImageError::new(
-                ErrorKind::Refused,
-                "is a URL, and nothing is asked of the network (--offline)",
-            ));
+            return Err(ImageError::new(ErrorKind::Refused, "is a URL, and the network is off (--offline)"));
         }
         let patience = &self.settings.http.patience;
         let mut deadline = Instant::now() + self.settings.whole;
@@ -166,7 +163,7 @@ impl Images {
             again.set(failure.again);
             failure.error
         };
-        let length = length.filter(|_| named(&headers).is_none()); // what is packed becomes longer
+        let length = length.filter(|_| named(&headers).is_none()); // a packed body grows
         let body = body.into_with_config().limit(cap.saturating_add(1)).reader();
         let bytes = unpacked(&headers, body).map_err(failed);
         let bytes = bytes.and_then(|body| room.read(body, length, cap, failed));
@@ -174,8 +171,8 @@ impl Images {
         bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
     }
 
-    /// Asks, and follows redirects. What the user named may be private, and so may be where it leads; once a public
-    /// address was asked, no redirect leads to a private one.
+    /// Sends the request and follows redirects. A URL that the user named may be private, and so may its redirects;
+    /// after the first public address, no redirect leads to a private one.
     fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
         let Clients { any, public, private } = self.clients()?;
         let home = parse(&written(url)).ok_or_else(|| no_url(url))?;
@@ -220,7 +217,7 @@ impl Images {
         clients.as_ref().map_err(|reason| HttpError::Settings(reason.clone()))
     }
 
-    /// What no answer means for the image.
+    /// Converts a missing answer to the image's error.
     fn failure(&self, e: HttpError, deadline: Instant) -> Failure {
         let (kind, again) = match e {
             HttpError::Silent { .. } | HttpError::Stalled { .. } => (ErrorKind::Timeout, Again::Never),
@@ -236,7 +233,7 @@ impl Images {
         Failure { error: ImageError::new(kind, message), again }
     }
 
-    /// What a status that is no success means.
+    /// Returns the meaning of an unsuccessful status.
     fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> Failure {
         let (kind, said) = match status {
             404 | 410 => (ErrorKind::NotFound, "is not there"),
@@ -249,7 +246,7 @@ impl Images {
         };
         let advice = match status {
             403 | 429 if self.settings.http.user_agent.is_none() => {
-                "; some servers want to know who asks: give --user-agent 'NAME (an address for contact)'"
+                "; some servers require a name: give --user-agent 'NAME (contact address)'"
             }
             _ => "",
         };
@@ -263,7 +260,7 @@ impl std::fmt::Debug for Images {
     }
 }
 
-/// What came in an image's place, as far as the answer's headers or the URL tell.
+/// Describes what came instead of an image, as far as the headers or the URL show.
 fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageError {
     let header = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())?;
@@ -271,10 +268,12 @@ fn no_image(e: ImageError, url: &str, host: &str, headers: &HeaderMap) -> ImageE
     };
     let message = match (named(headers), header("content-type")) {
         (Some(encoding), _) if !is_read(&encoding) => {
-            format!("{host} sent it compressed ({encoding}), though it was asked for it as it is")
+            format!("{host} sent it compressed ({encoding}), which is not supported")
         }
-        _ if url.ends_with(".tar") => "a tar is not read by URL; pipe it: curl -s URL | zsic classify - ...".to_owned(),
-        (_, Some(kind)) if !kind.starts_with("image/") => format!("{kind} came: {}", e.message),
+        _ if url.ends_with(".tar") => {
+            "tar files are not read by URL; use a pipe: curl -s URL | zsic classify - ...".to_owned()
+        }
+        (_, Some(kind)) if !kind.starts_with("image/") => format!("the server sent {kind}: {}", e.message),
         _ => return e,
     };
     ImageError { message, ..e }

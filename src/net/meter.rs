@@ -1,8 +1,8 @@
-//! Bounds what an answer may have besides its body: heads, the marks between chunks, and trailers. A server that sends
-//! them without end is cut off.
+//! Limits what an answer may have besides its body: headers, chunk marks and trailers. A server that sends them without
+//! end is cut off.
 //!
-//! The HTTP library reads on as long as an answer makes no sense yet. So its connections count what comes, against what
-//! the thread that reads has left; see [`Meter`].
+//! The HTTP library reads on while an answer makes no sense yet. So its connections count incoming bytes against the
+//! reading thread's allowance; see [`Meter`].
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -10,22 +10,22 @@ use std::io::{self, Read};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
-/// Bytes that an answer may have before its body, what is read ahead of that included.
+/// Bytes that an answer may have before its body, including what is read ahead.
 const ALLOWANCE: u64 = 1 << 20;
-/// Bytes that may come for each byte of a body. A proxied connection counts them twice, and chunks have marks.
+/// Bytes that may arrive for each byte of a body. A proxied connection counts them twice, and chunks have marks.
 const FOR_EACH: u64 = 4;
 
 thread_local! {
-    /// What the answer that this thread reads may still have; none where it reads none.
+    /// The allowance of the answer that this thread reads; None while it reads none.
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// An answer has too much besides its body.
+/// An answer sent too much besides its body.
 #[derive(Debug, thiserror::Error)]
-#[error("its headers, chunks or trailers have no end")]
+#[error("its headers, chunks or trailers do not end")]
 pub(super) struct Endless;
 
-/// Counts what one answer has.
+/// Counts the bytes of one answer.
 #[derive(Debug)]
 pub(super) struct Meter(u64);
 
@@ -34,7 +34,7 @@ impl Meter {
         Self(ALLOWANCE)
     }
 
-    /// Runs `read`, and takes what comes meanwhile from what is left.
+    /// Runs `read`, and subtracts the bytes that arrive from the allowance.
     pub fn run<T>(&mut self, read: impl FnOnce() -> T) -> T {
         let outer = LEFT.replace(Some(self.0));
         let result = read();
@@ -62,7 +62,7 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// Makes connections that count what comes.
+/// Makes connections that count incoming bytes.
 #[derive(Debug, Default)]
 pub(super) struct Counting(DefaultConnector);
 

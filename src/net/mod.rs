@@ -1,6 +1,5 @@
-//! What comes over the network: checkpoints by name ([`hub`]), which it gives as directories, knowing no model; and images
-//! by URL ([`Images`]), which it gives as bytes. It reads no environment variable: what a user sets there is handed in as
-//! settings.
+//! The network: checkpoints by name ([`hub`]), returned as directories, and images by URL ([`Images`]), returned as
+//! bytes. It reads no environment variable; callers pass settings.
 
 mod address;
 mod cookies;
@@ -20,7 +19,7 @@ pub use images::{ImageSettings, Images};
 pub use proxies::Proxies;
 pub use settings::{HttpSettings, Patience, is_user_agent};
 
-/// What the operating system says, as part of a line of ours.
+/// Returns the system's reason as part of a message.
 fn reason(e: &std::io::Error) -> String {
     http::lower(e.to_string().split(" (os error").next().unwrap_or_default())
 }

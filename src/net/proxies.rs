@@ -1,23 +1,23 @@
-//! Which requests go by way of a proxy.
+//! Chooses the proxy of a request.
 
 use ureq::http::Uri;
 
 use super::address::{parse, port};
 use super::error::HttpError;
 
-/// Proxies by the scheme of the URL that is asked for.
+/// Proxies by the scheme of the requested URL.
 #[derive(Clone, Default)]
 pub struct Proxies {
     /// For `https` URLs.
     pub https: Option<String>,
     /// For `http` URLs.
     pub http: Option<String>,
-    /// Hosts reached without a proxy, separated by commas: `example.com` is its subdomains too, `*` is all.
+    /// Hosts reached without a proxy, separated by commas: `example.com` includes its subdomains, `*` is all.
     pub exempt: String,
 }
 
 impl std::fmt::Debug for Proxies {
-    /// Without the URLs, which may hold passwords.
+    /// Leaves out the URLs, which may hold passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let set = (self.https.is_some(), self.http.is_some());
         f.debug_struct("Proxies").field("set", &set).field("exempt", &self.exempt).finish()
@@ -25,14 +25,15 @@ impl std::fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// The proxy for `url`, if one is to be used.
+    /// Returns the proxy for `url`, if any.
     pub(super) fn of(&self, url: &Uri) -> Result<Option<Uri>, HttpError> {
         let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
         let proxy = proxy.as_deref().filter(|_| !self.exempts(url.host().unwrap_or_default(), port(url)));
         proxy.map(address).transpose()
     }
 
-    /// As curl reads NO_PROXY: names with or without a leading dot stand for subdomains too, and may have a port.
+    /// Returns whether a host is exempt, as curl reads NO_PROXY: names with or without a leading dot include
+    /// subdomains, and may have a port.
     fn exempts(&self, host: &str, port: u16) -> bool {
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
         self.exempt.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
@@ -53,7 +54,7 @@ impl Proxies {
     }
 }
 
-/// Where a proxy is; curl's settings need no scheme, and it is http then.
+/// Parses a proxy's address. Like curl's settings it needs no scheme, and is then http.
 fn address(proxy: &str) -> Result<Uri, HttpError> {
     let proxy = proxy.trim();
     match proxy.split_once("://") {
@@ -66,9 +67,9 @@ fn address(proxy: &str) -> Result<Uri, HttpError> {
     }
 }
 
-/// A setting that leads nowhere. It may hold a password, so it is not repeated.
+/// Returns the error for an unusable setting. It may hold a password, so the error does not repeat it.
 pub(super) fn unusable() -> HttpError {
-    HttpError::Settings("the proxy's setting is no URL; give one like http://host:port".to_owned())
+    HttpError::Settings("the proxy's setting is not a URL; use a form like http://host:port".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which addresses are anybody's, and which are of this machine or network alone: where a stranger's redirect must not lead.
+//! Which addresses are public, and which belong to this machine or network, where a stranger's redirect must not lead.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,19 +8,19 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Which addresses of a host a client connects to.
+/// The addresses that a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// All of them.
+    /// All addresses.
     Any,
-    /// Those that anybody may ask.
+    /// Public addresses.
     Public,
-    /// Those of this machine or network.
+    /// Addresses of this machine or network.
     Private,
 }
 
-/// Finds those addresses of a host that are within reach, and no others. A connection is made to what is found here, so a
-/// name that means something else a moment later gains nothing.
+/// Resolves a host to its addresses within reach. The connection goes to exactly these addresses, so a name that
+/// changes its meaning a moment later gains nothing.
 #[derive(Debug)]
 pub(super) struct Within(pub Reach, pub DefaultResolver);
 
@@ -33,7 +33,7 @@ impl Resolver for Within {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let all = self.1.resolve(uri, config, timeout)?;
         if self.0 == Reach::Any || config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
-            return Ok(all); // a proxy is the user's own word, wherever it is
+            return Ok(all); // the user chose the proxy, wherever it is
         }
         let mut some = self.empty();
         let wanted = all.iter().filter(|address| is_public(address.ip()) == (self.0 == Reach::Public));
@@ -42,8 +42,8 @@ impl Resolver for Within {
     }
 }
 
-/// Whether a host is written so that it can only be private, or so that only the system's resolver can tell. What else a
-/// name means is told by resolving it, which behind a proxy is the proxy's business.
+/// Returns whether a host name can only be private, or can only be judged by the system's resolver. Other names are
+/// resolved, behind a proxy by the proxy.
 pub(super) fn is_private_host(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -54,7 +54,7 @@ pub(super) fn is_private_host(host: &str) -> bool {
     number || last == "localhost" || host == "metadata.google.internal"
 }
 
-/// Whether an address is one that anybody may ask: not of this machine, a local network, or a cloud's metadata.
+/// Returns whether an address is public: not of this machine, a local network, or a cloud's metadata.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -66,7 +66,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match (a, b, c) {
         (0 | 10 | 127, ..) | (224.., ..) => true, // this network, private, loopback; multicast and reserved
-        (100, 64..=127, _) => true,               // a provider's own
+        (100, 64..=127, _) => true,               // carrier-grade NAT
         (169, 254, _) => true,                    // link-local, and with it the clouds' metadata
         (172, 16..=31, _) | (192, 168, _) => true,
         (192, 0, 0) | (198, 18..=19, _) => true, // protocols, benchmarks
@@ -83,7 +83,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => last(high, low),  // translated to IPv4
         [0x2002, high, low, ..] => last(high, low),                // tunnelled to IPv4
         [0x64, 0xff9b, 1, ..] => false,
-        [0x2000..=0x3fff, ..] => true, // all that is given out so far
+        [0x2000..=0x3fff, ..] => true, // all global unicast addresses
         _ => false,
     }
 }

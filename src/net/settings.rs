@@ -1,43 +1,43 @@
-//! How requests leave this machine, and how long answers are waited for.
+//! How requests leave this machine, and how long to wait for answers.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::proxies::Proxies;
 
-/// What requests are sent as, where nobody says.
+/// The default `User-Agent`.
 pub(super) const USER_AGENT: &str = concat!("zsic/", env!("CARGO_PKG_VERSION"));
 
 /// How requests leave this machine.
 #[derive(Debug, Clone, Default)]
 pub struct HttpSettings {
-    /// Proxies, and who is reached without.
+    /// Proxies, and hosts reached without one.
     pub proxies: Proxies,
-    /// Certificates (PEM) to trust in place of the ones that are built in.
+    /// Certificates (PEM) to trust instead of the built-in ones.
     pub ca_file: Option<PathBuf>,
-    /// What is sent as `User-Agent`; `zsic/VERSION` where there is none. See [`is_user_agent`].
+    /// The `User-Agent`; `zsic/VERSION` if None. See [`is_user_agent`].
     pub user_agent: Option<String>,
-    /// How long to wait and how often to try.
+    /// Time limits and retries.
     pub patience: Patience,
 }
 
-/// Returns whether a text can be sent as `User-Agent`: it has letters, and printable ASCII only.
+/// Returns whether a text can be sent as `User-Agent`: it has letters, and only printable ASCII.
 pub fn is_user_agent(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.trim().is_empty()
 }
 
-/// Bounds on waiting.
+/// Limits on waiting.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    /// For a name to be resolved and a connection made, TLS included.
+    /// Resolving a name and connecting, including TLS.
     pub connect: Duration,
-    /// For the whole of a short answer; connecting counts.
+    /// A whole short answer, including connecting.
     pub answer: Duration,
     /// Between two pieces of a long answer.
     pub stall: Duration,
-    /// Tries in all of what may pass: busy servers, cut connections.
+    /// The number of tries after failures that may pass: busy servers, cut connections.
     pub attempts: u32,
-    /// Before the second try; doubled before each further one.
+    /// Before the second try. Doubled before each further one.
     pub pause: Duration,
     /// The longest wait that a busy server may ask for.
     pub longest_pause: Duration,

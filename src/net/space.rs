@@ -1,5 +1,5 @@
-//! Room for what comes over the network. Where there is none, the connection is given up: a server would not wait as long
-//! as that may take. It is asked again once there is room.
+//! Waits for room before downloading. Without room the connection is closed, since a server would not wait that long.
+//! The request is repeated once there is room.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ use crate::source::{Bytes, ErrorKind, ImageError, Lease, READ, Room, Space, Stag
 /// The room that one image waits for.
 pub(super) struct Waiting<'a> {
     room: &'a Room,
-    /// Bytes for which there was no room.
+    /// Bytes that did not fit.
     wanted: Option<u64>,
     lease: Option<Lease>,
 }
@@ -38,7 +38,7 @@ impl<'a> Waiting<'a> {
         read_whole(body, length, Space { cap, most, take }, failed)
     }
 
-    /// Waits until there is room, if that is what was missing.
+    /// Waits until the missing room is there, if any was missing.
     pub(super) fn waits(&mut self) -> Result<bool, ImageError> {
         let Some(bytes) = self.wanted.take() else { return Ok(false) };
         self.lease = None;

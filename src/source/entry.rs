@@ -1,4 +1,4 @@
-//! What a walk comes to, and the counts of what it passes over.
+//! The entries of a walk, and the counts of files that it skips.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use super::decode::{ending, is_video};
 use super::{ImageError, Input, Name};
 
-/// An image to read, or the failure to find it, whose message does not name it yet.
+/// An image to read, or the reason why it was not found, in a message that does not name it yet.
 pub type Entry = std::result::Result<Input, (Name, ImageError)>;
 
-/// The most kinds of files that are counted apart.
+/// The most kinds of files with a count of their own.
 const KINDS: usize = 100;
-/// The most characters of an ending that is counted apart.
+/// The most characters of an ending with a count of its own.
 const LONGEST: usize = 10;
 
 /// A kind of file that a walk skips.
@@ -24,13 +24,13 @@ pub enum Skipped {
     Ending(String),
     /// A file whose name has no ending.
     NoEnding,
-    /// A file with an ending that is not counted apart.
+    /// A file with an ending that has no count of its own.
     OtherEnding,
     /// A video, which is not supported, with its ending in lower case.
     Video(String),
-    /// A link that leads nowhere, or that lies in a tar.
+    /// A link to nothing, or any link in a tar.
     Link,
-    /// A link to a folder, where such links are not followed.
+    /// A link to a folder, in a walk that does not follow such links.
     LinkedFolder,
     /// A pipe, socket or device.
     Special,
@@ -50,10 +50,10 @@ impl Skipped {
     }
 }
 
-/// Hears of each file that is skipped.
+/// Receives each skipped file.
 type Listener = Box<dyn Fn(&Name, &Skipped) + Send + Sync>;
 
-/// Counts what a walk passes over.
+/// Counts what a walk skips.
 #[derive(Default)]
 pub struct Tally {
     skipped: AtomicU64,
@@ -63,7 +63,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Returns a tally that also tells `listener` of each file that is skipped.
+    /// Returns a tally that calls `listener` for each skipped file.
     pub fn telling(listener: impl Fn(&Name, &Skipped) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Box::new(listener)), ..Self::default() }
     }
@@ -73,12 +73,13 @@ impl Tally {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Returns the same number for each kind of file.
+    /// Returns the number for each kind of file.
     pub fn kinds(&self) -> BTreeMap<Skipped, u64> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What belongs to other shares. Files that nothing but their first bytes would tell are among them, unopened.
+    /// Returns the number of files in other shares. It includes unopened files that only their first bytes would
+    /// identify.
     pub fn elsewhere(&self) -> u64 {
         self.elsewhere.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Why one image failed: a kind for scripts, a line for people. A failed image never stops the others.
+//! Why an image failed: a kind for scripts, a line for people. A failed image never stops the others.
 
 use std::fmt;
 use std::io;
@@ -9,32 +9,32 @@ use crate::reason::os_reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such file.
+    /// The file does not exist.
     NotFound,
     /// The file may not be read.
     Permission,
-    /// Reading failed midway.
+    /// Reading failed.
     Read,
-    /// The content is no image, or of a format that is not supported.
+    /// The content is not an image, or its format is not supported.
     Format,
     /// The image data is damaged.
     Decode,
     /// The image has more pixels, or the file more bytes, than allowed.
     TooLarge,
-    /// It did not come over the network.
+    /// The download failed.
     Network,
-    /// It did not come in time.
+    /// The download took too long.
     Timeout,
-    /// It may not be asked for: the network is forbidden, or a redirect led to a place that is nobody's business.
+    /// The request is not allowed: the network is off, or a redirect led to a private address.
     Refused,
-    /// It needs more memory than there is for one image. This is no failure of the image: a run stops at it.
+    /// It needs more memory than one image may have. The image is not at fault: a run stops at it.
     Memory,
-    /// Something that should not happen did.
+    /// A fault in zsic.
     Internal,
 }
 
 impl ErrorKind {
-    /// The name in records.
+    /// Returns the name in records.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -55,44 +55,44 @@ impl ErrorKind {
 /// One image's failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageError {
-    /// What scripts may branch on.
+    /// The kind, for scripts.
     pub kind: ErrorKind,
-    /// One line in lower case; starts with the image's name once [`Self::named`] has put it there.
+    /// One line in lower case. It starts with the image's name after [`Self::named`].
     pub message: String,
 }
 
 impl ImageError {
-    /// A failure with its line.
+    /// Creates a failure from its message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
-    /// The same failure, said of the image `name`.
+    /// Returns the same failure with the image's name in front.
     pub fn named(self, name: impl fmt::Display) -> Self {
         Self { message: format!("{name}: {}", self.message), ..self }
     }
 
-    /// An image without pixels.
+    /// Returns the failure of an image without pixels.
     pub(crate) fn empty() -> Self {
         Self::new(ErrorKind::Decode, "the image has no pixels")
     }
 
-    /// A model that gave numbers that are not finite.
+    /// Returns the failure of an image for which the model gave numbers that are not finite.
     pub fn not_finite() -> Self {
         Self::new(ErrorKind::Internal, "the model's output is not finite; its weights may be damaged")
     }
 
-    /// The image data ends before the image does.
+    /// Returns the failure of data that ends before the image does.
     pub(crate) fn truncated(format: &str) -> Self {
         Self::new(ErrorKind::Decode, format!("the {format} data ends early"))
     }
 
-    /// The system has no more memory for the image.
+    /// Returns the failure of an image that the system has no memory for.
     pub(crate) fn no_memory() -> Self {
         Self::new(ErrorKind::Memory, "does not fit in the memory that is left")
     }
 
-    /// Opening or reading a file failed.
+    /// Converts a failure to open or read a file.
     pub(crate) fn from_io(e: &io::Error) -> Self {
         match e.kind() {
             io::ErrorKind::NotFound => Self::new(ErrorKind::NotFound, "no such file"),

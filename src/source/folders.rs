@@ -1,5 +1,5 @@
-//! What lies in a folder and in those below it, in bytewise order of full paths. Nothing is lost in silence: whatever keeps
-//! a folder from being listed to its end is an item too. What is wanted of a folder's entries is not known here.
+//! Lists folders and the folders below them, in bytewise order of full paths. Nothing is lost in silence: a folder that
+//! cannot be listed to its end is an item too.
 
 use std::cmp::Ordering;
 use std::fs::FileType;
@@ -13,14 +13,14 @@ use super::tar::is_tar_name;
 use super::{ErrorKind, ImageError};
 use crate::reason::os_reason;
 
-/// What an entry of a folder is.
+/// The kind of a folder's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Folder,
     File,
-    /// A symbolic link: any, or one that cannot be followed where links are.
+    /// A symbolic link; if links are followed, only one that cannot be followed.
     Link,
-    /// A pipe, socket or device, which is never opened.
+    /// A pipe, socket or device. It is never opened.
     Special,
 }
 
@@ -35,16 +35,16 @@ impl From<FileType> for Kind {
     }
 }
 
-/// What comes next in a folder.
+/// The next item of a folder.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// An entry, or why nobody knows what it is.
+    /// An entry, or the reason why its kind is unknown.
     Entry(PathBuf, Result<Kind, ImageError>),
-    /// A folder that was entered and not listed to its end.
+    /// A folder that could not be listed to its end.
     Lost(PathBuf, ImageError),
 }
 
-/// The folders that are entered, each within the one before.
+/// The open folders, each inside the one before.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     levels: Vec<Level>,
@@ -52,16 +52,16 @@ pub(super) struct Folders {
 
 #[derive(Debug)]
 struct Level {
-    /// The device and number of the folder, where links are followed.
+    /// The folder's device and inode, if links are followed.
     id: Option<(u64, u64)>,
     items: vec::IntoIter<Item>,
 }
 
 impl Folders {
-    /// Lists the folder at `path`; its items come next. With `follow`, links count as what they lead to, and a folder that
-    /// lies within itself is not entered again.
+    /// Lists the folder at `path`; its items come next. With `follow`, a link counts as its target, and a folder inside
+    /// itself is not entered again.
     pub fn enter(&mut self, path: &Path, follow: bool) {
-        // A folder that has no metadata has no list either, and that is told.
+        // A folder without metadata cannot be listed either, which is reported below.
         let metadata = follow.then(|| std::fs::metadata(path).ok()).flatten();
         let id = metadata.map(|folder| (folder.dev(), folder.ino()));
         if id.is_none() || self.levels.iter().all(|level| level.id != id) {
@@ -69,7 +69,7 @@ impl Folders {
         }
     }
 
-    /// Returns whether nothing is left.
+    /// Returns whether all items were taken.
     pub fn is_over(&self) -> bool {
         self.levels.is_empty()
     }
@@ -98,7 +98,7 @@ fn list(folder: &Path, follow: bool) -> Vec<Item> {
     }
 }
 
-/// The entries in order; behind them the failure that their listing broke off with.
+/// Returns the entries in order, and last the failure that cut the listing short.
 fn gather(
     folder: &Path,
     entries: impl Iterator<Item = io::Result<(PathBuf, io::Result<Kind>)>>,
@@ -112,7 +112,7 @@ fn gather(
                 items.push(Item::Entry(path, Ok(kind)));
             }
             Ok((path, kind)) => {
-                items.push(Item::Entry(path, kind.map_err(|e| lost(&e, "it cannot be told whether this is a folder"))))
+                items.push(Item::Entry(path, kind.map_err(|e| lost(&e, "cannot find out whether this is a folder"))))
             }
             Err(e) => {
                 let e = lost(&e, "the listing of the folder broke off, and images may be missing");
@@ -127,7 +127,7 @@ fn gather(
 }
 
 impl Item {
-    /// Its path, and what follows that in the paths of what lies in it: a folder and a tar count with their slash.
+    /// Returns its path, and the next byte of paths inside it: a slash for folders and tars.
     fn place(&self) -> (&[u8], &[u8]) {
         let (path, is_folder) = match self {
             Self::Entry(path, kind) => (path, matches!(kind, Ok(Kind::Folder))),
@@ -138,7 +138,7 @@ impl Item {
     }
 }
 
-/// A failure that hides images.
+/// Returns a failure that hides images.
 pub(super) fn lost(e: &io::Error, what: &str) -> ImageError {
     let kind = match e.kind() {
         io::ErrorKind::PermissionDenied => ErrorKind::Permission,
@@ -147,7 +147,7 @@ pub(super) fn lost(e: &io::Error, what: &str) -> ImageError {
     ImageError::new(kind, format!("{what}: {}", os_reason(e)))
 }
 
-/// The order of the full paths of two entries of one folder.
+/// Compares the full paths of two entries of one folder.
 fn order_of_paths((x, after_x): (&[u8], &[u8]), (y, after_y): (&[u8], &[u8])) -> Ordering {
     let alike = x.len().min(y.len());
     let rest = || x[alike..].iter().chain(after_x).cmp(y[alike..].iter().chain(after_y));

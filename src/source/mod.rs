@@ -1,5 +1,5 @@
-//! What the user named -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
-//! decoded to RGB. What a URL leads to is fetched elsewhere.
+//! The user's inputs -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
+//! decoded to RGB. `net` fetches URLs.
 
 mod data_uri;
 mod decode;
@@ -33,8 +33,8 @@ pub use select::{BadGlob, Select, Shard};
 pub use tar::is_tar_name;
 pub use walk::Walk;
 
-/// The most pixels that an image may have unless told otherwise: where Pillow refuses a file as a bomb.
+/// The default limit on an image's pixels: Pillow refuses larger files as bombs.
 pub const MAX_PIXELS: u64 = 179_000_000;
 
-/// The most bytes that an image's file may have unless told otherwise: larger than any picture below the pixel cap.
+/// The default limit on a file's bytes: more than any picture below the pixel limit needs.
 pub const MAX_BYTES: u64 = 2 << 30;

@@ -1,7 +1,6 @@
-//! Work done on several threads, results taken in the order of the work. The number of items between the first that
-//! is not yet taken and the last that is begun is bounded, and with it memory. Items that must be waited for (a server's
-//! answer) are fetched on threads of their own first, so that they keep nobody from working; what is known without any work
-//! passes no thread at all.
+//! Runs work on several threads and returns results in the order of the items. The number of items in flight is
+//! bounded, and with it memory. Items that wait for a server are fetched on separate threads first, so that they do not
+//! block the workers. Known results use no thread at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use std::{io, thread, vec};
 
-/// Where results are: some that were known, or one that will come, or the panic that came of it.
+/// The place of results: known ones, one that will come, or the panic instead of it.
 #[derive(Debug)]
 enum Place<R> {
     Known(Vec<R>),
@@ -20,55 +19,56 @@ enum Place<R> {
 /// An item that was looked up.
 #[derive(Debug)]
 pub enum Recalled<T, R> {
-    /// There is nothing to do.
+    /// Its result is known.
     Known(R),
-    /// There is.
+    /// It needs work.
     Unknown(T),
 }
 
-/// An item, and where its result goes.
+/// An item, and the channel for its result.
 type Job<T, R> = (T, SyncSender<thread::Result<R>>);
 
-/// How many threads do what, and how far they go ahead.
+/// The numbers of threads, and how far they may run ahead.
 #[derive(Debug, Clone, Copy)]
 pub struct Ahead {
     /// Threads that work.
     pub workers: usize,
-    /// Threads that fetch, at most: each is started when there is an item for it.
+    /// The most threads that fetch. Each is started when an item needs it.
     pub fetchers: usize,
-    /// Items between the first that is not yet taken and the last that is begun; some that are known together count as one.
+    /// The most items in flight: from the first whose result is not taken to the last one begun. Known items that came
+    /// together count as one.
     pub window: usize,
-    /// Items that are looked up together: one, where an item may be long in coming.
+    /// The number of items looked up together: one, if an item may take long to come.
     pub together: usize,
 }
 
-/// What is done to each item.
+/// The work on each item.
 pub trait Work<T, R>: Send + Sync + 'static {
-    /// True for an item that may wait for others to be looked up with: one that may be known, and takes little memory.
+    /// Returns whether an item may be looked up together with others: its result may be known, and it takes little
+    /// memory.
     fn is_light(&self, _item: &T) -> bool {
         false
     }
 
-    /// What is known of items that came together, each in its place.
+    /// Looks up the results of items that came together. Each stays in its place.
     fn recall(&self, items: Vec<T>) -> Vec<Recalled<T, R>> {
         items.into_iter().map(Recalled::Unknown).collect()
     }
 
-    /// True for an item that must be fetched first.
+    /// Returns whether an item must be fetched first.
     fn is_remote(&self, _item: &T) -> bool {
         false
     }
 
-    /// Waits for what an item names, and for its result too where that must not wait for a working thread. Runs on a
-    /// fetching thread.
+    /// Fetches what an item names, and its result too if that would block a worker. Runs on a fetching thread.
     fn fetch(&self, item: T) -> Recalled<T, R> {
         Recalled::Unknown(item)
     }
 
-    /// The result. Runs on a working thread.
+    /// Returns the result. Runs on a worker.
     fn run(&self, item: T) -> R;
 
-    /// Called first on each working thread.
+    /// Runs first on each worker.
     fn begin(&self) {}
 }
 
@@ -78,15 +78,15 @@ impl<T, R, F: Fn(T) -> R + Send + Sync + 'static> Work<T, R> for F {
     }
 }
 
-/// Results in the order of the items they came from. A panic on a thread comes out where its result would have.
+/// Results in the order of their items. A panic on a thread appears in place of its result.
 #[derive(Debug)]
 pub struct Ordered<R> {
     queue: Receiver<Place<R>>,
-    /// Results that were known, before anything else.
+    /// Known results, returned first.
     known: vec::IntoIter<R>,
-    /// The next result's place, once it is known that there is one.
+    /// The place of the next result, if there is one.
     next: Option<Receiver<thread::Result<R>>>,
-    /// Tells the threads that nobody takes results any more.
+    /// Tells the threads to stop: no more results are taken.
     is_over: Arc<AtomicBool>,
 }
 
@@ -96,14 +96,14 @@ impl<R> Drop for Ordered<R> {
     }
 }
 
-/// The next result, or where it will be.
+/// The next result, or its place.
 enum Next<R> {
     Known(R),
     Coming(Receiver<thread::Result<R>>),
 }
 
 impl<R: Send + 'static> Ordered<R> {
-    /// Does `work` on each of `items`. Dropping the result stops the threads after what they are doing.
+    /// Runs `work` on each of `items`. Dropping the results stops the threads after their current items.
     ///
     /// # Errors
     /// If a thread cannot be started.
@@ -123,7 +123,7 @@ impl<R: Send + 'static> Ordered<R> {
                 work.begin();
                 while let Some((item, answer)) = take(&inbox, &is_over) {
                     let result = catch_unwind(AssertUnwindSafe(|| work.run(item)));
-                    let _ = answer.send(result); // an error: nobody takes results any more
+                    let _ = answer.send(result); // an error: the results were dropped
                 }
             })?;
         }
@@ -132,7 +132,8 @@ impl<R: Send + 'static> Ordered<R> {
         Ok(Self { queue, known: Vec::new().into_iter(), next: None, is_over })
     }
 
-    /// The next result, if it is known, or else its place, for which `ask` asks the queue. Places hold one result at least.
+    /// Returns the next result if it is known, or else its place, which `ask` takes from the queue. A place holds at
+    /// least one result.
     fn known_or(&mut self, ask: impl FnOnce(&Receiver<Place<R>>) -> Option<Place<R>>) -> Option<Next<R>> {
         if let Some(result) = self.known.next() {
             return Some(Next::Known(result));
@@ -149,7 +150,7 @@ impl<R: Send + 'static> Ordered<R> {
         }
     }
 
-    /// The next result, if one is begun and comes before the deadline.
+    /// Returns the next result, if it comes before the deadline.
     pub fn next_before(&mut self, deadline: Instant) -> Option<R> {
         let place = match self.known_or(|queue| queue.try_recv().ok())? {
             Next::Known(result) => return Some(result),
@@ -169,7 +170,7 @@ impl<R: Send + 'static> Ordered<R> {
 impl<R: Send + 'static> Iterator for Ordered<R> {
     type Item = R;
 
-    /// The next result, waited for.
+    /// Waits for the next result.
     fn next(&mut self) -> Option<R> {
         let place = match self.known_or(|queue| queue.recv().ok())? {
             Next::Known(result) => return Some(result),
@@ -179,7 +180,7 @@ impl<R: Send + 'static> Iterator for Ordered<R> {
     }
 }
 
-/// The next job of a queue that several threads share; none if its result would be for nobody.
+/// Returns the next job of a shared queue, or None if no more results are taken.
 fn take<J>(inbox: &Mutex<Receiver<J>>, is_over: &AtomicBool) -> Option<J> {
     let job = inbox.lock().ok().and_then(|inbox| inbox.recv().ok());
     job.filter(|_| !is_over.load(Ordering::Relaxed))
@@ -190,13 +191,13 @@ fn start(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().spawn(body).map(drop)
 }
 
-/// The threads that fetch: none until there is something to fetch, and then one more whenever all are busy.
+/// The threads that fetch. They start on demand: one more whenever all are busy.
 struct Fetchers<T, R, W> {
     errands: SyncSender<Job<T, R>>,
     inbox: Arc<Mutex<Receiver<Job<T, R>>>>,
     most: usize,
     started: usize,
-    /// Items that are being fetched, or wait for it.
+    /// Items in fetching or waiting for it.
     busy: Arc<AtomicUsize>,
     work: Arc<W>,
     jobs: SyncSender<Job<T, R>>,
@@ -205,13 +206,13 @@ struct Fetchers<T, R, W> {
 
 impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
     fn new(ahead: Ahead, work: Arc<W>, jobs: SyncSender<Job<T, R>>, is_over: Arc<AtomicBool>) -> Self {
-        // A fetch that waits for a thread must not keep back the items behind it: there is room for the whole window.
+        // Room for the whole window: a waiting fetch must not block the items behind it.
         let (errands, inbox) = sync_channel(ahead.window.max(1));
         let (inbox, busy) = (Arc::new(Mutex::new(inbox)), Arc::default());
         Self { errands, inbox, most: ahead.fetchers.max(1), started: 0, busy, work, jobs, is_over }
     }
 
-    /// Has an item fetched. Where no thread can be started for it, this one does it.
+    /// Sends an item to a fetching thread. If no thread can be started, this thread fetches it.
     fn send(&mut self, job: Job<T, R>) {
         let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
         if self.started < busy.min(self.most) {
@@ -234,9 +235,9 @@ impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
     }
 }
 
-/// Fetches an item, and hands on what came.
+/// Fetches an item, and passes on the result.
 fn fetch<T, R>((item, answer): Job<T, R>, work: &impl Work<T, R>, jobs: &SyncSender<Job<T, R>>) {
-    // An error where something is sent: nobody takes results any more.
+    // A failed send means that the results were dropped.
     match catch_unwind(AssertUnwindSafe(|| work.fetch(item))) {
         Ok(Recalled::Unknown(item)) => _ = jobs.send((item, answer)),
         Ok(Recalled::Known(result)) => _ = answer.send(Ok(result)),
@@ -244,7 +245,7 @@ fn fetch<T, R>((item, answer): Job<T, R>, work: &impl Work<T, R>, jobs: &SyncSen
     }
 }
 
-/// Gives each item a place in the queue, and hands it to a thread if it is not known.
+/// Gives each item a place in the queue, and sends unknown ones to a thread.
 fn hand_out<T: Send + 'static, R: Send + 'static, W: Work<T, R>>(
     mut items: impl Iterator<Item = T>,
     together: usize,
@@ -282,7 +283,7 @@ fn hand_out<T: Send + 'static, R: Send + 'static, W: Work<T, R>>(
                 Recalled::Known(result) => known.push(result),
                 Recalled::Unknown(item) => {
                     if !known.is_empty() && places.send(Place::Known(std::mem::take(&mut known))).is_err() {
-                        return; // nobody takes results any more
+                        return; // the results were dropped
                     }
                     let Ok(answer) = coming() else { return };
                     if work.is_remote(&item) {

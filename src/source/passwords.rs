@@ -1,9 +1,9 @@
-//! Passwords in URLs, which records keep as they were given, and which messages must not show.
+//! Hides passwords of URLs in messages. Records keep URLs as given.
 
 use std::borrow::Cow;
 
-/// Returns `text` with `***` in place of the password of every URL in it: `http://user:***@host`. A user without a
-/// password may be a token, so it is hidden too.
+/// Returns `text` with `***` instead of the password of every URL in it: `http://user:***@host`. A user without a
+/// password may be a token, and is hidden too.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     if !text.contains("://") || !text.contains('@') {
         return Cow::Borrowed(text);
@@ -23,13 +23,13 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Where the user and password end that `rest`, what follows `://`, begins with.
+/// Returns where the user and password end in `rest`, the text after `://`.
 fn secret(rest: &str) -> Option<usize> {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '`');
     let place = &rest[..rest.find(is_end).unwrap_or(rest.len())];
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']');
     let has_port = place.trim_end_matches(':').rsplit_once(':').is_none_or(|(_, port)| is_port(port));
-    // What should be a port and is none is half of a password that has a slash, a blank or the like in it.
+    // A port that is not a number is half of a password with a slash or a blank in it.
     place.rfind('@').or_else(|| if has_port { None } else { rest.rfind('@') })
 }
 

@@ -1,4 +1,4 @@
-//! The bytes of one input that is on this machine. What is no image is told by its first bytes, before the rest is read.
+//! Reads the bytes of one local input. The first bytes show whether it is an image before the rest is read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind as Io, Read};
@@ -14,29 +14,30 @@ use super::decode::check_format;
 use super::room::too_little;
 use super::{Bytes, ErrorKind, Held, ImageError, Input, Lease, Limits, Stage};
 
-/// The first bytes of a file that tell its format.
+/// The first bytes of a file, which identify its format.
 pub const HEAD: u64 = 512;
 
-/// Bytes of unknown length that are read before any memory is taken for them, and before it is taken for the longest.
+/// Bytes of an input of unknown length that are read before memory is reserved, first for more and then for the
+/// maximum.
 const STEPS: [u64; 2] = [1 << 20, 16 << 20];
-/// What memory is taken for here.
+/// The purpose of the memory, for messages.
 pub(crate) const READ: &str = "to be read";
-/// Bytes by which a buffer grows: what is said of a length may be anything.
+/// The growth of a buffer in bytes. A stated length may be wrong.
 const GROWTH: u64 = 64 << 20;
 
-/// Reads an image's file whole. Messages do not name it; see [`ImageError::named`].
+/// Reads an image's file. Messages do not name it; see [`ImageError::named`].
 ///
 /// # Errors
-/// [`ImageError`] of kind `not_found`, `permission`, `read`, `too_large`, or `format` for what does not begin like an
-/// image; `refused` for a URL, which [`crate::net::Images`] fetches.
+/// [`ImageError`] of kind `not_found`, `permission`, `read`, `too_large`, or `format` if the file does not begin like
+/// an image; `refused` for a URL, which [`crate::net::Images`] fetches.
 pub fn read(input: Input) -> Result<Vec<u8>, ImageError> {
     read_within(input, &Limits::default()).map(Bytes::into_vec)
 }
 
-/// Reads an image's file whole, once there is room for it. Its length is known before it is read, and holes are not read.
+/// Reads an image's file once there is room for it. Its length is known first, and holes are not read.
 ///
 /// # Errors
-/// As [`read`]; `memory` for one that no run of this room can hold.
+/// The errors of [`read`], and `memory` if the file never fits in this room.
 pub fn read_within(input: Input, limits: &Limits) -> Result<Bytes, ImageError> {
     match input {
         Input::Stdin => read_image(io::stdin().lock(), Stage::Read, limits),
@@ -44,7 +45,7 @@ pub fn read_within(input: Input, limits: &Limits) -> Result<Bytes, ImageError> {
             let is_too_long = bytes.as_ref().is_ok_and(|bytes| bytes.len() as u64 > limits.max_bytes);
             if is_too_long { Err(too_many_bytes(limits.max_bytes)) } else { bytes }
         }
-        Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, and files only are read here")),
+        Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, which is not read as a file")),
         Input::Path(path) => read_path(&path, limits).map_err(|e| explained(&path, e)),
     }
 }
@@ -65,18 +66,18 @@ fn read_path(path: &Path, limits: &Limits) -> Result<Bytes, ImageError> {
     read_in_room(file, Some(length), Stage::Read, limits)
 }
 
-/// A failure with what was probably meant, where the name looks like something else.
+/// Adds a hint to a failure if the name looks like something else.
 fn explained(path: &Path, e: ImageError) -> ImageError {
     let name = path.as_os_str().as_bytes();
     let has = |byte| name.contains(&byte);
     let hint = match e.kind {
-        _ if has(0) => "a list that NUL separates is read with -0",
-        ErrorKind::NotFound if has(b'\n') => "a list with one name a line is read without -0",
+        _ if has(0) => "use -0 for a list separated by NUL bytes",
+        ErrorKind::NotFound if has(b'\n') => "leave out -0 for a list with one name per line",
         ErrorKind::NotFound if name.windows(3).any(|some| some == b"://") => {
-            "of URLs only http and https are fetched, and a file is named by its path"
+            "only http and https URLs are fetched; name a file by its path"
         }
         ErrorKind::NotFound if has(b'*') || has(b'?') => {
-            "globs are the shell's, without quotes, or --include's, of the files in a folder"
+            "leave out the quotes so that the shell expands the pattern, or name the folder and use --include"
         }
         _ => return e,
     };
@@ -94,18 +95,18 @@ fn read_in_room(reader: impl Read, length: Option<u64>, stage: Stage, limits: &L
     read_whole(reader, length, space, |e| ImageError::from_io(&e))
 }
 
-/// How much may be read, and where memory for it comes from.
+/// A limit on reading, and the source of its memory.
 pub(crate) struct Space<'a> {
-    /// The most bytes that a file may have.
+    /// The most bytes of a file.
     pub cap: u64,
     /// The most bytes that can be taken.
     pub most: u64,
-    /// Takes so many.
+    /// Takes memory.
     pub take: &'a mut dyn FnMut(u64) -> Result<Lease, ImageError>,
 }
 
-/// Reads an image to its end, `length` bytes if that is known. Its first bytes, its length and the room are looked at
-/// before the rest is read. `failed` says what an error of the reader means.
+/// Reads an image to its end, which is `length` bytes if that is known. Checks its first bytes, its length and the room
+/// before reading the rest. `failed` converts an error of the reader.
 pub(crate) fn read_whole(
     mut reader: impl Read,
     length: Option<u64>,
@@ -129,7 +130,7 @@ pub(crate) fn read_whole(
         if end >= most {
             return Err(too_little(end + 1, most, READ));
         }
-        // More than was said takes room for what it may become. Nobody waits for more while they have some.
+        // A file longer than stated takes room for the maximum. Give back first: waiting while holding could deadlock.
         drop(lease.take());
         end = if end < STEPS[1] { STEPS[1] } else { cap }.min(cap).min(most);
         let taken = take(end)?;
@@ -138,7 +139,7 @@ pub(crate) fn read_whole(
     }
 }
 
-/// Reads a file of `length` bytes, of which those `stored` are outside of its holes.
+/// Reads a file of `length` bytes, of which those in `stored` lie outside of its holes.
 fn read_with_holes(mut file: File, length: u64, stored: &[Range<u64>], limits: &Limits) -> Result<Bytes, ImageError> {
     let failed = |e: io::Error| ImageError::from_io(&e);
     head(&mut file, &failed)?;
@@ -147,14 +148,14 @@ fn read_with_holes(mut file: File, length: u64, stored: &[Range<u64>], limits: &
     }
     let count = stored.iter().map(|part| part.end - part.start).sum();
     let lease = limits.room.take(Stage::Read, limits.room.counted(length, count), READ)?;
-    let mut bytes = vec![0; length as usize]; // pages that nobody writes to take no memory
+    let mut bytes = vec![0; length as usize]; // unwritten pages take no memory
     for part in stored {
         file.read_exact_at(&mut bytes[part.start as usize..part.end as usize], part.start).map_err(failed)?;
     }
     Ok(Bytes::new(bytes, Some(lease)))
 }
 
-/// Reads until there are `end` bytes, most of them zeros: pages of nothing else take no memory.
+/// Reads until there are `end` bytes, most of them zeros. Pages of zeros take no memory.
 pub(super) fn fill_sparse(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
     let mut at = bytes.len();
     let mut whole = vec![0; end as usize];
@@ -172,7 +173,7 @@ pub(super) fn fill_sparse(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>)
     Ok(())
 }
 
-/// The bytes of a file outside of its holes, in parts; none if the system does not tell.
+/// Returns the ranges of a file outside of its holes, or None if the system does not know them.
 fn stored(file: &File, length: u64) -> Option<Vec<Range<u64>>> {
     let (mut stored, mut at) = (Vec::new(), 0);
     while at < length {
@@ -187,7 +188,7 @@ fn stored(file: &File, length: u64) -> Option<Vec<Range<u64>>> {
     Some(stored)
 }
 
-/// The first bytes, if they are those of an image.
+/// Returns the first bytes, if they are those of an image.
 fn head(reader: &mut impl Read, failed: &impl Fn(io::Error) -> ImageError) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
     reader.take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
@@ -195,12 +196,12 @@ fn head(reader: &mut impl Read, failed: &impl Fn(io::Error) -> ImageError) -> Re
     Ok(bytes)
 }
 
-/// Reads one byte more, if there is one.
+/// Reads one more byte, if there is one.
 fn reads_another(reader: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     Ok(reader.take(1).read_to_end(bytes)? == 1)
 }
 
-/// Reads until there are `end` bytes, or as many as there are.
+/// Reads until there are `end` bytes, or to the end.
 pub(super) fn read_up_to(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
     while (bytes.len() as u64) < end {
         let missing = (end - bytes.len() as u64).min(GROWTH);
@@ -212,12 +213,12 @@ pub(super) fn read_up_to(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>) 
     Ok(())
 }
 
-/// An input of more than `cap` bytes.
+/// Returns the failure of an input with more than `cap` bytes.
 pub(crate) fn too_many_bytes(cap: u64) -> ImageError {
     ImageError::new(ErrorKind::TooLarge, format!("has more than the {cap} bytes allowed (--max-bytes)"))
 }
 
-/// What to do about something compressed, if the first bytes are of that.
+/// Returns how to unpack a compressed file, if the first bytes are of one.
 pub(super) fn packed(head: &[u8]) -> Option<ImageError> {
     let (what, command) = match head {
         [0x1f, 0x8b, ..] => ("gzip", "zcat"),
@@ -225,16 +226,16 @@ pub(super) fn packed(head: &[u8]) -> Option<ImageError> {
         [0xfd, b'7', b'z', b'X', b'Z', ..] => ("xz", "xzcat"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => ("zstd", "zstdcat"),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => {
-            let reason = "is a zip, which is not read; unpack it and name the folder";
+            let reason = "is a zip file, which is not supported; unpack it and name the folder";
             return Some(ImageError::new(ErrorKind::Format, reason));
         }
         _ => return None,
     };
-    let reason = format!("is compressed with {what}; decompress it into a pipe: {command} FILE | zsic classify - ...");
+    let reason = format!("is compressed with {what}; use a pipe: {command} FILE | zsic classify - ...");
     Some(ImageError::new(ErrorKind::Format, reason))
 }
 
-/// Opens a file, or a pipe that someone writes to. A pipe without a writer would block for ever.
+/// Opens a file, or a pipe with a writer. A pipe without a writer would block for ever.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if !std::fs::metadata(path)?.file_type().is_fifo() {
         return Ok(Box::new(File::open(path)?));
@@ -243,12 +244,12 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     let mut pipe = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     let mut first = [0];
     let first = match pipe.read(&mut first) {
-        Ok(0) => return Err(io::Error::other("it is a pipe that nobody writes to")),
+        Ok(0) => return Err(io::Error::other("it is a pipe without a writer")),
         Ok(_) => &first[..],
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => &[], // a writer is there
         Err(e) => return Err(e),
     };
-    // The same descriptor from here on: a writer may be gone before another could be opened.
+    // Keep this descriptor: the writer may be gone before another one is opened.
     fcntl_setfl(&pipe, fcntl_getfl(&pipe)? - OFlags::NONBLOCK)?;
     Ok(Box::new(io::Cursor::new(first.to_vec()).chain(pipe)))
 }

@@ -1,9 +1,9 @@
-//! The memory that images in flight share, in bytes. Whoever needs more than is left waits; nothing fails because memory
-//! is short for the moment. An image that is larger than a share goes alone.
+//! The memory that images in flight share, in bytes. An image waits while there is too little left, so nothing fails
+//! for a moment's shortage. An image larger than a share goes alone.
 //!
-//! Each stage has a share of its own, and what waits for a later stage may hold a lease of an earlier one, never the other
-//! way round. Whoever goes alone takes the shares of its stage and of all later ones, in their order, and waits for nobody
-//! any more. So there is no circle to wait in.
+//! Each stage has its own share. A holder of a lease may wait for a later stage, but not for an earlier one. An image
+//! that goes alone takes the shares of its stage and of all later ones, in order, and then never waits again. So there
+//! is no deadlock.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,24 +11,24 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{ErrorKind, ImageError, MAX_BYTES, MAX_PIXELS};
 
-/// What an image's memory is for, in the order in which an image comes by it.
+/// The purpose of an image's memory, in the order of an image's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Bytes that come with the walk: a member of a tar, standard input, a `data:` URI.
+    /// Bytes read during the walk: a member of a tar, standard input, a `data:` URI.
     Walk,
-    /// Bytes that come over the network.
+    /// Bytes from the network.
     Fetch,
     /// The bytes of a file.
     Read,
-    /// Pixels, and all that a decoder works in.
+    /// Pixels, and the decoder's working memory.
     Decode,
 }
 
-/// Sixteenths of the whole for each stage. What remains is for one image that goes alone, beside the shares that it takes.
+/// Sixteenths of the whole for each stage. The rest is for one image that goes alone, on top of the shares it takes.
 const SHARES: [u64; 4] = [1, 1, 1, 2];
 const WHOLE: u64 = 16;
 
-/// The memory for images in flight. A clone is the same memory.
+/// The memory of images in flight. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Room {
     bytes: u64,
@@ -37,42 +37,42 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room of so many bytes.
+    /// Creates a room of so many bytes.
     pub fn of(bytes: u64) -> Self {
         let shares = SHARES.map(|parts| Arc::new(Pool::new(bytes / WHOLE * parts)));
         Self { bytes, shares, are_holes_counted: false }
     }
 
-    /// Counts the holes of files too: where addresses are limited, they take some.
+    /// Sets whether holes of files count: where addresses are limited, they take some.
     pub fn counting_holes(self, are_holes_counted: bool) -> Self {
         Self { are_holes_counted, ..self }
     }
 
-    /// The bytes to take for `length` bytes, of which `stored` are outside of holes.
+    /// Returns the bytes to take for `length` bytes, of which `stored` are outside of holes.
     pub(super) fn counted(&self, length: u64, stored: u64) -> u64 {
         if self.are_holes_counted { length } else { stored.min(length) }
     }
 
-    /// The most bytes that one image may take from a stage on.
+    /// Returns the most bytes that one image may take from a stage on.
     pub fn most(&self, stage: Stage) -> u64 {
         self.bytes - self.shares[..stage as usize].iter().map(|share| share.most).sum::<u64>()
     }
 
-    /// Waits for `bytes`, behind those who came before. The caller must hold no lease of this stage or of a later one.
+    /// Waits for `bytes`, in the order of arrival. The caller must not hold a lease of this stage or a later one.
     ///
     /// # Errors
-    /// [`ErrorKind::Memory`] if no image may take as many; `what` they are for is part of its line.
+    /// [`ErrorKind::Memory`] if no image may take so many. `what` is their purpose, for the message.
     pub fn take(&self, stage: Stage, bytes: u64, what: &str) -> Result<Lease, ImageError> {
         let parts = self.parts(stage, bytes, |pool, bytes| Some(Pool::take(pool, bytes)));
         parts.ok_or_else(|| too_little(bytes, self.most(stage), what))
     }
 
-    /// Takes `bytes` if nobody needs to wait for them.
+    /// Takes `bytes` if that needs no waiting.
     pub fn try_take(&self, stage: Stage, bytes: u64) -> Option<Lease> {
         self.parts(stage, bytes, Pool::try_take)
     }
 
-    /// Takes `bytes` of a share, or all shares from that one on.
+    /// Takes `bytes` from a share, or all shares from that one on.
     fn parts(&self, stage: Stage, bytes: u64, take: impl Fn(&Arc<Pool>, u64) -> Option<Part>) -> Option<Lease> {
         let shares = &self.shares[stage as usize..];
         let most = self.most(stage);
@@ -90,15 +90,15 @@ impl Room {
 }
 
 impl Default for Room {
-    /// Room without an end.
+    /// Creates a room without a limit.
     fn default() -> Self {
         Self::of(u64::MAX)
     }
 }
 
-/// An image that needs more memory than there is for one.
+/// Returns the failure of an image that needs more memory than one may have.
 pub(super) fn too_little(bytes: u64, most: u64, what: &str) -> ImageError {
-    let (bytes, most) = (bytes.div_ceil(1 << 20), most >> 20); // so that they differ
+    let (bytes, most) = (bytes.div_ceil(1 << 20), most >> 20); // rounded apart, so that they differ
     let reason = format!(
         "needs {bytes} MiB of memory {what}, and this run may use {most} MiB for one image; give it more memory, or refuse \
          such images with --max-pixels or --max-bytes"
@@ -114,7 +114,7 @@ struct Pool {
     changed: Condvar,
 }
 
-/// Who waits, in the order in which they came, and what is taken.
+/// The waiting threads in order of arrival, and the bytes taken.
 #[derive(Debug, Default)]
 struct Queue {
     taken: u64,
@@ -160,17 +160,17 @@ impl Pool {
 pub struct Lease {
     parts: Vec<Part>,
     bytes: u64,
-    /// All that there is for the one image that goes alone, if it is that one's.
+    /// The rest of the memory, if this belongs to the one image that goes alone.
     alone: Option<u64>,
 }
 
 impl Lease {
-    /// How many bytes were asked for.
+    /// Returns how many bytes were asked for.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives back all but `bytes`. What goes alone keeps them for what comes after.
+    /// Gives back all but `bytes`. An image that goes alone keeps them for its later stages.
     fn shrink(&mut self, bytes: u64) {
         if bytes < self.bytes {
             self.bytes = bytes;
@@ -214,7 +214,7 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// An image's bytes, and the memory that is taken for them.
+/// An image's bytes, with the memory they were counted in.
 #[derive(Debug, Default)]
 pub struct Bytes {
     data: Vec<u8>,
@@ -222,7 +222,7 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    /// Bytes for which `lease` was taken. It gives back what they do not need.
+    /// Creates bytes counted in `lease`, which gives back the excess.
     pub(crate) fn new(data: Vec<u8>, mut lease: Option<Lease>) -> Self {
         if let Some(lease) = &mut lease {
             lease.shrink(data.len() as u64);
@@ -230,18 +230,18 @@ impl Bytes {
         Self { data, lease }
     }
 
-    /// Whether they are in the memory of the one image that goes alone. Whoever has them must not wait for anybody.
+    /// Returns whether the bytes belong to the one image that goes alone. Their holder must not wait for others.
     pub fn is_alone(&self) -> bool {
         self.spare().is_some()
     }
 
-    /// The memory that is left beside them, where they go alone.
+    /// Returns the memory left beside them, if they go alone.
     pub fn spare(&self) -> Option<u64> {
         let lease = self.lease.as_ref()?;
         Some(lease.alone? - lease.bytes)
     }
 
-    /// The bytes by themselves.
+    /// Returns the bytes alone.
     pub fn into_vec(self) -> Vec<u8> {
         self.data
     }
@@ -261,19 +261,19 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
-/// What an image may have: caps, which are the same for every run, and the memory that there is.
+/// The limits of an image: caps, equal in every run, and the available memory.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// The most bytes of its file.
     pub max_bytes: u64,
     /// The most pixels.
     pub max_pixels: u64,
-    /// What it is held in.
+    /// The memory it is held in.
     pub room: Room,
 }
 
 impl Default for Limits {
-    /// The usual caps, and room without an end.
+    /// Returns the usual caps, and a room without a limit.
     fn default() -> Self {
         Self { max_bytes: MAX_BYTES, max_pixels: MAX_PIXELS, room: Room::default() }
     }

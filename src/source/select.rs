@@ -1,5 +1,5 @@
-//! Which of the images that a walk comes to are taken: globs, and the share of one of several machines. It judges names
-//! and opens nothing.
+//! Selects images of a walk: by globs, and by the share of one of several machines. It looks at names and opens
+//! nothing.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Name;
 
-/// What is taken of folders and tars, and of everything.
+/// The selection from folders and tars, and from all inputs.
 #[derive(Debug, Clone, Default)]
 pub struct Select {
     include: Option<Globs>,
@@ -21,68 +21,69 @@ pub struct Select {
 }
 
 impl Select {
-    /// Everything but what the globs and the shard leave out.
+    /// Selects everything that the globs and the shard allow.
     ///
-    /// A glob without a slash is matched against a file's own name, else against its path below the folder that was named;
-    /// `*` stops at a slash and `**` does not. With `include`, a file is taken if any of those match. What `exclude` matches
-    /// is left out, a folder or tar with all that is in it. A glob that ends in a slash means folders and tars only.
+    /// A glob without a slash matches a file's own name; one with a slash matches the path below the named folder. `*`
+    /// stops at a slash and `**` does not. With `include`, a file must match one of those globs. `exclude` leaves out
+    /// matching files, and matching folders or tars with their contents. A glob that ends in a slash matches only
+    /// folders and tars.
     ///
     /// # Errors
-    /// A glob that is none, with the reason.
+    /// A glob that cannot be read, with the reason.
     pub fn new(include: &[String], exclude: &[String], shard: Shard) -> Result<Self, BadGlob> {
         let include = if include.is_empty() {
             None
         } else {
-            // To take a folder is to take what is in it.
+            // A folder that matches includes its contents.
             let inside = |glob: &String| if glob.ends_with('/') { format!("{}**", deep(glob)) } else { glob.clone() };
             Some(Globs::new(&include.iter().map(inside).collect::<Vec<_>>())?)
         };
         Ok(Self { include, exclude: Globs::new(exclude)?, shard })
     }
 
-    /// Whether the globs let in a file, by its path below what was named. Its folders are judged by [`Self::enters`].
+    /// Returns whether the globs allow a file, by its path below the input. [`Self::enters`] judges its folders.
     pub(super) fn takes(&self, path: &Path) -> bool {
         self.include.as_ref().is_none_or(|globs| globs.match_file(path)) && !self.exclude.match_file(path)
     }
 
-    /// Whether the globs let in a folder or tar, by its path below what was named.
+    /// Returns whether the globs allow a folder or tar, by its path below the input.
     pub(super) fn enters(&self, path: &Path) -> bool {
         !self.exclude.match_folder(path)
     }
 
-    /// Whether the globs let in a file and every folder above it that lies below `base`.
+    /// Returns whether the globs allow a file and every folder above it below `base`.
     pub(super) fn takes_below(&self, base: &Path, path: &Path) -> bool {
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != base && !folder.as_os_str().is_empty());
         self.takes(path) && folders.into_iter().all(|folder| self.enters(folder))
     }
 
-    /// Whether an image of this name is of the share at hand.
+    /// Returns whether this share has the image of this name.
     pub(super) fn shares(&self, name: &Name) -> bool {
         self.shard.holds(name.as_str())
     }
 
-    /// Whether there are other shares.
+    /// Returns whether there are other shares.
     pub fn is_share(&self) -> bool {
         self.shard.of > 1
     }
 }
 
-/// A glob with its own name put at any depth, if it has no slash but the one it ends in.
+/// Returns a glob that matches at any depth, if it has no slash before its end.
 fn deep(glob: &str) -> String {
     if glob.trim_end_matches('/').contains('/') { glob.to_owned() } else { format!("**/{glob}") }
 }
 
 /// A glob that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{glob:?} is no glob: {reason}")]
+#[error("{glob:?} is not a glob: {reason}")]
 pub struct BadGlob {
-    /// As it was given.
+    /// The glob.
     pub glob: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
-/// Globs for names, and for paths.
+/// Globs for names and for paths.
 #[derive(Debug, Clone, Default)]
 struct Globs {
     names: GlobSet,
@@ -136,10 +137,10 @@ fn own_name(path: &Path) -> &OsStr {
     path.file_name().unwrap_or_else(|| OsStr::from_bytes(b""))
 }
 
-/// One of several shares of any list of images: stable, disjoint, and together the whole.
+/// One of several shares of any list of images. Shares are stable, disjoint, and complete.
 ///
-/// An image is of share `(h mod n) + 1`, where h is the first eight bytes of the SHA-256 of its name as records have it, as
-/// a big-endian number. So a new image never moves the others.
+/// An image belongs to share `(h mod n) + 1`, where h is the first eight bytes of the SHA-256 of its name in records,
+/// as a big-endian number. A new image never moves the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -147,7 +148,7 @@ pub struct Shard {
 }
 
 impl Default for Shard {
-    /// All there is.
+    /// Returns the whole.
     fn default() -> Self {
         Self { index: 1, of: 1 }
     }
@@ -167,15 +168,15 @@ impl Shard {
 impl FromStr for Shard {
     type Err = &'static str;
 
-    /// Reads `I/N`, counted from one.
+    /// Parses `I/N`, counted from one.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = |text: &str| text.parse::<u32>().ok().map(u64::from);
         let numbers = text.split_once('/').and_then(|(index, of)| Some((number(index)?, number(of)?)));
         match numbers {
             Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
-            Some((0, _)) => Err("shares are counted from 1, so the first of four is 1/4"),
-            Some(_) => Err("there is no such share; of four they are 1/4 to 4/4"),
-            None => Err("a share is I/N, like 1/4"),
+            Some((0, _)) => Err("shares count from 1: the first of four is 1/4"),
+            Some(_) => Err("I must not be larger than N, as in 4/4"),
+            None => Err("use I/N, such as 1/4"),
         }
     }
 }
@@ -231,7 +232,7 @@ mod tests {
     fn bad_globs_say_so() {
         for glob in ["[a", "{a", "", "/"] {
             let e = Select::new(&[], &[glob.to_owned()], Shard::default()).unwrap_err().to_string();
-            assert!(e.starts_with(&format!("{glob:?} is no glob: ")), "{e}");
+            assert!(e.starts_with(&format!("{glob:?} is not a glob: ")), "{e}");
         }
     }
 
@@ -247,7 +248,7 @@ mod tests {
             assert!(names.iter().all(|name| shards.iter().filter(|shard| shard.holds(name)).count() == 1));
         }
         assert!((440..=560).contains(&share("2/4")), "{}", share("2/4"));
-        // sha256("owl.jpg") begins so: any language can say whose an image is.
+        // The start of sha256("owl.jpg"): any language can compute an image's share.
         let first = u64::from_str_radix(OWL, 16).unwrap();
         let shard: Shard = format!("{}/{}", first % 1000 + 1, 1000).parse().unwrap();
         assert!(shard.holds("owl.jpg"));

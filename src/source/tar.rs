@@ -1,5 +1,5 @@
-//! A tar, in a file or coming through a pipe -> the images in it, one after the other as they lie there. Of each member
-//! that is not wanted the bytes are passed over, by seeking where that is possible. Nothing is unpacked to disk.
+//! A tar, in a file or through a pipe -> its images, in their order. Skips the bytes of unwanted members, by seeking if
+//! possible. Unpacks nothing to disk.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -17,30 +17,30 @@ use super::select::Select;
 use super::{Bytes, ErrorKind, ImageError, Input, Limits, Stage, is_image, is_image_name};
 use crate::reason::os_reason;
 
-/// Bytes of a header, and what the data of a member is filled up to.
+/// Bytes of a header. A member's data is padded to a multiple of them.
 pub(super) const BLOCK: u64 = 512;
-/// The most that the headers of one member may take: long names, and what else pax writes.
+/// The most bytes of one member's headers: long names, and other pax records.
 const MAX_HEADERS: u64 = 16 << 20;
 
-/// True for a path that is called a tar.
+/// Returns whether a path has the name of a tar.
 pub fn is_tar_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
 }
 
-/// True if these bytes, [`BLOCK`] of them, are the first of a tar with something in it.
+/// Returns whether these [`BLOCK`] bytes are the start of a tar with a member.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Ok(block) = <&[u8; BLOCK as usize]>::try_from(head) else { return false };
     let sum: u32 = block[..148].iter().chain(&block[156..]).map(|&byte| u32::from(byte)).sum();
-    let sum = sum + 8 * u32::from(b' '); // as if the sum's own place were blank
+    let sum = sum + 8 * u32::from(b' '); // the checksum field counts as blanks
     tar::Header::from_byte_slice(block).cksum().is_ok_and(|said| said == sum)
 }
 
-/// Whether a tar begins with this block: that of a member, or the blank one of a tar that has none.
+/// Returns whether a tar begins with this block: a member's header, or the zeros of an empty tar.
 pub(super) fn begins_tar(head: &[u8]) -> bool {
     is_tar(head) || head.len() as u64 == BLOCK && head.iter().all(|&byte| byte == 0)
 }
 
-/// What a tar's bytes come from.
+/// The source of a tar's bytes.
 enum Source {
     File(BufReader<File>, u64),
     Stream(Box<dyn Read + Send>),
@@ -51,12 +51,12 @@ pub(super) struct Members {
     source: Source,
     position: Cell<u64>,
     name: Name,
-    /// The tar's path below the folder that was named; empty if it was itself named.
+    /// The tar's path below the named folder; empty if the tar was named itself.
     below: PathBuf,
     ended: bool,
 }
 
-/// What one step through a tar came to.
+/// The result of one step through a tar.
 enum Step {
     Found(Entry),
     Passed,
@@ -67,7 +67,7 @@ impl Members {
     /// Opens the tar in a file.
     ///
     /// # Errors
-    /// The tar's failure, if it cannot be opened or is none.
+    /// The tar's failure, if it cannot be opened or is not a tar.
     pub fn open(path: &Path, below: PathBuf) -> Result<Self, ImageError> {
         let failed = |e: io::Error| ImageError::from_io(&e);
         let metadata = std::fs::metadata(path).map_err(failed)?;
@@ -81,13 +81,13 @@ impl Members {
         Ok(members)
     }
 
-    /// The tar on standard input, whose first bytes were read already.
+    /// Returns the tar on standard input, whose first bytes were read already.
     pub fn of_stdin(head: Vec<u8>) -> Self {
         let source = Source::Stream(Box::new(Cursor::new(head).chain(io::stdin())));
         Self { source, position: Cell::new(0), name: Name::stdin(), below: PathBuf::new(), ended: false }
     }
 
-    /// Looks at the first block and puts it back.
+    /// Checks the first block and puts it back.
     fn check_head(&mut self) -> Result<(), ImageError> {
         let mut head = Vec::new();
         self.source.by_ref().take(BLOCK).read_to_end(&mut head).map_err(|e| ImageError::from_io(&e))?;
@@ -95,7 +95,7 @@ impl Members {
             return Err(ImageError::new(ErrorKind::Decode, "the tar is empty"));
         }
         if !begins_tar(&head) {
-            return Err(packed(&head).unwrap_or_else(|| ImageError::new(ErrorKind::Format, "is no tar")));
+            return Err(packed(&head).unwrap_or_else(|| ImageError::new(ErrorKind::Format, "is not a tar file")));
         }
         match &mut self.source {
             Source::File(file, _) => file.seek_relative(-(BLOCK as i64)).map_err(|e| ImageError::from_io(&e)),
@@ -107,7 +107,7 @@ impl Members {
         }
     }
 
-    /// The next image that is taken. A tar that is torn or damaged ends with its own failure.
+    /// Returns the next selected image. A torn or damaged tar ends with a failure.
     pub fn next(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> Option<Entry> {
         while !self.ended {
             match self.step(select, tally, limits) {
@@ -129,16 +129,16 @@ impl Members {
         let before = self.position.get();
         let headers = Cell::new(MAX_HEADERS);
         let counted = Counted { source: &mut self.source, position: &self.position, left: &headers };
-        // A new one for each member: it borrows what it reads from, and starts wherever that stands.
+        // A new archive for each member: it borrows its source, and starts at the source's position.
         let mut archive = tar::Archive::new(counted);
         let Some(member) = archive.entries()?.next() else {
-            // A block of zeros ends a tar, and another may follow.
+            // A block of zeros ends a tar; another tar may follow.
             return Ok(if self.position.get() == before { Step::End } else { Step::Passed });
         };
         let mut member = member?;
         let start = self.position.get();
         let stored = if member.header().entry_type().is_gnu_sparse() {
-            member.header().entry_size()? // without its holes
+            member.header().entry_size()? // holes excluded
         } else {
             member.size()
         };
@@ -154,7 +154,7 @@ impl Members {
     }
 }
 
-/// Judges members, and reads those that are taken.
+/// Judges members, and reads the selected ones.
 struct Wanted<'a> {
     name: &'a Name,
     below: &'a Path,
@@ -202,8 +202,8 @@ impl Wanted<'_> {
     }
 }
 
-/// A member's bytes, of which `stored` are in the tar, or why it cannot be taken for an image; none if it is not even
-/// called one, which `skip` hears.
+/// Returns a member's bytes, of which `stored` are in the tar, or the reason why it is not an image. A member that does
+/// not even have an image's name is None, and `skip` counts it.
 fn contents(
     member: &mut tar::Entry<'_, impl Read>,
     stored: u64,
@@ -239,9 +239,9 @@ fn contents(
     if (bytes.len() as u64) < size { Err(Io::UnexpectedEof.into()) } else { Ok(Some(Ok(Bytes::new(bytes, lease)))) }
 }
 
-/// What failed after so many bytes, said of the tar.
+/// Converts a failure at a position of the tar.
 fn failure(e: &io::Error, position: u64) -> ImageError {
-    // What the crate says of an end within a header, within what a header announces, and behind that.
+    // The crate's messages for an end inside a header, inside a member, and before the next one.
     const CUT: [&str; 3] = ["failed to read entire block", "unexpected EOF during skip", "no future member found"];
     let text = os_reason(e);
     let is_cut = e.kind() == Io::UnexpectedEof || CUT.iter().any(|cut| text.contains(cut));
@@ -255,7 +255,7 @@ fn failure(e: &io::Error, position: u64) -> ImageError {
 }
 
 impl Source {
-    /// Passes over `count` bytes from `position` on, or to the end where there are fewer, which is an error.
+    /// Skips `count` bytes from `position` on. An earlier end is an error.
     fn skip(&mut self, count: u64, position: &Cell<u64>) -> io::Result<()> {
         let end = position.get().saturating_add(count);
         match self {
@@ -282,7 +282,7 @@ impl Read for Source {
     }
 }
 
-/// A source that tells how far it was read, and ends with an error before headers fill the memory.
+/// A source that counts its bytes, and fails before headers fill the memory.
 struct Counted<'a> {
     source: &'a mut Source,
     position: &'a Cell<u64>,

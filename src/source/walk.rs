@@ -1,4 +1,4 @@
-//! Inputs as the user named them -> the images in them: folders in bytewise order of their paths, tars in their own order.
+//! The user's inputs -> the images in them: folders in bytewise order of paths, tars in their own order.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,13 +15,13 @@ use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{Held, Input, Name};
 use super::{ImageError, Limits, Stage, is_image, is_image_name};
 
-/// Walks inputs in their order; folders recursively, and tars member by member.
+/// Walks inputs in order; folders recursively, and tars member by member.
 ///
-/// In a folder or tar, hidden entries are skipped; what is neither called nor begins like an image is skipped and counted.
-/// In a folder, links to files are followed, links to folders only if asked (loops are cut), and a file called `.tar` is
-/// walked. Whatever hides images there is a failure: a folder that cannot be listed to its end, a file that cannot be looked
-/// at, and, where links are followed, one that leads nowhere. What is named outright is taken as it is, but for the share it
-/// belongs to.
+/// In folders and tars, hidden entries are skipped. Files that neither have an image's name nor begin like an image are
+/// skipped and counted. In folders, links to files are followed, links to folders only if asked (loops are cut), and a
+/// file named `.tar` is walked. Whatever hides images is a failure: a folder that cannot be listed to its end, a file
+/// that cannot be examined, and, if links are followed, a link to nothing. A named input is always taken, if it is in
+/// the share.
 #[derive(Debug)]
 pub struct Walk<I> {
     inputs: I,
@@ -29,28 +29,28 @@ pub struct Walk<I> {
     select: Select,
     tally: Arc<Tally>,
     limits: Limits,
-    /// Folders and names of files that nothing is said of.
+    /// Folders and file names that the walk leaves out silently.
     left_out: Vec<(PathBuf, OsString)>,
-    /// The folder at hand, as it was named.
+    /// The current folder, as the user named it.
     root: PathBuf,
     folders: Folders,
     members: Option<Members>,
 }
 
 impl<I: Iterator<Item = Entry>> Walk<I> {
-    /// A walk over `inputs`, those that failed among them, that takes what `select` says and counts the rest.
+    /// Creates a walk over `inputs`, including failed ones, that takes what `select` allows and counts the rest.
     pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
         let (limits, left_out, root, folders, members) = Default::default();
         Self { inputs, follow, select, tally, limits, left_out, root, folders, members }
     }
 
-    /// The same walk, which reads what comes with it within `limits`.
+    /// Returns the same walk with `limits` for what it reads itself.
     pub fn within(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The same walk, with these files of folders left out and not counted: those that are being written meanwhile. Their
-    /// folders are canonical.
+    /// Returns the same walk without these files: the run's own outputs, which are not counted either. Their folders
+    /// are canonical.
     pub fn without(self, left_out: Vec<PathBuf>) -> Self {
         let parts = |file: &PathBuf| Some((file.parent()?.to_path_buf(), file.file_name()?.to_owned()));
         Self { left_out: left_out.iter().filter_map(parts).collect(), ..self }
@@ -61,11 +61,11 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         let mut alike = self.left_out.iter().filter(|(_, own)| Some(own.as_os_str()) == name).peekable();
         alike.peek().is_some()
             && path.parent().and_then(|folder| folder.canonicalize().ok()).is_some_and(|folder| {
-                alike.any(|(own, _)| *own == folder) // a folder has more than one path
+                alike.any(|(own, _)| *own == folder) // a folder may have several paths
             })
     }
 
-    /// The next image of the tar at hand.
+    /// Returns the next image of the current tar.
     fn next_in_tar(&mut self) -> Option<Entry> {
         let entry = self.members.as_mut()?.next(&self.select, &self.tally, &self.limits);
         if entry.is_none() {
@@ -74,7 +74,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         entry
     }
 
-    /// Makes the tar at `path` the one at hand, or says why it is none.
+    /// Makes the tar at `path` the current one, or returns the reason why it is not a tar.
     fn enter_tar(&mut self, path: &Path, below: PathBuf) -> Option<Entry> {
         match Members::open(path, below) {
             Ok(members) => {
@@ -85,7 +85,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         }
     }
 
-    /// The entry, if it is of the share at hand.
+    /// Returns the entry, if it is in the share.
     fn share(&self, entry: Entry) -> Option<Entry> {
         let ours = self.shares(&entry.as_ref().map_or_else(|(name, _)| name.clone(), Input::name));
         ours.then_some(entry)
@@ -99,12 +99,12 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         ours
     }
 
-    /// A path below the folder at hand.
+    /// Returns a path relative to the current folder.
     fn below<'p>(&self, path: &'p Path) -> &'p Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    /// The next image of the folder at hand, or the failure of something in it; or its next tar, made the one at hand.
+    /// Returns the next image of the current folder, or a failure in it; or makes its next tar the current one.
     fn next_in_folder(&mut self) -> Option<Entry> {
         while self.members.is_none() {
             let found = match self.folders.next()? {
@@ -120,7 +120,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         None
     }
 
-    /// An entry that is an image of the share at hand.
+    /// Returns an entry that is an image in the share.
     fn judge(&mut self, path: PathBuf, kind: Kind) -> Option<Entry> {
         let below = self.below(&path).to_path_buf();
         match kind {
@@ -146,7 +146,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         }
     }
 
-    /// What a link leads to, if that is an image; a link to a folder comes here only where it is not followed.
+    /// Returns the target of a link, if that is an image. Links to folders come here only if they are not followed.
     fn judge_link(&mut self, path: PathBuf) -> Option<Entry> {
         match std::fs::metadata(&path).map(|target| Kind::from(target.file_type())) {
             Ok(Kind::Folder) if self.select.enters(self.below(&path)) && self.shares(&Name::of(&path)) => {
@@ -163,17 +163,17 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         }
     }
 
-    /// A file whose name does not tell, if its first bytes are an image's or cannot be read.
+    /// Returns a file without an image's name, if its first bytes are an image's or cannot be read.
     fn look_at(&self, path: PathBuf) -> Option<Entry> {
         match head(&path) {
             Ok(head) if is_image(&head) => Some(Ok(Input::Path(path))),
             Ok(head) => self.pass_over(&path, Skipped::of(&path, &head)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None, // it went away meanwhile
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None, // it was deleted meanwhile
             Err(e) => Some(Err((Name::of(&path), ImageError::from_io(&e)))),
         }
     }
 
-    /// The failure of an entry that may be a folder, unless it is left out.
+    /// Returns the failure of an entry that may be a folder, unless it is left out.
     fn unknown(&self, path: &Path, e: ImageError) -> Option<Entry> {
         let below = self.below(path);
         let is_wanted = self.select.enters(below) && (self.select.takes(below) || !is_image_name(path));
@@ -185,7 +185,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         None
     }
 
-    /// Standard input, looked at for what it is: a tar, which becomes the one at hand, or an image.
+    /// Opens standard input as a tar, which becomes the current one, or as an image.
     fn stdin(&mut self) -> Option<Entry> {
         let (mut head, name) = (Vec::new(), Name::stdin());
         let bytes = match std::io::stdin().take(BLOCK).read_to_end(&mut head) {
@@ -229,12 +229,12 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
     }
 }
 
-/// True for what is skipped in a folder.
+/// Returns whether a path is hidden, and so skipped in folders.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
 }
 
-/// The first bytes of a file.
+/// Reads the first bytes of a file.
 fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD as usize);
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;

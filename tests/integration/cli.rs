@@ -180,7 +180,7 @@ fn wrong_usage_says_what_and_exits_2() {
         (&[&picture, "-l", "a", "--labels-file", &twice], "cannot be used with"),
         (&[&picture, "-l", "a,b", "-j", "0"], "--threads"),
         (&[&picture, "-l", "a,b", "-j", "100000"], "--threads"),
-        (&[&picture, "-l", "a,b", "--device", "tpu"], "a device is auto, cpu, cuda, cuda:N or metal"),
+        (&[&picture, "-l", "a,b", "--device", "tpu"], "use auto, cpu, cuda, cuda:N or metal"),
         (&[&picture, "-l", "a,b", "--min-score", "nan"], "a number from 0 to 1"),
         (&[&picture, "--labels-file", "/no/such/file"], "/no/such/file: cannot be read: no such file"),
         (&[&picture, "-l", "a", "--files-from", "/no/such/file"], "/no/such/file: the list cannot be opened"),

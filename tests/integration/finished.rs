@@ -142,7 +142,7 @@ fn other_settings_and_other_files_are_refused() {
     // Another file in its place, of the same length and of another; and one that is not known.
     let time = fs::metadata(place.out(name)).unwrap().modified().unwrap();
     fs::write(place.out(name), &before).unwrap();
-    refused(words, "it was changed since, by something else or by a run with --no-cache, so --resume");
+    refused(words, "it was changed since, by another program or by a run with --no-cache, so --resume");
     let set = |time: SystemTime| fs::File::options().write(true).open(place.out(name)).unwrap().set_modified(time);
     set(time).unwrap();
     assert_eq!(place.resume(words, name, &[]).0, Some(1));
@@ -158,9 +158,9 @@ fn other_settings_and_other_files_are_refused() {
     assert!(printed(&run(info.arg(&place.cache))).contains("outputs    1 finished"));
     assert!(run(zsic(&["cache", "clear", "--cache-dir"]).arg(&place.cache)).status.success());
     fs::write(place.out(name), &before).unwrap();
-    refused(words, "there is no note in ");
+    refused(words, " has no note of how it was made");
     // Without a cache a note is kept for those only who resume.
-    for (flags, expected) in [(&[][..], "there is no note in "), (&["--resume"], "nothing to do")] {
+    for (flags, expected) in [(&[][..], " has no note of how it was made"), (&["--resume"], "nothing to do")] {
         let with = |flags: &[&str]| run(place.command(words, "y.jsonl").arg("--no-cache").args(flags));
         _ = fs::remove_file(place.out("y.jsonl"));
         with(flags);

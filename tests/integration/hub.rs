@@ -158,7 +158,7 @@ fn a_model_of_another_kind_is_refused_before_its_weights() {
     let world = World::new(50_000);
     let accept = |config: &[u8]| Err(format!("it is {}", String::from_utf8_lossy(config)));
     let e = fetch(NAME, "main", &HubSettings { accept, ..world.settings() }).unwrap_err().to_string();
-    assert!(e.starts_with("org/clip is no checkpoint for this: it is {\"model_type\""), "{e}");
+    assert!(e.starts_with("org/clip cannot be used: it is {\"model_type\""), "{e}");
     assert_eq!(world.hub.seen().len(), 2); // the list and the config
     let no_weights = files(6000).into_iter().filter(|(name, _)| !name.contains("model.")).collect();
     let world = World { hub: FakeHub::start(no_weights), cache: tempfile::tempdir().unwrap() };

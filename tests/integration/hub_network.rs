@@ -40,7 +40,7 @@ fn a_wrong_token_is_told_and_never_shown() {
     assert!(!format!("{e} {e:?}").contains("hf_wrong"));
     for no_token in ["", "two words", "line\nline", "ü"] {
         let e = Token::new(no_token, "a file").unwrap_err().to_string();
-        assert!(e.contains("the token from a file is none"), "{e}");
+        assert!(e.contains("the token from a file is not a token"), "{e}");
     }
 }
 
@@ -63,7 +63,7 @@ fn nobody_there_is_told_apart_from_nobody_answering() {
     assert!(e.to_string().contains("no-such-host.invalid cannot be found") && e.is_no_network(), "{e}");
     let e = at(format!("https://{}", world.hub.address)); // speaks no TLS
     assert!(e.to_string().contains("no secure connection to 127.0.0.1"), "{e}");
-    assert!(at("nonsense".to_owned()).to_string().contains("is no URL"));
+    assert!(at("nonsense".to_owned()).to_string().contains("is not a URL"));
     // What users get: within ten seconds.
     let Patience { connect, answer, .. } = Patience::default();
     assert!(connect < Duration::from_secs(10) && answer < Duration::from_secs(10));
@@ -146,7 +146,7 @@ fn proxies_need_no_scheme_and_may_not_be_socks() {
     }
     for odd in ["ftp://u:PSECRET@h", "http://u:PSECRET@", "u:PSE CRET@h"] {
         let e = with(&world, odd).unwrap_err().to_string();
-        assert!(e.contains("the proxy's setting is no URL") && !e.contains("CRET"), "{e}");
+        assert!(e.contains("the proxy's setting is not a URL") && !e.contains("CRET"), "{e}");
     }
     assert!(world.hub.seen().is_empty());
 }
@@ -172,6 +172,6 @@ fn passwords_in_urls_are_never_shown() {
     for endpoint in ["ftp://me:SECRET@h", "http://me:SE CRET@h", "http://me:SE/CRET@h", "me:SECRET@h"] {
         let settings = HubSettings { endpoint: endpoint.to_owned(), ..world.settings() };
         let e = fetch(NAME, "main", &settings).unwrap_err();
-        assert!(e.to_string().contains("is no URL") && !format!("{e} {e:?}").contains("CRET"), "{e:?}");
+        assert!(e.to_string().contains("is not a URL") && !format!("{e} {e:?}").contains("CRET"), "{e:?}");
     }
 }

@@ -170,7 +170,7 @@ fn notes_that_cannot_be_written_stop_nobody() {
     }
     let run = world.classify(&["-m", NAME]).output().unwrap();
     assert_eq!((run.status.code(), run.stdout.clone()), (Some(0), expected()), "{}", err(&run));
-    assert!(err(&run).contains("warning: ") && err(&run).contains("all files are here"), "{}", err(&run));
+    assert!(err(&run).contains("warning: ") && err(&run).contains("all files are there"), "{}", err(&run));
     let again = world.classify(&["-m", NAME, "--revision", &commit, "--offline"]).output().unwrap();
     assert_eq!(again.stdout, expected());
 }

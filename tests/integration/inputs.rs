@@ -142,7 +142,7 @@ fn a_list_that_cannot_be_read_to_its_end_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(&mut classify(&["-l", LABELS, "--files-from", &dir.path().display().to_string()]));
     assert_eq!((output.status.code(), out(&output)), (Some(2), ""));
-    assert!(err(&output).contains("is a folder, and no list"), "{}", err(&output));
+    assert!(err(&output).contains("is a folder, not a list"), "{}", err(&output));
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn a_byte_order_mark_is_no_part_of_a_name() {
 #[test]
 fn what_was_probably_meant_is_told() {
     for (name, hint) in [
-        ("s3://bucket/x.png", "of URLs only http and https are fetched"),
-        ("photos/*.png", "globs are the shell's"),
-        ("a.png\nb.png\n", "read without -0"),
+        ("s3://bucket/x.png", "only http and https URLs are fetched"),
+        ("photos/*.png", "leave out the quotes"),
+        ("a.png\nb.png\n", "leave out -0"),
         ("nothing.png", "nothing.png: no such file"),
     ] {
         let output = run(&mut classify(&["-l", LABELS, name]));
@@ -171,7 +171,7 @@ fn what_was_probably_meant_is_told() {
     let list = dir.path().join("list");
     fs::write(&list, "a.png\0b.png\0").unwrap();
     let output = run(&mut classify(&["-l", LABELS, "--files-from", &list.display().to_string()]));
-    assert!(out(&output).contains("read with -0"), "{}", out(&output));
+    assert!(out(&output).contains("use -0 for a list"), "{}", out(&output));
     let folder = dir.path().display().to_string();
     let output = run(&mut classify(&["-l", LABELS, &folder, "--include", "*.gif"]));
     assert_eq!(output.status.code(), Some(3));
@@ -203,7 +203,7 @@ fn a_pipe_is_read_once_opened() {
         std::thread::sleep(std::time::Duration::from_millis(20)); // so that the writer is there, or nearly
         let output = run(classify(&["-l", LABELS]).arg(&pipe));
         if output.status.code() == Some(1) {
-            assert!(out(&output).contains("nobody writes to")); // the writer was late
+            assert!(out(&output).contains("without a writer")); // the writer was late
             fs::read(&pipe).unwrap();
         }
         writer.join().unwrap();

@@ -67,7 +67,7 @@ fn a_labels_file_is_read_however_it_was_saved() {
         assert_eq!((labels(&output), err(&output)), (vec!["fox".to_owned(), "owl".to_owned()], ""), "{bytes:?}");
     }
     for (bytes, expected) in [
-        (utf16("\u{feff}owl", u16::to_le_bytes)[..7].to_vec(), "labels: is UTF-16 text that breaks off"),
+        (utf16("\u{feff}owl", u16::to_le_bytes)[..7].to_vec(), "labels: is UTF-16 text that ends"),
         (b"\xff\xfe\0\0o\0\0\0".to_vec(), "labels: is UTF-32 text; save it as UTF-8"),
         (b"owl\nb\xe4r".to_vec(), "labels: line 2 is not UTF-8 text"),
     ] {
@@ -101,7 +101,7 @@ fn other_lists_are_read_however_they_were_saved() {
     let output = run(&mut zsic(&["classify", "-m", &model("quick-gelu"), "-l", "a,b", "--files-from", &list]));
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        err(&output).contains("labels: the list cannot be read to its end: it has NUL bytes; give -0"),
+        err(&output).contains("labels: the list cannot be read to its end: it has NUL bytes; use -0"),
         "{}",
         err(&output)
     );
@@ -116,7 +116,7 @@ fn labels_come_from_standard_input_and_nothing_else_does_then() {
     for args in [&["-"][..], &["--files-from", "-"], &["--template-set", "-"]] {
         let output = fed(classify(&["--labels-file", "-"]).args(args), b"");
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));
-        assert!(err(&output).contains("standard input can be read for one thing only"), "{}", err(&output));
+        assert!(err(&output).contains("standard input can be read only once"), "{}", err(&output));
     }
     let output = fed(&mut classify(&["--labels-file", "-"]), b"owl\nowl\n");
     assert!(
@@ -133,7 +133,7 @@ fn everything_wrong_with_a_list_is_named_with_its_lines() {
         (
             "missile\ntiger\nmissile\nsunglasses\n\nsunglasses\nmissile\n",
             "labels: labels given more than once: `missile` (lines 1, 3 and 7), `sunglasses` (lines 4 and 6); keep one of each, \
-             or add a word that tells them apart",
+             or add a word to distinguish them",
         ),
         (
             "{\n\"a\": \"x\",\n\"b\": [\n\"y\"],\n\"b\": \"z\",\n\"a\": \"x\"}",
@@ -166,7 +166,7 @@ fn everything_wrong_with_a_list_is_named_with_its_lines() {
 #[test]
 fn json_that_is_no_list_of_labels_is_told_with_what_to_write() {
     let files = Files::new();
-    let advice = "; write one label a line, or an array like [\"cat\", \"dog\"]";
+    let advice = "; write one label per line, or an array like [\"cat\", \"dog\"]";
     for (content, expected) in [
         (
             r#"{"fox": 0, "owl": 1}"#,
@@ -180,13 +180,13 @@ fn json_that_is_no_list_of_labels_is_told_with_what_to_write() {
             r#"{"fox": [], "owl": "an owl"}"#,
             "the label `fox` has no prompt; for labels without prompts write [\"fox\", \"owl\"]",
         ),
-        ("['fox', 'owl']", &format!("has single quotation marks, and JSON has double ones{advice}")),
-        ("{'fox': 'a fox'}", &format!("has single quotation marks, and JSON has double ones{advice}")),
-        ("{\"label\": \"fox\"}\n{\"label\": \"owl\"}\n", &format!("has 2 JSON values, and labels are one{advice}")),
-        ("[\"fox\"]\n[\"owl\"]\n[1]\n", &format!("has 3 JSON values, and labels are one{advice}")),
+        ("['fox', 'owl']", &format!("has single quotation marks instead of JSON's double ones{advice}")),
+        ("{'fox': 'a fox'}", &format!("has single quotation marks instead of JSON's double ones{advice}")),
+        ("{\"label\": \"fox\"}\n{\"label\": \"owl\"}\n", &format!("has 2 JSON values instead of one{advice}")),
+        ("[\"fox\"]\n[\"owl\"]\n[1]\n", &format!("has 3 JSON values instead of one{advice}")),
         (r#"[{"name": "fox"}]"#, &format!("has {{\"name\":\"fox\"}} where a label is expected{advice}")),
         (r#"[["fox", "owl"]]"#, &format!("has [\"fox\",\"owl\"] where a label is expected{advice}")),
-        (r#"["fox", "owl",]"#, &format!("is not the JSON it begins like: trailing comma at line 1 column 15{advice}")),
+        (r#"["fox", "owl",]"#, &format!("begins like JSON but is not: trailing comma at line 1 column 15{advice}")),
     ] {
         let output = run(&mut classify(&["--labels-file", &files.write(content)]));
         assert_eq!((output.status.code(), out(&output)), (Some(2), ""));
@@ -232,17 +232,17 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ("fox;bear,owl", "`fox;bear` looks like a list and is read as one label; type -l 'fox,bear,owl'"),
         (
             "- fox,- owl",
-            "`- fox` begins with the mark of a list, which the model reads too; take it off in each: write `fox`",
+            "`- fox` begins with the mark of a list, which the model reads too; remove it from each: write `fox`",
         ),
         ("fox\tbear", "type -l 'fox,bear'"),
         ("fox，bear、owl", "type -l 'fox,bear,owl'"),
         ("fox、bear", one),
         (
             "fox\nbear\nowl",
-            "the label `fox bear owl` has line breaks and is read as one, and the score of one label is always 1; separate labels by commas, or name a file of one a line with --labels-file FILE",
+            "the label `fox bear owl` contains line breaks and is read as one label, and the score of one label is always 1; separate labels by commas, or use --labels-file FILE with one per line",
         ),
-        ("fox\rbear,owl", "has line breaks"),
-        ("fox\\nbear,owl", "has line breaks"),
+        ("fox\rbear,owl", "contains line breaks"),
+        ("fox\\nbear,owl", "contains line breaks"),
         (
             r#"["fox","owl"]"#,
             "the labels look like JSON and are read as they stand, `[\"fox\"` first; type -l 'fox,owl'",
@@ -265,25 +265,25 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
     for (content, expected) in [
         (
             "fox,bear,owl\n",
-            "`fox,bear,owl` looks like a list and is read as one label, and the score of one label is always 1; write one label a line",
+            "`fox,bear,owl` looks like a list and is read as one label, and the score of one label is always 1; write one label per line",
         ),
         ("fox, bear, owl\n", one),
-        ("fox,bear\ncat,dog\n", "`fox,bear` looks like a list and is read as one label; write one label a line"),
-        ("fox;bear\nowl\n", "write one label a line"),
-        ("1\tfox\n2\tbear\n", "write one label a line"),
-        ("\"fox\",\n\"bear\"\n", "the label `\"fox\",` has quotation marks, which the model reads too; take them off"),
+        ("fox,bear\ncat,dog\n", "`fox,bear` looks like a list and is read as one label; write one label per line"),
+        ("fox;bear\nowl\n", "write one label per line"),
+        ("1\tfox\n2\tbear\n", "write one label per line"),
+        ("\"fox\",\n\"bear\"\n", "the label `\"fox\",` has quotation marks, which the model reads too; remove them"),
         (
             "[\n fox,\n bear\n]\n",
-            "the labels look like JSON and are read as they stand, `[` first; write one label a line",
+            "the labels look like JSON and are read as they stand, `[` first; write one label per line",
         ),
         ("[fox, bear]\n", one),
         (
             r#"{"labels": ["fox", "bear", "owl", "cat"]}"#,
-            "`labels` is read as one label with 4 prompts, and the score of one label is always 1; for 4 labels write [\"fox\", \"bear\", \"owl\", …]",
+            "`labels` is read as one label with 4 prompts, and the score of one label is always 1; to use 4 labels, write [\"fox\", \"bear\", \"owl\", …]",
         ),
         (
             r#"{"name": "animals", "labels": ["fox", "bear"]}"#,
-            "`labels` is read as one label with 2 prompts; for 2 labels write [\"fox\", \"bear\"]",
+            "`labels` is read as one label with 2 prompts; to use 2 labels, write [\"fox\", \"bear\"]",
         ),
         (
             r#"{"0": "fox", "1": "bear"}"#,
@@ -291,7 +291,7 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
         ),
         (
             "- fox\n- owl\n",
-            "`- fox` begins with the mark of a list, which the model reads too; take it off in each: write `fox`",
+            "`- fox` begins with the mark of a list, which the model reads too; remove it from each: write `fox`",
         ),
         ("* red fox\n* owl\n", "write `red fox`"),
         ("1. fox\n2. owl\n", "write `fox`"),
@@ -306,7 +306,7 @@ fn labels_that_look_like_a_mistake_are_told_once_with_what_to_type() {
             r#"{"owl": ["an owl", " "], "fox": ""}"#,
             "`owl` has an empty prompt; write one, or for labels without prompts write [\"owl\", \"fox\"]",
         ),
-        (r#"["fox,bear,owl"]"#, "give each label a string of its own"),
+        (r#"["fox,bear,owl"]"#, "write each label as its own string"),
         ("owl", "labels: there is one label, `owl`"),
     ] {
         let warning = warning(&run(&mut classify(&["--labels-file", &files.write(content)]))).unwrap_or_default();

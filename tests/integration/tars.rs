@@ -190,7 +190,7 @@ fn a_torn_tar_keeps_what_came_before() {
         ("pax-only.tar", &pax[..512 + 3072], 0, "decode", &ends(3584)),
         ("pax-member.tar", &pax[..512 + 3072 + 200], 0, "decode", &ends(3784)),
         ("damaged.tar", &damaged[..], 1, "decode", "the tar is damaged"),
-        ("none.tar", &b"no tar"[..], 0, "format", "is no tar"),
+        ("none.tar", &b"no tar"[..], 0, "format", "is not a tar file"),
         ("empty.tar", &b""[..], 0, "decode", "the tar is empty"),
         ("packed.tar", &[0x1f, 0x8b, 8, 0, 0, 0][..], 0, "format", "zcat FILE | zsic classify -"),
     ] {
@@ -270,7 +270,7 @@ fn globs_choose_in_folders_and_tars() {
     let output = run(&mut classify(&[&one, &tar, "--include", "*.jpg", "--exclude", "z.tar"]));
     assert_eq!(names(&output, dir.path()), ["1.png", "z.tar/9.jpg"]);
     let output = run(&mut classify(&[&base, "--include", "[x"]));
-    assert!(output.status.code() == Some(2) && err(&output).contains("\"[x\" is no glob"), "{}", err(&output));
+    assert!(output.status.code() == Some(2) && err(&output).contains("\"[x\" is not a glob"), "{}", err(&output));
 }
 
 #[test]

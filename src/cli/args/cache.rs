@@ -1,4 +1,4 @@
-//! What the user typed about the cache of embeddings.
+//! Flags of the embedding cache, and of `zsic cache`.
 
 use std::path::PathBuf;
 
@@ -6,30 +6,30 @@ use clap::{Args, Subcommand};
 
 use super::ListFormat;
 
-/// The default of --cache-size, as it is typed.
+/// The default of `--cache-size`, as a user types it.
 const SIZE: &str = "4G";
 
-/// Where embeddings are kept between runs.
+/// Flags about the embeddings kept between runs.
 #[derive(Debug, Args)]
 pub struct Caching {
     #[command(flatten)]
     pub place: CachePlace,
-    /// Do not read or keep embeddings; without --resume, keep no note of the finished output either
+    /// Do not read or keep embeddings; without --resume, do not keep the note about a finished FILE either
     #[arg(long)]
     pub no_cache: bool,
-    /// Most disk space for the cache, as in 500M or 4G; the least recently used entries go first
+    /// The size limit of the cache, such as 500M or 4G; the least recently used entries are removed first
     #[arg(long, value_name = "BYTES", default_value = SIZE, value_parser = size)]
     pub cache_size: u64,
 }
 
 #[derive(Debug, Args)]
 pub struct CachePlace {
-    /// Where embeddings are kept between runs [default: ~/.cache/zsic]
+    /// The directory of the embeddings kept between runs [default: ~/.cache/zsic]
     #[arg(long, env = "ZSIC_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 }
 
-/// Look at the embeddings kept between runs, and remove them
+/// Show or clear the embeddings kept between runs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,31 +38,31 @@ Examples:
 pub struct Cache {
     #[command(subcommand)]
     pub command: CacheCommand,
-    /// The format
+    /// The output format
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
     pub format: ListFormat,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// Say where the cache is, what it has and what it takes
+    /// Show the cache's directory, size and contents
     Info {
         #[command(flatten)]
         place: CachePlace,
-        /// The limit to compare with
+        /// The size limit to show
         #[arg(long, value_name = "BYTES", default_value = SIZE, value_parser = size)]
         cache_size: u64,
     },
-    /// Remove all that is kept, also while other processes use it
+    /// Remove all entries, even while other processes use the cache
     Clear {
         #[command(flatten)]
         place: CachePlace,
     },
 }
 
-/// A number of bytes: `500M` is 500 * 1024 * 1024, as `500MiB` is; `500MB` is 500,000,000.
+/// Parses a number of bytes: `500M` and `500MiB` are 500 * 1024 * 1024, `500MB` is 500,000,000.
 fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("a size is a number of bytes, of {LEAST} at least, as in 500M or 4G");
+    let wrong = || format!("use a size of at least {LEAST}, such as 500M or 4G");
     const LEAST: &str = "32M";
     let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let unit = text.trim()[digits.len()..].trim().to_ascii_uppercase();

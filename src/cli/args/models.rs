@@ -1,4 +1,4 @@
-//! What the user typed after `zsic models`.
+//! Flags of `zsic models`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Hub;
 
-/// List, fetch, describe, check and remove checkpoints
+/// List, fetch, show, verify and remove checkpoints
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 pub struct Models {
     #[command(subcommand)]
     pub command: ModelsCommand,
-    /// The format
+    /// The output format
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
     pub format: ListFormat,
 }
@@ -26,37 +26,37 @@ pub struct Models {
 pub enum ModelsCommand {
     /// List the checkpoints in the cache
     List {
-        /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+        /// The directory of fetched checkpoints [default: the cache of Python's huggingface_hub]
         #[arg(long, value_name = "DIR")]
         hub_cache: Option<PathBuf>,
     },
-    /// Fetch a checkpoint, or bring it up to date, and print its directory
+    /// Fetch or update a checkpoint, and print its directory
     Pull {
         #[command(flatten)]
         model: ModelId,
     },
-    /// Describe a checkpoint in the cache
+    /// Show what a checkpoint in the cache is
     Show {
         #[command(flatten)]
         model: ModelId,
     },
-    /// Hash a checkpoint's files again, to find damaged ones
+    /// Compare a checkpoint's files with the hashes of the hub, to find damaged ones
     Verify {
         #[command(flatten)]
         model: ModelId,
     },
-    /// Remove a checkpoint, or one revision of it, from the cache, which Python tools share
+    /// Remove a checkpoint, or one revision of it, from the cache that Python tools share
     Rm {
-        /// Its name
+        /// The checkpoint's name, such as openai/clip-vit-base-patch32
         #[arg(value_name = "ID")]
         name: String,
         /// Remove only this branch, tag, commit or refs/pr/N
         #[arg(long, value_name = "REV")]
         revision: Option<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(short, long)]
         yes: bool,
-        /// Where fetched checkpoints are [default: the cache of Python's huggingface_hub]
+        /// The directory of fetched checkpoints [default: the cache of Python's huggingface_hub]
         #[arg(long, value_name = "DIR")]
         hub_cache: Option<PathBuf>,
     },
@@ -65,7 +65,7 @@ pub enum ModelsCommand {
 /// A checkpoint by name.
 #[derive(Debug, Args)]
 pub struct ModelId {
-    /// Its name, as in openai/clip-vit-base-patch32
+    /// The checkpoint's name, such as openai/clip-vit-base-patch32
     #[arg(value_name = "ID")]
     pub name: String,
     #[command(flatten)]

@@ -1,5 +1,4 @@
-//! What labels look like if they were not meant as they are read: a list that became one label, JSON on the command line,
-//! a single label.
+//! Warnings about labels that look like a mistake: a list read as one label, JSON on the command line, a single label.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use super::super::args::Labels;
 use super::super::text;
 use super::{Form, Given, shown};
 
-/// What separates labels elsewhere, and does not here.
+/// Separators of labels in other programs, but not here.
 const SEPARATORS: [char; 9] = [';', '|', '\t', '，', '、', '；', '｜', '،', '؛'];
 const LINE_BREAKS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
 const QUOTES: [char; 2] = ['"', '\''];
@@ -18,7 +17,8 @@ const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
 /// Keys under which other programs keep a list of labels.
 const LISTS: [&str; 7] = ["labels", "candidate_labels", "classes", "class_names", "categories", "names", "label_names"];
 
-/// Returns a warning for labels that look like a mistake, and what to type instead. `is_softmax`: labels share a score of 1.
+/// Returns a warning for labels that look like a mistake, with what to type instead. `is_softmax`: the labels share a
+/// score of 1.
 pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
     let doubts = Doubts {
         labels: &given.labels,
@@ -35,12 +35,12 @@ struct Doubts<'a> {
     labels: &'a [Label],
     form: Form,
     file: String,
-    /// There is one label, and nothing to compare it with.
+    /// Warns of a single label, which has nothing to compare with.
     alone: bool,
 }
 
 impl Doubts<'_> {
-    /// An object that holds a list of labels, their numbers, or prompts without a word.
+    /// Warns of an object that holds a list of labels, their numbers, or empty prompts.
     fn object(&self) -> Option<String> {
         if self.form != Form::Object {
             return None;
@@ -59,7 +59,7 @@ impl Doubts<'_> {
             let name = shown(name);
             return Some(self.one(
                 &format!("`{name}` is read as one label with {count} prompts"),
-                &format!("for {count} labels write {array}"),
+                &format!("to use {count} labels, write {array}"),
             ));
         }
         let is_number = |label: &Label| label.name.parse::<u64>().is_ok() && label.prompts.len() == 1;
@@ -76,13 +76,14 @@ impl Doubts<'_> {
     fn breaks(&self) -> Option<String> {
         let name = self.find(|name| name.contains(LINE_BREAKS) || name.contains("\\n"))?;
         let advice = match self.form {
-            Form::Flag => "separate labels by commas, or name a file of one a line with --labels-file FILE",
+            Form::Flag => "separate labels by commas, or use --labels-file FILE with one per line",
             _ => self.separate(),
         };
-        Some(self.one(&format!("the label `{name}` has line breaks and is read as one"), advice))
+        Some(self.one(&format!("the label `{name}` contains line breaks and is read as one label"), advice))
     }
 
-    /// The marks of a list in YAML or Markdown, or numbers, before all labels. A first line that ends with a colon names it.
+    /// Warns of list marks in YAML or Markdown, or numbers, in front of all labels. A first line that ends with a colon
+    /// may be a title.
     fn marks(&self) -> Option<String> {
         let names = self.labels.iter().map(|label| label.name.as_str());
         let names: Vec<&str> = match self.form {
@@ -101,11 +102,11 @@ impl Doubts<'_> {
         };
         let bare: Vec<String> = names.iter().zip(first.into()..).map(bare).collect::<Option<_>>()?;
         let (name, bare) = (shown(names[0]), shown(&bare[0]));
-        let advice = format!("take it off in each: write `{bare}`");
+        let advice = format!("remove it from each: write `{bare}`");
         Some(self.one(&format!("`{name}` begins with the mark of a list, which the model reads too"), &advice))
     }
 
-    /// What is meant as several labels. Several strings in JSON are told apart, whatever is in them.
+    /// Warns of several labels read as one. Several strings in JSON count as separate labels, whatever they contain.
     fn list(&self) -> Option<String> {
         if matches!(self.form, Form::Array | Form::Object) && !self.alone {
             return None;
@@ -113,7 +114,7 @@ impl Doubts<'_> {
         self.brackets().or_else(|| self.quotes()).or_else(|| self.separated())
     }
 
-    /// JSON, or a list as a program prints it.
+    /// Warns of JSON, or a list as a program prints it.
     fn brackets(&self) -> Option<String> {
         let any = |is: &dyn Fn(&str) -> bool| self.labels.iter().any(|label| is(&label.name));
         let is_list = |(open, close): (char, char)| {
@@ -139,11 +140,11 @@ impl Doubts<'_> {
             let name = name.trim_end_matches(',');
             name.len() > 2 && QUOTES.iter().any(|quote| name.starts_with(*quote) && name.ends_with(*quote))
         })?;
-        let advice = if self.form == Form::Flag { self.typed() } else { "take them off".to_owned() };
+        let advice = if self.form == Form::Flag { self.typed() } else { "remove them".to_owned() };
         Some(self.one(&format!("the label `{name}` has quotation marks, which the model reads too"), &advice))
     }
 
-    /// Labels that something else than a comma separates; in a file, a comma.
+    /// Warns of labels separated by something else than a comma; in a file, by a comma.
     fn separated(&self) -> Option<String> {
         let is_glued = |name: &str| {
             let mut after = name.match_indices(',').map(|(at, _)| &name[at + 1..]);
@@ -160,28 +161,28 @@ impl Doubts<'_> {
         let advice = if self.form == Form::Flag && Path::new(name).is_file() {
             format!("--labels-file {name} reads the labels in that file")
         } else {
-            "add labels to compare it with, like -l cat,dog".to_owned()
+            "add labels to compare with, as in -l cat,dog".to_owned()
         };
         self.alone.then(|| format!("there is one label, `{}`, and its score is always 1; {advice}", shown(name)))
     }
 
-    /// The first label that is one of `those`, for a message.
+    /// Returns the first label among `those`, for a message.
     fn find(&self, those: impl Fn(&str) -> bool) -> Option<String> {
         self.labels.iter().find(|label| those(&label.name)).map(|label| shown(&label.name))
     }
 
-    /// A warning of what is wrong, and what to do.
+    /// Returns a warning that says what is wrong and what to do.
     fn one(&self, what: &str, advice: &str) -> String {
         let alone = if self.alone { ", and the score of one label is always 1" } else { "" };
         format!("{what}{alone}; {advice}")
     }
 
-    /// How labels are kept apart in a file.
+    /// Returns how to separate labels in a file.
     fn separate(&self) -> &'static str {
-        if self.form == Form::Lines { "write one label a line" } else { "give each label a string of its own" }
+        if self.form == Form::Lines { "write one label per line" } else { "write each label as its own string" }
     }
 
-    /// The strings of a JSON array that was typed, or of the one array in an object.
+    /// Returns the strings of a typed JSON array, or of the one array in an object.
     fn strings(&self) -> Option<Vec<String>> {
         let typed = self.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>().join(",");
         let array = match serde_json::from_str(&typed).ok()? {
@@ -191,7 +192,7 @@ impl Doubts<'_> {
         array.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
     }
 
-    /// The labels as they should be typed.
+    /// Returns the labels as they should be typed.
     fn typed(&self) -> String {
         const LONGEST: usize = 60;
         let is_sign = |c: char| QUOTES.contains(&c) || BRACKETS.iter().any(|(open, close)| c == *open || c == *close);

@@ -1,4 +1,4 @@
-//! A labels file that is JSON: an array, or an object `{label: prompt or [prompts]}`.
+//! Reads a labels file in JSON: an array, or an object `{label: prompt or [prompts]}`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,13 +12,14 @@ use zsic::{Label, Template};
 use super::doubts::array;
 use super::{Form, shown};
 
-/// How labels are written.
-const ADVICE: &str = "write one label a line, or an array like [\"cat\", \"dog\"]";
+/// How to write labels.
+const ADVICE: &str = "write one label per line, or an array like [\"cat\", \"dog\"]";
 
-/// Parses an array of labels, or an object of labels with prompts, which are used as written. Each label has its line.
+/// Parses an array of labels, or an object of labels with prompts, which are used as written. Each label comes with its
+/// line.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is not such a file.
 pub fn parse(text: &str, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>), String> {
     let (form, entries) = read(text).map_err(|e| no_json(text, &e))?;
     let names: Vec<String> = entries.iter().filter_map(|(_, name, _)| name.clone()).collect();
@@ -43,18 +44,20 @@ pub fn parse(text: &str, templates: &[Template]) -> Result<(Form, Vec<(usize, La
     Ok((form, entries.into_iter().map(label).collect::<Result<_, _>>()?))
 }
 
-/// Says what a text is that is not one JSON value.
+/// Describes a text that is not one JSON value.
 fn no_json(text: &str, e: &serde_json::Error) -> String {
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
     let inside = text.trim_start().trim_start_matches(['[', '{']).trim_start();
     match values {
-        Ok(values) => format!("has {} JSON values, and labels are one; {ADVICE}", values.len()),
-        Err(_) if inside.starts_with('\'') => format!("has single quotation marks, and JSON has double ones; {ADVICE}"),
-        Err(_) => format!("is not the JSON it begins like: {e}; {ADVICE}"),
+        Ok(values) => format!("has {} JSON values instead of one; {ADVICE}", values.len()),
+        Err(_) if inside.starts_with('\'') => {
+            format!("has single quotation marks instead of JSON's double ones; {ADVICE}")
+        }
+        Err(_) => format!("begins like JSON but is not: {e}; {ADVICE}"),
     }
 }
 
-/// The text that a value is, or the beginning of the value.
+/// Returns the text of a value, or else the beginning of the value.
 fn string(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
@@ -62,10 +65,10 @@ fn string(value: Value) -> Result<String, String> {
     }
 }
 
-/// A line, a key in an object, and a value.
+/// A line, a key of an object, and a value.
 type JsonEntry = (usize, Option<String>, Value);
 
-/// The entries of a JSON array or object, in their order: serde_json's own map would keep the last of two equal keys.
+/// The entries of a JSON array or object, in order. serde_json's map would keep only the last of two equal keys.
 fn read(text: &str) -> serde_json::Result<(Form, Vec<JsonEntry>)> {
     let line = Cell::new(1);
     let mut json = serde_json::Deserializer::from_reader(Counted { bytes: text.as_bytes(), line: &line });
@@ -74,7 +77,7 @@ fn read(text: &str) -> serde_json::Result<(Form, Vec<JsonEntry>)> {
     Ok(entries)
 }
 
-/// Bytes that are read one at a time, and the line that was reached.
+/// Reads bytes one at a time, and counts lines.
 struct Counted<'a> {
     bytes: &'a [u8],
     line: &'a Cell<usize>,

@@ -1,23 +1,23 @@
-//! Labels in a script that the checkpoint's vocabulary hardly knows: it spells them letter by letter, or not at all, and
-//! scores mean little.
+//! Warns of labels in a script that the checkpoint's vocabulary hardly knows: the model reads them letter by letter, or not
+//! at all, and scores mean little.
 
 use zsic::Checkpoint;
 use zsic::text::Tokenizer;
 
 use super::{Label, shown};
 
-/// Words that are looked at, which bounds the time that a long list takes.
+/// The most words that are examined, which bounds the time for long lists.
 const WORDS: usize = 200;
 
-/// Tokens a letter from which on a vocabulary hardly knows a script, where a sign of Chinese, Japanese or Korean counts as
-/// two letters. With the vocabulary of `openai/clip-vit-*`, names of animals and things take: Arabic 0.96, Persian 1.13,
-/// Russian 1.18, Greek, Hebrew and Armenian 2.00, Thai 1.18, Hindi 1.33, Bengali 1.86, Chinese 1.40, Korean 0.93, Japanese
-/// 0.92, and no single word less than 0.62. A vocabulary that has a token for every Chinese sign takes 0.5, one that has
-/// the words takes less.
+/// The number of tokens per letter above which a vocabulary hardly knows a script. A Chinese, Japanese or Korean
+/// character counts as two letters. With the vocabulary of `openai/clip-vit-*`, names of animals and things take:
+/// Arabic 0.96, Persian 1.13, Russian 1.18, Greek, Hebrew and Armenian 2.00, Thai 1.18, Hindi 1.33, Bengali 1.86,
+/// Chinese 1.40, Korean 0.93, Japanese 0.92, and no single word less than 0.62. A vocabulary with a token for every
+/// Chinese character takes 0.5, one with whole words takes less.
 const TOKENS_A_LETTER: f64 = 0.55;
 
-/// Returns a warning if the prompts have words in scripts that the checkpoint's vocabulary hardly knows. Only where there
-/// are words that are not Latin is the vocabulary read.
+/// Returns a warning if prompts have words in scripts that the checkpoint's vocabulary hardly knows. Reads the
+/// vocabulary only if there are words that are not Latin.
 ///
 /// # Errors
 /// If the tokenizer cannot be read.
@@ -31,18 +31,18 @@ pub fn unknown(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option
     }
     Ok(Some(format!(
         "the checkpoint hardly knows the script of `{}`, and scores mean little; write labels in English, or use a \
-         multilingual checkpoint like google/siglip2-base-patch16-224",
+         multilingual checkpoint such as google/siglip2-base-patch16-224",
         shown(first)
     )))
 }
 
-/// The first word in another script than the Latin one. A single letter is a sign, like the π of mathematics.
+/// Returns the first word that is not in Latin script. A single letter is a sign, like the π of mathematics.
 fn foreign_word(label: &Label) -> Option<&str> {
     let prompts = label.prompts.iter().filter(|prompt| !prompt.is_ascii());
     prompts.flat_map(|prompt| prompt.split_whitespace()).find(|word| letters(word) > 1)
 }
 
-/// Letters that are not Latin; signs that stand for a syllable or more count twice.
+/// Counts letters that are not Latin. Characters that stand for a syllable or more count twice.
 fn letters(word: &str) -> usize {
     word.chars()
         .filter(|c| c.is_alphabetic())
@@ -59,7 +59,7 @@ fn letters(word: &str) -> usize {
         .sum()
 }
 
-/// Returns whether the tokenizer spells the words, rather than knows them, or has no token for a part of one.
+/// Returns whether the tokenizer spells the words letter by letter, or has no token for a part of one.
 fn is_spelled<'a>(tokenizer: &Tokenizer, words: impl Iterator<Item = &'a str>) -> zsic::Result<bool> {
     let ends = tokenizer.encode("")?.len();
     let (mut tokens, mut letters) = (0, 0);

@@ -1,4 +1,4 @@
-//! CSV: `image,label,score,error`, one row a label; a failed image is one row with `error` set.
+//! CSV: `image,label,score,error`, one row per label; a failed image is one row with `error` set.
 
 use anyhow::Result;
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
@@ -6,17 +6,17 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 use super::super::terminal::printable_lines;
 use super::Outcome;
 
-/// The names of the columns.
+/// Returns the names of the columns.
 fn columns(logits: bool) -> &'static [&'static str] {
     if logits { &["image", "label", "score", "logit", "error"] } else { &["image", "label", "score", "error"] }
 }
 
-/// The first line.
+/// Returns the first line.
 pub fn header(logits: bool) -> Result<String> {
     rows([columns(logits)])
 }
 
-/// One image's rows.
+/// Returns one image's rows.
 pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
     let row = |label: &str, score: String, logit: Option<f32>, error: &str| {
         let mut row = vec![image.to_owned(), label.to_owned(), score];
@@ -27,7 +27,7 @@ pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
         row
     };
     match outcome {
-        Ok(predictions) if predictions.is_empty() => rows([row("", String::new(), None, "")]), // scored, and cut to nothing
+        Ok(predictions) if predictions.is_empty() => rows([row("", String::new(), None, "")]), // scored, but no label is left
         Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, number(p.score), p.logit, ""))),
         Err(e) => rows([row("", String::new(), None, &e.message)]),
     }
@@ -40,9 +40,9 @@ pub fn first_cell(rows: &[u8]) -> Option<String> {
     is_read.ok().filter(|is_read| *is_read).and_then(|_| Some(String::from_utf8_lossy(row.get(0)?).into_owned()))
 }
 
-/// The shortest form that reads back the same, as in JSON.
+/// Returns the shortest form that reads back the same, as in JSON.
 fn number(x: f32) -> String {
-    serde_json::to_string(&x).unwrap_or_default() // a number is always written
+    serde_json::to_string(&x).unwrap_or_default() // writing a number never fails
 }
 
 fn rows<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -> Result<String> {
@@ -53,7 +53,7 @@ fn rows<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-/// Returns rows as they are safe to show on a terminal, where a line break within a field would look like another row.
+/// Returns rows that are safe to show on a terminal, where a line break in a field would look like another row.
 pub fn shown(rows: &str) -> String {
     let mut is_quoted = false;
     let one_line = |c: char| {

@@ -1,6 +1,6 @@
-//! The journal of an output's records: of each record where it lies, which image it is of and what that was, whether the
-//! record is that of a failure, and a checksum. An entry is written behind its record, so that after a stop the shorter of
-//! the two decides; entries have one length, so that a torn one is seen.
+//! The journal of an output's records: the place of each record, its image and that image's version, whether it is a
+//! failure, and a checksum. An entry is written after its record, so after a stop the shorter of the two counts.
+//! Entries have a fixed length, so a torn one is visible.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use super::super::image_version::Version;
 
 /// Bytes of an entry.
 pub const ENTRY: u64 = 64;
-/// Entries that are copied at once.
+/// Entries copied together.
 const TOGETHER: u64 = 1 << 12;
 /// Bytes of the hash of an image's name.
 const NAME: usize = 16;
@@ -30,20 +30,20 @@ impl Key {
         Self(first(digest(&SHA256, name.as_bytes()).as_ref()))
     }
 
-    /// Returns the beginning of the key as a number.
+    /// Returns the start of the key as a number.
     pub fn number(&self) -> u64 {
         u64::from_be_bytes(first(&self.0))
     }
 }
 
-/// What a record is of.
+/// The subject of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Of {
     /// The image's name.
     pub key: Key,
-    /// What the image was.
+    /// The image's version.
     pub version: Version,
-    /// Whether the record is that of a failure.
+    /// Whether the record is a failure.
     pub failed: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct Entry {
     pub start: u64,
     /// Bytes of the record.
     pub length: u32,
-    /// What it is of.
+    /// Its subject.
     pub of: Of,
     check: [u8; CHECK],
 }
@@ -74,12 +74,12 @@ impl Entry {
         entry
     }
 
-    /// Returns the entry of the same record, which begins at `start` now.
+    /// Returns the entry for the same record at a new `start`.
     pub fn moved_to(self, start: u64) -> Self {
         Self { start, ..self }
     }
 
-    /// Returns where the record ends.
+    /// Returns the end of the record.
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.length.into())
     }
@@ -89,7 +89,7 @@ impl Entry {
         self.length as usize == record.len() && self.check == self.check_of(record)
     }
 
-    /// Where a record lies may change, so that is left out.
+    /// Compares everything but the place, which may change.
     fn check_of(&self, record: &[u8]) -> [u8; CHECK] {
         let mut context = Context::new(&SHA256);
         context.update(&self.of.key.0);
@@ -132,13 +132,13 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     first
 }
 
-/// A journal that is read.
+/// An open journal.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
-    /// Where the first entry begins.
+    /// The start of the first entry.
     base: u64,
-    /// Whole entries.
+    /// The number of complete entries.
     pub count: u64,
 }
 
@@ -146,7 +146,7 @@ impl Journal {
     /// Reads the entries of `file` from `base` on.
     ///
     /// # Errors
-    /// If the length of the file cannot be told.
+    /// If the length of the file is unknown.
     pub fn new(file: File, base: u64) -> io::Result<Self> {
         let count = file.metadata()?.len().saturating_sub(base) / ENTRY;
         Ok(Self { file, base, count })
@@ -162,7 +162,7 @@ impl Journal {
         Ok(Entry::from_bytes(&bytes))
     }
 
-    /// Reads some entries, one after the other.
+    /// Reads some consecutive entries.
     pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = io::Result<Entry>> {
         range.map(|index| self.entry(index))
     }
@@ -182,13 +182,13 @@ impl Journal {
     }
 }
 
-/// Reads the record of an entry from `file`; none if it is not the one that was written.
+/// Reads the record of an entry from `file`, or returns None if the record is damaged.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn record(file: &File, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
     if entry.end() > file.metadata()?.len() {
-        return Ok(None); // a damaged entry may ask for any number of bytes
+        return Ok(None); // a damaged entry may state any length
     }
     let mut record = vec![0; entry.length as usize];
     file.read_exact_at(&mut record, entry.start)?;

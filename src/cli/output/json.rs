@@ -38,7 +38,7 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
     }
 }
 
-/// `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
+/// Returns `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
 pub fn record<'a>(image: &'a str, outcome: &Outcome<'a>) -> Result<String> {
     let row = |p: &Prediction<'a>| Row { score: p.score, logit: p.logit, label: p.label };
     let (predictions, error) = match outcome {
@@ -48,7 +48,7 @@ pub fn record<'a>(image: &'a str, outcome: &Outcome<'a>) -> Result<String> {
     Ok(serde_json::to_string(&Record { image, predictions, embedding: None, error })?)
 }
 
-/// `{"image": .., "embedding": [..]}` or the record of a failure.
+/// Returns `{"image": .., "embedding": [..]}`, or the record of a failure.
 pub fn image_embedding(image: &str, outcome: std::result::Result<&[f32], &ImageError>) -> Result<String> {
     let (embedding, error) = match outcome {
         Ok(row) => (Some(row), None),
@@ -57,7 +57,7 @@ pub fn image_embedding(image: &str, outcome: std::result::Result<&[f32], &ImageE
     Ok(serde_json::to_string(&Record { image, predictions: None, embedding, error })?)
 }
 
-/// `{"text": .., "embedding": [..]}`.
+/// Returns `{"text": .., "embedding": [..]}`.
 pub fn text_embedding(text: &str, embedding: &[f32]) -> Result<String> {
     #[derive(Serialize)]
     struct Record<'a> {
@@ -67,7 +67,7 @@ pub fn text_embedding(text: &str, embedding: &[f32]) -> Result<String> {
     Ok(serde_json::to_string(&Record { text, embedding })?)
 }
 
-/// One image's list, as the Python pipeline returns it.
+/// Returns one image's list, as the Python pipeline does.
 pub fn pipeline(predictions: &[Prediction]) -> Result<String> {
     let rows = predictions.iter().map(|p| {
         let logit = p.logit.map(|l| format!(",\"logit\":{}", python_float(l.into()))).unwrap_or_default();
@@ -77,7 +77,7 @@ pub fn pipeline(predictions: &[Prediction]) -> Result<String> {
     Ok(format!("[{}]", rows.collect::<Result<Vec<_>>>()?.join(",")))
 }
 
-/// Python's `repr` of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
+/// Returns Python's `repr` of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
 fn python_float(x: f64) -> String {
     if x != 0.0 && !(1e-4..1e16).contains(&x.abs()) {
         let text = format!("{x:e}"); // 7.39e-5

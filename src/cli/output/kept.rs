@@ -1,5 +1,5 @@
-//! Records of an earlier run, looked up by the images they are of. Inputs mostly come in the order of the records, so the
-//! next record is looked at first; an index of all names, 24 bytes a record, is made where that is another's.
+//! Finds records of an earlier run by their images. Inputs mostly come in the order of the records, so the next record
+//! is tried first. An index of all names, 24 bytes per record, is made only if that one belongs to another image.
 
 use std::fs::File;
 use std::io;
@@ -7,44 +7,44 @@ use std::io;
 use super::super::image_version::Version;
 use super::journal::{Entry, Journal, Key, record};
 
-/// Records that may be kept.
+/// The records that may be kept.
 pub struct Kept {
     pub journal: Journal,
-    /// Where the records are; none if they need not be looked at.
+    /// The file of the records; None if they need not be read.
     data: Option<File>,
     /// Whether records of failures are kept too.
     failed_too: bool,
-    /// The record behind the last one that was found.
+    /// The record after the last one found.
     next: u64,
-    /// How many of the first records were found, each in its turn.
+    /// The number of leading records found in turn.
     passed: u64,
-    /// The records whose image is known to be among the inputs. One of a name stands for all of that name.
+    /// The records whose images are among the inputs. One of a name stands for all of that name.
     seen: Vec<bool>,
-    /// The records that may be kept, in the order of their names and versions.
+    /// The records that may be kept, in the order of names and versions.
     index: Option<Vec<Indexed>>,
 }
 
-/// The beginning of a key, a part of the version, and the record they belong to.
+/// The start of a key, a part of the version, and their record.
 type Indexed = (u64, u64, u64);
 
 impl Kept {
-    /// Records with this journal. Those in `data` are read before they are believed.
+    /// Creates the records of this journal. Those in `data` are read and checked before they count.
     pub fn new(journal: Journal, data: Option<File>, failed_too: bool) -> Self {
         let seen = vec![false; journal.count as usize];
         Self { journal, data, failed_too, next: 0, passed: 0, seen, index: None }
     }
 
-    /// Takes `data` for the records, which are read from now on before they are believed.
+    /// Sets `data` as the file of the records, which are read and checked from now on.
     pub fn believe(&mut self, data: Option<File>) {
         self.data = data;
     }
 
-    /// Returns how many of the first records were found, each in its turn.
+    /// Returns the number of leading records found in turn.
     pub fn passed(&self) -> u64 {
         self.passed
     }
 
-    /// Returns the next record, if it is that of an image which is now `version`.
+    /// Returns the next record, if its image has this `version` now.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -62,7 +62,7 @@ impl Kept {
         Ok(Some(entry))
     }
 
-    /// Returns a record of an image which is now `version`, and its index. Its name is among the inputs.
+    /// Returns a record of an image with this `version`, and its index. Marks its name as present.
     ///
     /// # Errors
     /// If one cannot be read.
@@ -83,7 +83,7 @@ impl Kept {
         }
     }
 
-    /// Notes that an image is among the inputs.
+    /// Marks an image as present.
     ///
     /// # Errors
     /// If a record cannot be read.
@@ -94,7 +94,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Returns the records of images which did not fail and are not among the inputs: how many, and the first.
+    /// Counts the records of images that did not fail and are not among the inputs, and returns the first.
     ///
     /// # Errors
     /// If one cannot be read.
@@ -129,7 +129,7 @@ impl Kept {
         if entry.of.failed && !self.failed_too { Ok(false) } else { is_whole() }
     }
 
-    /// The first record of an image. Others of that version are equal to it, so none of them is looked at: there may be as
+    /// Returns the first record of an image. Others of that version are equal to it, and are not read: there may be as
     /// many as there are lookups.
     fn first(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, Entry)>> {
         let index = self.make_index()?;
@@ -155,7 +155,7 @@ impl Kept {
     }
 }
 
-/// Whether an entry is of an image which is now `version`.
+/// Returns whether an entry belongs to an image with this `version`.
 fn is_of(entry: &Entry, key: &Key, version: Option<Version>) -> bool {
     entry.of.key == *key && version.is_none_or(|version| version == entry.of.version)
 }
@@ -169,7 +169,7 @@ mod tests {
         Version::from_bytes([n; Version::BYTES])
     }
 
-    /// Records of names and versions; an `!` is a failure.
+    /// Records of names and versions; `!` marks a failure.
     fn kept(dir: &tempfile::TempDir, names: &[(&str, u8)], failed_too: bool) -> Kept {
         let (mut journal, mut data) = (Vec::new(), Vec::new());
         for (name, n) in names {
@@ -218,7 +218,7 @@ mod tests {
         let (count, first) = kept.missing().unwrap();
         let first = first.map(|entry| (entry.of.key, entry.of.version));
         assert_eq!((count, first), (3, Some((Key::of("d"), version(2)))), "a failure is no loss");
-        // A damaged record is computed again, and not missed.
+        // A damaged record is computed again, not lost.
         let mut bytes = std::fs::read(dir.path().join("data")).unwrap();
         bytes[b"abc!bde".len() - 1] ^= 1;
         std::fs::write(dir.path().join("data"), bytes).unwrap();

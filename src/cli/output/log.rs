@@ -1,4 +1,4 @@
-//! Records on their way to their place, with those of an earlier run between them where they belong.
+//! Writes records, with those of an earlier run between them where they belong.
 
 use std::fs::File;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use super::journal::{Journal, Of, record};
 use super::partial::Partial;
 use super::sink::Sink;
 
-/// What the walk over the inputs tells the writer of records.
+/// The next step for the writer of records.
 pub enum Step {
-    /// These records of the earlier run come next.
+    /// Records of the earlier run come next.
     Copy(Range<u64>),
-    /// A record that is computed comes next.
+    /// A computed record comes next.
     Compute,
 }
 
@@ -25,30 +25,30 @@ pub struct Source {
     pub steps: Receiver<Step>,
 }
 
-/// Records on their way.
+/// Records on their way to the output.
 pub struct Log {
     sink: Sink,
-    /// What comes before the first record, until it is there.
+    /// The text before the first record, until it is written.
     head: Vec<u8>,
     is_empty: bool,
     source: Option<Source>,
-    /// Whether it is known that a computed record comes next.
+    /// Whether a computed record is known to come next.
     is_told: bool,
 }
 
 impl Log {
-    /// Records to `sink`, `head` before the first.
+    /// Creates a log that writes to `sink`, with `head` before the first record.
     pub fn new(sink: Sink, head: Vec<u8>) -> Self {
         Self { sink, head, is_empty: true, source: None, is_told: false }
     }
 
-    /// Records to `sink`, which go on from what is there, with those of an earlier run between them.
+    /// Creates a log that continues the contents of `sink`, with records of an earlier run between the new ones.
     pub fn going_on(mut sink: Sink, head: Vec<u8>, source: Option<Source>) -> Self {
         let is_empty = sink.partial().is_none_or(|partial| partial.is_empty());
         Self { sink, head: if is_empty { head } else { Vec::new() }, is_empty, source, is_told: false }
     }
 
-    /// Writes what comes before the next record that is computed. True if that is the first.
+    /// Writes everything before the next computed record. Returns true if that is the first.
     ///
     /// # Errors
     /// If it cannot be read or written.
@@ -57,7 +57,7 @@ impl Log {
         Ok(self.is_empty)
     }
 
-    /// Writes a record, with those that come soon.
+    /// Writes a record. It may wait for the next ones.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -67,7 +67,7 @@ impl Log {
         self.put(record, Some(of))
     }
 
-    /// Writes a part of the file that is no record.
+    /// Writes a part of the file that is not a record.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -83,7 +83,7 @@ impl Log {
         self.sink.write(record, of)
     }
 
-    /// Writes what was added.
+    /// Writes everything that waits.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -96,14 +96,14 @@ impl Log {
         self.sink.partial()
     }
 
-    /// Copies what comes before the next record that is computed.
+    /// Copies the earlier records before the next computed one.
     fn catch_up(&mut self) -> Result<()> {
         let Some(source) = self.source.take() else { return Ok(()) };
         while !self.is_told {
             match source.steps.recv() {
                 Ok(Step::Copy(range)) => range.into_iter().try_for_each(|index| self.copy(&source, index))?,
                 Ok(Step::Compute) => self.is_told = true,
-                Err(_) => return Ok(()), // there are no more
+                Err(_) => return Ok(()), // the sender is gone
             }
         }
         self.source = Some(source);
@@ -118,7 +118,7 @@ impl Log {
         self.put(&kept, Some(&entry.of))
     }
 
-    /// Writes what is left, and gives the place to be finished.
+    /// Writes the rest, and returns the sink to be finished.
     ///
     /// # Errors
     /// If it cannot be read or written.

@@ -1,6 +1,6 @@
-//! Notes of finished outputs in zsic's cache: the settings and the journal of each, so that a later run can add to the file
-//! what is new. A note is one plain file, named by the output's path, and it is believed only where size and time of the
-//! output are still those it tells.
+//! Notes of finished outputs in zsic's cache: the settings and the journal of each, so that a later run can add new
+//! images to the file. A note is one plain file named by the output's path. It counts only if the output's size and
+//! time are those in the note.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
@@ -22,25 +22,25 @@ use super::own;
 
 /// The folder of the notes in the cache.
 const FOLDER: &str = "outputs";
-/// The ending of a note. Other programs give their files names of 64 digits too.
+/// The ending of a note. Other programs may also use names of 64 digits.
 const ENDING: &str = ".note";
 /// The longest first line of a note.
 const LONGEST_HEAD: u64 = 64 << 20;
 /// The layout of a note.
 const LAYOUT: u32 = 1;
-/// Bytes that all notes may take; where there are more, the oldest goes.
+/// The most bytes of all notes. Older ones are removed first.
 const LIMIT: u64 = 256 << 20;
-/// What the smallest file takes on a disk.
+/// The bytes that the smallest file takes on a disk.
 const BLOCK: u64 = 4096;
 
-/// Where notes are kept, if they are.
+/// The place of notes, if any.
 #[derive(Debug, Clone)]
 pub struct Notes {
     folder: Option<PathBuf>,
     common: Common,
 }
 
-/// The first line of a note. The entries of the journal follow.
+/// The first line of a note. The journal's entries follow.
 #[derive(Serialize, Deserialize)]
 struct Head {
     layout: u32,
@@ -50,16 +50,16 @@ struct Head {
     settings: Value,
 }
 
-/// What is known of a finished output.
+/// The note of a finished output.
 pub struct Note {
-    /// What decided its records.
+    /// The settings behind its records.
     pub settings: Value,
     /// Its records.
     pub journal: Journal,
 }
 
 impl Notes {
-    /// Returns the notes in the cache in `dir`; without one, none is kept.
+    /// Returns the notes in the cache in `dir`; without one, no notes are kept.
     pub fn new(dir: Option<&Path>, common: &Common) -> Self {
         Self { folder: dir.map(|dir| dir.join(FOLDER)), common: common.clone() }
     }
@@ -72,12 +72,12 @@ impl Notes {
         Some(self.folder.as_ref()?.join(name + ENDING))
     }
 
-    /// Keeps the note of `target`, which is or will be the file that `output` tells of. A note that cannot be written is a
+    /// Keeps the note of `target`, which is or will become the file `output`. A note that cannot be written is a
     /// warning.
     pub fn keep(&self, target: &Path, output: &Metadata, settings: &[u8], journal: &Journal) {
         if let Err(e) = self.write(target, output, settings, journal) {
             let reason =
-                format!("{}; --resume will not know {} when it is finished", reason(&e, true), target.display());
+                format!("{}; --resume cannot add to {} once it is finished", reason(&e, true), target.display());
             warn(&self.common, reason);
         }
     }
@@ -104,12 +104,12 @@ impl Notes {
     /// Returns the note of the finished file `target`.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// The reason why there is none.
     pub fn of(&self, target: &Path) -> Result<Note, String> {
         let Some(folder) = &self.folder else {
-            return Err("there is no home directory that has notes of how it was made".to_owned());
+            return Err("without a home directory no notes are kept of how it was made".to_owned());
         };
-        let none = || format!("there is no note in {} of how it was made", folder.display());
+        let none = || format!("{} has no note of how it was made", folder.display());
         let path = self.path(target).ok_or_else(none)?;
         let file = own::open(&path, false).ok().flatten().ok_or_else(none)?;
         let mut reader = BufReader::new(file);
@@ -123,7 +123,7 @@ impl Notes {
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {
-            return Err("it was changed since, by something else or by a run with --no-cache".to_owned());
+            return Err("it was changed since, by another program or by a run with --no-cache".to_owned());
         }
         let base = reader.stream_position().map_err(|_| none())?;
         let journal = Journal::new(reader.into_inner(), base).map_err(|_| none())?;
@@ -131,11 +131,11 @@ impl Notes {
     }
 }
 
-/// Refuses what stands in place of the folder. What a link leads to is not the cache's.
+/// Refuses anything but a folder at the notes' place. A link is not followed.
 fn check_folder(folder: &Path) -> io::Result<()> {
     let problem = match fs::symlink_metadata(folder) {
         Ok(there) if there.is_symlink() => "it is a link, which is not followed",
-        Ok(there) if !there.is_dir() => "it is no folder",
+        Ok(there) if !there.is_dir() => "it is not a folder",
         _ => return Ok(()),
     };
     Err(io::Error::other(format!("{problem}; move it away or remove it")))
@@ -146,7 +146,7 @@ pub fn time(file: &Metadata) -> String {
     format!("{}.{:09}", file.mtime(), file.mtime_nsec())
 }
 
-/// Removes the oldest notes until the rest takes `limit` bytes at most; `newest` stays.
+/// Removes the oldest notes until the rest takes at most `limit` bytes; `newest` stays.
 fn bound(folder: &Path, newest: &Path, limit: u64) -> io::Result<()> {
     let mut notes = list(folder)?;
     notes.sort_by_key(|(path, _, time)| (path != newest, std::cmp::Reverse(*time)));
@@ -160,7 +160,7 @@ fn bound(folder: &Path, newest: &Path, limit: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Every note, what it takes, and when it was written.
+/// Returns every note, with its size and the time it was written.
 fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     let mut notes = Vec::new();
     check_folder(folder)?;
@@ -184,7 +184,7 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     Ok(notes)
 }
 
-/// Returns how many notes the cache in `dir` has, and what they take.
+/// Returns the number and size of the notes in the cache in `dir`.
 ///
 /// # Errors
 /// If they cannot be listed.
@@ -194,7 +194,7 @@ pub fn info(dir: &Path) -> Result<(u64, u64)> {
     Ok((notes.len() as u64, notes.iter().map(|(_, bytes, _)| bytes).sum()))
 }
 
-/// Removes all notes in the cache in `dir`, and returns how many bytes that freed.
+/// Removes all notes in the cache in `dir`, and returns the bytes freed.
 ///
 /// # Errors
 /// If one cannot be removed.
@@ -232,7 +232,7 @@ mod tests {
         fs::write(&output, "two\n").unwrap();
         File::options().write(true).open(&output).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(notes.of(&output).is_err_and(|reason| reason.contains("changed since")));
-        assert!(Notes::new(None, &common).of(&output).is_err_and(|reason| reason.contains("no home")));
+        assert!(Notes::new(None, &common).of(&output).is_err_and(|reason| reason.contains("without a home")));
         fs::write(cache.join(FOLDER).join("mine.txt"), "mine").unwrap();
         assert_eq!((clear(&cache).unwrap(), info(&cache).unwrap()), (BLOCK, (0, 0)));
         assert!(cache.join(FOLDER).join("mine.txt").exists());
@@ -251,7 +251,7 @@ mod tests {
         let file = dir.path().join(FOLDER);
         fs::write(&file, "a file").unwrap();
         let said = check_folder(&file).unwrap_err().to_string();
-        assert_eq!(said, "it is no folder; move it away or remove it");
+        assert_eq!(said, "it is not a folder; move it away or remove it");
         let output = dir.path().join("x.jsonl");
         fs::write(&output, "one\n").unwrap();
         let journal = Journal::new(File::open(&output).unwrap(), 0).unwrap();

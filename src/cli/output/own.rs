@@ -1,5 +1,5 @@
-//! Opens the files that lie beside an output. A file there is never reached through a link or pipe that somebody put in its
-//! place, and never written where it is another file too.
+//! Opens the files beside an output. It never goes through a planted link or pipe, and never writes a file that has
+//! another name.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom};
@@ -12,23 +12,23 @@ use rustix::fs::OFlags;
 use super::super::fatal::usage;
 use super::beside::{NEW, with_ending};
 
-/// Opens a file to be read, and written too if `write` says so; none if there is none.
+/// Opens a file to read, and to write too if `write` is true. Returns None if it is missing.
 ///
 /// # Errors
-/// As [`check`], and if it cannot be opened.
+/// The errors of [`check`], and a failure to open it.
 pub fn open(path: &Path, write: bool) -> Result<Option<File>> {
     if check(path, write)?.is_none() {
         return Ok(None);
     }
     let failed = || format!("{}: cannot be {}", path.display(), if write { "written" } else { "read" });
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // it may have been swapped since
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // it may have been swapped meanwhile
     let file = File::options().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(path);
     let file = file.with_context(failed)?;
     judge(path, &file.metadata().with_context(failed)?, write)?;
     Ok(Some(file))
 }
 
-/// Makes a file that was not there; what has its name is removed, and not followed.
+/// Creates a new file. An old file of the name is removed, not followed.
 ///
 /// # Errors
 /// If it cannot be made.
@@ -48,14 +48,14 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns what is known of the file at `path`; none if there is none. `write` says that it may be written.
+/// Returns the metadata of the file at `path`, or None if it is missing. `write` is whether it will be written.
 ///
 /// # Errors
-/// A usage error if it is a link, a pipe or anything else but a file, or one that has another name too and may be written.
+/// A usage error if it is not a regular file, or if it will be written and has another name.
 pub fn check(path: &Path, write: bool) -> Result<Option<Metadata>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => judge(path, &metadata, write).map(|()| Some(metadata)),
-        Err(_) => Ok(None), // opening it says why
+        Err(_) => Ok(None), // opening it reports the error
     }
 }
 
@@ -63,18 +63,18 @@ fn judge(path: &Path, metadata: &Metadata, write: bool) -> Result<()> {
     let what = match () {
         () if metadata.is_symlink() => "is a symbolic link, which is not followed here",
         () if !metadata.is_file() => "is not a regular file",
-        () if write && metadata.nlink() > 1 => "has another name (a hard link), and that file would change too",
+        () if write && metadata.nlink() > 1 => "has another name (a hard link), which would change too",
         () => return Ok(()),
     };
     Err(usage(format!("{}: {what}; remove it, or name another output", path.display())))
 }
 
-/// Returns whether two are one file.
+/// Returns whether two metadata are of the same file.
 pub fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Writes a file that appears whole.
+/// Writes a file that appears all at once.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -88,7 +88,7 @@ pub fn appear(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> i
     named
 }
 
-/// Makes a copy of `from` that appears whole.
+/// Copies `from` to a file that appears all at once.
 ///
 /// # Errors
 /// If it cannot be read or written.
@@ -97,7 +97,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     appear(to, |file| io::copy(&mut source, file).map(drop))
 }
 
-/// Cuts a file off at `end`, where writing goes on.
+/// Cuts a file off at `end`, where writing continues.
 ///
 /// # Errors
 /// If it cannot be cut.

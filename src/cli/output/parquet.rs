@@ -1,6 +1,6 @@
-//! Parquet: one row a label, as in CSV. The format has its table of contents at the end, so nothing can be appended to a
-//! file: while the run goes, records are lines of JSON, with scores as the bits they are, and the file is made from
-//! that at the end, a bounded number of rows at a time.
+//! Parquet: one row per label, as in CSV. The format has its index at the end, so nothing can be appended to a file.
+//! During the run records are lines of JSON, with scores as raw bits. At the end the file is made from them, a bounded
+//! number of rows at a time.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub use file::{make, unmake};
 /// Whether this build can write the format.
 pub const IS_BUILT: bool = cfg!(feature = "parquet");
 
-/// An image's line in the partial. It begins as a JSON line does.
+/// An image's line in the partial. It begins like a JSON record.
 #[derive(Serialize, Deserialize)]
 struct Line {
     image: String,
@@ -21,7 +21,7 @@ struct Line {
     /// Indices of the labels, best first.
     #[serde(default)]
     labels: Vec<u32>,
-    /// f32 as bits.
+    /// The bits of f32 values.
     #[serde(default)]
     scores: Vec<u32>,
     #[serde(default)]
@@ -29,7 +29,7 @@ struct Line {
 }
 
 impl Line {
-    /// Of an image without a label so far.
+    /// An image without a label so far.
     fn new(image: impl Into<String>) -> Self {
         Self { image: image.into(), error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new() }
     }
@@ -55,7 +55,7 @@ pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
     Ok(serde_json::to_string(&line)?)
 }
 
-/// What stands in for the file in a build that cannot write it; no run gets that far.
+/// Replaces the writer in builds without the format; no run gets that far.
 #[cfg(not(feature = "parquet"))]
 mod file {
     use std::fs::File;
@@ -64,11 +64,11 @@ mod file {
     use anyhow::{Result, bail};
 
     pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &str) -> Result<()> {
-        bail!("this build writes no parquet")
+        bail!("this build cannot write parquet")
     }
 
     pub fn unmake(_: &Path, _: &mut File, _: &[String]) -> Result<()> {
-        bail!("this build reads no parquet")
+        bail!("this build cannot read parquet")
     }
 }
 
@@ -92,13 +92,13 @@ mod file {
     use parquet::schema::parser::parse_message_type;
     use parquet::schema::types::ColumnPath;
 
-    /// Rows in a group: what is in memory at a time.
+    /// Rows of a group: the rows in memory at a time.
     const GROUP: usize = 1 << 18;
-    /// The metadata key of what the file was made with.
+    /// The metadata key of the settings.
     const KEY: &str = "zsic";
 
-    /// Makes the file `out` from the lines of a partial. `labels` are those that they have the indices of, and `meta` says how it was
-    /// made.
+    /// Makes the file `out` from the lines of a partial. Their indices refer to `labels`, and `meta` says how the file
+    /// was made.
     ///
     /// # Errors
     /// If the partial cannot be read, or the file cannot be written.
@@ -130,7 +130,7 @@ mod file {
     /// Writes the lines that a file was made from.
     ///
     /// # Errors
-    /// If it cannot be read, has other columns or labels than ours, or `lines` cannot be written.
+    /// If it cannot be read, has other columns or labels, or `lines` cannot be written.
     pub fn unmake(path: &Path, lines: &mut File, labels: &[String]) -> Result<()> {
         let labels: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
         let reader = SerializedFileReader::new(File::open(path)?)?;
@@ -168,7 +168,7 @@ mod file {
             .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), meta.to_owned())]))
             .set_compression(Compression::LZ4_RAW)
             .set_statistics_enabled(EnabledStatistics::Chunk);
-        // Hardly a score comes twice. Split into their bytes they are smaller than whole.
+        // Scores rarely repeat, and compress better when split into bytes.
         ["score", "logit"]
             .into_iter()
             .fold(builder, |builder, column| {
@@ -180,7 +180,7 @@ mod file {
             .build()
     }
 
-    /// Columns in the making. A definition level is 1 where a value is there.
+    /// Columns under construction. A definition level is 1 for a present value.
     #[derive(Default)]
     struct Rows {
         image: Vec<ByteArray>,
@@ -195,7 +195,7 @@ mod file {
     }
 
     impl Rows {
-        /// Adds an image's rows; one that failed, or whose predictions are cut to nothing, has one.
+        /// Adds an image's rows. A failed image, or one without predictions, has one row.
         fn push(&mut self, line: Line, labels: &[ByteArray]) -> Option<()> {
             let image = ByteArray::from(line.image.into_bytes());
             let rows = line.labels.len();
@@ -229,7 +229,7 @@ mod file {
             Ok(())
         }
 
-        /// Takes the rows out, and keeps their room.
+        /// Takes the rows out, and keeps the memory.
         fn clear(&mut self) {
             self.image.clear();
             self.rank.clear();

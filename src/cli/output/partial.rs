@@ -1,5 +1,5 @@
-//! `FILE.partial`, locked by the run that writes it, and what lies beside it until the file has its name. What it is all
-//! for is `resume.rs`.
+//! `FILE.partial`, locked by the run that writes it, and the files beside it until the output has its name. `resume.rs`
+//! decides how a run begins.
 
 mod aside;
 mod finish;
@@ -18,7 +18,7 @@ use super::made_with::MadeWith;
 use super::notes::Notes;
 use super::own::{self, appear, cut, is_same, remove};
 
-/// Bytes of records that are written at once.
+/// Bytes of records written together.
 const TOGETHER: usize = 1 << 20;
 
 /// `FILE.partial`, locked by this run.
@@ -26,21 +26,21 @@ pub struct Partial {
     file: File,
     path: PathBuf,
     target: PathBuf,
-    /// The end of the last whole record; before the first, of what an earlier run left.
+    /// The end of the last complete record; before the first, the end of an earlier run's records.
     length: u64,
     started: bool,
-    /// What is written beside it before the first record.
+    /// The file written beside it before the first record.
     settings: Option<Vec<u8>>,
-    /// Whether its records can be gone on from, and where the note of the finished file is kept.
+    /// Whether its records can be continued, and the place of the finished file's note.
     resumable: Option<Notes>,
     journal: Option<File>,
     records: u64,
     waiting: Waiting,
-    /// What this run made before its first record.
+    /// The files that this run made before its first record.
     undo: Undo,
 }
 
-/// Records that are not written yet.
+/// Records that wait to be written.
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
@@ -50,10 +50,10 @@ struct Waiting {
 }
 
 impl Partial {
-    /// Opens that of `target`, or makes it.
+    /// Opens the partial of `target`, or creates it.
     ///
     /// # Errors
-    /// If it cannot be written, or another run writes it; a usage error if it, or what lies beside it, is not ours.
+    /// If it cannot be written, or another run writes it; a usage error if it, or a file beside it, is not ours.
     pub fn open(target: &Path) -> Result<Self> {
         let target = behind_links(target);
         let path = partial_of(&target);
@@ -74,7 +74,7 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Refuses to write over what no run of ours left: the settings lie beside everything else that it leaves.
+    /// Refuses to overwrite files that are not ours: our settings always lie beside the rest.
     fn check_owner(&self) -> Result<()> {
         let settings = self.beside(SETTINGS);
         let left = BESIDE.iter().filter(|ending| !ending.ends_with(NEW)).map(|ending| self.beside(ending));
@@ -86,55 +86,55 @@ impl Partial {
             Some(path) if path == settings || std::fs::symlink_metadata(&settings).is_ok() => {
                 if is_settings(&settings)? { Ok(()) } else { strange(&settings, "") }
             }
-            Some(path) => strange(&path, &format!(": there is no {} beside it", settings.display())),
+            Some(path) => strange(&path, &format!(": {} is not beside it", settings.display())),
             None => Ok(()),
         }
     }
 
-    /// Returns where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the path of the file that it will be.
+    /// Returns the path of the finished file.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Returns the path of what lies beside it.
+    /// Returns the path of a file beside it.
     pub fn beside(&self, ending: &str) -> PathBuf {
         with_ending(&self.path, ending)
     }
 
-    /// Returns whether an earlier run left something in it.
+    /// Returns whether it has anything of an earlier run.
     pub fn is_left(&self) -> bool {
         !self.started && self.length > 0
     }
 
-    /// Returns whether nothing is in it.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         !self.is_left() && self.length == 0 && self.waiting.bytes.is_empty()
     }
 
-    /// Keeps the settings of the run, to be written beside it before the first record.
+    /// Sets the settings of the run, which are written beside it before the first record.
     pub fn set_settings(&mut self, settings: Vec<u8>) {
         self.settings = Some(settings);
     }
 
-    /// Keeps a journal of its records, and in `notes` what of it stays when the file is finished.
+    /// Starts a journal of its records, and keeps in `notes` what stays of it when the file is finished.
     pub fn keep_journal(&mut self, notes: Notes) {
         self.resumable = Some(notes);
     }
 
-    /// Opens what lies beside it, to be read; none if it is not there.
+    /// Opens a file beside it to read, or returns None if it is missing.
     ///
     /// # Errors
-    /// As [`own::open`].
+    /// The errors of [`own::open`].
     pub fn open_beside(&self, ending: &str) -> Result<Option<File>> {
         own::open(&self.beside(ending), false)
     }
 
-    /// Opens it once more, to be read.
+    /// Opens it again, to read.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -142,7 +142,7 @@ impl Partial {
         self.file.try_clone()
     }
 
-    /// Cuts off what is behind the first `records`, which end at `end`; records go on from there.
+    /// Cuts off everything after the first `records`, which end at `end`. Writing continues there.
     ///
     /// # Errors
     /// If it cannot be cut.
@@ -162,24 +162,24 @@ impl Partial {
         Ok(())
     }
 
-    /// What is there before the first record, in the order in which it may go.
+    /// Returns the files that exist before the first record, in the order of removal.
     fn all_made(&self) -> Vec<PathBuf> {
         let path = std::iter::once(self.path.clone());
         path.chain(BESIDE.iter().map(|ending| self.beside(ending))).collect()
     }
 
-    /// Removes what an earlier run left beside it, but for the settings.
+    /// Removes the files of an earlier run beside it, except the settings.
     fn clear_beside(&self) -> io::Result<()> {
         BESIDE.iter().filter(|ending| **ending != SETTINGS).try_for_each(|ending| remove(&self.beside(ending)))
     }
 
-    /// Writes the settings beside it, whole.
+    /// Writes the settings beside it, all at once.
     fn write_settings(&self) -> io::Result<()> {
         let Some(settings) = &self.settings else { return Ok(()) };
         appear(&self.beside(SETTINGS), |file| file.write_all(settings))
     }
 
-    /// Makes it ready for records. Before the first, what an earlier run left goes.
+    /// Prepares it for records. Before the first, files of an earlier run are removed.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -198,7 +198,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Adds a record, or a part of the file that is none. It is written with those that come soon.
+    /// Adds a record, or another part of the file. It may wait for the next ones.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -214,10 +214,10 @@ impl Partial {
         if self.waiting.bytes.len() >= TOGETHER { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what was added.
+    /// Writes everything that waits.
     ///
     /// # Errors
-    /// If it cannot be written; then what fits stays, and no part of a record.
+    /// If it cannot be written. Then complete records that fit stay.
     pub fn flush(&mut self) -> io::Result<()> {
         let Waiting { bytes, entries, records } = std::mem::take(&mut self.waiting);
         if self.append(&bytes, &entries).is_ok() {
@@ -253,7 +253,7 @@ impl Partial {
 }
 
 impl Drop for Partial {
-    /// A run that wrote nothing leaves nothing behind. What waits to be written is written, if that is possible.
+    /// Writes what waits, if possible. A run without records leaves no files.
     fn drop(&mut self) {
         _ = self.flush();
         if self.undo.is_pending() {
@@ -262,7 +262,7 @@ impl Drop for Partial {
     }
 }
 
-/// Returns whether a file has the settings of a run of ours.
+/// Returns whether a file has the settings of one of our runs.
 fn is_settings(path: &Path) -> Result<bool> {
     const LONGEST: u64 = 1 << 30;
     let Some(file) = own::open(path, false)? else { return Ok(false) };
@@ -270,7 +270,7 @@ fn is_settings(path: &Path) -> Result<bool> {
     Ok(settings.is_some_and(|settings| MadeWith::is_one(&settings)))
 }
 
-/// The partial at `path`, made if it is not there, with the lock on it; and its length.
+/// Opens or creates the partial at `path`, locked; returns its length too.
 fn open(path: &Path) -> Result<(File, u64)> {
     let failed = || format!("{}: cannot be written", path.display());
     loop {
@@ -283,15 +283,15 @@ fn open(path: &Path) -> Result<(File, u64)> {
         };
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => bail!("{}: another run is writing it", path.display()),
-            Ok(()) | Err(std::fs::TryLockError::Error(_)) => {} // some file systems have no locks
+            Ok(()) | Err(std::fs::TryLockError::Error(_)) => {} // some file systems lack locks
         }
         let mine = file.metadata().with_context(failed)?;
-        // Another run may have given the file its name between the opening and the lock.
+        // Another run may have renamed the file between opening and locking.
         if std::fs::symlink_metadata(path).is_ok_and(|there| is_same(&there, &mine)) {
             if is_ours || mine.len() > 0 {
                 return Ok((file, mine.len()));
             }
-            remove(path).with_context(failed)?; // an empty one may be another user's
+            remove(path).with_context(failed)?; // an empty file may be another user's
         }
     }
 }

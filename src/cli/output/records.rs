@@ -1,5 +1,5 @@
-//! How records lie in a partial: what comes before the first, which image one names, and how the records of a finished file
-//! are taken out of it again.
+//! The layout of records in a partial: the text before the first, the image a record names, and the way records come
+//! back from a finished file.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,20 +12,20 @@ use super::{csv, parquet, safetensors};
 /// The form of an output.
 #[derive(Debug, Clone)]
 pub enum Form {
-    /// One text, which cannot be gone on from.
+    /// One text, which cannot be continued.
     Whole,
-    /// A JSON object a line, that begins with `image`.
+    /// A JSON object per line, beginning with `image`.
     Lines,
     /// Rows of CSV.
     Csv { logits: bool },
-    /// Lines, from which a Parquet file with these labels is made at the end.
+    /// Lines, made into a Parquet file with these labels at the end.
     Parquet { labels: Vec<String> },
-    /// Lines, each with its row behind it, from which a safetensors file is made at the end.
+    /// Lines, each followed by its row, made into a safetensors file at the end.
     Tensor,
 }
 
 impl Form {
-    /// Returns what comes before the first record.
+    /// Returns the text before the first record.
     ///
     /// # Errors
     /// If it cannot be written as text.
@@ -47,10 +47,10 @@ impl Form {
         }
     }
 
-    /// Puts the records of the finished file at `target` to `out`, as `journal` tells them, and checks each.
+    /// Copies the records of the finished file at `target` to `out`, by its `journal`, and checks each.
     ///
     /// # Errors
-    /// If the file cannot be read, has not these records, or `out` cannot be written.
+    /// If the file cannot be read, has other records, or `out` cannot be written.
     pub fn unmake(&self, target: &Path, journal: &Journal, out: &Path) -> Result<()> {
         let failed = || format!("{}: cannot be written", out.display());
         match self {

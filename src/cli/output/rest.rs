@@ -1,4 +1,4 @@
-//! The images that are left to do: all that have no record of an earlier run that can be kept.
+//! The remaining images: those without a usable record of an earlier run.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use super::log::Step;
 use super::records::Form;
 use super::resume::missing;
 
-/// Records that are copied in one step.
+/// The most records copied in one step.
 const TOGETHER: u64 = 4096;
 
-/// Counts of the images that need not be computed.
+/// Counts of the images with records.
 #[derive(Debug, Default)]
 pub struct Earlier {
     images: AtomicU64,
@@ -28,12 +28,12 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Returns the number of images, and of those that failed. Final when the last entry was taken.
+    /// Returns the number of images, and of failures among them. Final when the last entry was taken.
     pub fn counts(&self) -> (u64, u64) {
         (self.images.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
     }
 
-    /// Returns the number of images that have no record any more, since they are not among the inputs.
+    /// Returns the number of dropped records, whose images are not among the inputs.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Acquire)
     }
@@ -45,21 +45,21 @@ impl Earlier {
     }
 }
 
-/// Finds the records that are kept, and tells the writer of records.
+/// Finds the records to keep, and sends them to the writer.
 pub struct Matching {
     kept: Kept,
     steps: Sender<Step>,
     form: Form,
     drop_missing: bool,
-    /// What messages call the file.
+    /// The file's name for messages.
     name: String,
-    /// Records that are copied next, and are not told yet.
+    /// Records to copy next, not yet sent.
     copied: Range<u64>,
     earlier: Arc<Earlier>,
 }
 
 impl Matching {
-    /// Looks records up in `kept`.
+    /// Creates a matching with the records in `kept`.
     pub fn new(
         kept: Kept,
         steps: Sender<Step>,
@@ -89,7 +89,7 @@ impl Matching {
         Ok(false)
     }
 
-    /// Tells what is copied, and what comes then.
+    /// Sends the copies and the next step.
     fn tell(&mut self, step: Option<Step>) {
         let copy = (!self.copied.is_empty()).then(|| Step::Copy(self.copied.clone()));
         self.copied.start = self.copied.end;
@@ -98,7 +98,7 @@ impl Matching {
         }
     }
 
-    /// The inputs have ended.
+    /// Ends the matching at the end of the inputs.
     fn end(mut self) -> Result<()> {
         self.tell(None);
         let failed = || format!("{}: the earlier records cannot be read", self.name);
@@ -112,7 +112,7 @@ impl Matching {
     }
 }
 
-/// The entries that are left to do.
+/// The remaining entries.
 pub struct Rest {
     entries: Box<dyn Iterator<Item = Entry> + Send>,
     matching: Option<Box<Matching>>,
@@ -121,17 +121,17 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Leaves all to do.
+    /// Leaves all entries.
     pub fn all(entries: impl Iterator<Item = Entry> + Send + 'static) -> Self {
         Self::after(entries, Arc::default())
     }
 
-    /// Leaves these to do, after `earlier` ones.
+    /// Leaves these entries, after `earlier` ones.
     pub fn after(entries: impl Iterator<Item = Entry> + Send + 'static, earlier: Arc<Earlier>) -> Self {
         Self { entries: Box::new(entries), matching: None, failure: ListFailure::default(), earlier }
     }
 
-    /// Leaves those to do that `matching` finds no record of. What goes wrong is put to `failure`.
+    /// Leaves the entries for which `matching` finds no record. A failure goes to `failure`.
     pub fn beside(
         entries: impl Iterator<Item = Entry> + Send + 'static,
         matching: Matching,
@@ -141,14 +141,14 @@ impl Rest {
         Self { entries: Box::new(entries), matching: Some(Box::new(matching)), failure, earlier }
     }
 
-    /// Returns the counts of what is left out.
+    /// Returns the counts of entries with records.
     pub fn earlier(&self) -> Arc<Earlier> {
         Arc::clone(&self.earlier)
     }
 
     fn fail(&mut self, e: anyhow::Error) {
         self.entries = Box::new(std::iter::empty());
-        self.matching = None; // and with it the steps end
+        self.matching = None; // this also ends the steps
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
     }
 }

@@ -1,6 +1,6 @@
-//! A safetensors file in the making: tensor `embeddings` [N, D] f32, and the names as JSON in the metadata key `names`.
-//! N is known at the end only, so each image goes to the partial as it comes: a line of JSON, and its row behind it, or a
-//! line without a name for a failure. They become the file at the end. Memory does not grow.
+//! Makes a safetensors file: tensor `embeddings` [N, D] f32, and the names as JSON in the metadata key `names`. N is
+//! known only at the end, so the partial receives each image at once: a line of JSON and its row, or a line without a
+//! name for a failure. They become the file at the end. Memory does not grow.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,12 +17,12 @@ use super::log::Log;
 const TENSOR: &str = "embeddings";
 /// The most bytes that readers take for a header.
 const MAX_HEADER: u64 = 100_000_000;
-/// What a header has beside the names, at most.
+/// The most bytes of a header beside the names.
 const FRAME: u64 = 256;
-/// What stands for an image that failed: it is not in the file.
+/// The line of a failed image: it is not in the file.
 const FAILED: &[u8] = b"{}\n";
 
-/// What stands before a row.
+/// The line before a row.
 #[derive(Serialize, Deserialize)]
 struct Line {
     image: Option<String>,
@@ -32,9 +32,9 @@ struct Line {
 pub struct Tensor {
     log: Log,
     dim: usize,
-    /// Bytes that the names take in the header.
+    /// Bytes of the names in the header.
     names: u64,
-    /// What messages call it.
+    /// The output's name for messages.
     name: String,
 }
 
@@ -42,9 +42,9 @@ impl Tensor {
     /// Begins a tensor of rows of `dim` values.
     ///
     /// # Errors
-    /// If `log` does not go to a file, or what an earlier run left cannot be read.
+    /// If `log` does not write to a file, or an earlier run's partial cannot be read.
     pub fn new(mut log: Log, dim: usize) -> Result<Self> {
-        let partial = log.partial().context("a tensor is written to a file only")?;
+        let partial = log.partial().context("tensors need an output file (-o)")?;
         let name = partial.target().display().to_string();
         let mut names = 0;
         if !partial.is_left() {
@@ -56,10 +56,10 @@ impl Tensor {
         Ok(Self { log, dim, names, name })
     }
 
-    /// Adds the row of an image or text, or the failure to have one.
+    /// Adds the row of an image or text, or a failure.
     ///
     /// # Errors
-    /// If it cannot be written, or the names become too many for the format.
+    /// If it cannot be written, or the names exceed the format's limit.
     pub fn push(&mut self, name: &str, of: &Of, row: Result<&[f32], &ImageError>) -> Result<()> {
         let Ok(row) = row else { return self.log.write(FAILED, of) };
         self.names += escaped(name, false)?.len() as u64;
@@ -70,7 +70,7 @@ impl Tensor {
         self.log.write(&record, of)
     }
 
-    /// Writes what was added.
+    /// Writes everything that waits.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -78,7 +78,7 @@ impl Tensor {
         self.log.flush()
     }
 
-    /// Puts the file together, and gives it its name.
+    /// Assembles the file, and gives it its name.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -91,15 +91,15 @@ impl Tensor {
 }
 
 fn check_names(bytes: u64, name: &str) -> Result<()> {
-    let advice = "write a .jsonl file, or fewer images to a file";
+    let advice = "write a .jsonl file, or fewer images per file";
     ensure!(
         bytes + FRAME <= MAX_HEADER,
-        "{name}: the names take more than the 100 MB that the header of a safetensors file may have; {advice}"
+        "{name}: the names take more than 100 MB, the limit of a safetensors header; {advice}"
     );
     Ok(())
 }
 
-/// The records of a partial, in their order.
+/// Iterates over the records of a partial, in order.
 struct Rows {
     file: BufReader<File>,
     line: Vec<u8>,
@@ -112,7 +112,7 @@ impl Rows {
         Ok(Self { file, line: Vec::new(), row: vec![0; 4 * dim] })
     }
 
-    /// Reads the next record, and returns its name: none for a failure.
+    /// Reads the next record, and returns its name; None for a failure.
     fn next(&mut self) -> Result<Option<Option<String>>> {
         self.line.clear();
         if self.file.read_until(b'\n', &mut self.line)? == 0 {
@@ -126,11 +126,11 @@ impl Rows {
     }
 }
 
-/// The header, then the rows.
+/// Writes the header, then the rows.
 fn assemble(records: &Path, dim: usize, name: &str, out: &mut File) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, out);
     let (begin, mut names, mut count) = (r#"{"__metadata__":{"names":"["#, 0, 0u64);
-    out.write_all(&0u64.to_le_bytes())?; // the header's length, when it is known
+    out.write_all(&0u64.to_le_bytes())?; // the header's length, filled in later
     out.write_all(begin.as_bytes())?;
     let mut rows = Rows::open(records, dim)?;
     while let Some(image) = rows.next()? {
@@ -159,7 +159,7 @@ fn assemble(records: &Path, dim: usize, name: &str, out: &mut File) -> Result<()
     Ok(out.flush()?)
 }
 
-/// Writes the records that a finished file was made from. `journal` tells where images failed.
+/// Writes the records that a finished file was made from. `journal` says where images failed.
 ///
 /// # Errors
 /// If it cannot be read or written, or has other rows.
@@ -191,7 +191,7 @@ pub fn unmake(target: &Path, journal: &Journal, out: &mut File) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A name in a list of names, as JSON within a JSON text.
+/// Returns a name in a list of names, as JSON inside a JSON text.
 fn escaped(name: &str, is_first: bool) -> Result<String> {
     let comma = if is_first { "" } else { "," };
     let quoted = serde_json::to_string(&(comma.to_owned() + &serde_json::to_string(name)?))?;

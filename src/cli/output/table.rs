@@ -1,4 +1,4 @@
-//! For people: each image's name, and under it a bar for each label.
+//! The table for people: each image's name, and under it a bar for each label.
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::super::terminal::printable;
 use super::{Outcome, Prediction};
 
-/// The widest bar; a longer one tells no more.
+/// The widest bar. A longer one says nothing more.
 const MAX_BAR: usize = 40;
 /// Eighths of a cell.
 const BLOCKS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
@@ -25,7 +25,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Columns for `labels` in `width` cells.
+    /// Creates columns for `labels` in `width` cells.
     pub fn new(labels: &[String], logits: bool, width: usize, color: bool) -> Self {
         let numbers = 8 + if logits { 10 } else { 0 };
         let room = width.saturating_sub(2 + 2 + 2 + numbers);
@@ -34,7 +34,7 @@ impl Table {
         Self { label, bar: room.saturating_sub(label).min(MAX_BAR), logits, color }
     }
 
-    /// One image's lines.
+    /// Returns one image's lines.
     pub fn record(&self, image: &str, outcome: &Outcome, first: bool) -> String {
         let mut text = if first { String::new() } else { "\n".to_owned() };
         match outcome {
@@ -59,7 +59,7 @@ impl Table {
     }
 }
 
-/// A bar of `width` cells, filled in eighths.
+/// Returns a bar of `width` cells, filled in eighths.
 fn bar(score: f32, width: usize) -> String {
     let eighths = (f64::from(score.clamp(0.0, 1.0)) * width as f64 * 8.0).round() as usize;
     let (full, part) = (eighths / 8, eighths % 8);
@@ -67,7 +67,7 @@ fn bar(score: f32, width: usize) -> String {
     "█".repeat(full) + BLOCKS[part] + &" ".repeat(width - filled)
 }
 
-/// `text` in exactly `width` cells, cut with an ellipsis if it must be.
+/// Returns `text` in exactly `width` cells, shortened with an ellipsis if needed.
 fn fit(text: &str, width: usize) -> String {
     let mut cut = text.to_owned();
     if text.width() > width {

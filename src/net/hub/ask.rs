@@ -1,5 +1,5 @@
-//! What the hub is asked, and what its answers mean: a revision's commit and files, one file's hash and size. File
-//! contents are `transfer`'s.
+//! Requests to the hub and the meaning of its answers: a revision's commit and files, one file's hash and size.
+//! `transfer` fetches the contents.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::net::http::{Client, Reply, Request};
 
 /// The longest list of files that is read.
 const MAX_LIST: u64 = 32 << 20;
-/// After so many bytes more than ever before, a cut connection counts as the first of its row.
+/// Bytes of progress after which a cut connection counts as a first failure again.
 const PROGRESS: u64 = 1 << 20;
-/// The most letters of a server's own words that a message repeats.
+/// The most characters of a server's own message that an error repeats.
 const MAX_WORDS: usize = 160;
 
 /// A file of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RemoteFile {
     pub path: String,
-    /// What its blob is called: the SHA-256 of a large file, git's SHA-1 of a small one.
+    /// Its blob's name: the SHA-256 of a large file, git's SHA-1 of a small one.
     pub etag: String,
     pub size: u64,
 }
 
-/// A commit and what it holds.
+/// A commit and its files.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub commit: String,
@@ -61,7 +61,7 @@ impl Listing {
         self.files.iter().any(|file| file.rfilename == path)
     }
 
-    /// Hash and size of a file, if the list says them: a mirror's may not.
+    /// Returns hash and size of a file, if the list has them; a mirror's list may not.
     fn file(&self, path: &str) -> Option<RemoteFile> {
         let file = self.files.iter().find(|file| file.rfilename == path)?;
         let (etag, size) = match &file.lfs {
@@ -72,7 +72,7 @@ impl Listing {
     }
 }
 
-/// Asks about one repository.
+/// Sends requests about one repository.
 pub(super) struct Hub<'a> {
     pub repo: &'a Repo,
     pub settings: &'a HubSettings,
@@ -80,7 +80,7 @@ pub(super) struct Hub<'a> {
 }
 
 impl Hub<'_> {
-    /// The revision's commit and its files.
+    /// Returns the revision's commit and its files.
     pub fn list(&self) -> Result<Listing, HubError> {
         let (endpoint, name) = (&self.settings.endpoint, &self.repo.name);
         let url = format!("{endpoint}/api/models/{name}/revision/{}?blobs=true", escape(&self.repo.revision, ""));
@@ -98,7 +98,7 @@ impl Hub<'_> {
         })
     }
 
-    /// Hash and size of a file: from the list, else by a request for it alone.
+    /// Returns hash and size of a file: from the list, or from a request for it.
     pub fn file(&self, listing: &Listing, path: &str) -> Result<RemoteFile, HubError> {
         if let Some(file) = listing.file(path) {
             return Ok(file);
@@ -109,25 +109,25 @@ impl Hub<'_> {
             let reply = self.send(&Request { head: true, leave: false, ..self.request(&url) })?;
             let etag = reply.header("x-linked-etag").or_else(|| reply.header("etag"));
             let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
-            let etag = etag.filter(|etag| is_etag(etag)).ok_or_else(|| answer("the hub tells no hash of it"))?;
+            let etag = etag.filter(|etag| is_etag(etag)).ok_or_else(|| answer("the hub sends no hash of it"))?;
             let size = reply.header("x-linked-size").or_else(|| reply.own_header("content-length"));
-            let size = size.and_then(|size| size.parse().ok()).ok_or_else(|| answer("the hub tells no size of it"))?;
+            let size = size.and_then(|size| size.parse().ok()).ok_or_else(|| answer("the hub sends no size of it"))?;
             Ok(RemoteFile { path: path.to_owned(), etag, size })
         })
     }
 
-    /// Where a file's contents are.
+    /// Returns the URL of a file's contents.
     pub fn url(&self, commit: &str, path: &str) -> String {
         format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.repo.name, escape(path, "/"))
     }
 
-    /// A short GET of `url`.
+    /// Prepares a short GET of `url`.
     pub fn request<'u>(&'u self, url: &'u str) -> Request<'u> {
         let bearer = self.settings.token.as_ref().map(|token| token.secret.as_str());
         Request { url, head: false, bearer, from: 0, leave: true, within: Some(self.settings.http.patience.answer) }
     }
 
-    /// Sends a request; an answer that is no success is an error that says what it means.
+    /// Sends a request. An unsuccessful answer becomes an error that says what it means.
     pub fn send(&self, request: &Request<'_>) -> Result<Reply, HubError> {
         let reply = self.client.send(request).map_err(|e| HubError::http(&self.subject(request.url), e))?;
         match reply.status {
@@ -138,8 +138,8 @@ impl Hub<'_> {
         }
     }
 
-    /// Tries again what may pass, with growing pauses. Gives up after as many failures in a row as
-    /// [`Patience::attempts`](crate::net::Patience::attempts) says.
+    /// Repeats an attempt after failures that may pass, with growing pauses. Gives up after
+    /// [`Patience::attempts`](crate::net::Patience::attempts) failures in a row.
     pub fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, HubError>) -> Result<T, HubError> {
         let patience = &self.settings.http.patience;
         let (mut failures, mut kept) = (0, 0);
@@ -151,7 +151,7 @@ impl Hub<'_> {
             if let HubError::Interrupted { have, .. } = e
                 && have >= kept + PROGRESS
             {
-                (failures, kept) = (0, have); // it came further, so this is the first of a new row
+                (failures, kept) = (0, have); // it made progress, so this is a first failure
             }
             failures += 1;
             let asked = if let HubError::RateLimit { after, .. } = &e { *after } else { None };
@@ -164,13 +164,13 @@ impl Hub<'_> {
         }
     }
 
-    /// What a URL is about, for messages: a file, or else the repository.
+    /// Returns what a URL is about, for messages: a file, or the repository.
     fn subject(&self, url: &str) -> String {
         let file = url.split("/resolve/").nth(1).and_then(|rest| rest.split_once('/'));
         file.map_or_else(|| self.repo.name.clone(), |(_, file)| file.to_owned())
     }
 
-    /// What an unsuccessful answer means, as Python's huggingface_hub reads it.
+    /// Returns the meaning of an unsuccessful answer, as Python's huggingface_hub reads it.
     fn refusal(&self, url: &str, reply: Reply) -> HubError {
         let Repo { name, revision, .. } = self.repo;
         let token = self.settings.token.as_ref();
@@ -203,15 +203,15 @@ impl Hub<'_> {
     }
 }
 
-/// How long a busy server asks to be left alone: `Retry-After`, or the rest of its window (`"api";r=0;t=55`).
+/// Returns how long a busy server asks to wait: `Retry-After`, or the rest of its window (`"api";r=0;t=55`).
 fn wait(reply: &Reply) -> Option<Duration> {
     let limit = reply.own_header("ratelimit");
     let rest = limit.and_then(|limit| limit.split(';').find_map(|part| part.trim().strip_prefix("t=")));
-    let sources = [reply.own_header("retry-after"), rest]; // the first may be a date, which says less than the second
+    let sources = [reply.own_header("retry-after"), rest]; // the first may be a date, which is less precise
     sources.into_iter().flatten().find_map(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
-/// Percent-escapes all but letters, digits, `-._~` and what `keep` adds.
+/// Percent-escapes everything but letters, digits, `-._~` and the characters in `keep`.
 fn escape(text: &str, keep: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b) || keep.as_bytes().contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()

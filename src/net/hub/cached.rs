@@ -1,5 +1,5 @@
-//! What is in the cache: which checkpoints, how large, last used when, and whether their bytes are still right. It asks
-//! nothing of the network and changes nothing.
+//! The checkpoints in the cache: their sizes, their last use, and whether their bytes are still right. Nothing here
+//! uses the network or changes a file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -22,29 +22,29 @@ pub struct CachedRepo {
     pub name: String,
     /// Its folder.
     pub dir: PathBuf,
-    /// Its commits that have files here, sorted.
+    /// Its commits that have files in the cache, sorted.
     pub snapshots: Vec<CachedSnapshot>,
-    /// Bytes on disk, each blob once, parts of interrupted fetches too.
+    /// Bytes on disk: each blob once, including parts of interrupted fetches.
     pub size: u64,
-    /// When a file of it was last read or written, as far as the system keeps that.
+    /// When one of its files was last read or written, if the system records that.
     pub last_used: Option<SystemTime>,
 }
 
-/// One commit of it.
+/// One commit of a repository.
 #[derive(Debug, Clone)]
 pub struct CachedSnapshot {
     /// The commit.
     pub commit: String,
-    /// The branches, tags and other names that are known to be this commit, sorted.
+    /// The branches, tags and other names of this commit, sorted.
     pub refs: Vec<String>,
-    /// Its files that are here, sorted.
+    /// Its files in the cache, sorted.
     pub files: Vec<CachedFile>,
-    /// Their directory.
+    /// The directory of its files.
     pub dir: PathBuf,
 }
 
 impl CachedSnapshot {
-    /// What it lacks to be opened as a checkpoint, if anything.
+    /// Returns what is missing to open it as a checkpoint, if anything.
     pub fn missing(&self) -> Option<String> {
         match wanted::held(&self.dir, None) {
             Held::Part(what) => Some(what),
@@ -52,40 +52,40 @@ impl CachedSnapshot {
         }
     }
 
-    /// Reads its `config.json` without that counting as its last use, where the system allows.
+    /// Reads its `config.json` without updating the last use, where the system allows.
     ///
     /// # Errors
-    /// If there is none, or it is no file of that kind.
+    /// If the file is missing, or is not a regular file.
     pub fn config(&self) -> io::Result<Vec<u8>> {
         regular::read_unnoticed(&self.dir.join(CONFIG), MAX_READ)
     }
 }
 
-/// One file of it.
+/// One file of a commit.
 #[derive(Debug, Clone)]
 pub struct CachedFile {
     /// Its name in the repository.
     pub path: String,
-    /// Its bytes; None if the blob is gone.
+    /// Its size in bytes; None if the blob is missing.
     pub size: Option<u64>,
-    /// What its blob is called; None if it is no link to one, and Python left no list that says.
+    /// The name of its blob; None if it is not a link to one and Python left no list with it.
     pub etag: Option<String>,
 }
 
-/// What re-hashing a file says.
+/// The result of hashing a file again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its bytes are those that its hash promises.
+    /// The bytes match the hash.
     Right,
-    /// They are not.
+    /// The bytes do not match.
     Damaged,
-    /// There are none.
+    /// The bytes are missing.
     Missing,
-    /// The cache keeps no hash of it, so nothing can be said.
+    /// The cache has no hash of the file.
     Unknown,
 }
 
-/// Returns every model repository in `cache`, by name, or why it cannot be read. None at all if there is no such directory.
+/// Returns every model repository in `cache` by name, or the error of reading it. A missing directory has none.
 ///
 /// # Errors
 /// [`HubError::Io`] or [`HubError::Unreadable`] if the directory cannot be read.
@@ -129,12 +129,12 @@ fn read(name: String, dir: PathBuf) -> Result<CachedRepo, HubError> {
 
 fn file(snapshot: &Path, path: String, listed: &HashMap<String, Option<String>>) -> CachedFile {
     let pointer = snapshot.join(&path);
-    // One step only: newer versions of Python link a blob to a store that repositories share, under another name.
+    // Follow one link only: newer versions of Python link a blob to a store that repositories share, under another name.
     let etag = linked_blob(&pointer).or_else(|| listed.get(&path).cloned().flatten());
     CachedFile { path, size: fs::metadata(pointer).ok().filter(|meta| meta.is_file()).map(|meta| meta.len()), etag }
 }
 
-/// Bytes on disk and last use, of blobs and of files that are no links to any.
+/// Returns bytes on disk and last use of blobs and of files that are not links.
 fn usage(repo: &Path) -> Result<(u64, Option<SystemTime>), HubError> {
     let (mut size, mut last) = (0, None);
     for folder in ["blobs", "snapshots"] {
@@ -151,7 +151,7 @@ fn usage(repo: &Path) -> Result<(u64, Option<SystemTime>), HubError> {
     Ok((size, last))
 }
 
-/// Hashes a snapshot's files again. `on` is told of every file and of bytes read.
+/// Hashes a snapshot's files again. `on` receives every file and the number of bytes read.
 ///
 /// # Errors
 /// [`HubError::Io`] or [`HubError::Unreadable`] on a file that cannot be read.
@@ -177,7 +177,7 @@ pub fn verify(
     Ok(verdicts)
 }
 
-/// What is in a folder; nothing if there is none.
+/// Returns the entries of a folder. A missing folder has none.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
     let failed = |e| HubError::reading(folder, e);
     match fs::read_dir(folder) {
@@ -186,7 +186,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
     }
 }
 
-/// Paths of the files and links under a folder, relative to it, sorted.
+/// Returns the paths of the files and links under a folder, relative to it, sorted.
 fn files_under(folder: &Path) -> Result<BTreeSet<String>, HubError> {
     let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_path_buf()];

@@ -1,4 +1,4 @@
-//! The hash that a blob's name promises: SHA-256 for large files, git's SHA-1 for small ones.
+//! The hash in a blob's name: SHA-256 for large files, git's SHA-1 for small ones.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,22 +11,22 @@ use crate::regular;
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 
-/// A hash in the making.
+/// A hash under construction.
 #[derive(Clone)]
 pub(super) struct Digest {
-    /// None where the name is no hash, as on some mirrors: then only the length can be checked.
+    /// None if the name is not a hash, as on some mirrors. Then only the length can be checked.
     context: Option<Context>,
     expected: String,
 }
 
 impl Digest {
-    /// For a file of `size` bytes whose blob is called `etag`.
+    /// Prepares the hash of a file of `size` bytes whose blob is called `etag`.
     pub fn new(etag: &str, size: u64) -> Self {
         let hex = etag.bytes().all(|b| b.is_ascii_hexdigit());
         let context = match etag.len() {
             64 if hex => Some(Context::new(&SHA256)),
             40 if hex => {
-                // How git hashes a blob.
+                // Git's hash of a blob.
                 let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
                 context.update(format!("blob {size}\0").as_bytes());
                 Some(context)
@@ -36,7 +36,7 @@ impl Digest {
         Self { context, expected: etag.to_ascii_lowercase() }
     }
 
-    /// Whether anything is checked at all.
+    /// Returns whether there is a hash to check.
     pub fn checks(&self) -> bool {
         self.context.is_some()
     }
@@ -61,14 +61,14 @@ impl Digest {
         }
     }
 
-    /// Whether the bytes were those that the name promises.
+    /// Returns whether the bytes match the name.
     pub fn matches(self) -> bool {
         let hex = |digest: ring::digest::Digest| digest.as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>();
         self.context.is_none_or(|context| hex(context.finish()) == self.expected)
     }
 }
 
-/// Whether the file at `path` is what `etag` promises; None where that promises nothing.
+/// Returns whether the file at `path` matches `etag`; None if that is not a hash.
 pub(super) fn check(path: &Path, etag: &str, on: impl FnMut(u64)) -> io::Result<Option<bool>> {
     let mut file = regular::open(path)?;
     let size = file.metadata()?.len();

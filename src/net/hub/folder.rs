@@ -1,5 +1,5 @@
-//! An open folder of the cache: walked, and emptied, without following a link or crossing onto another disk, whatever
-//! others do to the names meanwhile.
+//! An open folder of the cache. Walks and empties it without following a link or crossing onto another disk, even if
+//! other processes change names meanwhile.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -21,13 +21,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens the cache itself, which may be a link: the user named it.
+    /// Opens the cache itself, which may be a link since the user named it.
     pub fn open(path: &Path) -> Result<Self, HubError> {
         let fd = rustix::fs::openat(CWD, path, FLAGS, Mode::empty()).map_err(|e| failed(path, e))?;
         Ok(Self { fd, path: path.to_path_buf() })
     }
 
-    /// Opens a folder in this one, if there is one. A link is refused, and so is another disk.
+    /// Opens a folder in this one, or returns None if it is missing. Refuses links and mount points.
     pub fn inner(&self, name: &OsStr) -> Result<Option<Self>, HubError> {
         let path = self.path.join(name);
         let fd = match rustix::fs::openat(&self.fd, name, FLAGS | OFlags::NOFOLLOW, Mode::empty()) {
@@ -42,7 +42,7 @@ impl Folder {
         Ok(Some(Self { fd, path }))
     }
 
-    /// The names in it, and whether each is a folder.
+    /// Returns the names in it, and whether each is a folder.
     pub fn entries(&self) -> Result<Vec<(OsString, bool)>, HubError> {
         let failed = |e| failed(&self.path, e);
         let mut found = Vec::new();
@@ -56,7 +56,7 @@ impl Folder {
         Ok(found)
     }
 
-    /// Looks at `path` and all below it, and deletes it if `delete` says so. Returns the bytes of its files.
+    /// Walks `path` and everything below it, and deletes it if `delete` is true. Returns the bytes of its files.
     pub fn take(&self, path: &Path, delete: bool) -> Result<u64, HubError> {
         let mut parts = path.iter();
         let Some(name) = parts.next() else { return Ok(0) };
@@ -67,8 +67,8 @@ impl Folder {
         }
         let mut size = 0;
         if !kind(&stat).is_dir() {
-            // A blob that Python has put into its store of shared ones is a link, and frees nothing until Python finds
-            // that nobody needs it.
+            // Python may have moved a blob into its store of shared ones. Then the blob is a link, and frees nothing
+            // until Python cleans the store.
             size = if kind(&stat).is_file() { stat.st_size.cast_unsigned() } else { 0 };
         } else if let Some(inner) = self.inner(name)? {
             for (entry, _) in inner.entries()? {
@@ -83,7 +83,7 @@ impl Folder {
         Ok(size)
     }
 
-    /// Deletes a file, or a folder that is empty.
+    /// Deletes a file or an empty folder.
     pub fn delete(&self, name: &OsStr, is_folder: bool) -> Result<(), HubError> {
         let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match rustix::fs::unlinkat(&self.fd, name, flags) {
@@ -92,7 +92,7 @@ impl Folder {
         }
     }
 
-    /// The refusal of what has no place here.
+    /// Refuses an entry that does not belong here.
     pub fn stranger(&self, name: &OsStr) -> HubError {
         let path = self.path.join(name);
         match std::fs::read_link(&path) {
@@ -122,12 +122,12 @@ fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-/// Whether `inner`, a folder in `outer`, is where something is mounted.
+/// Returns whether something is mounted on `inner`, a folder in `outer`.
 fn is_mount(outer: &OwnedFd, inner: &OwnedFd) -> Result<bool, Errno> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{StatxAttributes, StatxFlags};
-        // A folder that is mounted once more elsewhere is on the same device.
+        // A bind mount is on the same device.
         let found = rustix::fs::statx(inner, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
         if found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! One process at a time for each blob, by the lock that Python takes. The system lets go of it when its holder dies.
+//! One process at a time for each blob, by the lock that Python takes. The system releases it when its holder dies.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,11 +9,11 @@ use super::error::HubError;
 use super::layout::make_parent;
 use crate::regular;
 
-/// Held until dropped.
+/// A lock, held until dropped.
 pub(super) struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
-    /// Takes the lock; `waiting` is called once if somebody else holds it.
+    /// Takes the lock. Calls `waiting` once if another process holds it.
     pub fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self, HubError> {
         make_parent(path)?;
         let mut waiting = Some(waiting);
@@ -35,7 +35,7 @@ impl Lock {
                 Err(TryLockError::Error(e)) => return Err(HubError::io(path, e)),
                 Ok(()) => {}
             }
-            // The last holder may have deleted the file, and then a later one locks another.
+            // The last holder may have deleted the file; a later one then locks a new file.
             let same = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
             if let (Ok(mine), Ok(there)) = (file.metadata(), std::fs::metadata(path))
                 && same(mine, there)
@@ -46,7 +46,7 @@ impl Lock {
     }
 }
 
-/// Whether this is a file system without locks, or without the daemon that keeps them.
+/// Returns whether the file system has no locks, or lacks the daemon for them.
 fn knows_no_locks(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
 }

@@ -1,9 +1,8 @@
-//! A name and a revision -> a local directory, in the cache that Python's huggingface_hub uses too. It knows which
-//! files a checkpoint is made of by their names, and asks its caller whether a `config.json` is of a kind worth
-//! fetching weights for.
+//! A name and a revision -> a local directory, in the cache that Python's huggingface_hub also uses. It knows the names
+//! of a checkpoint's files. The caller decides whether a `config.json` is worth fetching weights for.
 //!
-//! What is in the cache is used without a request. What is not is fetched file by file, the weights last, and the
-//! revision's name is written when all of it is there: an interrupted fetch leaves what was there before usable.
+//! Files in the cache are used without a request. Missing ones are fetched one by one, the weights last, and the
+//! revision's name is written at the end: an interrupted fetch leaves the earlier files usable.
 
 mod ask;
 mod cached;
@@ -35,11 +34,11 @@ use wanted::Held;
 
 use crate::regular;
 
-/// Where checkpoints come from where nothing else is said.
+/// The default hub.
 pub const ENDPOINT: &str = "https://huggingface.co";
-/// The revision where none is said.
+/// The default revision.
 pub const REVISION: &str = "main";
-/// The longest file that is read here: a `config.json`, an index of shards.
+/// The most bytes of a file that is read here: a `config.json`, an index of shards.
 const MAX_READ: u64 = 16 << 20;
 
 /// A checkpoint's files at one commit.
@@ -51,7 +50,7 @@ pub struct Snapshot {
     pub commit: String,
 }
 
-/// Finds the checkpoint `name` at `revision` in the cache, or fetches what is missing of it.
+/// Finds the checkpoint `name` at `revision` in the cache, and fetches its missing files.
 ///
 /// # Errors
 /// See [`HubError`].
@@ -66,13 +65,13 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
         _ => None,
     };
     match download(&repo, settings) {
-        // A copy that can be opened is better than any error, unless the error is what was asked for.
+        // A copy that can be opened is better than any error, unless the caller asked for news.
         Err(e) if !settings.refresh => here.ok_or(e),
         done => done,
     }
 }
 
-/// What the cache has of a revision: the snapshot, and what is missing of it, if anything is.
+/// Returns the cached snapshot of a revision, and what is missing of it.
 fn look(repo: &Repo) -> (Option<Snapshot>, Option<Held>) {
     let commit = match repo.commit() {
         Ok(Some(commit)) => commit,
@@ -103,7 +102,7 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     let dir = repo.snapshot(commit);
     let unfit = |reason: String| HubError::Unfit { name: repo.name.clone(), reason };
 
-    // A repository of another kind is told by its config, before its files are looked for.
+    // The config shows a repository of another kind before its files are looked for.
     let mut files: Vec<RemoteFile> = Vec::new();
     let mut early = |name| {
         if !listing.has(name) {
@@ -129,7 +128,7 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     for file in &files {
         transfer::fetch(&hub, commit, file)?;
     }
-    // All is there: a cache that others own need not take notes.
+    // Everything is there: a cache that belongs to another user need not take notes.
     let _ = repo.write_absent(commit, &wanted.absent);
     if let Err(reason) = repo.write_ref(commit) {
         (settings.progress)(Event::Unnoted { reason: &reason });
@@ -137,7 +136,7 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     Ok(Snapshot { dir, commit: commit.to_owned() })
 }
 
-/// Who asks for a commit gets that one or none.
+/// Checks that a request for a commit was answered with that commit.
 fn pinned(repo: &Repo, commit: &str) -> Result<(), HubError> {
     let asked = &repo.revision;
     if !is_commit(&asked.to_ascii_lowercase()) || asked.eq_ignore_ascii_case(commit) {
@@ -147,16 +146,16 @@ fn pinned(repo: &Repo, commit: &str) -> Result<(), HubError> {
     Err(HubError::Answer { what: repo.name.clone(), reason })
 }
 
-/// A file that is read whole into memory, if it is no longer than such files are.
+/// Refuses a file that is too long to be read into memory.
 fn readable(hub: &Hub<'_>, file: RemoteFile) -> Result<RemoteFile, HubError> {
     if file.size <= MAX_READ {
         return Ok(file);
     }
-    let reason = format!("its {} has {} bytes, and no more than {MAX_READ} are read", file.path, file.size);
+    let reason = format!("its {} has {} bytes; at most {MAX_READ} are read", file.path, file.size);
     Err(HubError::Unfit { name: hub.repo.name.clone(), reason })
 }
 
-/// The files of the weights. An index is fetched at once, since it alone knows its shards.
+/// Returns the files of the weights. An index is fetched at once, since it names the shards.
 fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path) -> Result<Vec<RemoteFile>, HubError> {
     let first = hub.file(listing, wanted.weights)?;
     if !wanted.sharded() {
@@ -168,7 +167,7 @@ fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path
     let shards = wanted::shards(&read(&dir.join(wanted.weights))?);
     let shards = shards.map_err(|reason| unfit(format!("its {} {reason}", wanted.weights)))?;
     if let Some(missing) = shards.iter().find(|shard| !listing.has(shard)) {
-        return Err(unfit(format!("its {} names {missing}, which it has not", wanted.weights)));
+        return Err(unfit(format!("its {} names {missing}, which the repository lacks", wanted.weights)));
     }
     shards.iter().map(|shard| hub.file(listing, shard)).collect()
 }

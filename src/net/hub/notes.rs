@@ -1,4 +1,4 @@
-//! What the cache notes beside the files: which commit a branch is, which names a commit lacks, and Python's lists of a
+//! The cache's notes beside the files: the commit of a branch, names that a commit lacks, and Python's lists of a
 //! commit's files.
 
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use crate::regular;
 
 /// The longest list of files that is read.
 const MAX_TREE: u64 = 32 << 20;
-/// The longest reference: a commit and a line's end.
+/// The longest reference: a commit and a line end.
 const MAX_REF: u64 = 1 << 10;
 
 impl Repo {
-    /// The commit that the revision is known to be, if it is.
+    /// Returns the known commit of the revision, if any.
     ///
     /// # Errors
-    /// [`HubError::Unreadable`] if that may not be read.
+    /// [`HubError::Unreadable`] if the note may not be read.
     pub fn commit(&self) -> Result<Option<String>, HubError> {
         if is_commit(&self.revision) {
             return Ok(Some(self.revision.clone()));
@@ -29,19 +29,19 @@ impl Repo {
         Ok(read_ref(&self.root().join("refs").join(&self.revision))?.filter(|commit| is_commit(commit)))
     }
 
-    /// Returns every file of a commit, with its blob's name if that is noted, where Python left its list of them.
+    /// Returns every file of a commit with its blob's name, if Python left a list of them.
     pub fn listed(&self, commit: &str) -> Option<HashMap<String, Option<String>>> {
         read_tree(self.root(), commit)
     }
 
-    /// Notes the revision's commit, once all of it is there.
+    /// Notes the revision's commit, once all files are there.
     pub fn write_ref(&self, commit: &str) -> Result<(), HubError> {
         if self.revision == commit || self.commit().is_ok_and(|known| known.as_deref() == Some(commit)) {
             return Ok(());
         }
         let path = self.root().join("refs").join(&self.revision);
         make_parent(&path)?;
-        // So that a reader sees the old or the new one, whole.
+        // A reader sees either the old or the new reference, whole.
         let temporary = self.temporary();
         create(&temporary, commit.as_bytes())?;
         fs::rename(&temporary, &path).map_err(|e| {
@@ -50,7 +50,7 @@ impl Repo {
         })
     }
 
-    /// Notes names that the commit lacks, so that Python does not ask for them either.
+    /// Notes names that the commit lacks, so that Python does not ask for them.
     pub fn write_absent(&self, commit: &str, names: &[&str]) -> Result<(), HubError> {
         for name in names {
             let path = self.root().join(".no_exist").join(commit).join(name);
@@ -63,7 +63,7 @@ impl Repo {
     }
 }
 
-/// Reads the commit that a reference names; none if there is no such reference, or it is something else.
+/// Reads the commit in a reference. Returns None if the reference is missing or is something else.
 ///
 /// # Errors
 /// [`HubError::Unreadable`] if it may not be read.
@@ -74,7 +74,7 @@ pub(super) fn read_ref(path: &Path) -> Result<Option<String>, HubError> {
     }
 }
 
-/// Python's list of a commit's files, with the names of their blobs.
+/// Reads Python's list of a commit's files with their blobs' names.
 pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, Option<String>>> {
     #[derive(Deserialize)]
     struct Tree {

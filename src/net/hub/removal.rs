@@ -1,5 +1,5 @@
-//! Takes a repository, or one commit of it, out of the cache: only what the layout knows, and only below the
-//! repository's own folder. Everything is walked once to look, and once more to delete.
+//! Removes a repository, or one commit of it, from the cache: only files that belong to the layout, below the
+//! repository's own folder. It walks everything once to check, and once more to delete.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -10,30 +10,29 @@ use super::error::HubError;
 use super::folder::Folder;
 use super::layout::{is_commit, is_etag};
 
-/// The folders of a repository, in the order in which they are deleted. Names go first and blobs last: cut short, this
-/// leaves blobs that nobody names, and never a name without its blob.
+/// The folders of a repository, in the order of deletion. Names go first and blobs last: an interrupted removal leaves
+/// unused blobs, but never a name without its blob.
 const FOLDERS: [&str; 5] = ["refs", "snapshots", ".no_exist", "trees", "blobs"];
 /// The folder of locks, beside the repositories.
 const LOCKS: &str = ".locks";
 /// The shortest hash that names a blob.
 const SHORTEST_HASH: usize = 32;
 
-/// Holds what is to be deleted: looked at, and not deleted yet.
+/// A checked removal, not yet done.
 pub struct Removal {
     cache: Folder,
-    /// Paths from the cache.
+    /// Paths relative to the cache.
     doomed: Vec<PathBuf>,
-    /// The repository's folder, if nothing of it is to stay.
+    /// The repository's folder, if all of it goes.
     emptied: Option<PathBuf>,
     target: PathBuf,
 }
 
 impl Removal {
-    /// Finds what belongs to `commit` and to no other commit, or to all of a repository, and checks that it can be
-    /// deleted.
+    /// Finds the files of `commit` alone, or of a whole repository, and checks that they can be deleted.
     ///
     /// # Errors
-    /// [`HubError::NotRemoved`] on a link, a mount point, something that the layout does not know, or what may not be
+    /// [`HubError::NotRemoved`] on a link, a mount point, an entry outside the layout, or a file that may not be
     /// deleted.
     pub fn plan(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<Self, HubError> {
         let cache = Folder::open(cache)?;
@@ -57,15 +56,15 @@ impl Removal {
         Ok(removal)
     }
 
-    /// Returns the folder that would be deleted, as it lies on the disk.
+    /// Returns the folder that would be deleted.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Deletes what was planned, and returns the bytes that became free.
+    /// Deletes the planned files, and returns the bytes freed.
     ///
     /// # Errors
-    /// [`HubError::NotRemoved`] on what could not be deleted.
+    /// [`HubError::NotRemoved`] on a file that could not be deleted.
     pub fn run(self) -> Result<u64, HubError> {
         let empty = |folder: &PathBuf| self.cache.delete(folder.as_os_str(), true);
         let done = self.walk(true).and_then(|freed| self.emptied.as_ref().map_or(Ok(()), empty).map(|()| freed));
@@ -79,7 +78,7 @@ impl Removal {
         self.doomed.iter().map(|path| self.cache.take(path, delete)).sum()
     }
 
-    /// The folder of the repository's locks, if there is one.
+    /// Returns the folder of the repository's locks, if it exists.
     fn locks(&self, name: &Path) -> Result<Option<PathBuf>, HubError> {
         let Some(locks) = self.cache.inner(OsStr::new(LOCKS))? else { return Ok(None) };
         let Some(folder) = locks.inner(name.as_os_str())? else { return Ok(None) };
@@ -88,7 +87,7 @@ impl Removal {
     }
 }
 
-/// Everything in a repository's folder, in the order of [`FOLDERS`].
+/// Returns everything in a repository's folder, in the order of [`FOLDERS`].
 fn of_all(repo: &CachedRepo, folder: &Folder) -> Result<Vec<PathBuf>, HubError> {
     let linked: HashSet<&str> =
         repo.snapshots.iter().flat_map(|s| &s.files).filter_map(|file| file.etag.as_deref()).collect();
@@ -109,7 +108,7 @@ fn of_all(repo: &CachedRepo, folder: &Folder) -> Result<Vec<PathBuf>, HubError> 
     Ok(found.into_iter().map(|(entry, _)| entry.into()).collect())
 }
 
-/// What only this commit needs, in the order of [`FOLDERS`].
+/// Returns the files of this commit alone, in the order of [`FOLDERS`].
 fn of_commit(repo: &CachedRepo, commit: &str) -> Vec<PathBuf> {
     let (gone, kept): (Vec<_>, Vec<_>) = repo.snapshots.iter().partition(|s| s.commit == commit);
     let names = gone.iter().flat_map(|s| &s.refs).map(|name| Path::new("refs").join(name));
@@ -121,7 +120,7 @@ fn of_commit(repo: &CachedRepo, commit: &str) -> Vec<PathBuf> {
     names.chain(notes.map(PathBuf::from)).chain(blobs).collect()
 }
 
-/// Refuses a folder with an entry that has no place there.
+/// Refuses a folder with an entry that does not belong there.
 fn check(folder: &Folder, belongs: impl Fn(&str, bool) -> bool) -> Result<(), HubError> {
     let stranger = |(entry, is_folder): &(std::ffi::OsString, bool)| {
         !entry.to_str().is_some_and(|name| belongs(name, *is_folder)) && (*is_folder || !is_aside(entry))
@@ -129,7 +128,7 @@ fn check(folder: &Folder, belongs: impl Fn(&str, bool) -> bool) -> Result<(), Hu
     folder.entries()?.iter().find(|entry| stranger(entry)).map_or(Ok(()), |(entry, _)| Err(folder.stranger(entry)))
 }
 
-/// Whether an entry has its place in a folder of the layout.
+/// Returns whether an entry belongs in a folder of the layout.
 fn belongs(folder: &str, entry: &str, is_folder: bool, linked: &HashSet<&str>) -> bool {
     match folder {
         "refs" => true,
@@ -143,7 +142,7 @@ fn is_hash(name: &str) -> bool {
     name.len() >= SHORTEST_HASH && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
-/// What may lie beside: what killed runs left, and what file managers write.
+/// Returns whether an extra file is harmless: left by a killed run, or written by a file manager.
 fn is_aside(name: &OsStr) -> bool {
     let name = name.to_str().unwrap_or_default();
     let hidden = name.starts_with('.');

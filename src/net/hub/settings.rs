@@ -1,4 +1,4 @@
-//! What fetching a checkpoint is told, and what it tells meanwhile.
+//! Settings of a fetch, and its events.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,14 +15,14 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token, and where it was found, for messages: they never hold the token itself.
+    /// Creates a token. Messages name its origin and never the token itself.
     ///
     /// # Errors
-    /// [`HubError::Token`] if it has characters that no token has, as a file of something else would.
+    /// [`HubError::Token`] if it has characters that a token cannot have, as another file would.
     pub fn new(secret: &str, origin: impl Into<String>) -> Result<Self, HubError> {
         let (secret, origin) = (secret.trim(), origin.into());
         if secret.is_empty() || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-            let reason = "is none: a token is one word of letters, digits and signs".to_owned();
+            let reason = "is not a token: a token is one word of letters, digits and signs".to_owned();
             return Err(HubError::Token { origin, reason });
         }
         Ok(Self { secret: secret.to_owned(), origin })
@@ -35,32 +35,32 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// How to reach the hub, and what to do meanwhile.
+/// How to reach the hub.
 pub struct HubSettings {
-    /// The hub, or a mirror of it, without a slash at the end.
+    /// The hub or a mirror of it, without a trailing slash.
     pub endpoint: String,
     /// The cache: the folder that holds `models--owner--name`.
     pub cache: PathBuf,
-    /// Sent to the endpoint and nobody else.
+    /// The token, sent only to the endpoint.
     pub token: Option<Token>,
-    /// Nothing may be asked of the network.
+    /// Whether the network is off.
     pub offline: bool,
-    /// Link snapshots to blobs, where the file system can; otherwise the files lie in the snapshots.
+    /// Whether to link snapshots to blobs, if the file system can. Otherwise the files lie in the snapshots.
     pub links: bool,
-    /// Ask which commit a branch is at now, even if the cache has one.
+    /// Whether to ask for the current commit of a branch, even if the cache has one.
     pub refresh: bool,
     /// Waits, proxies, certificates.
     pub http: HttpSettings,
-    /// Looks at a `config.json` before weights are fetched; an error says why it is of no use.
+    /// Checks a `config.json` before weights are fetched. An error says why it cannot be used.
     pub accept: fn(&[u8]) -> Result<(), String>,
-    /// Looks at a `tokenizer_config.json`, `{}` where there is none, and at the `config.json`, in the same way.
+    /// Checks a `tokenizer_config.json` (`{}` if missing) together with the `config.json`, in the same way.
     pub accept_tokenizer: fn(&[u8], &[u8]) -> Result<(), String>,
-    /// Told of everything that takes time.
+    /// Receives an event for everything that takes time.
     pub progress: Box<dyn Fn(Event<'_>) + Send + Sync>,
 }
 
 impl HubSettings {
-    /// The public hub and a cache, silently, and with any kind of model.
+    /// Returns settings for the public hub and a cache, without events, for any kind of model.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             endpoint: ENDPOINT.to_owned(),
@@ -77,19 +77,19 @@ impl HubSettings {
     }
 }
 
-/// What happens while a checkpoint is fetched.
+/// An event of a fetch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// It is known what is to come.
+    /// The list of missing files is known.
     Planned {
         /// The repository.
         name: &'a str,
         /// The commit.
         commit: &'a str,
-        /// Files that are not there yet.
+        /// The number of missing files.
         files: usize,
-        /// Their bytes, less what an interrupted run left.
+        /// Their bytes, without those that an interrupted run left.
         bytes: u64,
     },
     /// A file begins.
@@ -98,38 +98,38 @@ pub enum Event<'a> {
         file: &'a str,
         /// Its bytes.
         size: u64,
-        /// Those that an interrupted run left.
+        /// Bytes that an interrupted run left.
         have: u64,
     },
-    /// A file has so many bytes now.
+    /// A file grew.
     Advanced {
         /// Its name.
         file: &'a str,
-        /// Bytes that are there.
+        /// Its bytes so far.
         position: u64,
     },
-    /// A file is there and is what the hub promised.
+    /// A file is complete and matches its hash.
     Finished {
         /// Its name.
         file: &'a str,
         /// Its bytes.
         size: u64,
     },
-    /// Another process is fetching the file, and this one waits for it.
+    /// Another process fetches the file, and this one waits.
     Waiting {
         /// Its name.
         file: &'a str,
     },
-    /// Something failed that may pass.
+    /// A failure that may pass.
     Retrying {
-        /// What.
+        /// The error.
         reason: &'a HubError,
         /// The wait before the next try.
         pause: Duration,
     },
-    /// All is there, and the cache could not note which commit the revision is.
+    /// All files are there, but the cache could not note the revision's commit.
     Unnoted {
-        /// What kept it.
+        /// The reason.
         reason: &'a HubError,
     },
 }

@@ -1,5 +1,5 @@
-//! Which files of a repository a checkpoint needs: one tokenizer, one set of weights, and the settings beside them.
-//! It knows their names and an index of shards, and nothing of what else they say.
+//! The files of a repository that a checkpoint needs: one tokenizer, one set of weights, and the settings beside them.
+//! It knows their names, and reads only an index of shards.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
@@ -15,24 +15,24 @@ use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
 
-/// Where an image processor's settings may be. One of them must be there.
+/// The settings of an image processor. One of these must be there.
 const PROCESSORS: [&str; 2] = [layout::NESTED_PROCESSOR, layout::PROCESSOR];
-/// What a tokenizer reads if it is there.
+/// Files that a tokenizer reads if they are there.
 const EXTRAS: [&str; 3] = [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS];
 
-/// The files to have.
+/// The files to fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// All but weights.
+    /// All files but the weights.
     pub small: Vec<&'static str>,
     /// The weights, or the index of their shards.
     pub weights: &'static str,
-    /// What was looked for and is not there.
+    /// Optional files that are not there.
     pub absent: Vec<&'static str>,
 }
 
 impl Wanted {
-    /// Whether the weights are in shards.
+    /// Returns whether the weights are in shards.
     pub fn sharded(&self) -> bool {
         self.weights.ends_with(".index.json")
     }
@@ -41,7 +41,7 @@ impl Wanted {
 /// Chooses among the files that `has` knows.
 ///
 /// # Errors
-/// What is missing.
+/// The missing file.
 pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
     let mut small = vec![CONFIG];
     small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
@@ -56,25 +56,25 @@ pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
         return Err(format!("it has no {}", PROCESSORS[1]));
     }
     if let Some(missing) = small.iter().find(|name| !has(name)) {
-        return Err(format!("it has no tokenizer.json, and no {missing} either"));
+        return Err(format!("it has neither tokenizer.json nor {missing}"));
     }
     let weights = WEIGHTS.into_iter().find(|name| has(name));
-    let weights = weights.ok_or_else(|| format!("it has no weights: none of {}", WEIGHTS.join(", ")))?;
+    let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", WEIGHTS.join(", ")))?;
     let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain([TOKENIZER]).chain(WEIGHTS);
     let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
     Ok(Wanted { small, weights, absent })
 }
 
-/// The shards that an index names.
+/// Returns the shards that an index names.
 ///
 /// # Errors
-/// If it is no index, or names files that could lie elsewhere.
+/// If it is not an index, or names files outside the folder.
 pub(super) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: HashMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index).map_err(|e| format!("is no index of shards: {e}"))?;
+    let index: Index = serde_json::from_slice(index).map_err(|e| format!("is not an index of shards: {e}"))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     match shards.iter().find(|name| name.contains(['/', '\\', '\0']) || name.starts_with('.')) {
         Some(name) => Err(format!("names a shard outside the repository's folder: {name:?}")),
@@ -85,15 +85,15 @@ pub(super) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
 /// How much of a checkpoint a directory holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Held {
-    /// It cannot be opened; what is missing.
+    /// It cannot be opened; with what is missing.
     Part(String),
-    /// It can be opened, and lacks small files that its repository is known to have.
+    /// It can be opened, but lacks small files of its repository.
     Enough,
-    /// All of it.
+    /// It is complete.
     All,
 }
 
-/// Looks into a snapshot; `listed` are the files of its commit, where they are known.
+/// Examines a snapshot; `listed` are the files of its commit, if they are known.
 pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Held {
     let here = |name: &str| snapshot.join(name).exists();
     match std::fs::metadata(snapshot.join(".")) {

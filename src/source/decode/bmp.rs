@@ -14,8 +14,7 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const FIELDS: u32 = 3;
 
-/// Decodes a BMP file, or a bitmap without the file's header. Its rows go to `rows`, if there is someone to take them, and
-/// nothing is left.
+/// Decodes a BMP file, or a bitmap without the file's header. With `rows`, passes the rows on and returns None.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
     let bitmap = if is_bare(bytes) {
         Bitmap::read(bytes, 0, 0)?
@@ -37,12 +36,12 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>)
     Ok(None)
 }
 
-/// Returns whether a file begins with a bitmap's header in place of the file's, as `.dib` files do.
+/// Returns whether a file begins with a bitmap's header instead of the file's, as `.dib` files do.
 pub(super) fn is_bare(head: &[u8]) -> bool {
     Cursor::new(head).u32_le().is_some_and(is_header_length)
 }
 
-/// Returns whether a file begins with a BMP file's header and a bitmap's.
+/// Returns whether a file begins with the header of a BMP file and a bitmap's header.
 pub(super) fn begins(head: &[u8]) -> bool {
     let field = |at| Cursor::at(head, at).u32_le().unwrap_or(0);
     let length = field(14);
@@ -51,7 +50,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
     head.starts_with(b"BM") && is_known && planes == Some(1) && matches!(field(10), 0 | 26..0x100_0000)
 }
 
-/// Returns whether a bitmap's header of so many bytes is known.
+/// Returns whether a bitmap's header of this length is known.
 fn is_header_length(length: u32) -> bool {
     matches!(length, 12 | 40 | 52 | 56 | 64 | 108 | 124)
 }
@@ -59,7 +58,7 @@ fn is_header_length(length: u32) -> bool {
 /// A bitmap's header.
 pub(super) struct Bitmap {
     pub(super) width: u32,
-    /// Of an icon's bitmap, which has a mask as well, twice the picture's.
+    /// In an icon, which also has a mask, twice the picture's height.
     pub(super) height: u32,
     top_down: bool,
     bits: u32,
@@ -69,11 +68,11 @@ pub(super) struct Bitmap {
     pub(super) start: usize,
 }
 
-/// How a pixel is stored.
+/// The storage of a pixel.
 enum Pixels {
     /// Indices of as many bits as the header says.
     Indexed(Box<Palette>),
-    /// Greys of 1 or 8 bits: what Pillow makes of a palette that is a ramp of greys, whatever the header says.
+    /// Greys of 1 or 8 bits: Pillow's reading of a palette that is a ramp of greys.
     Grey(u32),
     /// Little-endian words: the shift and the greatest value of red, green and blue.
     Word([(u32, u32); 3]),
@@ -82,7 +81,7 @@ enum Pixels {
 }
 
 impl Bitmap {
-    /// Reads the header at `at`; `start`, if not zero, is where the file says that the pixels are.
+    /// Reads the header at `at`. `start`, if not zero, is the file's offset of the pixels.
     pub(super) fn read(file: &[u8], at: usize, start: usize) -> Outcome<Self> {
         let mut rest = Cursor::at(file, at);
         let length = rest.u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
@@ -118,14 +117,14 @@ impl Bitmap {
             _ => return Err(unsupported(ImageFormat::Bmp, format!("{bits} bits a pixel"))),
         };
         let read = file.len() - rest.rest().len();
-        // Some files count the pixels' start without the palette.
+        // Some files leave the palette out of the offset of the pixels.
         let behind_header = bits <= 8 && start == 14 + length as usize;
         let skipped = if behind_header { colours as usize * if old { 3 } else { 4 } } else { 0 };
         let start = if start == 0 { read } else { start + skipped };
         Ok(Self { width, height, top_down, bits, compression, pixels, start })
     }
 
-    /// The pixels of the first `height` rows in the file.
+    /// Decodes the first `height` rows of the file.
     pub(super) fn decode(&self, file: &[u8], height: u32, bounds: &Bounds) -> Outcome<RgbImage> {
         bounds.check(self.width.into(), height.into())?;
         let length = u64::from(self.width) * u64::from(height) * 3;
@@ -135,13 +134,13 @@ impl Bitmap {
         RgbImage::from_raw(self.width, height, image).ok_or_else(ImageError::empty)
     }
 
-    /// The bytes that run lengths become.
+    /// Returns the bytes of unpacked run lengths.
     fn bytes_unpacked(&self, height: u32) -> u64 {
         let is_packed = matches!(self.compression, RLE8 | RLE4);
         if is_packed { u64::from(self.width) * u64::from(height) } else { 0 }
     }
 
-    /// Hands on the colours of the first `rows` rows in the file, from the top.
+    /// Passes on the colours of the first `rows` rows of the file, from the top.
     fn each_row(&self, file: &[u8], rows: usize, mut take: impl FnMut(&[u8])) -> Outcome<()> {
         let columns = self.width as usize;
         let unpacked: Vec<u8>;
@@ -198,8 +197,8 @@ impl Bitmap {
         }
     }
 
-    /// Run lengths -> one byte a pixel, by Pillow's rules: a run ends with its row, and the data goes on until every
-    /// pixel is there.
+    /// Expands run lengths to one byte a pixel, by Pillow's rules: a run ends with its row, and data continues until
+    /// every pixel is set.
     fn unpack(&self, file: &[u8], columns: usize, count: usize) -> Outcome<Vec<u8>> {
         let mut pixels: Vec<u8> = Vec::with_capacity(count.min(file.len().saturating_mul(256)));
         let mut rest = Cursor::at(file, self.start);
@@ -246,7 +245,7 @@ impl Bitmap {
     }
 }
 
-/// The palette at `rest`; a ramp of greys is none.
+/// Reads the palette at `rest`. A ramp of greys does not count as a palette.
 fn palette(rest: &mut Cursor, colours: u32, size: usize) -> Outcome<Pixels> {
     if !(1..=65536).contains(&colours) {
         return Err(unsupported(ImageFormat::Bmp, format!("{colours} colours")));
@@ -269,7 +268,7 @@ fn plain(bits: u32) -> Pixels {
     if bits == 16 { Pixels::Word([(10, 31), (5, 31), (0, 31)]) } else { Pixels::Bytes([2, 1, 0]) }
 }
 
-/// The layouts that Pillow knows.
+/// Returns the pixel layout of a set of masks that Pillow knows.
 fn masked(bits: u32, [r, g, b, a]: [u32; 4]) -> Option<Pixels> {
     Some(match (bits, [r, g, b], a) {
         (16, [0xf800, 0x7e0, 0x1f], _) => Pixels::Word([(11, 31), (5, 63), (0, 31)]),

@@ -1,4 +1,4 @@
-//! What a decoder keeps to: the cap on pixels, and memory that it takes before it uses it.
+//! The limits of a decoder: the cap on pixels, and memory that it reserves before use.
 
 use std::cell::RefCell;
 
@@ -6,10 +6,10 @@ use super::{Options, Outcome};
 use crate::source::room::too_little;
 use crate::source::{ErrorKind, ImageError, Lease, Limits, Stage};
 
-/// What memory is taken for here.
+/// The purpose of the memory, for messages.
 const DECODED: &str = "to be decoded";
 
-/// The bounds of one image.
+/// The limits of one image.
 pub(super) struct Bounds<'a> {
     limits: &'a Limits,
     spare: Option<u64>,
@@ -17,12 +17,12 @@ pub(super) struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    /// The bounds that the options state.
+    /// Creates the limits that the options state.
     pub(super) fn new(options: &Options<'a>) -> Self {
         Self { limits: options.limits, spare: options.spare, lease: RefCell::default() }
     }
 
-    /// Checks a size before its pixels are allocated.
+    /// Checks a size before pixels are allocated.
     pub(super) fn check(&self, width: u64, height: u64) -> Outcome<()> {
         let most = self.limits.max_pixels;
         if width == 0 || height == 0 {
@@ -37,11 +37,11 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// Waits for so many bytes, in place of those that it took before. What it took is given back with the bounds.
+    /// Waits for so many bytes, instead of those taken before. Dropping the limits gives them back.
     pub(super) fn take(&self, bytes: u64) -> Outcome<()> {
         let room = &self.limits.room;
         let mut lease = self.lease.borrow_mut();
-        drop(lease.take()); // nobody waits for more while they have some
+        drop(lease.take()); // give back first: waiting while holding could deadlock
         match self.spare {
             Some(spare) if bytes > spare => return Err(too_little(bytes, spare, DECODED)),
             Some(_) => {}

@@ -1,5 +1,5 @@
-//! The chunks of PNG, walked as Pillow walks them (PngImagePlugin.py): it checks the checksums before the image data
-//! and none behind, and wants the parts of some chunks to be there that it has no use for.
+//! The chunks of PNG, read as Pillow reads them (PngImagePlugin.py): it checks checksums only before the image data,
+//! and requires parts of some chunks that it does not use.
 
 use std::io::Read;
 
@@ -13,12 +13,12 @@ use super::{Outcome, damaged, unsupported};
 use crate::source::ImageError;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// The most bytes that a compressed text may have.
+/// The most bytes of a compressed text.
 const TEXT: u64 = 1 << 20;
 /// The most texts that are decompressed: as many as Pillow has memory for.
 const TEXTS: u32 = 64;
 
-/// What the chunks say.
+/// The contents of the chunks.
 #[derive(Default)]
 pub(super) struct File<'a> {
     pub(super) width: u32,
@@ -29,15 +29,15 @@ pub(super) struct File<'a> {
     pub(super) palette: &'a [u8],
     /// The first frame of an animation: left, top, width, height.
     pub(super) frame: Option<[u32; 4]>,
-    /// The number of the last chunk of an animation.
+    /// The number of an animation's last chunk.
     sequence: Option<u32>,
     animated: bool,
     pub(super) data: Vec<&'a [u8]>,
     pub(super) exif: Option<Vec<u8>>,
-    /// EXIF as text, which counts where there is no other.
+    /// EXIF as text, used if there is no other.
     pub(super) profile: Option<Vec<u8>>,
     pub(super) xmp: Option<Vec<u8>>,
-    /// How many texts were decompressed.
+    /// The number of texts that were decompressed.
     texts: u32,
 }
 
@@ -45,7 +45,7 @@ impl<'a> File<'a> {
     pub(super) fn read(bytes: &'a [u8], bounds: &Bounds) -> Outcome<Self> {
         let mut file = Self::default();
         let mut rest = Cursor::at(bytes, SIGNATURE.len());
-        // Up to the image data, every checksum counts.
+        // Checksums count up to the image data.
         let (kind, length) = loop {
             let (kind, length) = head(&mut rest).ok_or_else(|| ImageError::truncated("PNG"))?;
             match &kind {
@@ -74,7 +74,7 @@ impl<'a> File<'a> {
             rest.take_up_to(4);
             next = head(&mut rest);
         }
-        // Behind it, chunks must be whole.
+        // Chunks after it must be whole.
         while let Some((kind, length)) = next {
             if &kind == b"IEND" || (&kind == b"fcTL" && file.animated) {
                 break;
@@ -86,7 +86,7 @@ impl<'a> File<'a> {
         Ok(file)
     }
 
-    /// Takes in a chunk; what Pillow finds wrong with one is an error.
+    /// Reads a chunk. Faults that Pillow reports are errors.
     fn chunk(&mut self, kind: [u8; 4], data: &'a [u8]) -> Outcome<()> {
         let mut fields = Cursor::new(data);
         let least = match &kind {
@@ -130,7 +130,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// The chunks of an animation are numbered.
+    /// Checks the numbering of an animation's chunks.
     fn in_sequence(&mut self, number: Option<u32>) -> Outcome<()> {
         if number != Some(self.sequence.map_or(0, |last| last.wrapping_add(1))) {
             return Err(damaged(ImageFormat::Png, "frames out of sequence"));
@@ -149,12 +149,12 @@ impl<'a> File<'a> {
         Ok([left, top, width, height])
     }
 
-    /// Of the texts, those that may state an orientation.
+    /// Reads a text, if it may state an orientation.
     fn text(&mut self, kind: [u8; 4], data: &[u8]) -> Outcome<()> {
         let (key, rest) = split(data).unwrap_or((data, &[]));
         let inflated = |data: &[u8]| {
             let mut text = Vec::new();
-            // Of data that is cut short, what is there counts.
+            // Truncated data counts as far as it goes.
             let whole = ZlibDecoder::new(data).take(TEXT).read_to_end(&mut text);
             whole.map_or_else(|e| e.kind() == std::io::ErrorKind::UnexpectedEof, |_| true).then_some(text)
         };
@@ -162,7 +162,7 @@ impl<'a> File<'a> {
         if is_wanted && kind != *b"tEXt" {
             self.texts += 1;
             if self.texts > TEXTS {
-                return Err(damaged(ImageFormat::Png, "it says too often which way up it is"));
+                return Err(damaged(ImageFormat::Png, "it has too many texts about its orientation"));
             }
         }
         let value = match (&kind, rest) {
@@ -187,7 +187,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// The kinds of PNG that there are.
+    /// Checks the kind of PNG.
     fn check(&self) -> Outcome<()> {
         match (self.colour, self.depth) {
             (0, 1 | 2 | 4 | 8 | 16) | (3, 1 | 2 | 4 | 8) | (2 | 4 | 6, 8 | 16) => Ok(()),
@@ -197,7 +197,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Kind and length of a chunk; `None` where there is none.
+/// Reads kind and length of a chunk, or returns `None` at the end.
 fn head(rest: &mut Cursor) -> Option<([u8; 4], usize)> {
     let length = rest.u32_be()?;
     let kind: [u8; 4] = rest.array()?;
@@ -208,13 +208,13 @@ fn bad(kind: [u8; 4], what: &str) -> ImageError {
     damaged(ImageFormat::Png, format!("the {what} of its {} chunk is wrong", kind.escape_ascii()))
 }
 
-/// What stands before and behind the first zero.
+/// Splits bytes at the first zero.
 fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = data.iter().position(|&byte| byte == 0)?;
     Some((&data[..end], &data[end + 1..]))
 }
 
-/// The bytes of a "raw profile": three lines that tell what it is, then hexadecimal digits.
+/// Decodes a "raw profile": three lines that describe it, then hexadecimal digits.
 fn from_hex(text: &[u8]) -> Vec<u8> {
     let lines = text.split(|&byte| byte == b'\n').skip(3);
     let digits: Vec<u8> = lines.flatten().filter_map(|&byte| char::from(byte).to_digit(16)).map(|d| d as u8).collect();

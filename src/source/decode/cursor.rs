@@ -1,6 +1,6 @@
-//! Reading numbers off bytes without running past their end.
+//! Reads numbers from bytes without running past their end.
 
-/// A place in a file. A read past the end is `None` and moves nothing.
+/// A place in a file. A read past the end returns `None` and moves nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
@@ -11,7 +11,7 @@ impl<'a> Cursor<'a> {
         Self { rest }
     }
 
-    /// `bytes` from `offset` on: nothing where that is past the end.
+    /// Returns a cursor at `offset` in `bytes`; at the end if that is past it.
     pub(super) fn at(bytes: &'a [u8], offset: usize) -> Self {
         Self::new(bytes.get(offset..).unwrap_or_default())
     }
@@ -26,7 +26,7 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
-    /// `n` bytes or as many as there are.
+    /// Takes `n` bytes, or as many as there are.
     pub(super) fn take_up_to(&mut self, n: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(n.min(self.rest.len()));
         self.rest = rest;

@@ -1,5 +1,5 @@
-//! GIF: the first frame on its canvas, read as Pillow reads it (GifImagePlugin.py, GifDecode.c): a file is whole once
-//! its last pixel is there, whatever follows.
+//! GIF: the first frame on its canvas, read as Pillow reads it (GifImagePlugin.py, GifDecode.c): a file is complete
+//! once its last pixel is there, whatever follows.
 
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
@@ -10,14 +10,14 @@ use super::rgb::Palette;
 use super::{BROKEN, Decoded, Outcome, damaged};
 use crate::source::ImageError;
 
-/// Bytes of a pixel of the canvas: its index and its colour.
+/// Bytes of a canvas pixel: its index and its colour.
 const BYTES_OF_CANVAS: u64 = 4;
-/// The most codes that GIF's LZW has.
+/// The number of codes in GIF's LZW.
 const CODES: usize = 4096;
 
 /// The first frame, its pixels still packed.
 struct Frame<'a> {
-    /// Of the canvas, which a frame that reaches beyond it widens.
+    /// The canvas. A frame that reaches beyond it widens it.
     size: [usize; 2],
     place: [usize; 2],
     extent: [usize; 2],
@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     bounds.take((columns * rows) as u64 + (width * height) as u64 * BYTES_OF_CANVAS)?;
     let mut pixels = vec![0; columns * rows];
     unpack(frame.data, frame.bits, &mut pixels)?;
-    // Pillow fills the canvas with the clear colour, not with the background.
+    // Pillow fills the canvas with the transparent colour, not with the background.
     let mut canvas = vec![frame.clear.unwrap_or(0); width * height];
     for (row, line) in row_order(rows, frame.interlaced).zip(pixels.chunks_exact(columns)) {
         let at = (top + row) * width + left;
@@ -47,7 +47,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     Ok(Decoded { image: image.ok_or_else(ImageError::empty)?, orientation: Orientation::NoTransforms })
 }
 
-/// Walks the blocks up to the first frame; `None` where the file ends before it.
+/// Reads the blocks up to the first frame. Returns `None` if the file ends before it.
 fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let mut file = Cursor::at(bytes, 6);
     let mut size = [usize::from(file.u16_le()?), usize::from(file.u16_le()?)];
@@ -71,23 +71,23 @@ fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
                 let (interlaced, bits) = (flags & 0x40 != 0, file.u8()?);
                 return Some(Frame { size, place, extent, palette, clear, interlaced, bits, data: file.rest() });
             }
-            _ => {} // Pillow looks on, byte by byte
+            _ => {} // Pillow searches on, byte by byte
         }
     }
 }
 
-/// A colour table, if the flags announce one. `None` where the file ends in it.
+/// Reads a colour table, if the flags announce one. Returns `None` if the file ends in it.
 fn colours(file: &mut Cursor, flags: u8) -> Option<Option<Palette>> {
     if flags & 0x80 == 0 {
         return Some(None);
     }
     let table = file.take(3 << ((flags & 7) + 1))?.as_chunks().0;
-    // A ramp of greys is no table: then an index past its end is a grey too.
+    // A ramp of greys does not count as a table: an index past its end is then a grey too.
     let ramp = table.iter().enumerate().all(|(i, colour)| *colour == [i as u8; 3]);
     Some(Some(if ramp { Palette::greys() } else { Palette::from_rgb(table) }))
 }
 
-/// Skips an extension; the index of the clear colour if it states one.
+/// Skips an extension. Returns the index of the transparent colour, if it states one.
 fn extension(file: &mut Cursor) -> Option<Option<u8>> {
     let kind = file.u8()?;
     let first = block(file);
@@ -98,26 +98,26 @@ fn extension(file: &mut Cursor) -> Option<Option<u8>> {
     {
         clear = Some(*rest.first()?);
     }
-    // Of a comment, nothing follows an empty first block.
+    // A comment ends at an empty first block.
     if kind != 0xfe || first.is_some() {
         while block(file).is_some() {}
     }
     Some(clear)
 }
 
-/// A block of data; `None` for the empty one that ends a list of them.
+/// Reads a block of data. Returns `None` for the empty block that ends a list.
 fn block<'a>(file: &mut Cursor<'a>) -> Option<&'a [u8]> {
     let length = file.u8().filter(|&n| n > 0)?;
     Some(file.take_up_to(length.into())).filter(|block| !block.is_empty())
 }
 
-/// The rows in the order in which they are stored.
+/// Returns the rows in their stored order.
 fn row_order(rows: usize, interlaced: bool) -> impl Iterator<Item = usize> {
     let passes: &[(usize, usize)] = if interlaced { &[(0, 8), (4, 8), (2, 4), (1, 2)] } else { &[(0, 1)] };
     passes.iter().flat_map(move |&(first, step)| (first..rows).step_by(step))
 }
 
-/// The codes of LZW, from blocks of bytes. Blocks that are cut short do not count, and empty ones end nothing.
+/// Reads LZW codes from blocks of bytes. Truncated blocks are ignored, and empty ones do not end the data.
 struct Codes<'a> {
     file: Cursor<'a>,
     block: Cursor<'a>,
@@ -146,7 +146,8 @@ impl Codes<'_> {
     }
 }
 
-/// Fills `out` from LZW codes. Every string of the table lies in the output already: a start and a length tell it.
+/// Fills `out` from LZW codes. Every string of the table lies in the output already, so a start and a length describe
+/// it.
 fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
     let broken = || damaged(ImageFormat::Gif, BROKEN);
     if bits > 12 {
@@ -179,7 +180,7 @@ fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
             let (start, length) = table[code];
             let length = length.min(out.len() - at);
             for i in 0..length {
-                out[at + i] = out[start + i]; // one by one: a string may reach into itself
+                out[at + i] = out[start + i]; // one by one: a string may overlap itself
             }
             length
         };
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn a_string_may_reach_into_itself() {
         let mut out = [9; 6];
-        // Clear 4, then 1, 6 (= 1 1), 7 (= 1 1 1), of 3 bits each but the last, of 4 bits.
+        // Clear 4, then 1, 6 (= 1 1), 7 (= 1 1 1), in 3 bits each, except 4 bits for the last.
         let codes = 4 | 1 << 3 | 6 << 6 | 7u32 << 9;
         unpack(&[2, codes as u8, (codes >> 8) as u8], 2, &mut out).unwrap();
         assert_eq!(out, [1; 6]);

@@ -1,5 +1,5 @@
-//! Windows icons: the picture that Pillow takes (IcoImagePlugin.py), which is the largest, and of those the one that
-//! claims the fewest bits.
+//! Windows icons: the picture that Pillow chooses (IcoImagePlugin.py), the largest, and among equals the one with the
+//! fewest bits.
 
 use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
@@ -14,7 +14,7 @@ use crate::source::ImageError;
 /// An entry of the directory.
 struct Entry {
     area: u32,
-    /// To tell entries of the same size apart.
+    /// Distinguishes entries of equal size.
     depth: u32,
     bits: u16,
     length: usize,
@@ -46,7 +46,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     Ok(Decoded { image, orientation: Orientation::NoTransforms })
 }
 
-/// The entry of the main picture; `None` where the file ends in the directory.
+/// Returns the entry of the main picture, or `None` if the file ends in the directory.
 fn entry(bytes: &[u8]) -> Option<Entry> {
     let mut file = Cursor::at(bytes, 4);
     let mut entries = Vec::new();
@@ -56,18 +56,18 @@ fn entry(bytes: &[u8]) -> Option<Entry> {
         let side = |n: u8| if n == 0 { 256 } else { u32::from(n) };
         let depth = match (bits, colours) {
             (0, 0) => 256,
-            (0, 1) => 256, // the logarithm is 0, which counts as unstated
+            (0, 1) => 256, // the logarithm is 0, which Pillow takes as missing
             (0, colours) => u32::from(colours).next_power_of_two().ilog2(),
             (bits, _) => bits.into(),
         };
         let (length, offset) = (file.u32_le()? as usize, file.u32_le()? as usize);
         entries.push(Entry { area: side(width) * side(height), depth, bits, length, offset });
     }
-    // Of equal entries, the first.
+    // The first of equal entries.
     entries.into_iter().min_by_key(|e| (std::cmp::Reverse(e.area), e.depth))
 }
 
-/// A bitmap with a mask. The mask is transparency, which is dropped, but Pillow wants it to be there.
+/// Decodes a bitmap with a mask. The mask is transparency, which is dropped, but Pillow requires it.
 fn bitmap(bytes: &[u8], entry: &Entry, bounds: &Bounds) -> Outcome<RgbImage> {
     let bitmap = Bitmap::read(bytes, entry.offset, 0)?;
     let height = bitmap.height / 2;
@@ -76,7 +76,7 @@ fn bitmap(bytes: &[u8], entry: &Entry, bounds: &Bounds) -> Outcome<RgbImage> {
     let mask = if entry.bits == 32 {
         Some((bitmap.start, columns * rows * 4))
     } else {
-        // It ends where the entry does.
+        // The bitmap ends with the entry.
         let stride = columns.div_ceil(32) * 4;
         let start = (entry.offset + entry.length).checked_sub(stride * rows);
         start.map(|start| (start, stride * (rows - 1) + columns.div_ceil(8)))

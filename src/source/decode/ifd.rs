@@ -1,4 +1,4 @@
-//! The directory of tags of TIFF, which EXIF is too, read as leniently as Pillow reads it (TiffImagePlugin.py).
+//! The tag directory of TIFF, and so of EXIF, read as leniently as Pillow reads it (TiffImagePlugin.py).
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use super::cursor::Cursor;
 
 /// The first directory of a file.
 pub(super) struct Directory<'a> {
-    /// Number, type, value; the first of each number counts.
+    /// Number, type, value. The first of each number counts.
     tags: Vec<(u16, u16, &'a [u8])>,
     pub(super) order: Order,
-    /// All of its entries are there.
+    /// Whether all of its entries are there.
     pub(super) complete: bool,
 }
 
-/// The order of the bytes of a number.
+/// The byte order of numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Little,
@@ -30,14 +30,14 @@ impl Order {
     }
 }
 
-/// True for the first four bytes of a TIFF file; some writers swap the version's two.
+/// Returns whether these are the first four bytes of a TIFF file. Some writers swap the version's two bytes.
 pub(super) fn is_header(head: &[u8]) -> bool {
     let Some(head) = head.first_chunk() else { return false };
     matches!(head, b"II*\0" | b"II\0*" | b"MM\0*" | b"MM*\0" | b"II+\0" | b"MM\0+")
 }
 
 impl<'a> Directory<'a> {
-    /// `None` for what is no TIFF. Of a directory that is cut short, what is there counts.
+    /// Reads the directory. Returns `None` if the file is not a TIFF. A truncated directory counts as far as it goes.
     pub(super) fn read(file: &'a [u8]) -> Option<Self> {
         if !is_header(file) {
             return None;
@@ -84,20 +84,20 @@ impl<'a> Directory<'a> {
         self.tags.iter().find(|t| t.0 == tag).map(|t| t.2)
     }
 
-    /// The whole numbers of a tag; `None` where it is of another type.
+    /// Returns the whole numbers of a tag, or `None` if its type is another.
     pub(super) fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
         let &(_, kind, value) = self.tags.iter().find(|t| t.0 == tag)?;
         let whole = matches!(kind, 1 | 3 | 4 | 6 | 8 | 9 | 13 | 16);
         whole.then(|| value.chunks_exact(unit(kind) as usize).map(|n| self.order.number(n)).collect())
     }
 
-    /// The first number of a tag.
+    /// Returns the first number of a tag.
     pub(super) fn number(&self, tag: u16) -> Option<u64> {
         self.numbers(tag)?.first().copied()
     }
 }
 
-/// The bytes of a value of a type, 0 for types that do not exist.
+/// Returns the bytes of a value of a type, or 0 for an unknown type.
 fn unit(kind: u16) -> u64 {
     match kind {
         1 | 2 | 6 | 7 => 1,

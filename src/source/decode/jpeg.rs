@@ -16,13 +16,13 @@ use crate::source::ImageError;
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
-/// Rows handed on together: few enough to stay in the cache.
+/// Rows passed on together: few enough to stay in the cache.
 const STRIP: usize = 16;
-/// Bytes that decoding takes for each column where rows are handed on: those of libjpeg and a strip.
+/// Bytes that decoding takes per column when rows are passed on: libjpeg's and a strip's.
 const BYTES_OF_COLUMN: u64 = 256;
 
-/// Bytes that remember whether more was asked for than there is. libjpeg goes on with grey where the data ends early;
-/// Pillow, and so zsic, calls such a file truncated.
+/// Bytes that remember whether more was requested than there is. libjpeg fills missing data with grey; Pillow, and so
+/// zsic, calls such a file truncated.
 struct Tail<'a> {
     rest: &'a [u8],
     exhausted: &'a Cell<bool>,
@@ -47,8 +47,8 @@ impl BufRead for Tail<'_> {
     }
 }
 
-/// Decodes a JPEG file. The rows of one that is neither turned nor printed in inks go to `rows`, if there is someone to
-/// take them, and nothing is left. Fatal errors of the C library arrive here as panics, caught by the caller.
+/// Decodes a JPEG file. With `rows`, passes the rows on and returns None, unless the picture is turned or in inks.
+/// Fatal errors of the C library become panics, which the caller catches.
 pub(super) fn decode(
     bytes: &[u8],
     bounds: &Bounds,
@@ -74,7 +74,7 @@ pub(super) fn decode(
     let (width, height) = (started.width() as u32, started.height() as u32);
     let data: Vec<u8> = match rows {
         _ if inks => {
-            // Adobe writes inks inverted, and Pillow takes every file of four channels for Adobe's.
+            // Adobe writes inverted inks, and Pillow assumes Adobe for every file with four channels.
             let pixels: Vec<[u8; 4]> = whole(started, &exhausted)?;
             pixels.iter().flat_map(|pixel| rgb::from_cmyk(pixel.map(|ink| 255 - ink))).collect()
         }
@@ -88,12 +88,12 @@ pub(super) fn decode(
     Ok(Some(Decoded { image, orientation }))
 }
 
-/// The smallest reduction, in eighths, that leaves a side of `enough` of one of `side` pixels.
+/// Returns the strongest reduction, in eighths, that leaves at least `enough` of `side` pixels.
 fn eighths(side: usize, enough: usize) -> Option<u8> {
     [1u8, 2, 4].into_iter().find(|&eighths| (side * usize::from(eighths)).div_ceil(8) >= enough)
 }
 
-/// Every row, a few at a time.
+/// Passes on every row, a few at a time.
 fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &mut dyn Rows) -> Outcome<()> {
     let (width, height) = (started.width(), started.height());
     rows.begin(width, height)?;
@@ -105,14 +105,14 @@ fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &
     finish(started, exhausted)
 }
 
-/// Every pixel.
+/// Decodes every pixel.
 fn whole<T: bytemuck::Pod>(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<Vec<T>> {
     let pixels = started.read_scanlines().map_err(failed)?;
     finish(started, exhausted)?;
     Ok(pixels)
 }
 
-/// After the last pixel the data may end, but an error in it still counts.
+/// Finishes decoding. After the last pixel the data may end, but an error in it still counts.
 fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<()> {
     if exhausted.get() {
         return Err(ImageError::truncated("JPEG"));
@@ -120,8 +120,8 @@ fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<(
     started.finish().map_err(failed)
 }
 
-/// Decodes a strip or tile of a TIFF file, `size` pixels of `channels` bytes in the colours in which they are stored,
-/// but YCbCr as RGB. libtiff, and so Pillow, lets libjpeg go on with grey where the data ends early.
+/// Decodes a strip or tile of a TIFF file: `size` pixels of `channels` bytes in their stored colours, except that YCbCr
+/// becomes RGB. libtiff, and so Pillow, lets libjpeg fill missing data with grey.
 pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool) -> Outcome<Vec<u8>> {
     let exhausted = Cell::new(false);
     Scans::of(bytes)?;
@@ -132,7 +132,7 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
     }
     let space = if ycbcr { ColorSpace::JCS_RGB } else { file.color_space() };
     let mut started = file.to_colorspace(space).map_err(failed)?;
-    let mut pixels = vec![0; width * size[1] * channels]; // a part may have more rows than are wanted
+    let mut pixels = vec![0; width * size[1] * channels]; // a part may have extra rows
     started.read_scanlines_into(&mut pixels).map_err(failed)?;
     Ok(pixels)
 }

@@ -1,6 +1,6 @@
-//! Image bytes -> upright RGB, as Pillow's `convert("RGB")` gives it: the format told by content, the pixel cap checked
-//! before anything is allocated, EXIF orientation applied, alpha dropped and its colour kept. One deliberate
-//! difference: 16-bit grey is scaled to 8 bits, where Pillow clips it to white.
+//! Image bytes -> upright RGB, as Pillow's `convert("RGB")` returns it: detects the format by content, checks the pixel
+//! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. One deliberate difference:
+//! 16-bit grey is scaled to 8 bits, while Pillow clips it to white.
 
 mod bmp;
 mod bounds;
@@ -35,39 +35,39 @@ use super::{ErrorKind, ImageError, Limits};
 
 type Outcome<T> = Result<T, ImageError>;
 
-/// An image as it lies in its file, and how to turn it.
+/// An image as stored in its file, and its orientation.
 struct Decoded {
     image: RgbImage,
     orientation: Orientation,
 }
 
-/// Bytes that most decoders take for each pixel, at its height: four samples as they are stored, and RGB.
+/// Bytes that most decoders take per pixel at their peak: four stored samples, and RGB.
 const BYTES_OF_PIXEL: u64 = 7;
 
-/// What is wanted of an image.
+/// Options for decoding.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// The most pixels that it may have as it is stored, and the memory to decode it in.
+    /// The cap on stored pixels, and the memory to decode in.
     pub limits: &'a Limits,
-    /// The memory that is left beside its bytes, where it goes alone; see [`Bytes::spare`](super::Bytes::spare).
+    /// The memory left beside its bytes, if it goes alone; see [`Bytes::spare`](super::Bytes::spare).
     pub spare: Option<u64>,
-    /// The shorter side that is enough. A JPEG file much larger is decoded at 1/2, 1/4 or 1/8 of its size, never to less
-    /// than this; `None` decodes it all.
+    /// The shorter side that is needed. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but never smaller
+    /// than this. `None` decodes it in full.
     pub enough: Option<usize>,
 }
 
-/// Whoever takes an image's rows as they are decoded.
+/// Receives an image's rows while they are decoded.
 pub trait Rows {
-    /// Hears the size, before the first row, and again where the decoder starts again from the top.
+    /// Receives the size before the first row, and again if the decoder starts over.
     ///
     /// # Errors
-    /// Why an image of that size cannot be taken; the decoder stops there.
+    /// The reason why an image of this size is refused. The decoder stops there.
     fn begin(&mut self, width: usize, height: usize) -> Result<(), ImageError>;
-    /// Takes the next rows from the top, RGB bytes `[n, W, 3]`.
+    /// Receives the next rows from the top, RGB bytes `[n, W, 3]`.
     fn push(&mut self, rows: &[u8]);
 }
 
-/// Rows on their way to whoever takes them, a few at a time: few enough to stay in the cache.
+/// Gathers rows for a receiver, a few at a time: few enough to stay in the cache.
 struct Strip<'r> {
     rows: &'r mut dyn Rows,
     gathered: Vec<u8>,
@@ -75,11 +75,11 @@ struct Strip<'r> {
 }
 
 impl<'r> Strip<'r> {
-    /// Rows gathered at most, and the bytes of more than one.
+    /// The most rows gathered, and the most bytes if there is more than one row.
     const ROWS: usize = 16;
     const BYTES: usize = 1 << 20;
 
-    /// The strip of an image of so many pixels across.
+    /// Creates the strip of an image with this width.
     fn new(rows: &'r mut dyn Rows, width: usize) -> Self {
         let full = 3 * width * Self::rows(width);
         Self { rows, gathered: Vec::with_capacity(full), full }
@@ -89,7 +89,7 @@ impl<'r> Strip<'r> {
         (Self::BYTES / (3 * width.max(1))).clamp(1, Self::ROWS)
     }
 
-    /// Takes the row that `append` puts behind the others.
+    /// Adds the row that `append` writes.
     fn row(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.gathered);
         if self.gathered.len() >= self.full {
@@ -97,7 +97,7 @@ impl<'r> Strip<'r> {
         }
     }
 
-    /// Hands on what is gathered, which is whole rows.
+    /// Passes on the gathered rows.
     fn hand_on(&mut self) {
         if !self.gathered.is_empty() {
             self.rows.push(&self.gathered);
@@ -109,19 +109,20 @@ impl<'r> Strip<'r> {
 /// Decodes an image of at most `max_pixels`.
 ///
 /// # Errors
-/// [`ImageError`] of kind `format`, `decode` or `too_large`. A decoder that panics is a `decode` error of its file.
+/// [`ImageError`] of kind `format`, `decode` or `too_large`. A panic in a decoder becomes a `decode` error.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
     let limits = Limits { max_pixels, ..Limits::default() };
     let options = Options { limits: &limits, spare: None, enough: None };
     run(bytes, &options, &Bounds::new(&options), None)?.ok_or_else(ImageError::empty)
 }
 
-/// Decodes an image into the hands of `rows`: the same pixels as [`decode`]'s, where nothing less is enough, but those
-/// of an upright JPEG, PNG or BMP file come as they are decoded, and no whole image is ever in memory.
+/// Decodes an image and passes its rows to `rows`. The pixels equal those of [`decode`], unless a smaller size is
+/// enough. The rows of an upright JPEG, PNG or BMP file are passed on while they are decoded, without a whole image in
+/// memory.
 ///
 /// # Errors
-/// As [`decode`], and what `rows` says; `memory` for one that no run of this room can hold. Rows that came before an error
-/// count for nothing.
+/// The errors of [`decode`] and of `rows`, and `memory` if the image never fits in this room. Rows received before an
+/// error are void.
 pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outcome<()> {
     let bounds = Bounds::new(options);
     if let Some(image) = run(bytes, options, &bounds, Some(&mut *rows))? {
@@ -131,7 +132,7 @@ pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outc
     Ok(())
 }
 
-/// The image, unless its rows were handed on.
+/// Returns the image, unless its rows were passed on.
 fn run(bytes: &[u8], options: &Options, bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
     let format = signature::format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
@@ -154,7 +155,7 @@ fn run(bytes: &[u8], options: &Options, bounds: &Bounds, rows: Option<&mut dyn R
     Ok(Some(upright::turned(image, orientation)))
 }
 
-/// The lower-case name of a format, for messages.
+/// Returns the lower-case name of a format, for messages.
 fn name(format: ImageFormat) -> &'static str {
     match format {
         ImageFormat::Jpeg => "JPEG",
@@ -169,7 +170,7 @@ fn name(format: ImageFormat) -> &'static str {
     }
 }
 
-/// What is said of compressed data that is none. The decoder's own words tell of its state.
+/// The reason for damaged compressed data. The decoder's own messages describe only its state.
 const BROKEN: &str = "it cannot be decompressed";
 
 fn damaged(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
@@ -183,7 +184,7 @@ fn unsupported(format: ImageFormat, reason: impl std::fmt::Display) -> ImageErro
 fn panicked(format: ImageFormat, panic: &(dyn std::any::Any + Send)) -> ImageError {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     if text.is_some_and(|text| text.starts_with("Insufficient memory")) {
-        return ImageError::no_memory(); // libjpeg's words for it
+        return ImageError::no_memory(); // libjpeg's message
     }
     damaged(format, text.unwrap_or("its decoder failed"))
 }

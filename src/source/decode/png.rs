@@ -1,8 +1,8 @@
-//! PNG: the chunks by `chunks`, the pixels by the `png` crate.
+//! PNG: `chunks` reads the chunks, the `png` crate the pixels.
 //!
-//! Pillow checks no checksum of the image data but zlib's, needs nothing behind the last pixel, and takes data that
-//! ends early between two rows. The crate wants whole files. So it is given a clean stream of the same data; where
-//! that fails, the rows are inflated here as Pillow inflates them (ZipDecode.c) and given to it uncompressed.
+//! Pillow checks only zlib's checksum of the image data, needs nothing after the last pixel, and accepts data that ends
+//! between two rows. The crate wants whole files. So it gets a clean stream with the same data; if that fails, the rows
+//! are inflated here as Pillow inflates them (ZipDecode.c) and passed to it uncompressed.
 
 use std::io::Write;
 
@@ -21,8 +21,8 @@ use crate::source::ImageError;
 const PASSES: [[usize; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// Decodes a PNG file, of an animation the first frame. The rows of one that is stored and shown from the top go to `rows`,
-/// if there is someone to take them, and nothing is left.
+/// Decodes a PNG file, or the first frame of an animation. With `rows`, passes the rows on and returns None, if they
+/// are stored and shown from the top.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
     let file = File::read(bytes, bounds)?;
     match rows {
@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>)
     }
 }
 
-/// Every pixel.
+/// Decodes every pixel.
 pub(super) fn whole(file: &File, bounds: &Bounds) -> Outcome<Decoded> {
     let [left, top, width, height] = file.place();
     bounds.check(width.into(), height.into())?;
@@ -56,13 +56,13 @@ impl File<'_> {
         upright::orientation(self.exif.as_deref().or(self.profile.as_deref()), self.xmp.as_deref())
     }
 
-    /// Left, top, width and height of the frame that is taken.
+    /// Returns left, top, width and height of the chosen frame.
     fn place(&self) -> [u32; 4] {
         self.frame.unwrap_or([0, 0, self.width, self.height])
     }
 
-    /// Tries a clean file of the image data, and then, unchecked, one of the rows as Pillow inflates them. `bytes` are
-    /// those that an attempt takes besides.
+    /// Tries a clean file with the image data, and then, unchecked, one with the rows as Pillow inflates them. `bytes`
+    /// is the additional memory of an attempt.
     fn attempt<T>(&self, bounds: &Bounds, bytes: u64, mut decode: impl FnMut(&[u8], bool) -> Outcome<T>) -> Outcome<T> {
         let [_, _, width, height] = self.place();
         let packed: usize = self.data.iter().map(|part| part.len()).sum();
@@ -78,7 +78,7 @@ impl File<'_> {
         decode(&clean, false)
     }
 
-    /// The bytes that a pixel takes in a whole image: samples and colours, and colours twice where they are moved.
+    /// Returns the bytes per pixel of a whole image: samples and colours, and the colours twice if they are moved.
     fn bytes_of_pixel(&self) -> u64 {
         let stays = self.frame.is_none() && self.orientation() == Orientation::NoTransforms;
         match self.colour {
@@ -94,17 +94,17 @@ impl File<'_> {
         }
     }
 
-    /// The bytes that it takes to hand on rows: a few as they are compressed, and a strip of colours.
+    /// Returns the bytes needed to pass on rows: a few compressed ones, and a strip of colours.
     fn bytes_of_rows(&self) -> u64 {
         u64::from(self.width) * (8 * 4 + 3 * Strip::rows(self.width as usize) as u64 + 4)
     }
 
-    /// A PNG file of nothing but the image data.
+    /// Returns a PNG file with nothing but the image data.
     fn clean(&self, width: u32, height: u32, data: &[&[u8]]) -> Vec<u8> {
         let length: usize = data.iter().map(|part| part.len()).sum();
         let mut file = Vec::with_capacity(length + 1024);
         file.extend_from_slice(SIGNATURE);
-        // Checksums are left out: the crate is told not to look at them.
+        // The checksums stay empty: the crate does not check them.
         let mut chunk = |kind: &[u8; 4], parts: &[&[u8]]| {
             let length: usize = parts.iter().map(|part| part.len()).sum();
             file.extend_from_slice(&(length as u32).to_be_bytes());
@@ -127,7 +127,7 @@ impl File<'_> {
         file
     }
 
-    /// The length of each row as it is compressed, its filter included, in the order of the data.
+    /// Returns the length of each uncompressed row with its filter byte, in the order of the data.
     fn row_lengths(&self, width: u32, height: u32) -> impl Iterator<Item = usize> {
         let (width, height) = (width as usize, height as usize);
         let samples = match self.colour {
@@ -145,8 +145,8 @@ impl File<'_> {
         })
     }
 
-    /// The length of the rows, once it is known that they can be inflated. Data may end early where a row ends, but only by
-    /// its own mark.
+    /// Returns the length of the rows, after checking that they can be inflated. Data may end early at the end of a
+    /// row, but only with its own end mark.
     fn inflated(&self, width: u32, height: u32) -> Outcome<usize> {
         let length = self.row_lengths(width, height).sum();
         let mut end = self.inflate(length, |_| {})?;
@@ -159,7 +159,7 @@ impl File<'_> {
         Ok(length)
     }
 
-    /// The rows, inflated; what is missing is zeros.
+    /// Returns the inflated rows, with zeros for missing ones.
     fn rows(&self, length: usize) -> Outcome<Vec<u8>> {
         let mut rows = Vec::with_capacity(length);
         self.inflate(length, |part| rows.extend_from_slice(part))?;
@@ -167,7 +167,7 @@ impl File<'_> {
         Ok(rows)
     }
 
-    /// Inflates at most `length` bytes, and hands them on in parts. Returns how many there were.
+    /// Inflates at most `length` bytes and passes them on in parts. Returns their number.
     fn inflate(&self, length: usize, mut take: impl FnMut(&[u8])) -> Outcome<usize> {
         let mut buffer = vec![0; length.min(1 << 16)];
         let mut stream = Decompress::new(true);
@@ -191,13 +191,13 @@ impl File<'_> {
     }
 }
 
-/// The same bytes as zlib data that is not compressed.
+/// Returns the bytes as uncompressed zlib data.
 fn stored(data: Vec<u8>) -> Outcome<Vec<u8>> {
     let mut stream = ZlibEncoder::new(Vec::with_capacity(data.len() + data.len() / 1000 + 64), Compression::none());
     stream.write_all(&data).and_then(|()| stream.finish()).map_err(|e| damaged(ImageFormat::Png, e))
 }
 
-/// The pixels of a clean file.
+/// Returns the pixels of a clean file.
 fn pixels_of(file: &[u8], checked: bool) -> Outcome<RgbImage> {
     let mut reader = open(file, checked)?;
     let mut data = vec![0; reader.output_buffer_size().ok_or_else(ImageError::empty)?];
@@ -216,7 +216,7 @@ fn open(file: &[u8], checked: bool) -> Outcome<png::Reader<std::io::Cursor<&[u8]
     options.set_ignore_crc(true);
     options.set_ignore_adler32(!checked);
     let mut decoder = png::Decoder::new_with_options(std::io::Cursor::new(file), options);
-    decoder.set_limits(png::Limits { bytes: usize::MAX }); // the pixel cap was checked
+    decoder.set_limits(png::Limits { bytes: usize::MAX }); // the pixel cap was checked before
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
     decoder.read_info().map_err(failed)
 }
@@ -235,7 +235,7 @@ fn failed(e: png::DecodingError) -> ImageError {
     damaged(ImageFormat::Png, e)
 }
 
-/// Hands on the rows of a clean file.
+/// Passes on the rows of a clean file.
 fn hand_on(file: &[u8], checked: bool, rows: &mut dyn Rows) -> Outcome<()> {
     let mut reader = open(file, checked)?;
     let (width, kind) = (reader.info().width, reader.output_color_type().0);

@@ -11,11 +11,11 @@ use super::signature::is_text;
 use super::{Decoded, Options, Outcome, damaged, rgb, unsupported};
 use crate::source::{HEAD, ImageError, Limits};
 
-/// Longer numbers are an error.
+/// The most digits of a number.
 const DIGITS: usize = 10;
 
-/// Returns the bytes that decoding takes for each pixel of a kind: numbers in digits are held in two bytes, grey in one, and the
-/// result is RGB. Of floats nobody knows beforehand how many there will be.
+/// Returns the bytes that decoding takes per pixel of a kind: numbers in digits take two bytes, grey one, and the
+/// result is RGB. The number of floats is not known beforehand.
 fn bytes_of_pixel(kind: u8) -> u64 {
     match kind {
         b'3' => 9,
@@ -25,8 +25,8 @@ fn bytes_of_pixel(kind: u8) -> u64 {
     }
 }
 
-/// Returns whether a file begins with a header that is whole and with data that goes with it. Text may begin with a letter and
-/// numbers too, so of files whose data may be text only small ones are told: those are decoded.
+/// Returns whether a file begins with a complete header and matching data. Text may begin with a letter and numbers
+/// too, so of formats whose data may be text only small files are recognized, by decoding them.
 pub(super) fn begins(head: &[u8]) -> bool {
     let Some((kind, pixels, data)) = header(head) else { return false };
     let is_whole = (head.len() as u64) < HEAD;
@@ -37,7 +37,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
     is_data && (!is_whole || is_decoded(head))
 }
 
-/// Returns whether a file that may be text has a header that is whole, and nothing behind it that shows it to be text.
+/// Returns whether a file that may be text has a complete header, and nothing after it that is clearly text.
 pub(super) fn may_begin(head: &[u8]) -> bool {
     header(head).is_some_and(|(kind, _, data)| match kind {
         b'1'..=b'3' => digits(kind, data).is_some(),
@@ -45,7 +45,7 @@ pub(super) fn may_begin(head: &[u8]) -> bool {
     })
 }
 
-/// Returns the kind of a file, the number of its pixels and what follows its header, if that is whole.
+/// Returns the kind of a file, the number of its pixels and the rest after its header, if that is complete.
 fn header(head: &[u8]) -> Option<(u8, u64, &[u8])> {
     let [b'P', kind @ (b'1'..=b'6' | b'f'), space, rest @ ..] = head else { return None };
     let mut file = Cursor::new(rest);
@@ -59,7 +59,7 @@ fn header(head: &[u8]) -> Option<(u8, u64, &[u8])> {
     (is_space(*space) && is_scaled).then(|| (*kind, u64::from(width) * u64::from(height), file.rest()))
 }
 
-/// Returns how many pixels data in digits holds; none if there is something else in it.
+/// Returns how many pixels the digits in `data` make, or None if it has anything else.
 fn digits(kind: u8, data: &[u8]) -> Option<u64> {
     let text: Vec<u8> = without_comments(data).collect();
     if !text.iter().all(|&byte| is_space(byte) || byte.is_ascii_digit()) {
@@ -73,7 +73,7 @@ fn digits(kind: u8, data: &[u8]) -> Option<u64> {
     } as u64)
 }
 
-/// Whether a few bytes are a whole picture.
+/// Returns whether a few bytes are a complete picture.
 fn is_decoded(bytes: &[u8]) -> bool {
     let limits = Limits { max_pixels: 8 * HEAD, ..Limits::default() };
     let options = Options { limits: &limits, spare: None, enough: None };
@@ -84,7 +84,7 @@ fn is_decoded(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     let kind = match bytes {
         [b'P', kind, space, ..] if is_space(*space) => *kind,
-        _ => return Err(unsupported(ImageFormat::Pnm, "a magic number of its own")),
+        _ => return Err(unsupported(ImageFormat::Pnm, "an unknown magic number")),
     };
     let mut file = Cursor::at(bytes, 3);
     let (width, height): (u32, u32) = (header_number(&mut file)?, header_number(&mut file)?);
@@ -108,7 +108,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13)
 }
 
-/// The next word of the header, in which a comment may stand anywhere, even within a word.
+/// Reads the next word of the header. A comment may stand anywhere, even inside a word.
 fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str> {
     word.clear();
     while word.len() <= DIGITS {
@@ -129,12 +129,12 @@ fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str>
 fn header_number<T: FromStr>(file: &mut Cursor) -> Outcome<T> {
     let mut word = Vec::new();
     let word = header_word(file, &mut word)?;
-    let reason = || format!("`{}` in its header is no number", word.escape_debug());
+    let reason = || format!("`{}` in its header is not a number", word.escape_debug());
     word.parse().map_err(|_| damaged(ImageFormat::Pnm, reason()))
 }
 
-/// Samples as bytes: those of grey above 255 are scaled to 16 bits and keep the high byte, all others are scaled to
-/// 8 bits, rounded to even like Python.
+/// Reads samples as bytes: grey above 255 is scaled to 16 bits and keeps the high byte; everything else is scaled to 8
+/// bits, rounded to even as in Python.
 fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> Outcome<Vec<u8>> {
     let most: u32 = header_number(file)?;
     if !(1..65536).contains(&most) {
@@ -159,7 +159,7 @@ fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> Outcome<
     })
 }
 
-/// Text without its comments; what stands before and behind one is joined.
+/// Removes the comments from a text, and joins the text around them.
 fn without_comments(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut comment = false;
     text.iter().copied().filter(move |&byte| {
@@ -169,9 +169,9 @@ fn without_comments(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// `count` numbers in digits.
+/// Reads `count` numbers in digits.
 fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
-    // Pillow looks at the last word before it counts.
+    // Pillow checks the last word before it counts.
     if without_comments(text).fold(0, |length, byte| if is_space(byte) { 0 } else { length + 1 }) > DIGITS {
         return Err(damaged(ImageFormat::Pnm, "a number that is too long"));
     }
@@ -192,13 +192,13 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
                 let (value, digits) = number.unwrap_or((0, 0));
                 Some((value * 10 + u64::from(byte - b'0'), digits + 1))
             }
-            _ => return Err(damaged(ImageFormat::Pnm, "what stands among its numbers is none")),
+            _ => return Err(damaged(ImageFormat::Pnm, "it has something else among its numbers")),
         };
     }
     if values.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(values) }
 }
 
-/// `count` bits in digits, with or without space between them; 1 is black.
+/// Reads `count` bits in digits, with or without space between them; 1 is black.
 fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
     let mut bits = Vec::with_capacity(count.min(text.len()));
     for byte in without_comments(text).filter(|&byte| !is_space(byte)) {
@@ -206,13 +206,13 @@ fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
             b'0' | b'1' if bits.len() == count => {}
             b'0' => bits.push(255),
             b'1' => bits.push(0),
-            _ => return Err(damaged(ImageFormat::Pnm, "what stands among its bits is none")),
+            _ => return Err(damaged(ImageFormat::Pnm, "it has something else among its bits")),
         }
     }
     if bits.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(bits) }
 }
 
-/// Rows of bits, each in whole bytes; 1 is black.
+/// Reads rows of bits, each in whole bytes; 1 is black.
 fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
     let stride = columns.div_ceil(8);
     let data = file.take(stride * rows).ok_or_else(|| ImageError::truncated("PNM"))?;
@@ -223,11 +223,11 @@ fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8
     Ok(bits)
 }
 
-/// Rows of numbers from the last to the first, cut to whole numbers and clipped.
+/// Reads rows of floats from the last to the first, truncated to whole numbers and clipped.
 fn floats(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
     let scale: f64 = header_number(file)?;
     if scale == 0.0 || !scale.is_finite() {
-        return Err(damaged(ImageFormat::Pnm, "its scale is no number"));
+        return Err(damaged(ImageFormat::Pnm, "its scale is not a number"));
     }
     let number = if scale < 0.0 { f32::from_le_bytes } else { f32::from_be_bytes };
     let data = file.take(columns * rows * 4).ok_or_else(|| ImageError::truncated("PNM"))?;

@@ -1,15 +1,15 @@
-//! The small preview that many camera raw files hold first, and that is all that is read of them.
+//! The small preview at the start of many camera raw files, which is all that zsic reads of them.
 
 use std::path::Path;
 
 use super::ifd::Directory;
 use super::signature::is_raw_name;
 
-/// The shorter side of a picture below which it is said to be small: the largest side that a common model takes.
+/// A picture with a shorter side below this is called small: the largest side that common models take.
 const SMALL: u64 = 512;
 
-/// Returns the size of what is read of a camera raw file, if that is a small preview of the photograph. The first 64 KiB of
-/// the file are enough, and a file that is no TIFF has none.
+/// Returns the size of the picture that is read of a camera raw file, if it is a small preview. The first 64 KiB of the
+/// file are enough. A file that is not a TIFF has none.
 pub fn small_preview(name: &Path, file: &[u8]) -> Option<(u64, u64)> {
     let tags = Directory::read(file)?;
     let is_reduced = tags.number(254).is_some_and(|kind| kind & 1 == 1);

@@ -20,12 +20,12 @@ impl Palette {
     }
 }
 
-/// Each grey three times.
+/// Repeats each grey three times.
 pub(super) fn from_grey(samples: &[u8]) -> Vec<u8> {
     samples.iter().flat_map(|&grey| [grey; 3]).collect()
 }
 
-/// `C, M, Y, K`, each 0 for no ink.
+/// Converts `C, M, Y, K`, each 0 for no ink.
 pub(super) fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     let paper = u32::from(255 - k);
     let channel = |ink: u8| {
@@ -35,21 +35,21 @@ pub(super) fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [channel(c), channel(m), channel(y)]
 }
 
-/// Full-range YCbCr, in Pillow's fixed point of six fractional bits.
+/// Converts full-range YCbCr, in Pillow's fixed point with six fractional bits.
 pub(super) fn from_ycbcr([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let part = |value: u8, factor: f64| ((f64::from(value) - 128.0) * factor * 64.0 + 0.5) as i32;
     let clip = |value: i32| (i32::from(y) + (value >> 6)).clamp(0, 255) as u8;
     [clip(part(cr, 1.402)), clip(part(cb, -0.34414) + part(cr, -0.71414)), clip(part(cb, 1.772))]
 }
 
-/// Full-range YCbCr as libtiff and libjpeg read it, in fixed point of sixteen fractional bits.
+/// Converts full-range YCbCr as libtiff and libjpeg do, in fixed point with sixteen fractional bits.
 pub(super) fn from_ycc([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let [cb, cr] = [cb, cr].map(|value| i32::from(value) - 128);
     let clip = |value: i32| (i32::from(y) + (value >> 16)).clamp(0, 255) as u8;
     [clip(91881 * cr + 32768), clip(-22554 * cb - 46802 * cr + 32768), clip(116_130 * cb + 32768)]
 }
 
-/// CIE L*a*b* of 8 bits, `a` and `b` signed -> sRGB. Pillow goes through littleCMS, whose table of few entries is less
+/// Converts CIE L*a*b* of 8 bits, with signed `a` and `b`, to sRGB. Pillow uses littleCMS, whose small table is less
 /// exact.
 pub(super) fn from_lab([l, a, b]: [u8; 3]) -> [u8; 3] {
     const WHITE: [f64; 3] = [0.9642, 1.0, 0.8249]; // D50
@@ -74,12 +74,12 @@ pub(super) fn from_premultiplied([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     [r, g, b].map(|value| (u32::from(value) * 255).checked_div(a.into()).unwrap_or(0).min(255) as u8)
 }
 
-/// The high byte: how 16-bit samples become bytes.
+/// Takes the high byte of a 16-bit sample.
 pub(super) fn from_u16(sample: u16) -> u8 {
     (sample >> 8) as u8
 }
 
-/// Cut to a whole number and clipped.
+/// Truncates to a whole number and clips.
 pub(super) fn from_f32(sample: f32) -> u8 {
     sample as u8 // saturates
 }

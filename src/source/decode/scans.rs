@@ -1,30 +1,30 @@
-//! The markers of a JPEG file, walked before it is decoded: how often the decoder goes through the picture, and what it
-//! keeps meanwhile.
+//! The markers of a JPEG file, read before decoding: the number of scans, and the memory the decoder keeps between
+//! them.
 
 use super::Outcome;
 use super::cursor::Cursor;
 use crate::source::{ErrorKind, ImageError};
 
-/// The most scans of a file. Encoders write about ten, and each takes as long as the picture is large: files of a thousand
-/// are made to keep decoders busy.
+/// The most scans of a file. Encoders write about ten. Each scan costs time for the whole picture, so files with
+/// thousands are attacks.
 const MAX_SCANS: usize = 100;
 
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
-/// What the markers say.
+/// The contents of the markers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scans {
     count: usize,
-    /// Bytes of the coefficients, which are kept from scan to scan where there is more than one.
+    /// Bytes of the coefficients, which the decoder keeps if there are several scans.
     pub(super) kept: u64,
 }
 
 impl Scans {
-    /// Walks the markers.
+    /// Reads the markers.
     ///
     /// # Errors
-    /// `too_large` for more scans than [`MAX_SCANS`]. What is damaged is left for the decoder to find.
+    /// `too_large` for more scans than [`MAX_SCANS`]. The decoder reports damage.
     pub(super) fn of(bytes: &[u8]) -> Outcome<Self> {
         let mut file = Cursor::at(bytes, 2);
         let (mut scans, mut components, mut coefficients) = (Self::default(), 0, 0);
@@ -46,7 +46,7 @@ impl Scans {
                     scans.kept = coefficients;
                 }
                 if scans.kept == 0 {
-                    break; // one scan has it all
+                    break; // a single scan
                 }
                 if scans.count > MAX_SCANS {
                     let reason = format!("has more than the {MAX_SCANS} scans that a JPEG may have");
@@ -58,7 +58,7 @@ impl Scans {
     }
 }
 
-/// The number of components of a frame, and the bytes of all coefficients.
+/// Returns the number of components of a frame, and the bytes of all coefficients.
 fn frame(segment: &[u8]) -> Option<(u8, u64)> {
     let mut fields = Cursor::at(segment, 1);
     let [height, width] = [(); 2].map(|()| fields.u16_be());
@@ -70,7 +70,7 @@ fn frame(segment: &[u8]) -> Option<(u8, u64)> {
     Some((components, bytes))
 }
 
-/// Goes behind the next marker that is not part of a scan's data.
+/// Skips to the next marker outside of a scan's data.
 fn next_marker(file: &mut Cursor) -> Option<u8> {
     loop {
         let data = file.rest();

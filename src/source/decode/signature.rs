@@ -1,7 +1,7 @@
-//! What a file's name and its first bytes say that it is.
+//! What a file's name and first bytes say about its format.
 //!
-//! A file that was named outright, or that is called an image, is judged as Pillow judges it: by a few bytes. A file that a
-//! walk comes upon is judged by more of them, so that text never passes for an image.
+//! A file that was named outright, or that has an image's name, is judged as Pillow judges it: by a few bytes. Any
+//! other file in a walk is judged by more bytes, so that text never counts as an image.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use image::ImageFormat;
 use super::{Outcome, bmp, ico, ifd, pnm};
 use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
-/// Endings of images. A photograph that zsic cannot read is a failure to tell, not a file to pass over.
+/// Endings of images. A photograph that zsic cannot read is a failure, not a skipped file.
 const IMAGES: [&str; 29] = [
     "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "pbm", "pgm",
     "ppm", "pnm", "pam", "ico", "heic", "heics", "heif", "heifs", "hif", "avif", "avifs", "jxl", "jp2", "j2k",
@@ -22,14 +22,14 @@ const RAWS: [&str; 32] = [
     "kdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "ori", "pef", "raf", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
 ];
 
-/// Endings of videos. `.ts` is not among them, since it may be TypeScript: that is told by content.
+/// Endings of videos. `.ts` is missing since it may be TypeScript, and is detected by content.
 const VIDEOS: [&str; 39] = [
     "3g2", "3gp", "3gpp", "amv", "asf", "avi", "divx", "dv", "f4v", "flv", "h264", "h265", "hevc", "insv", "lrv",
     "m1v", "m2p", "m2t", "m2ts", "m2v", "m4v", "mjpeg", "mjpg", "mkv", "mov", "mp4", "mpe", "mpeg", "mpg", "mts",
     "mxf", "ogm", "ogv", "qt", "rm", "rmvb", "vob", "webm", "wmv",
 ];
 
-/// What zsic recognizes and does not read.
+/// A format that zsic recognizes but does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unread {
     Image(&'static str),
@@ -52,7 +52,7 @@ pub fn is_image_name(path: &Path) -> bool {
     is_raw_name(path) || is_called(path, &IMAGES)
 }
 
-/// Returns whether a file's name says that it is a camera's raw data.
+/// Returns whether a file's name is that of a camera raw file.
 pub fn is_raw_name(path: &Path) -> bool {
     is_called(path, &RAWS)
 }
@@ -62,7 +62,7 @@ pub(in crate::source) fn is_video(path: &Path, head: &[u8]) -> bool {
     is_called(path, &VIDEOS) || unread(head) == Some(Unread::Video)
 }
 
-/// Returns whether a file begins like an image, read here or not, and like nothing else. `head` holds its first
+/// Returns whether a file begins like an image, supported or not, and like nothing else. `head` holds its first
 /// [`HEAD`](crate::source::HEAD) bytes, or the whole file.
 pub fn is_image(head: &[u8]) -> bool {
     match format(head) {
@@ -76,18 +76,18 @@ pub fn is_image(head: &[u8]) -> bool {
     }
 }
 
-/// Returns whether bytes may be text in any encoding that keeps ASCII: no binary file goes on long without such bytes as
-/// text never has.
+/// Returns whether bytes may be text in any encoding that keeps ASCII. Binary files soon have bytes that text never
+/// has.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0x1b | b' '..=0x7e | 0x80..))
 }
 
-/// Checks that the first bytes of a file are those of an image that can be read here.
+/// Checks that the first bytes of a file are those of a supported image.
 pub(in crate::source) fn check_format(head: &[u8]) -> Outcome<()> {
     format(head).map(drop)
 }
 
-/// Returns the format that the first bytes tell, if zsic reads it.
+/// Returns the format by the first bytes, if zsic reads it.
 pub(super) fn format(head: &[u8]) -> Outcome<ImageFormat> {
     use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
     match image::guess_format(head) {
@@ -104,13 +104,13 @@ fn unread_reason(head: &[u8]) -> String {
     match unread(head) {
         Some(Unread::Image(format)) => format!("{format} is not supported; convert it to jpeg or png"),
         Some(Unread::Raw) => RAW.to_owned(),
-        Some(Unread::Video) => "video is not supported; take pictures out of it and name those".to_owned(),
+        Some(Unread::Video) => "video is not supported; extract pictures from it and name those".to_owned(),
         None if head.is_empty() => "the file is empty".to_owned(),
-        None => "not an image in a supported format (jpeg, png, webp, gif, bmp, tiff, pnm, ico)".to_owned(),
+        None => "unsupported image format (supported: jpeg, png, webp, gif, bmp, tiff, pnm, ico)".to_owned(),
     }
 }
 
-/// Returns what is recognized and not read.
+/// Returns the format, if it is recognized but not supported.
 fn unread(head: &[u8]) -> Option<Unread> {
     use Unread::{Image, Raw, Video};
     Some(match head {
@@ -139,15 +139,15 @@ fn unread(head: &[u8]) -> Option<Unread> {
     })
 }
 
-/// Returns whether a file begins with packets of an MPEG transport stream: each begins with a sync byte, in M2TS behind a
-/// time of four bytes.
+/// Returns whether a file begins with packets of an MPEG transport stream: each begins with a sync byte, in M2TS after
+/// four bytes of time.
 fn is_transport_stream(head: &[u8]) -> bool {
     let syncs = |first: usize, length| (0..2usize).all(|n| head.get(first + n * length) == Some(&0x47));
     (syncs(0, 188) || syncs(4, 192)) && !is_text(head)
 }
 
-/// Returns what is said of bytes that could not be decoded, where `e` says it of the format that their first letters tell:
-/// text is no image, whatever letters it begins with.
+/// Replaces the error of bytes that could not be decoded if they are text: text is not an image, whatever letters it
+/// begins with.
 pub(super) fn explained_text(bytes: &[u8], e: ImageError) -> ImageError {
     let head = &bytes[..bytes.len().min(HEAD as usize)];
     if is_text(head) && !pnm::may_begin(head) { ImageError::new(ErrorKind::Format, "text, not an image") } else { e }
@@ -155,8 +155,8 @@ pub(super) fn explained_text(bytes: &[u8], e: ImageError) -> ImageError {
 
 const RAW: &str = "this kind of camera raw file is not supported; convert it to jpeg or tiff";
 
-/// Returns what is said of the image `name`, which could not be read: for a camera raw file, that such files are not
-/// supported, in place of what is wrong with them as another format.
+/// Replaces the error of a camera raw file that could not be read: says that such files are not supported, instead of
+/// what is wrong with it as another format.
 pub fn explained(name: &Name, e: ImageError) -> ImageError {
     let is_unread = matches!(e.kind, ErrorKind::Format | ErrorKind::Decode) && is_raw_name(Path::new(name.as_str()));
     if is_unread { ImageError::new(ErrorKind::Format, RAW) } else { e }
@@ -179,10 +179,10 @@ mod tests {
             (b"\0\0\0\x18ftypmp42", "video is not supported"),
             (b"RIFF\x10\0\0\0AVI LIST", "video is not supported"),
             (b"\x1a\x45\xdf\xa3\x01\0", "video is not supported"),
-            (b"\0\0\0\x18ftypM4A ", "not an image"),
+            (b"\0\0\0\x18ftypM4A ", "unsupported image format"),
             (b"\xff\x0a\xfa\x7f\x01", "jpeg xl is not supported"),
             (b"P7\nWIDTH 3", "pam is not supported"),
-            (b"<!doctype html>", "not an image in a supported format"),
+            (b"<!doctype html>", "unsupported image format"),
         ] {
             let e = format(head).unwrap_err();
             assert!(e.kind == ErrorKind::Format && e.message.contains(said), "{}", e.message);
@@ -257,7 +257,7 @@ mod tests {
             let bytes = std::fs::read(dir.join(file)).unwrap();
             is_image(&bytes[..bytes.len().min(crate::source::HEAD as usize)])
         };
-        // A bitmap without its file's header begins with a number only, and long PNM in digits is text: the name must tell.
+        // A bare bitmap begins with just a number, and long PNM in digits is text: only the name identifies them.
         let is_text = |file: &str| {
             let bytes = std::fs::read(dir.join(file)).unwrap();
             [b"P1", b"P2", b"P3"].iter().any(|kind| bytes.starts_with(*kind))

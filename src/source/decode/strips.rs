@@ -9,20 +9,20 @@ use super::ifd::Order;
 use super::{BROKEN, Outcome, damaged, jpeg, unsupported};
 use crate::source::ImageError;
 
-/// How the samples of a strip or tile are stored.
+/// The storage of samples in a strip or tile.
 pub(super) struct Packing<'a> {
     pub(super) compression: u64,
     pub(super) predictor: u64,
-    /// Bits of a byte are stored from the lowest.
+    /// Whether the bits of a byte are stored from the lowest.
     pub(super) reversed: bool,
     pub(super) order: Order,
     pub(super) bits: usize,
-    /// Samples of a pixel within one strip or tile.
+    /// Samples per pixel within one strip or tile.
     pub(super) channels: usize,
-    /// What every JPEG strip or tile lacks.
+    /// The JPEG tables that all strips and tiles share.
     pub(super) tables: &'a [u8],
     pub(super) ycbcr: bool,
-    /// Two-dimensional Group 3.
+    /// Whether Group 3 is two-dimensional.
     pub(super) fax_2d: bool,
 }
 
@@ -31,7 +31,7 @@ impl Packing<'_> {
         (columns * self.channels * self.bits).div_ceil(8)
     }
 
-    /// The most bytes that unpacking takes, beside the file, for a strip or tile of so many `stored`.
+    /// Returns the most bytes that unpacking takes, beside the file, for a strip or tile of `stored` bytes.
     pub(super) fn bytes_unpacking(&self, columns: usize, rows: usize, stored: u64) -> u64 {
         let unpacked = self.row_bytes(columns).saturating_mul(rows) as u64;
         unpacked.saturating_add(match self.compression {
@@ -42,7 +42,7 @@ impl Packing<'_> {
         })
     }
 
-    /// The samples of `rows` rows of `columns` pixels, each row in whole bytes.
+    /// Returns the samples of `rows` rows of `columns` pixels, each row in whole bytes.
     pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
         let row = self.row_bytes(columns);
         let data = match self.compression {
@@ -75,7 +75,7 @@ impl Packing<'_> {
     }
 
     fn jpeg(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
-        // The tables are a JPEG file without an image: its end marker and the strip's start marker go.
+        // The tables are a JPEG file without an image: drop its end marker and the strip's start marker.
         let stream = match (self.tables, data) {
             ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) => &[tables, rest].concat(),
             _ => data,
@@ -83,7 +83,7 @@ impl Packing<'_> {
         jpeg::part(stream, [columns, rows], self.channels, self.ycbcr)
     }
 
-    /// Each sample is stored as its difference to the one on its left.
+    /// Undoes differences: each sample is stored as the difference to the one on its left.
     fn sum(&self, line: &mut [u8]) -> Outcome<()> {
         match self.bits {
             8 => (self.channels..line.len()).for_each(|i| line[i] = line[i].wrapping_add(line[i - self.channels])),
@@ -103,7 +103,7 @@ impl Packing<'_> {
         Ok(())
     }
 
-    /// Floats: differences of bytes, all highest bytes of a row first.
+    /// Undoes differences of floats: differences of bytes, with all highest bytes of a row first.
     fn float_sum(&self, line: &mut [u8]) {
         for i in self.channels..line.len() {
             line[i] = line[i].wrapping_add(line[i - self.channels]);
@@ -119,7 +119,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Fax: a 1 is black. What is missing stays white, as in libtiff.
+    /// Decodes fax: a 1 is black. Missing pixels stay white, as in libtiff.
     fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> Outcome<()> {
         let width = u16::try_from(columns).ok().filter(|_| self.bits == 1 && self.channels == 1 && !self.fax_2d);
         let width = width.ok_or_else(|| unsupported(ImageFormat::Tiff, "this kind of fax"))?;
@@ -133,7 +133,7 @@ impl Packing<'_> {
             }
         };
         if self.compression == 3 {
-            // The crate wants every row to end with the mark of its end, which the last one need not have.
+            // The crate wants an end mark after every row, but the last row may lack it.
             decoder::decode_g3(data.iter().copied().chain([0, 0, 1]), draw);
         } else {
             decoder::decode_g4(data.iter().copied(), width, u16::try_from(rows).ok(), draw);

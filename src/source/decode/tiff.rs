@@ -12,10 +12,10 @@ use super::strips::Packing;
 use super::{Decoded, Outcome, damaged, unsupported, upright};
 use crate::source::ImageError;
 
-/// Bytes that parts may have in common: empty ones often are one. Each is unpacked by itself, which takes time.
+/// Bytes that parts may share: empty parts are often one. Each is unpacked separately, which takes time.
 const SHARED: u64 = 64 << 20;
 
-/// What the colours of a pixel are.
+/// The colours of a pixel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Colours {
     Grey,
@@ -51,9 +51,9 @@ struct Page<'a> {
     colours: Colours,
     /// 1 for unsigned, 2 for signed, 3 for float.
     format: u64,
-    /// Samples of a pixel in all.
+    /// Samples per pixel.
     channels: usize,
-    /// A strip or tile for each channel.
+    /// Whether each channel has its own strips or tiles.
     planar: bool,
     packing: Packing<'a>,
 }
@@ -66,7 +66,7 @@ impl<'a> Page<'a> {
         bounds.check(width, height)?;
         let (compression, photometric) = (number(259, 1), number(262, 0));
         if compression != 1 && !tags.complete {
-            return Err(ImageError::truncated("TIFF")); // libtiff, which Pillow calls then, is stricter than Pillow
+            return Err(ImageError::truncated("TIFF")); // Pillow calls libtiff here, which is stricter
         }
         let planar = number(284, 1) == 2;
         let mut bits = tags.numbers(258).unwrap_or_else(|| vec![1]);
@@ -113,7 +113,7 @@ impl<'a> Page<'a> {
         Ok(Self { width, height, colours, format, channels, planar, packing })
     }
 
-    /// Every sample as a byte [H, W, C].
+    /// Returns every sample as a byte [H, W, C].
     fn samples(&self, file: &[u8], tags: &Directory, bounds: &Bounds) -> Outcome<Vec<u8>> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
@@ -130,7 +130,7 @@ impl<'a> Page<'a> {
         let (columns, rows) = (columns as usize, rows as usize);
         let raw = self.packing.compression == 1;
         if raw && !self.planar && [columns, rows] == [self.width, self.height] {
-            places = places.split_off(places.len() - 1); // Pillow takes the last of parts that each cover the image
+            places = places.split_off(places.len() - 1); // Pillow uses the last part if each covers the image
         }
         if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
             return Err(damaged(ImageFormat::Tiff, "its parts lie over each other"));
@@ -144,7 +144,7 @@ impl<'a> Page<'a> {
         for part in 0..parts * if self.planar { self.channels } else { 1 } {
             let Some(&place) = places.get(part) else {
                 if raw {
-                    break; // Pillow leaves what has no place black
+                    break; // Pillow leaves parts without a place black
                 }
                 return Err(ImageError::truncated("TIFF"));
             };
@@ -156,7 +156,7 @@ impl<'a> Page<'a> {
                 Some(&length) if !raw => data.get(..length as usize).ok_or_else(|| ImageError::truncated("TIFF"))?,
                 _ => data,
             };
-            // A tile is whole, of a strip the rows of the image are.
+            // Tiles are complete; strips have only rows of the image.
             let made = if tiled && !raw { rows } else { there };
             let data = self.packing.unpack(data, columns, made)?;
             self.place(&data, columns, [left, top, plane], there, &mut samples)?;
@@ -164,8 +164,8 @@ impl<'a> Page<'a> {
         Ok(samples)
     }
 
-    /// The most bytes at any time: all samples beside a strip or tile, then beside their colours, then colours that are
-    /// turned.
+    /// Returns the peak memory in bytes: all samples beside a strip or tile, then beside their colours, then turned
+    /// colours.
     fn memory(&self, part: u64, is_turned: bool) -> u64 {
         let pixels = (self.width * self.height) as u64;
         let samples = pixels * self.channels as u64;
@@ -178,7 +178,7 @@ impl<'a> Page<'a> {
         samples.saturating_add(part.max(colours)).max(turned)
     }
 
-    /// Whether the samples are the colours as they are.
+    /// Returns whether the samples are RGB already.
     fn is_rgb(&self) -> bool {
         self.channels == 3
             && (self.colours == Colours::Rgb || self.colours == Colours::YCbCr && self.packing.compression == 7)
@@ -202,7 +202,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// The first samples of a row as bytes: scaled up from fewer bits, the high byte of more, clipped from others.
+    /// Converts the first samples of a row to bytes: scales up fewer bits, takes the high byte of more, clips others.
     fn bytes<'l>(&self, line: &'l [u8], count: usize) -> Outcome<Cow<'l, [u8]>> {
         let (bits, order) = (self.packing.bits, self.packing.order);
         let numbers = line.chunks_exact((bits / 8).max(1)).take(count).map(|sample| order.number(sample));
@@ -213,7 +213,7 @@ impl<'a> Page<'a> {
                 let sample = |i: usize| line[i * bits / 8] >> (8 - bits - i * bits % 8) & ((1 << bits) - 1) as u8;
                 (0..count).map(|i| sample(i) * scale as u8).collect()
             }
-            // Two samples in three bytes; of each, the high byte of its sixteen bits.
+            // Two samples in three bytes; take the high byte of each sample scaled to sixteen bits.
             (1, 12) => {
                 (0..count).map(|i| if i % 2 == 0 { line[i / 2 * 3] >> 4 } else { line[i / 2 * 3 + 1] & 15 }).collect()
             }
@@ -254,7 +254,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// What decides whether Pillow knows a kind of TIFF.
+/// The properties by which Pillow knows a kind of TIFF.
 struct Key<'a> {
     photometric: u64,
     format: u64,

@@ -1,27 +1,27 @@
-//! Which way up an image is: the orientation in EXIF, else in XMP, as Pillow's `exif_transpose` reads them.
+//! The orientation of an image, in EXIF or else in XMP, as Pillow's `exif_transpose` reads it.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use super::ifd::Directory;
 
-/// The tag of the orientation in EXIF.
+/// The EXIF tag of the orientation.
 pub(super) const TAG: u16 = 274;
 
-/// The orientation that EXIF (a TIFF structure) or else XMP states; upright where neither does.
+/// Returns the orientation that EXIF (a TIFF structure) or else XMP states; upright if neither does.
 pub(super) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let directory = exif.and_then(|e| Directory::read(e.strip_prefix(b"Exif\0\0").unwrap_or(e)));
     stated(directory.as_ref(), xmp)
 }
 
-/// The same with EXIF's directory read.
+/// Does the same with EXIF's directory.
 pub(super) fn stated(exif: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
     let number = exif.and_then(|e| e.number(TAG)).or_else(|| from_xmp(xmp?).map(u64::from));
     let number = number.and_then(|n| u8::try_from(n).ok());
     number.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
 }
 
-/// The image turned upright.
+/// Turns the image upright.
 pub(super) fn turned(image: RgbImage, orientation: Orientation) -> RgbImage {
     use Orientation::{NoTransforms, Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     match orientation {
@@ -38,8 +38,8 @@ pub(super) fn turned(image: RgbImage, orientation: Orientation) -> RgbImage {
     }
 }
 
-/// Columns as rows, from the bottom up or from the right to the left. Done in tiles: a row of a photograph's columns
-/// fits no cache.
+/// Turns columns into rows, from the bottom up or from right to left. Works in tiles: a column of a photograph's rows
+/// does not fit in any cache.
 fn transposed(image: &RgbImage, bottom_up: bool, from_right: bool) -> RgbImage {
     const TILE: usize = 32;
     let (width, height) = (image.width() as usize, image.height() as usize);
@@ -65,7 +65,7 @@ fn transposed(image: &RgbImage, bottom_up: bool, from_right: bool) -> RgbImage {
     out
 }
 
-/// `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
+/// Reads `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
 fn from_xmp(xmp: &[u8]) -> Option<u8> {
     const KEY: &[u8] = b"tiff:Orientation";
     let rest = xmp.windows(KEY.len()).enumerate().filter(|(_, w)| *w == KEY).map(|(at, _)| &xmp[at + KEY.len()..]);

@@ -1,5 +1,5 @@
-//! WebP: the container checked as libwebp checks it (demux.c), the picture, or of an animation its first frame, by
-//! the `image-webp` crate.
+//! WebP: the container is checked as libwebp checks it (demux.c), and the `image-webp` crate decodes the picture, or
+//! the first frame of an animation.
 
 use image::{ImageFormat, RgbImage};
 use image_webp::{DecodingError, WebPDecoder};
@@ -14,11 +14,11 @@ const XMP: u8 = 0x04;
 const EXIF: u8 = 0x08;
 const ALPHA: u8 = 0x10;
 
-/// Bytes that decoding takes for each pixel, as measured: of a lossless picture, a lossy one, and one with alpha besides.
+/// Bytes that decoding takes per pixel, as measured: for a lossless picture, a lossy one, and a lossy one with alpha.
 const LOSSLESS: u64 = 8;
 const LOSSY: u64 = 5;
 const LOSSY_AND_ALPHA: u64 = 12;
-/// Bytes of a pixel of the result.
+/// Bytes per pixel of the result.
 const RGB: u64 = 3;
 
 /// Decodes a WebP file.
@@ -54,7 +54,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     }
     let mut image = RgbImage::from_raw(width, height, data).ok_or_else(ImageError::empty)?;
     if canvas != [width, height] {
-        // Around a frame there is nothing: transparent black, whatever the background is said to be.
+        // The canvas around a frame is transparent black, whatever the stated background.
         let mut whole = RgbImage::new(canvas[0], canvas[1]);
         image::imageops::replace(&mut whole, &image, left.into(), top.into());
         image = whole;
@@ -62,7 +62,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
     Ok(Decoded { image, orientation: upright::orientation(file.exif, file.xmp) })
 }
 
-/// What the container holds.
+/// The contents of the container.
 #[derive(Default)]
 struct File<'a> {
     canvas: Option<[u32; 2]>,
@@ -71,7 +71,7 @@ struct File<'a> {
     xmp: Option<&'a [u8]>,
 }
 
-/// A picture, and in an animation its place.
+/// A picture, and its place in an animation.
 #[derive(Default, Clone)]
 struct Frame<'a> {
     place: [u32; 2],
@@ -101,7 +101,7 @@ impl<'a> File<'a> {
                 b"ANMF" if flags & ANIMATED != 0 => {
                     let frame = Frame::read(data)?;
                     if file.frame.picture.is_none() {
-                        file.frame = frame; // one without a picture is passed over
+                        file.frame = frame; // a frame without a picture is skipped
                     }
                 }
                 b"EXIF" if flags & EXIF != 0 && file.exif.is_none() => file.exif = Some(data),
@@ -110,7 +110,7 @@ impl<'a> File<'a> {
                 _ => {}
             }
             if first && &kind != b"VP8X" && file.frame.picture.is_some() {
-                break; // a simple file: what follows counts for nothing
+                break; // a simple file: the rest is ignored
             }
             first = false;
         }
@@ -121,7 +121,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// The flags and the canvas of a `VP8X` chunk.
+/// Reads the flags and the canvas of a `VP8X` chunk.
 fn extended(data: &[u8]) -> Option<(u8, [u32; 2])> {
     let mut fields = Cursor::new(data);
     let [flags, _, _, _] = fields.array()?;
@@ -132,7 +132,7 @@ fn u24(fields: &mut Cursor) -> Option<u32> {
     fields.array().map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
 }
 
-/// The next chunk. One that reaches past the end is an error.
+/// Reads the next chunk. A chunk that reaches past the end is an error.
 fn chunk<'a>(rest: &mut Cursor<'a>) -> Outcome<Option<([u8; 4], &'a [u8])>> {
     if rest.rest().is_empty() {
         return Ok(None);
@@ -146,7 +146,7 @@ fn chunk<'a>(rest: &mut Cursor<'a>) -> Outcome<Option<([u8; 4], &'a [u8])>> {
 }
 
 impl<'a> Frame<'a> {
-    /// A frame of an animation.
+    /// Reads a frame of an animation.
     fn read(data: &'a [u8]) -> Outcome<Self> {
         let mut fields = Cursor::new(data);
         let numbers = [(); 4].map(|()| u24(&mut fields));
@@ -160,7 +160,7 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
-    /// Takes in a chunk, if it is one of a picture.
+    /// Takes in a chunk, if it belongs to a picture.
     fn add(&mut self, kind: [u8; 4], data: &'a [u8]) {
         match &kind {
             b"ALPH" if self.picture.is_none() => self.alpha = self.alpha.or(Some(data)),
@@ -169,7 +169,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// A WebP file of nothing but this picture.
+    /// Returns a WebP file with nothing but this picture.
     fn clean(&self) -> Vec<u8> {
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
         let mut chunk = |kind: &[u8; 4], data: &[u8]| {
@@ -180,7 +180,7 @@ impl<'a> Frame<'a> {
         };
         let (kind, picture) = self.picture.unwrap_or_default();
         if let Some(alpha) = self.alpha.filter(|_| &kind == b"VP8 ") {
-            // The size stands in the picture's own header, behind its frame tag and start code.
+            // The size is in the picture's header, after its frame tag and start code.
             let side = |at: usize| match picture.get(at..at + 2) {
                 Some(&[low, high]) => (u32::from(u16::from_le_bytes([low, high])) & 0x3fff).saturating_sub(1),
                 _ => 0,

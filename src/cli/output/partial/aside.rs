@@ -1,4 +1,4 @@
-//! Puts records of an earlier run aside, from where those that are kept are copied.
+//! Moves records of an earlier run aside, to copy kept ones from there.
 
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -12,8 +12,8 @@ use super::super::own::{self, appear, copy, cut};
 use super::Partial;
 
 impl Partial {
-    /// Adds those of its records whose entries these are to [`OLD`], each before its entry. Returns how many are damaged,
-    /// which are left out.
+    /// Adds records with these entries to [`OLD`], each before its entry. Returns the number of damaged ones, which are
+    /// left out.
     ///
     /// # Errors
     /// If they cannot be read or written.
@@ -44,7 +44,7 @@ impl Partial {
         Ok(damaged)
     }
 
-    /// Makes [`OLD`] a file of its own where it is another name of the finished one.
+    /// Makes [`OLD`] a separate file if it is another name of the finished one.
     fn own_old(&self) -> Result<()> {
         let old = self.beside(OLD);
         match own::check(&old, false)? {
@@ -55,10 +55,10 @@ impl Partial {
         }
     }
 
-    /// Starts an empty one beside the finished file, whose records, those of `journal`, `keep` puts at [`OLD`].
+    /// Starts an empty partial beside the finished file. `keep` puts the records of `journal` at [`OLD`].
     ///
     /// # Errors
-    /// What `keep` says, and if something cannot be written.
+    /// The error of `keep`, and a failure to write.
     pub fn begin_again(&mut self, journal: &Journal, keep: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let (old, old_journal) = (self.beside(OLD), self.beside(OLD_JOURNAL));
         let failed = |path: &Path| format!("{}: cannot be written", path.display());

@@ -1,4 +1,4 @@
-//! The end of a partial: it, or what is made from it, gets the name of the output.
+//! The end of a partial: it, or the file made from it, gets the name of the output.
 
 use std::fs::File;
 use std::io;
@@ -23,10 +23,10 @@ impl Partial {
         self.finish_as(&self.file, &self.path)
     }
 
-    /// Gives the file that `make` writes from the records the name of the target. Until then the partial stays.
+    /// Gives the file that `make` writes from the records the name of the target. The partial stays until then.
     ///
     /// # Errors
-    /// What `make` says, and if the file cannot be written or renamed.
+    /// The error of `make`, and a failure to write or rename.
     pub fn finish_made(mut self, make: impl FnOnce(&Path, &mut File) -> Result<()>) -> Result<()> {
         let failed = |path: &Path| format!("{}: cannot be written", path.display());
         self.begin().and_then(|()| self.flush()).with_context(|| failed(&self.path))?;
@@ -37,19 +37,19 @@ impl Partial {
             self.finish_as(&file, &path)
         });
         if made.is_err() {
-            let _ = std::fs::remove_file(&path); // its room is needed, where the disk is full
+            let _ = std::fs::remove_file(&path); // its space is needed on a full disk
         }
         made
     }
 
-    /// Gives `file`, which is at `path`, the name of the target, and takes away what is left beside it. The note of it is
-    /// there first: it is believed only where the file is as it says.
+    /// Gives `file`, which is at `path`, the name of the target, and removes the files beside it. The note is written
+    /// first: it counts only if it matches the file.
     fn finish_as(&self, file: &File, path: &Path) -> Result<()> {
         let failed = || format!("{}: cannot be written", path.display());
         if let Ok(old) = std::fs::metadata(&self.target) {
             file.set_permissions(old.permissions()).with_context(failed)?;
         }
-        file.sync_data().with_context(failed)?; // a name that stands for nothing after a crash would be believed
+        file.sync_data().with_context(failed)?; // after a crash the name must not stand for missing data
         if !std::fs::symlink_metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| is_same(&there, &own))) {
             bail!("{}: another file took its place; the output is not finished", path.display());
         }
@@ -57,7 +57,7 @@ impl Partial {
             let journal = journal.try_clone().and_then(|journal| Journal::new(journal, 0)).with_context(failed)?;
             notes.keep(&self.target, &file.metadata().with_context(failed)?, settings, &journal);
         }
-        let renamed = remove(&self.beside(OLD_JOURNAL)) // first, or a kill would leave it beside a finished file
+        let renamed = remove(&self.beside(OLD_JOURNAL)) // first, or a kill could leave it beside a finished file
             .and_then(|()| remove(&self.beside(OLD)))
             .and_then(|()| std::fs::rename(path, &self.target));
         renamed.with_context(|| format!("{}: cannot be renamed", path.display()))?;
@@ -67,7 +67,7 @@ impl Partial {
         self.remove_rest().with_context(failed)
     }
 
-    /// Removes what a kill may leave beside a finished file.
+    /// Removes files that a kill may leave beside a finished file.
     ///
     /// # Errors
     /// If something cannot be removed.
