@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::common::command::{err, image, lines, out, run, zsic};
-use crate::common::{copied, fixtures};
+use crate::common::{checkpoint, copied};
 use serde_json::{Value, json};
 
 const LABELS: &str = "cat,the cat's toy,wine glass";
@@ -17,21 +17,22 @@ fn damaged_run(dir: &Path) -> Output {
 #[test]
 fn a_damaged_checkpoint_is_named_and_exits_3() {
     let mut tried = 0;
-    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-sharded", "sharded", "f16"] {
-        for entry in fs::read_dir(fixtures("checkpoints").join(name)).unwrap() {
+    let siglip = ["siglip/unigram", "siglip/unigram-json", "siglip/gemma"];
+    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-sharded", "sharded", "f16"].into_iter().chain(siglip) {
+        for entry in fs::read_dir(checkpoint(name)).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             let unused =
                 |f: &str| f.starts_with("expected") || f == "special_tokens_map.json" || f == "tokenizer_config.json";
             // A tokenizer.json wins over the other two, and processor_config.json over preprocessor_config.json.
             let shadowed = match file.as_str() {
-                "vocab.json" | "merges.txt" => fixtures("checkpoints").join(name).join("tokenizer.json").exists(),
-                "preprocessor_config.json" => fixtures("checkpoints").join(name).join("processor_config.json").exists(),
+                "vocab.json" | "merges.txt" => checkpoint(name).join("tokenizer.json").exists(),
+                "preprocessor_config.json" => checkpoint(name).join("processor_config.json").exists(),
                 _ => false,
             };
             if unused(&file) || shadowed {
                 continue;
             }
-            let whole = fs::read(fixtures("checkpoints").join(name).join(&file)).unwrap();
+            let whole = fs::read(checkpoint(name).join(&file)).unwrap();
             let junk: Vec<u8> = (0..2000u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
             let cut = |n: usize| whole[..n].to_vec();
             for (how, content) in [

@@ -24,6 +24,7 @@ mod cli; // what it prints, where, and how it exits
 mod hostile_text; // names and messages that would change a terminal
 mod labels; // labels and templates as people write them
 mod memory; // bounds on memory and threads
+mod siglip; // what is SigLIP's own
 mod terminal; // on a terminal
 mod version; // --version
 
