@@ -1,21 +1,18 @@
 //! `zsic classify`: labels once, then image after image.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use zsic::cache::Scope;
 use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Scorer, Scores, TextEncoder};
 
 use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
-use super::inputs::Walked;
-use super::messages::{note, warn};
+use super::messages::{Held, note, warn};
 use super::output::made_with::MadeWith;
-use super::output::meta::{Counts, Facts, Meta};
-use super::output::resume::{Resume, Start};
-use super::output::{Format, Place, Prediction, Writer, families};
+use super::output::meta::Facts;
+use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
-use super::stream::{self, Answer, Stream};
-use super::{Outcome, cache, interrupt, labels, memory, messages, model, settings};
+use super::session::{Asked, Begun, Records, Session};
+use super::stream::Answer;
+use super::{Outcome, labels, memory, messages};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -25,81 +22,65 @@ const MANY_PROMPTS: usize = 100;
 /// # Errors
 /// What kept it from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
-    labels::check_stdin(&args.labels, &args.inputs)?;
-    let templates = labels::templates(&args.labels)?;
-    let given = labels::gather(&args.labels, &templates)?;
+    let Classify { inputs, labels: named, machine, output } = args;
+    labels::check_stdin(named, inputs)?;
+    let templates = labels::templates(named)?;
+    let given = labels::gather(named, &templates)?;
     let labels = &given.labels;
-    let threads = settings::threads(&args.machine);
-    let compute = settings::compute(&args.machine, threads)?;
-    interrupt::install()?;
-    let output = &args.output;
-    let place = Place::new(output.output.as_deref(), common);
-    let format = Format::resolve(output.format, &place)?;
-    let read = || args.inputs.files().chain(args.labels.files());
-    let sink = place.open(read())?;
-    let meta = Meta::open(output.long_run.meta.as_deref(), output.output.as_deref(), read(), common)?;
-    let checkpoint = model::open(&args.machine, common)?;
-    let plan = compute.plan(&checkpoint);
-    let made_with = MadeWith::classify(args, format.name(), labels, &templates, &checkpoint, &plan)?;
-    let own = families(output.output.as_deref().into_iter().chain(output.long_run.meta.as_deref()));
+    let asked = Asked { inputs, machine, output: output.output.as_deref(), long_run: &output.long_run, common };
+    let format = |place: &Place| Format::resolve(output.format, place);
+    let read: Vec<_> = named.files().collect();
+    let (session, outputs, format) = Session::open(asked, &read, format)?;
+    let Session { place, checkpoint, plan, threads, .. } = &session;
+    let made_with = MadeWith::classify(args, format.name(), labels, &templates, checkpoint, plan)?;
     let of_labels = memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
     memory::check(labels.len(), "labels", of_labels)?;
-    let limits = memory::limits(&args.inputs, &checkpoint, of_labels);
-    let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
-    let resume = Resume {
-        form: format.form(output.logits, labels),
-        format: format.name(),
-        made_with: &made_with,
-        args: &output.long_run,
-        inputs: &args.inputs,
-        list_failure: Arc::clone(&list_failure),
-        notes: cache::notes(&args.machine.caching, output.long_run.resume, common),
-        common,
+    let (log, run) = match session.start(outputs, &made_with, format.form(output.logits, labels), of_labels)? {
+        Begun::Finished(outcome) => return Ok(outcome),
+        Begun::Going(log, run) => (log, run),
     };
-    let (log, entries) = match resume.start(sink, entries)? {
-        Start::Going(log, entries) => (log, entries),
-        Start::Finished(earlier) => {
-            let counts = Counts::new((0, 0), &earlier, tally.skipped());
-            meta.write_missing(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
-            return Ok(stream::outcome(common, counts.records, counts.failed));
-        }
-    };
-    let earlier = entries.earlier();
-    let kept = cache::open(&args.machine.caching, &checkpoint, &plan, common)?;
-    let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
-    let images = Stream::start(&args.inputs, &args.machine, &checkpoint, &kept, threads, walked, common)?;
     let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), plan.name()));
-
-    let scorer = scorer(&given, args, &checkpoint, &plan, &kept, common)?;
-    let names = scorer.labels().names();
-    let mut writer = Writer::new(format, &place, log, output.logits, names);
+    let scorer = scorer(&given, args, checkpoint, plan, &run.kept, common)?;
+    let writer = Writer::new(format, place, log, output.logits, scorer.labels().names());
     let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
-    let encoder = model::ImageTower::new(&checkpoint, &plan);
-    let write = |answers: &[Answer]| {
+    run.finish(Predictions { scorer: &scorer, output, writer, _held: held })
+}
+
+/// Scores on their way to the output.
+struct Predictions<'a> {
+    scorer: &'a Scorer,
+    output: &'a Output,
+    writer: Writer<'a>,
+    _held: Option<Held>,
+}
+
+impl Records for Predictions<'_> {
+    fn write(&mut self, answers: &[Answer]) -> Result<()> {
+        let names = self.scorer.labels().names();
         let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
-        let mut scored = scorer.score_then(&rows, |scores| Ok(predictions(output, names, &scores?))).into_iter();
-        let (_, failed_before) = writer.counts();
+        let scored = self.scorer.score_then(&rows, |scores| Ok(predictions(self.output, names, &scores?)));
+        let mut scored = scored.into_iter();
         for Answer { name, version, row } in answers {
             let scored = match row {
                 Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
                 Err(e) => Err(e.clone()),
             };
             match scored {
-                Ok(predictions) => writer.record(name.as_str(), *version, &Ok(predictions))?,
-                Err(e) => writer.record(name.as_str(), *version, &Err(&e))?,
+                Ok(predictions) => self.writer.record(name.as_str(), *version, &Ok(predictions))?,
+                Err(e) => self.writer.record(name.as_str(), *version, &Err(&e))?,
             }
         }
-        writer.flush()?;
-        Ok(writer.counts().1 - failed_before)
-    };
-    let outcome = images.run(common, &args.machine, place.is_terminal(), |pixels| encoder.embed(pixels), write)?;
-    let counts = Counts::new(writer.counts(), &earlier, tally.skipped());
-    meta.write(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
-    writer.finish(&Facts { made_with: &made_with, counts })?;
-    drop(held);
-    cache::close(&kept, common);
-    Ok(outcome)
+        self.writer.flush()
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        self.writer.counts()
+    }
+
+    fn finish(self, facts: &Facts) -> Result<()> {
+        self.writer.finish(facts)
+    }
 }
 
 /// Encodes the labels, and warns of those that look like a mistake. An error about them comes alone, before any warning.

@@ -1,24 +1,21 @@
 //! `zsic embed`: unit embeddings of images or texts.
 
-use std::sync::Arc;
-
 use anyhow::Result;
+use zsic::TextEncoder;
 use zsic::text::lines;
-use zsic::{Checkpoint, Plan, TextEncoder};
 
 use super::args::{Common, Embed};
 use super::fatal::usage;
 use super::image_version::Version;
-use super::inputs::{ListFailure, Walked};
-use super::model::ImageTower;
 use super::output::journal::Of;
 use super::output::made_with::MadeWith;
-use super::output::meta::{Counts, Facts, Meta};
-use super::output::resume::{Resume, Start, anew};
-use super::output::{Form, Log, Place, Sink, Tensor, ending, families, image_embedding, text_embedding};
+use super::output::meta::{Counts, Facts};
+use super::output::resume::anew;
+use super::output::{Form, Log, Place, Tensor, ending, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::stream::{self, Answer, Stream};
-use super::{Outcome, cache, interrupt, labels, memory, messages, model, settings, text};
+use super::session::{Asked, Begun, Outputs, Records, Session};
+use super::stream::Answer;
+use super::{Outcome, cache, labels, memory, messages, text};
 
 /// The ending, and the name, of the format that is one tensor.
 const TENSOR: &str = "safetensors";
@@ -32,86 +29,26 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     if texts.is_some() && args.long_run.resume {
         return Err(usage("texts are embedded all at once: there is nothing to resume"));
     }
-    let threads = settings::threads(&args.machine);
-    let compute = settings::compute(&args.machine, threads)?;
-    interrupt::install()?;
-    let place = Place::new(args.output.as_deref(), common);
-    let format = format(&place, args)?;
-    let read = || args.inputs.files().chain(args.texts_file.as_deref());
-    let sink = place.open(read())?;
-    let meta = Meta::open(args.long_run.meta.as_deref(), args.output.as_deref(), read(), common)?;
-    let checkpoint = model::open(&args.machine, common)?;
-    let (dim, plan) = (checkpoint.family().facts().embedding, compute.plan(&checkpoint));
-    let made_with = MadeWith::embed(args, format, &checkpoint, &plan)?;
+    let Embed { inputs, machine, output, long_run, .. } = args;
+    let asked = Asked { inputs, machine, output: output.as_deref(), long_run, common };
+    let read = args.texts_file.as_deref();
+    let (session, Outputs { sink, meta }, format) = Session::open(asked, read.as_slice(), |place| format(place, args))?;
+    let dim = session.checkpoint.family().facts().embedding;
+    let made_with = MadeWith::embed(args, format, &session.checkpoint, &session.plan)?;
     let Some(texts) = texts else {
-        let run = Images { args, common, format, threads, made_with: &made_with, checkpoint: &checkpoint };
-        return run.embed(sink, meta, &plan, place.is_terminal());
+        let form = if format == TENSOR { Form::Tensor } else { Form::Lines };
+        return match session.start(Outputs { sink, meta }, &made_with, form, 0)? {
+            Begun::Finished(outcome) => Ok(outcome),
+            Begun::Going(log, run) => run.finish(Writer::new(format, log, dim)?),
+        };
     };
     let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
-    let counts = embed_texts(args, common, &texts, &checkpoint, &plan, &mut writer)?;
-    meta.write(Facts { made_with: &made_with, counts }, &args.machine, threads)?;
-    writer.finish()?;
+    embed_texts(args, &texts, &session, &mut writer)?;
+    let counts = Counts { records: texts.len() as u64, failed: 0, skipped: 0 };
+    let facts = Facts { made_with: &made_with, counts };
+    meta.write(&facts, machine, session.threads)?;
+    writer.finish(&facts)?;
     Ok(Outcome::Complete)
-}
-
-/// A run over images.
-struct Images<'a> {
-    args: &'a Embed,
-    common: &'a Common,
-    format: &'a str,
-    threads: usize,
-    made_with: &'a MadeWith,
-    checkpoint: &'a Checkpoint,
-}
-
-impl Images<'_> {
-    fn embed(&self, sink: Sink, meta: Meta, plan: &Plan, is_terminal: bool) -> Result<Outcome> {
-        let Self { args, common, checkpoint, .. } = *self;
-        let own = families(args.output.as_deref().into_iter().chain(args.long_run.meta.as_deref()));
-        let limits = memory::limits(&args.inputs, checkpoint, 0);
-        let Walked { entries, tally, list_failure, limits } = Walked::new(&args.inputs, limits, own, common)?;
-        let (log, entries) = match self.resume(&list_failure).start(sink, entries)? {
-            Start::Going(log, entries) => (log, entries),
-            Start::Finished(earlier) => {
-                let counts = Counts::new((0, 0), &earlier, tally.skipped());
-                meta.write_missing(Facts { made_with: self.made_with, counts }, &args.machine, self.threads)?;
-                return Ok(stream::outcome(common, counts.records, counts.failed));
-            }
-        };
-        let earlier = entries.earlier();
-        let mut writer = Writer::new(self.format, log, checkpoint.family().facts().embedding)?;
-        let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
-        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
-        let images = Stream::start(&args.inputs, &args.machine, checkpoint, &kept, self.threads, walked, common)?;
-        let encoder = ImageTower::new(checkpoint, plan);
-        let mut new = (0, 0);
-        let write = |answers: &[Answer]| {
-            let failed = answers.iter().filter(|answer| answer.row.is_err()).count() as u64;
-            new = (new.0 + answers.len() as u64, new.1 + failed);
-            answers.iter().try_for_each(|answer| writer.image(answer))?;
-            writer.flush()?;
-            Ok(failed)
-        };
-        let outcome = images.run(common, &args.machine, is_terminal, |pixels| encoder.embed(pixels), write)?;
-        cache::close(&kept, common);
-        let facts = Facts { made_with: self.made_with, counts: Counts::new(new, &earlier, tally.skipped()) };
-        meta.write(facts, &args.machine, self.threads)?;
-        writer.finish()?;
-        Ok(outcome)
-    }
-
-    fn resume(&self, list_failure: &ListFailure) -> Resume<'_> {
-        Resume {
-            form: if self.format == TENSOR { Form::Tensor } else { Form::Lines },
-            format: self.format,
-            made_with: self.made_with,
-            args: &self.args.long_run,
-            inputs: &self.args.inputs,
-            list_failure: Arc::clone(list_failure),
-            notes: cache::notes(&self.args.machine.caching, self.args.long_run.resume, self.common),
-            common: self.common,
-        }
-    }
 }
 
 /// Returns the format that the ending of the file stands for.
@@ -144,14 +81,9 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     if texts.is_empty() { Err(usage("no text to embed")) } else { Ok(Some(texts)) }
 }
 
-fn embed_texts(
-    args: &Embed,
-    common: &Common,
-    texts: &[String],
-    checkpoint: &Checkpoint,
-    plan: &Plan,
-    writer: &mut Writer,
-) -> Result<Counts> {
+/// Writes the embedding of each text.
+fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut Writer) -> Result<()> {
+    let Session { checkpoint, plan, asked: Asked { common, .. }, .. } = session;
     memory::check(texts.len(), "texts", memory::of_texts(texts.len(), checkpoint.family().facts().embedding))?;
     let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
@@ -167,13 +99,13 @@ fn embed_texts(
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());
         }
         let of = Of::new(text, Version::default(), false);
-        match writer {
-            Writer::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
-            Writer::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
+        match &mut writer.rows {
+            Rows::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
+            Rows::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
         }
     }
     cache::close(&kept, common);
-    Ok(Counts { records: texts.len() as u64, failed: 0, skipped: 0 })
+    Ok(())
 }
 
 /// Says which text is too long, and what to do.
@@ -186,25 +118,31 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 }
 
 /// Lines as they come, or one tensor at the end.
-enum Writer {
+enum Rows {
     Lines(Log),
     Tensor(Tensor),
+}
+
+/// Embeddings on their way to the output.
+struct Writer {
+    rows: Rows,
+    /// The images written, and those that failed.
+    counts: (u64, u64),
 }
 
 impl Writer {
     /// A writer to `log` of rows of `dim` values.
     fn new(format: &str, log: Log, dim: usize) -> Result<Self> {
-        if format != TENSOR {
-            return Ok(Self::Lines(log));
-        }
-        Ok(Self::Tensor(Tensor::new(log, dim)?))
+        let rows = if format == TENSOR { Rows::Tensor(Tensor::new(log, dim)?) } else { Rows::Lines(log) };
+        Ok(Self { rows, counts: (0, 0) })
     }
 
     fn image(&mut self, Answer { name, version, row }: &Answer) -> Result<()> {
+        self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(row.is_err()));
         let of = Of::new(name.as_str(), *version, row.is_err());
-        match self {
-            Self::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes(), &of),
-            Self::Tensor(tensor) => {
+        match &mut self.rows {
+            Rows::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes(), &of),
+            Rows::Tensor(tensor) => {
                 if let Err(e) = row {
                     messages::error(format!("left out: {e}"));
                 }
@@ -212,18 +150,25 @@ impl Writer {
             }
         }
     }
+}
 
-    fn flush(&mut self) -> Result<()> {
-        match self {
-            Self::Lines(log) => log.flush(),
-            Self::Tensor(tensor) => tensor.flush(),
+impl Records for Writer {
+    fn write(&mut self, answers: &[Answer]) -> Result<()> {
+        answers.iter().try_for_each(|answer| self.image(answer))?;
+        match &mut self.rows {
+            Rows::Lines(log) => log.flush(),
+            Rows::Tensor(tensor) => tensor.flush(),
         }
     }
 
-    fn finish(self) -> Result<()> {
-        match self {
-            Self::Lines(log) => log.into_sink()?.finish(),
-            Self::Tensor(tensor) => tensor.finish(),
+    fn counts(&self) -> (u64, u64) {
+        self.counts
+    }
+
+    fn finish(self, _: &Facts) -> Result<()> {
+        match self.rows {
+            Rows::Lines(log) => log.into_sink()?.finish(),
+            Rows::Tensor(tensor) => tensor.finish(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod prepare;
 mod previews;
 mod progress;
 mod report;
+mod session;
 pub mod settings;
 mod shell;
 mod skipped;

@@ -165,6 +165,11 @@ impl MadeWith {
         })
     }
 
+    /// Returns the name of the format.
+    pub fn format(&self) -> &str {
+        &self.format
+    }
+
     /// Returns where the settings of an earlier run differ first, in words. They are JSON: another version may have others.
     pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
         if Self::deserialize(earlier).is_ok_and(|earlier| earlier == *self) {

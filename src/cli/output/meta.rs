@@ -24,7 +24,7 @@ pub struct Facts<'a> {
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
-    facts: Facts<'a>,
+    facts: &'a Facts<'a>,
     run: Run,
 }
 
@@ -95,7 +95,7 @@ impl Meta {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_missing(mut self, facts: Facts, machine: &Machine, threads: usize) -> Result<()> {
+    pub fn write_missing(mut self, facts: &Facts, machine: &Machine, threads: usize) -> Result<()> {
         let partial = self.sink.as_mut().and_then(Sink::partial);
         if partial.is_some_and(|partial| partial.target().exists()) {
             return Ok(());
@@ -107,7 +107,7 @@ impl Meta {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(self, facts: Facts, machine: &Machine, threads: usize) -> Result<()> {
+    pub fn write(self, facts: &Facts, machine: &Machine, threads: usize) -> Result<()> {
         let Some(mut sink) = self.sink else { return Ok(()) };
         let run = Run {
             started: date(self.date),

@@ -39,8 +39,6 @@ const ANEW: &str = "without --resume it is written anew";
 pub struct Resume<'a> {
     /// How records lie in the file.
     pub form: Form,
-    /// The name of the format.
-    pub format: &'a str,
     /// What decides the records.
     pub made_with: &'a MadeWith,
     /// What the flags say of it.
@@ -88,7 +86,7 @@ impl Resume<'_> {
         if matches!(self.form, Form::Whole) {
             if self.args.resume {
                 let reason = "cannot be resumed; jsonl, csv and parquet can";
-                return Err(usage(format!("a {} {reason}", self.format)));
+                return Err(usage(format!("a {} {reason}", self.made_with.format())));
             }
             return Ok(Start::Going(anew(sink, self.made_with, self.common)?, Rest::all(entries)));
         }

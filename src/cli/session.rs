@@ -1,0 +1,169 @@
+//! What every command over images does, whatever it computes of them: it opens what it writes and what it runs, goes on from
+//! an earlier run, and sends each image through the stream.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use zsic::cache::Scope;
+use zsic::source::Tally;
+use zsic::{Checkpoint, Plan};
+
+use super::args::{Common, Inputs, LongRun, Machine};
+use super::inputs::Walked;
+use super::model::{self, ImageTower};
+use super::output::made_with::MadeWith;
+use super::output::meta::{Counts, Facts, Meta};
+use super::output::resume::{Resume, Start};
+use super::output::{Earlier, Form, Log, Place, Sink, families};
+use super::stream::{self, Answer, Stream};
+use super::{Outcome, cache, interrupt, memory, settings};
+
+/// What the commands' arguments have in common.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub inputs: &'a Inputs,
+    pub machine: &'a Machine,
+    pub output: Option<&'a Path>,
+    pub long_run: &'a LongRun,
+    pub common: &'a Common,
+}
+
+/// What a run computes with, and where its records go.
+pub struct Session<'a> {
+    pub asked: Asked<'a>,
+    /// Threads that prepare images.
+    pub threads: usize,
+    pub place: Place,
+    pub checkpoint: Checkpoint,
+    pub plan: Plan,
+}
+
+/// The files that a run writes.
+pub struct Outputs {
+    pub sink: Sink,
+    pub meta: Meta,
+}
+
+/// A run over images, under way.
+pub struct Run<'s> {
+    session: &'s Session<'s>,
+    made_with: &'s MadeWith,
+    meta: Meta,
+    images: Stream,
+    earlier: Arc<Earlier>,
+    tally: Arc<Tally>,
+    /// The embeddings that are kept between runs.
+    pub kept: Scope,
+}
+
+/// How a run over images begins.
+pub enum Begun<'s> {
+    /// Nothing is left to do.
+    Finished(Outcome),
+    /// Records go to the log.
+    Going(Log, Box<Run<'s>>),
+}
+
+/// What a command makes of images.
+pub trait Records {
+    /// Writes the records of images.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    fn write(&mut self, answers: &[Answer]) -> Result<()>;
+
+    /// Returns the number of records, and of those of failures among them.
+    fn counts(&self) -> (u64, u64);
+
+    /// Writes what comes after the last record. `facts` say how the output was made.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn finish(self, facts: &Facts) -> Result<()>;
+}
+
+impl<'a> Session<'a> {
+    /// Opens the machine, the files that are written and the checkpoint, in this order. `format` chooses how records are
+    /// written, and `read` are the files that the run reads besides its inputs.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn open<F>(
+        asked: Asked<'a>,
+        read: &[&Path],
+        format: impl FnOnce(&Place) -> Result<F>,
+    ) -> Result<(Self, Outputs, F)> {
+        let Asked { inputs, machine, output, long_run, common } = asked;
+        let threads = settings::threads(machine);
+        let compute = settings::compute(machine, threads)?;
+        interrupt::install()?;
+        let place = Place::new(output, common);
+        let format = format(&place)?;
+        let read = || inputs.files().chain(read.iter().copied());
+        let sink = place.open(read())?;
+        let meta = Meta::open(long_run.meta.as_deref(), output, read(), common)?;
+        let checkpoint = model::open(machine, common)?;
+        let plan = compute.plan(&checkpoint);
+        Ok((Self { asked, threads, place, checkpoint, plan }, Outputs { sink, meta }, format))
+    }
+
+    /// Begins the run over images: behind the records of an earlier run, if the flags ask for it. `form` says how records
+    /// lie in the file, and `besides` how many bytes of memory the command takes for itself.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn start<'s>(
+        &'s self,
+        outputs: Outputs,
+        made_with: &'s MadeWith,
+        form: Form,
+        besides: u64,
+    ) -> Result<Begun<'s>> {
+        let Asked { inputs, machine, output, long_run, common } = self.asked;
+        let own = families(output.into_iter().chain(long_run.meta.as_deref()));
+        let limits = memory::limits(inputs, &self.checkpoint, besides);
+        let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
+        let notes = cache::notes(&machine.caching, long_run.resume, common);
+        let resume =
+            Resume { form, made_with, args: long_run, inputs, list_failure: Arc::clone(&list_failure), notes, common };
+        let (log, entries) = match resume.start(outputs.sink, entries)? {
+            Start::Going(log, entries) => (log, entries),
+            Start::Finished(earlier) => {
+                let counts = Counts::new((0, 0), &earlier, tally.skipped());
+                outputs.meta.write_missing(&Facts { made_with, counts }, machine, self.threads)?;
+                return Ok(Begun::Finished(stream::outcome(common, counts.records, counts.failed)));
+            }
+        };
+        let earlier = entries.earlier();
+        let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
+        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
+        let images = Stream::start(inputs, machine, &self.checkpoint, &kept, self.threads, walked, common)?;
+        let run = Run { session: self, made_with, meta: outputs.meta, images, earlier, tally, kept };
+        Ok(Begun::Going(log, Box::new(run)))
+    }
+}
+
+impl Run<'_> {
+    /// Encodes every image, and has its records written.
+    ///
+    /// # Errors
+    /// What makes the run stop early.
+    pub fn finish(self, mut records: impl Records) -> Result<Outcome> {
+        let Self { session, made_with, meta, images, earlier, tally, kept } = self;
+        let Asked { machine, common, .. } = session.asked;
+        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+        let write = |answers: &[Answer]| {
+            let (_, failed_before) = records.counts();
+            records.write(answers)?;
+            Ok(records.counts().1 - failed_before)
+        };
+        let on_terminal = session.place.is_terminal();
+        let outcome = images.run(common, machine, on_terminal, |pixels| encoder.embed(pixels), write)?;
+        let facts = Facts { made_with, counts: Counts::new(records.counts(), &earlier, tally.skipped()) };
+        meta.write(&facts, machine, session.threads)?;
+        records.finish(&facts)?;
+        cache::close(&kept, common);
+        Ok(outcome)
+    }
+}
