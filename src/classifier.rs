@@ -1,4 +1,4 @@
-//! One encoded set of labels: embeddings of images -> scores; with an image encoder, pixels -> scores.
+//! Scores images against one encoded set of labels: embeddings -> scores; with an image encoder, pixels -> scores.
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -8,25 +8,25 @@ use crate::kernels::similarity::Panels;
 use crate::score::Readout;
 use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Isa, Label, Pixels, Result, Scores, TextEncoder};
 
-/// Prompts encoded at a time, which bounds the memory of a long list of labels.
+/// Prompts encoded together, which bounds the memory of a long list of labels.
 const PROMPTS_AT_A_TIME: usize = 4096;
-/// Images scored at a time by one thread, which bounds the memory of their cosines.
+/// Images scored together by one thread, which bounds the memory of their cosines.
 const IMAGES_AT_A_TIME: usize = 32;
 
-/// One label as the model sees it, apart from its name.
+/// An encoded label, without its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedLabel {
-    /// The SHA-256 of its prompts' token ids: labels that the tokenizer cannot tell apart have the same.
+    /// The SHA-256 of its prompts' token ids. Labels that the tokenizer does not distinguish have the same.
     pub tokens: [u8; 32],
     /// The unit mean of its prompts' unit embeddings: `[D]`.
     pub embedding: Vec<f32>,
 }
 
 impl EncodedLabel {
-    /// Encodes each label. `progress` hears how many of how many prompts are done.
+    /// Encodes each label. Calls `progress` with the numbers of finished and of all prompts.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], or what the encoder says.
+    /// [`Error::PromptTooLong`], or the encoder's error.
     pub fn encode(text: &TextEncoder, labels: &[Label], mut progress: impl FnMut(usize, usize)) -> Result<Vec<Self>> {
         let total = labels.iter().map(|l| l.prompts.len()).sum();
         let widest = labels.iter().map(|l| l.prompts.len()).max().unwrap_or(1).max(1);
@@ -75,7 +75,7 @@ impl Labels {
     /// Encodes labels; see [`EncodedLabel::encode`].
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], [`Error::NotFinite`], or what the encoder says.
+    /// [`Error::PromptTooLong`], [`Error::NotFinite`], or the encoder's error.
     pub fn encode(text: &TextEncoder, labels: &[Label], progress: impl FnMut(usize, usize)) -> Result<Self> {
         let names = labels.iter().map(|l| l.name.clone()).collect();
         Self::from_encoded(names, &EncodedLabel::encode(text, labels, progress)?)
@@ -87,7 +87,7 @@ impl Labels {
     /// [`Error::NotFinite`] naming the label whose embedding is not finite.
     ///
     /// # Panics
-    /// If there is not one name for each, or their dimensions differ.
+    /// If the numbers of names and labels differ, or the dimensions do.
     pub fn from_encoded(names: Vec<String>, encoded: &[EncodedLabel]) -> Result<Self> {
         assert_eq!(names.len(), encoded.len(), "every encoded label has a name");
         let mut embeddings = Embeddings::new(encoded.first().map_or(0, |label| label.embedding.len()));
@@ -108,7 +108,7 @@ impl Labels {
         &self.embeddings
     }
 
-    /// Returns pairs of labels that the tokenizer cannot tell apart, such as `Owl` and `owl`.
+    /// Returns pairs of labels that the tokenizer does not distinguish, such as `Owl` and `owl`.
     pub fn alike(&self) -> &[(usize, usize)] {
         &self.alike
     }
@@ -136,13 +136,13 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Creates a scorer whose scores are what the checkpoint of `readout` was trained for.
+    /// Creates a scorer with the activation that the checkpoint of `readout` was trained for.
     pub fn new(readout: Readout, labels: Labels) -> Self {
         let panels = Panels::new(labels.embeddings.values(), labels.embeddings.dim());
         Self { labels, panels, readout }
     }
 
-    /// Returns the same scorer with another way from logits to scores.
+    /// Returns the same scorer with another activation.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.readout.activation = activation;
         self
@@ -153,8 +153,8 @@ impl Scorer {
         &self.labels
     }
 
-    /// Scores each image of unit embeddings [B, D], by all threads. A result is `Err` where there are no finite numbers
-    /// for that image.
+    /// Scores each image of unit embeddings [B, D], on all threads. The result of an image without finite numbers is
+    /// `Err`.
     ///
     /// # Panics
     /// If the images' embeddings have another dimension than the labels'.
@@ -162,8 +162,8 @@ impl Scorer {
         self.score_then(images, |scores| scores)
     }
 
-    /// As [`Self::score`], and what `then` makes of each result, on the same thread: of scores against many labels the
-    /// best few may be all that is wanted.
+    /// Does the same as [`Self::score`], and passes each result to `then` on the same thread: with many labels, the
+    /// caller may need only the best few.
     ///
     /// # Panics
     /// As [`Self::score`].
@@ -199,7 +199,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Creates a classifier whose scores are what the checkpoint was trained for.
+    /// Creates a classifier with the activation that the checkpoint was trained for.
     ///
     /// # Errors
     /// [`Error::Device`] if the labels were encoded by a model of another dimension.
@@ -213,7 +213,7 @@ impl Classifier {
         Ok(Self { images, scorer })
     }
 
-    /// Returns the same classifier with another way from logits to scores.
+    /// Returns the same classifier with another activation.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.scorer = self.scorer.with_activation(activation);
         self
@@ -224,15 +224,15 @@ impl Classifier {
         self.scorer.labels()
     }
 
-    /// RGB -> the pixels that the model takes.
+    /// Converts RGB to the pixels that the model takes.
     ///
     /// # Errors
-    /// For an image without pixels, or too long to be resized; see [`crate::Preprocessor::run`].
+    /// For an image without pixels, or one too long to be resized; see [`crate::Preprocessor::run`].
     pub fn preprocess(&self, image: &RgbImage) -> Result<Pixels> {
         self.images.preprocess(image)
     }
 
-    /// Scores each image. A result is `Err` where the model gave no finite numbers for that image.
+    /// Scores each image. The result of an image without finite numbers is `Err`.
     ///
     /// # Errors
     /// When the device fails.

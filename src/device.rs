@@ -1,4 +1,4 @@
-//! Where and how precisely the models run. The only place besides Cargo.toml that knows which devices a build has.
+//! Where and how precisely the models run. Only this file and Cargo.toml know which devices a build has.
 
 use candle_core::{Device, DeviceLocation};
 
@@ -8,15 +8,15 @@ use crate::{Error, Result};
 /// The arithmetic of the encoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: on CPUs with AMX three bf16 products for each of
-    /// f32, elsewhere, and for models with narrow embeddings, IEEE f32.
+    /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: on CPUs with AMX three bf16 products in
+    /// place of each f32 product; elsewhere, and for models with narrow embeddings, IEEE f32.
     #[default]
     Auto,
     /// Plain IEEE f32.
     F32,
-    /// bfloat16 products in the blocks, summed in f32; everything else is f32. On the CPU, with AMX or AVX512-BF16.
+    /// bfloat16 products in the blocks, summed in f32; the rest is f32. On CPUs with AMX or AVX512-BF16.
     Bf16,
-    /// Half-precision products: in no device yet.
+    /// Half-precision products. No device has them yet.
     F16,
 }
 
@@ -25,9 +25,9 @@ pub enum Precision {
 pub struct Compute {
     /// candle's device.
     pub device: Device,
-    /// The arithmetic asked for.
+    /// The requested arithmetic.
     pub precision: Precision,
-    /// The vector instructions that the CPU's kernels may use. Plain: none of ours, candle's tensors run.
+    /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
 }
 
@@ -48,10 +48,10 @@ impl Compute {
         Self::open_with(device, precision, Isa::best())
     }
 
-    /// As [`Self::open`], with the vector instructions `isa`.
+    /// Does the same as [`Self::open`], with the vector instructions `isa`.
     ///
     /// # Errors
-    /// As [`Self::open`], and when the machine lacks the instructions.
+    /// The errors of [`Self::open`], and one if the machine lacks the instructions.
     pub fn open_with(device: &str, precision: Precision, isa: Isa) -> Result<Self> {
         let device = match device.split_once(':').unwrap_or((device, "0")) {
             ("auto", "0") => best(),
@@ -59,7 +59,7 @@ impl Compute {
             ("cuda", index) => cuda(index)?,
             ("metal", "0") => metal()?,
             _ => {
-                let reason = format!("`{device}` is no device; use auto, cpu, cuda, cuda:N or metal");
+                let reason = format!("`{device}` is not a device; use auto, cpu, cuda, cuda:N or metal");
                 return Err(Error::Device(reason));
             }
         };
@@ -68,7 +68,7 @@ impl Compute {
         Ok(compute)
     }
 
-    /// Refuses what this machine cannot do.
+    /// Refuses a combination that this machine cannot run.
     fn check(&self) -> Result<()> {
         let reason = match self.precision {
             _ if !self.isa.is_available() => {
@@ -81,7 +81,7 @@ impl Compute {
             }
             Precision::Bf16 if self.isa.has_bf16() => return Ok(()),
             Precision::Bf16 if Isa::best().has_bf16() => {
-                format!("there is no bf16 arithmetic in {}; use --precision f32 or auto", self.isa.name())
+                format!("{} has no bf16 arithmetic; use --precision f32 or auto", self.isa.name())
             }
             Precision::Bf16 => {
                 "this CPU has no bf16 arithmetic (AMX or AVX512-BF16); use --precision f32 or auto".to_owned()
@@ -105,7 +105,7 @@ pub(crate) fn name(device: &Device) -> String {
     }
 }
 
-/// Returns the first GPU that answers, else the CPU.
+/// Returns the first available GPU, else the CPU.
 fn best() -> Device {
     cuda("0").or_else(|_| metal()).unwrap_or(Device::Cpu)
 }
@@ -142,7 +142,7 @@ mod tests {
         if !candle_core::utils::metal_is_available() {
             assert!(message("metal").contains("--features metal"));
         }
-        assert!(message("gpu").contains("is no device"));
+        assert!(message("gpu").contains("is not a device"));
         assert!(message("cuda:x").contains("a number"));
     }
 

@@ -1,6 +1,6 @@
-//! Rows of unit vectors, as encoders return them. Plain memory: no device, no tensor.
+//! Rows of unit vectors, as encoders return them, in plain memory.
 
-/// Unit vectors [N, D] of images or texts; cosine is their dot product.
+/// Unit vectors [N, D] of images or texts. Their cosine is their dot product.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
     values: Vec<f32>, // [N, D]
@@ -13,7 +13,7 @@ impl Embeddings {
         Self { values: Vec::new(), dim }
     }
 
-    /// Adds a row, made unit length. A row that is not finite, or zero, stays as it is divided: not finite.
+    /// Adds a row, scaled to unit length. A row that is not finite, or zero, becomes a row that is not finite.
     ///
     /// # Panics
     /// If the row does not have [`Self::dim`] values.
@@ -23,7 +23,7 @@ impl Embeddings {
         self.values.extend(row.iter().map(|&x| (f64::from(x) / norm) as f32));
     }
 
-    /// Adds a row that is unit length already, as it is.
+    /// Adds a row that has unit length already.
     ///
     /// # Panics
     /// If the row does not have [`Self::dim`] values.
@@ -37,12 +37,12 @@ impl Embeddings {
         self.dim
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.dim.max(1)
     }
 
-    /// Returns whether there is no row.
+    /// Returns whether it has no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -52,10 +52,10 @@ impl Embeddings {
         self.values.chunks_exact(self.dim.max(1))
     }
 
-    /// Row `index`.
+    /// Returns row `index`.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If the row does not exist.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.dim..][..self.dim]
     }
@@ -65,7 +65,7 @@ impl Embeddings {
         &self.values
     }
 
-    /// Returns the unit mean of all rows: how prompts of one label become that label's embedding.
+    /// Returns the unit mean of all rows, which turns a label's prompts into its embedding.
     pub fn mean(&self) -> Self {
         let mut sum = vec![0f64; self.dim];
         for row in self.rows() {
@@ -87,7 +87,7 @@ impl Embeddings {
     }
 }
 
-/// Returns the dot product of two rows, summed in f64 in index order: the same bits wherever it is computed.
+/// Returns the dot product of two rows, summed in f64 in index order: the same bits on every machine.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in the library, outside single images (see [`crate::source::ImageError`]).
+//! Errors of the library, outside single images (see [`crate::source::ImageError`]).
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use crate::source::ImageError;
 /// The library's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure that no other image or label could escape: the checkpoint, the labels or the machine.
+/// A failure that affects every image or label: of the checkpoint, the labels or the machine.
 ///
-/// Messages are one line in lower case: what failed, on which file, and what to do where that is known.
+/// Messages are one line in lower case: what failed, on which file, and what to do if that is known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file of the checkpoint is missing, torn, or says something that cannot be followed.
+    /// A file of the checkpoint is missing, torn, or cannot be used.
     #[error("{}: {reason}", .path.display())]
     Checkpoint {
         /// The file, or the directory where a file was expected.
@@ -31,7 +31,7 @@ pub enum Error {
         /// The model's positions.
         limit: usize,
     },
-    /// A template that has no place for the label, or cannot be read.
+    /// A template without a place for the label, or one that cannot be read.
     #[error("the template `{template}` {reason}")]
     Template {
         /// The template as written.
@@ -39,21 +39,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The device or precision asked for is not to be had here.
+    /// The device or precision is not available here.
     #[error("{0}")]
     Device(String),
-    /// The model gave numbers that are not finite, as damaged weights do.
+    /// The model's output is not finite, as with damaged weights.
     #[error("the model's output for {what} is not finite; its weights may be damaged")]
     NotFinite {
         /// The image or prompt.
         what: String,
     },
-    /// The pixels do not have the size that the model takes.
+    /// The pixels do not have the model's size.
     #[error("the checkpoint's image processor gives {got} pixels and its config.json asks for {want}")]
     PixelSize {
-        /// Width x height as given.
+        /// The actual width x height.
         got: String,
-        /// Width x height as needed.
+        /// The expected width x height.
         want: String,
     },
     /// An image that could not be read.
@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A checkpoint error about `path`.
+    /// Creates a checkpoint error about `path`.
     pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: impl ToString) -> Self {
         Self::Checkpoint { path: path.as_ref().to_path_buf(), reason: reason.to_string() }
     }

@@ -1,7 +1,7 @@
 //! Classify images against any labels, with no training.
 //!
-//! `zsic` computes what the `zero-shot-image-classification` pipeline of transformers computes with
-//! a CLIP or SigLIP checkpoint, from the files of that checkpoint to sorted scores:
+//! `zsic` computes what the `zero-shot-image-classification` pipeline of transformers computes, from the files of a
+//! CLIP or SigLIP checkpoint to sorted scores:
 //!
 //! ```no_run
 //! use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Label, Labels, Template, TextEncoder, source};
@@ -23,9 +23,8 @@
 //! # }
 //! ```
 //!
-//! Each step takes what the step before it returned: bytes, [`source::decode`], RGB, preprocess,
-//! [`Pixels`], encode, [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no
-//! environment variable.
+//! Each step takes the result of the step before it: bytes, [`source::decode`], RGB, preprocess, [`Pixels`], encode,
+//! [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no environment variable.
 
 #[cfg(feature = "cache")]
 pub mod cache;

@@ -1,10 +1,10 @@
-//! The `zsic` command: parse, run, exit status. Everything else is in `cli/` (the command's side) and the library.
+//! The `zsic` command: parses, runs, and returns the exit status. The rest is in `cli/` and the library.
 
 mod cli;
 
 use std::process::ExitCode;
 
-/// Memory, for all of the program.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: cli::allocator::OrStop = cli::allocator::OrStop;
 

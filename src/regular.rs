@@ -1,5 +1,5 @@
-//! Files that anybody may have put there: opens regular files and nothing else, and reads no more than a stated size. A
-//! named pipe is never waited for, and a device is never opened.
+//! Opens regular files only, and reads at most a stated size, wherever others may have put files. It never waits for a
+//! named pipe or opens a device.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -8,12 +8,12 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a regular file to read; links are followed.
+/// Opens a regular file to read. Follows links.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(path, File::options().read(true), OFlags::empty())
 }
 
-/// Opens a regular file with `options`, and never through a link.
+/// Opens a regular file with `options`. Does not follow a link.
 #[cfg(feature = "net")]
 pub(crate) fn open_here(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if path.is_symlink() {
@@ -27,7 +27,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_open(open(path)?, limit)
 }
 
-/// Reads a regular file of at most `limit` bytes without that counting as its last use, where the system allows.
+/// Reads a regular file of at most `limit` bytes without updating its last use, where the system allows.
 #[cfg(feature = "net")]
 pub(crate) fn read_unnoticed(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     #[cfg(target_os = "linux")]

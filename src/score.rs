@@ -1,10 +1,10 @@
-//! Logits -> scores -> the best of them. Plain slices: no tensor, no model.
+//! Logits -> scores -> the best of them, on plain slices.
 
 use std::cmp::Reverse;
 
 use crate::kernels::{Isa, probability};
 
-/// Scores of which the highest is looked for first.
+/// Scores examined together for the highest.
 const TOGETHER: usize = 16;
 
 /// How logits become scores.
@@ -12,12 +12,12 @@ const TOGETHER: usize = 16;
 pub enum Activation {
     /// The labels share a probability of 1.
     Softmax,
-    /// Each label has a probability of its own.
+    /// Each label has its own probability.
     Sigmoid,
 }
 
 impl Activation {
-    /// Scores of `logits`, in their order, computed in f64 and rounded once.
+    /// Computes the scores of `logits`, in their order, in f64 and rounded once.
     pub fn apply(self, logits: &[f32]) -> Vec<f32> {
         let mut scores = vec![0.0; logits.len()];
         match self {
@@ -31,11 +31,11 @@ impl Activation {
 /// How a checkpoint turns a cosine into a logit, and logits into scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Readout {
-    /// What a cosine is multiplied with: `exp` of the checkpoint's `logit_scale`.
+    /// The factor of a cosine: `exp` of the checkpoint's `logit_scale`.
     pub scale: f64,
-    /// What is added then.
+    /// The bias added to that.
     pub bias: f64,
-    /// What the checkpoint was trained for.
+    /// The activation that the checkpoint was trained for.
     pub activation: Activation,
 }
 
@@ -46,7 +46,7 @@ impl Readout {
     }
 }
 
-/// What one image scored against every label, in the labels' order.
+/// The scores of one image against every label, in the labels' order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     logits: Vec<f32>,
@@ -60,12 +60,12 @@ pub struct Ranked {
     pub label: usize,
     /// Its score, 0 to 1.
     pub score: f32,
-    /// The model's own logit, scale and bias in.
+    /// The model's own logit, including scale and bias.
     pub logit: f32,
 }
 
 impl Scores {
-    /// Scores from logits.
+    /// Creates scores from logits.
     pub fn new(logits: Vec<f32>, activation: Activation) -> Self {
         Self { scores: activation.apply(&logits), logits }
     }
@@ -82,10 +82,10 @@ impl Scores {
 
     /// Returns the best `k`, highest score first, ties in the order of the labels.
     pub fn top(&self, k: usize) -> Vec<Ranked> {
-        // Of numbers that are not below zero the bits have their order.
+        // The bits of nonnegative numbers sort like the numbers.
         let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).fold(0, u32::max);
         let highest: Vec<u32> = self.scores.chunks(TOGETHER).map(bits).collect();
-        // So many of these are as high, or higher: what is below is not among the best.
+        // So many of these are as high or higher: lower ones are not among the best.
         let floor = match k.checked_sub(1) {
             Some(last) if k < highest.len() => *highest.clone().select_nth_unstable_by(last, |a, b| b.cmp(a)).1,
             _ => 0,

@@ -1,15 +1,15 @@
-//! Small files that stand for the real ones, as copying without the right tool leaves them: pointers of git-lfs, and
-//! links unpacked as text.
+//! Recognises small files in place of the real ones, as copying without the right tool leaves them: git-lfs pointers,
+//! and links unpacked as text.
 
 use std::fmt;
 
-/// The longest stand-in there is.
+/// The most bytes of such a file.
 pub(crate) const LONGEST: usize = 2048;
 
-/// What a file is in place of its content.
+/// The kind of a file that stands in for content.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StandIn {
-    /// A pointer of git-lfs.
+    /// A git-lfs pointer.
     Lfs,
     /// A link of the hub's cache, unpacked as text.
     Link,
@@ -35,7 +35,7 @@ impl StandIn {
     }
 }
 
-/// Whether this is where a link in a snapshot leads: `../../blobs/<hash>`, or the same from the root of a disk.
+/// Returns whether a snapshot's link leads here: `../../blobs/<hash>`, or the same from the root of a disk.
 fn is_to_blob(target: &str) -> bool {
     let parts: Vec<&str> = target.split(['/', '\\']).collect();
     let [way @ .., "blobs", blob] = &parts[..] else { return false };
@@ -48,9 +48,9 @@ fn is_to_blob(target: &str) -> bool {
 impl fmt::Display for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Lfs => "is a git-lfs pointer and not the file itself: run `git lfs pull` in its folder",
+            Self::Lfs => "is a git-lfs pointer instead of the file: run `git lfs pull` in its folder",
             Self::Link => {
-                "is a link that was unpacked as text, and not the file itself: fetch the checkpoint again, or copy it \
+                "is a link that was unpacked as text instead of the file: fetch the checkpoint again, or copy it \
                  with the content of its links"
             }
         })

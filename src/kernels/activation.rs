@@ -1,9 +1,9 @@
-//! The nonlinearities of an MLP. They are applied in the epilogue of a product; no pass of their own is here.
+//! The nonlinearities of an MLP. A product applies them in its epilogue, without a pass of their own.
 
 use super::functions::{erf, erf_plain, exp, tanh};
 use super::lanes::Lanes;
 
-/// What is done to each value of a product.
+/// The function applied to each value of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -21,10 +21,10 @@ pub enum Activation {
 const SQRT_2_OVER_PI: f32 = 0.797_884_560_8;
 
 impl Activation {
-    /// All of them.
+    /// All functions.
     pub const ALL: [Self; 5] = [Self::None, Self::QuickGelu, Self::Gelu, Self::GeluTanh, Self::Relu];
 
-    /// Of one value: the plain version.
+    /// Applies it to one value: the plain version.
     pub fn plain(self, x: f32) -> f32 {
         match self {
             Self::None => x,
@@ -44,7 +44,7 @@ impl Activation {
         }
     }
 
-    /// Of a register.
+    /// Applies it to a register.
     ///
     /// # Safety
     /// The instruction set of `V`.
@@ -102,7 +102,7 @@ mod tests {
                 );
                 for (&x, &y) in x.iter().zip(&y) {
                     let want = act.plain(x);
-                    // Near -5 what is left of a GELU is a difference of ones.
+                    // Near -5, GELU is a difference of values close to 1.
                     let near = (y - want).abs() <= 4e-7 * x.abs().max(want.abs());
                     assert!(near || (want.is_nan() && y.is_nan()), "{} {act:?}: {x} gives {y}, not {want}", isa.name());
                 }

@@ -1,5 +1,5 @@
-//! Attention of every (item, head): `softmax(q k^T / sqrt(d)) v`. The scores of a block of queries are all that is
-//! stored at a time. The projections before and after are products, and not here.
+//! Attention of every (item, head): `softmax(q k^T / sqrt(d)) v`. Only the scores of one block of queries are stored at
+//! a time. The projections around it are products.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::{Element, Isa, Shared, dispatch};
 /// Queries of a block: a multiple of every tile's rows.
 const QUERIES: usize = 48;
 
-/// Who attends to whom: groups of queries, one after another, each with the rows whose keys and values it sees.
+/// Which rows attend to which: groups of queries in sequence, each with the rows whose keys and values it sees.
 #[derive(Debug, Clone)]
 pub struct Attends {
     causal: bool,
@@ -25,8 +25,8 @@ pub struct Attends {
 }
 
 impl Attends {
-    /// Creates an empty set of groups. If it is causal, a group's queries stand at the last of its keys and see those
-    /// before them.
+    /// Creates an empty set of groups. If it is causal, a group's queries are the last of its keys, and each sees only
+    /// keys up to its own.
     pub fn new(causal: bool) -> Self {
         Self { causal, queries: 0, groups: Vec::new(), keys: Vec::new() }
     }
@@ -61,19 +61,19 @@ struct Head<'a> {
     k: *const f32,
     v: *const f32,
     stride: usize,
-    /// The rows of those that the group sees.
+    /// The rows that the group sees.
     keys: &'a [u32],
     dim: usize,
     causal: bool,
     out: *mut f32,
     out_stride: usize,
     element: Element,
-    /// Where in a row of `out` the head begins.
+    /// The column of `out` where the head begins.
     column: usize,
 }
 
 impl Head<'_> {
-    /// Keys that the last of these queries sees, which is the most that any of them sees.
+    /// Returns the number of keys that the last of these queries sees, the most of all.
     fn seen(&self, queries: &Range<usize>) -> usize {
         if self.causal { self.keys.len() - self.queries + queries.end } else { self.keys.len() }
     }
@@ -84,9 +84,9 @@ thread_local! {
     static SCRATCH: RefCell<Buffer> = RefCell::default();
 }
 
-/// Attention of `heads` heads, which share the width equally: the queries are the first third of the columns of `q`
-/// `[Q, 3 W]`, keys and values the other thirds of `kv` `[R, 3 W]`, which may be the same matrix; both are f32. The result
-/// has a row for each query: `[Q, W]`.
+/// Computes attention with `heads` heads of equal width. The queries are the first third of the columns of `q` `[Q, 3
+/// W]`; keys and values are the other thirds of `kv` `[R, 3 W]`, which may be the same matrix. Both are f32. The result
+/// has a row per query: `[Q, W]`.
 ///
 /// # Panics
 /// If the shapes do not fit, or this machine cannot run the instruction set.
@@ -177,7 +177,7 @@ where
     }
 }
 
-/// Softmax of a block's scores, and the values weighed by them.
+/// Computes the softmax of a block's scores, and the values weighted by them.
 ///
 /// # Safety
 /// As [`fast`].
@@ -235,7 +235,8 @@ unsafe fn mix<V: Lanes>(
     }
 }
 
-/// Keys as the panels of a product: [T / width][d][width]. What is beyond the last key is anything: no query sees it.
+/// Packs keys as the panels of a product: [T / width][d][width]. Values after the last key are arbitrary: no query sees
+/// them.
 ///
 /// # Safety
 /// As [`fast`].
@@ -264,7 +265,7 @@ unsafe fn pack_keys<V: Lanes>(head: &Head, to: *mut f32) {
     }
 }
 
-/// Values as the panels of a product: [d / width][T][width], zeros where there is no value.
+/// Packs values as the panels of a product: [d / width][T][width], with zeros after the last value.
 ///
 /// # Safety
 /// As [`fast`].
@@ -286,7 +287,7 @@ unsafe fn pack_values<V: Lanes>(head: &Head, to: *mut f32) {
     }
 }
 
-/// The plain version.
+/// Computes the plain version.
 ///
 /// # Safety
 /// A head whose pointers hold what its shapes say.
@@ -339,7 +340,7 @@ mod tests {
                     let (got, want) = (run(isa, &qkv, width, heads, &two), run(Isa::Plain, &qkv, width, heads, &two));
                     let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                     assert!(off < 6e-6, "{isa:?} {length} {heads} {dim}: off by {off}");
-                    // The second item alone.
+                    // The second item on its own.
                     let alone = run(isa, &qkv[length * 3 * width..], width, heads, &items(1, length, causal));
                     assert!(alone == got[length * width..], "{isa:?} {length} {heads} {dim}: other bits alone");
                 }
@@ -347,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Some queries of an item, with keys that lie apart, have the bits that they have among all.
+    /// Queries of an item get the same bits with some of its rows as with all, even if the keys lie apart.
     #[test]
     fn the_bits_of_a_query_do_not_depend_on_where_rows_lie() {
         for isa in sets("attention of some queries") {

@@ -1,9 +1,9 @@
-//! exp, erf and tanh on lanes, to a few units in the last place, and erf in f64 as the oracle. The nonlinearities that
-//! are made of them are in `activation.rs`.
+//! exp, erf and tanh on lanes, to a few units in the last place, and erf in f64 as the oracle. `activation.rs` builds
+//! nonlinearities from them.
 
 use super::lanes::Lanes;
 
-/// `e^x`, within 2 units in the last place; gradual underflow, infinity above, NaN stays.
+/// Returns `e^x`, within 2 units in the last place, with gradual underflow and infinity on overflow. NaN stays.
 ///
 /// # Safety
 /// The instruction set of `V`.
@@ -68,7 +68,7 @@ pub unsafe fn erf<V: Lanes>(x: V) -> V {
         let r = r.mul_add(t, V::splat(-6.34846687e-1));
         let r = r.mul_add(t, V::splat(-1.28717512e-1));
         let r = r.mul_add(t, V::splat(0.0).sub(t));
-        // Beyond 4 it is 1, and the polynomial is not made for it.
+        // Beyond 4 the result is 1, and the polynomial does not apply.
         let far = V::splat(4.0).if_less(t, V::splat(1.0), V::splat(1.0).sub(exp(r)));
         let p = V::splat(-5.96761703e-4);
         let p = p.mul_add(s, V::splat(4.99119423e-3));

@@ -1,7 +1,7 @@
-//! Vectors of f32 in one register, by instruction set: the few operations that the kernels are written with. No kernel is
-//! here. Every method is inlined into a function that has the instruction set.
+//! Vectors of f32 in one register, by instruction set: the operations that the kernels use. Every method is inlined
+//! into a function that has the instruction set.
 
-#![allow(clippy::missing_safety_doc)] // one contract for all, in the trait's own words
+#![allow(clippy::missing_safety_doc)] // one contract for all, stated on the trait
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -9,9 +9,9 @@ use std::arch::x86_64::*;
 /// A register of f32.
 ///
 /// # Safety
-/// Every method needs the instruction set of its type; those that take a pointer need [`Self::N`] values there, or `n`
-/// where they take it.
-#[allow(missing_docs)] // the names say it
+/// Every method needs the instruction set of its type. Methods with a pointer need [`Self::N`] values there, or `n` if
+/// they take it.
+#[allow(missing_docs)] // the names are clear
 pub unsafe trait Lanes: Copy {
     const N: usize;
     unsafe fn splat(value: f32) -> Self;
@@ -19,11 +19,11 @@ pub unsafe trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32);
     /// Returns the first `n < N` values, then zeros.
     unsafe fn load_first(from: *const f32, n: usize) -> Self;
-    /// The first `n < N` values only.
+    /// Stores only the first `n < N` values.
     unsafe fn store_first(self, to: *mut f32, n: usize);
-    /// The first `n <= N` values as bf16, rounded to nearest, ties to even.
+    /// Stores the first `n <= N` values as bf16, rounded to nearest, ties to even.
     unsafe fn store_bf16(self, to: *mut u16, n: usize);
-    /// The first `n <= N` values in two parts, as [`super::matrix::split`], to where each part goes.
+    /// Stores the first `n <= N` values in two parts, as [`super::matrix::split`] makes them.
     #[inline(always)]
     unsafe fn store_split(self, high: *mut u16, low: *mut u16, n: usize) {
         let mut values = [0f32; 16];
@@ -35,38 +35,38 @@ pub unsafe trait Lanes: Copy {
             }
         }
     }
-    /// Adds each value to the f64 in its place.
+    /// Adds each value to its f64.
     unsafe fn add_to(self, sums: *mut f64);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
-    /// `self * by + plus`, rounded once.
+    /// Returns `self * by + plus`, rounded once.
     unsafe fn mul_add(self, by: Self, plus: Self) -> Self;
     /// Returns the larger; `self` where either is NaN.
     unsafe fn max(self, other: Self) -> Self;
     /// Returns the smaller; `self` where either is NaN.
     unsafe fn min(self, other: Self) -> Self;
     unsafe fn abs(self) -> Self;
-    /// `self` with the sign of `other`.
+    /// Returns `self` with the sign of `other`.
     unsafe fn with_sign_of(self, other: Self) -> Self;
     /// Returns the nearest whole number, ties to even.
     unsafe fn round(self) -> Self;
-    /// Two to the power of whole numbers from -126 to 127.
+    /// Returns two to the power of whole numbers from -126 to 127.
     unsafe fn exp2_whole(self) -> Self;
-    /// `yes` where `self < than`, else `no`.
+    /// Returns `yes` where `self < than`, else `no`.
     unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self;
-    /// The first N of `rows`, N values each, as columns: N rows of N, `stride` apart.
+    /// Transposes the first N values of N rows: N rows of N, `stride` apart.
     unsafe fn transpose(rows: &[*const f32; 16], to: *mut f32, stride: usize);
 
-    /// `n <= N` values, zeros after them.
+    /// Loads `n <= N` values, followed by zeros.
     #[inline(always)]
     unsafe fn load_upto(from: *const f32, n: usize) -> Self {
         // SAFETY: the caller's.
         unsafe { if n >= Self::N { Self::load(from) } else { Self::load_first(from, n) } }
     }
 
-    /// The first `n <= N` values.
+    /// Stores the first `n <= N` values.
     #[inline(always)]
     unsafe fn store_upto(self, to: *mut f32, n: usize) {
         // SAFETY: the caller's.
@@ -118,7 +118,7 @@ fn first(n: usize) -> __mmask16 {
 // SAFETY: each method is one or a few intrinsics of AVX-512, under the contract of the trait.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
-#[allow(clippy::undocumented_unsafe_blocks)] // all under the one contract
+#[allow(clippy::undocumented_unsafe_blocks)] // all under the trait's contract
 unsafe impl Lanes for Avx512 {
     const N: usize = 16;
     #[inline(always)] unsafe fn splat(value: f32) -> Self { unsafe { Self(_mm512_set1_ps(value)) } }
@@ -184,7 +184,7 @@ unsafe impl Lanes for Avx512 {
             t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
             t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
-        // Afterwards lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
+        // Now lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
         for g in (0..16).step_by(4) {
             let pair = |i: usize, j: usize| (_mm512_castps_pd(t[g + i]), _mm512_castps_pd(t[g + j]));
             let ((a, b), (c, d)) = (pair(0, 2), pair(1, 3));
@@ -216,7 +216,7 @@ static FIRST: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 
 // SAFETY: each method is one or a few intrinsics of AVX2 and FMA, under the contract of the trait.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
-#[allow(clippy::undocumented_unsafe_blocks)] // all under the one contract
+#[allow(clippy::undocumented_unsafe_blocks)] // all under the trait's contract
 unsafe impl Lanes for Avx2 {
     const N: usize = 8;
     #[inline(always)] unsafe fn splat(value: f32) -> Self { unsafe { Self(_mm256_set1_ps(value)) } }
@@ -269,7 +269,7 @@ unsafe impl Lanes for Avx2 {
             t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
             t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
-        // Afterwards lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
+        // Now lane l of r[4 g + c] is column 4 l + c of the rows from 4 g on.
         for g in [0, 4] {
             let pair = |i: usize, j: usize| (_mm256_castps_pd(t[g + i]), _mm256_castps_pd(t[g + j]));
             let ((a, b), (c, d)) = (pair(0, 2), pair(1, 3));

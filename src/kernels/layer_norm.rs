@@ -1,4 +1,4 @@
-//! Layer norm of rows, with the mean and the variance in a pass each. Nothing else is normalised here.
+//! Layer norm of rows, with separate passes for the mean and the variance.
 
 use rayon::prelude::*;
 
@@ -20,7 +20,7 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// From the weight and bias.
+    /// Creates it from the weight and bias.
     ///
     /// # Panics
     /// If they differ in length, or this machine cannot run the instruction set.
@@ -30,10 +30,10 @@ impl Norm {
     }
 }
 
-/// Normalises the rows of `x`, which is f32, into `y`, which takes its shape.
+/// Normalises the f32 rows of `x` into `y`, which takes its shape.
 ///
 /// # Panics
-/// If the width is another, or `x` is not f32.
+/// If the width differs, or `x` is not f32.
 pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
     y.shape(x.rows(), x.columns());
     assert!(x.element() == Element::F32);
@@ -41,10 +41,10 @@ pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
     run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), (y.as_mut_ptr(), stride), element);
 }
 
-/// Normalises the rows of `x`, which is f32, where they are.
+/// Normalises the f32 rows of `x` in place.
 ///
 /// # Panics
-/// If the width is another, or `x` is not f32.
+/// If the width differs, or `x` is not f32.
 pub fn layer_norm_in_place(x: &mut Matrix, norm: &Norm) {
     assert!(x.element() == Element::F32);
     let (from, stride) = (x.as_mut_ptr(), x.stride());
@@ -87,7 +87,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &No
             sum = sum.add(V::load_upto(x.add(at), n - at));
         }
         let mean = sum.sum() / n as f32;
-        // The second pass also finds what rounding left of the mean.
+        // The second pass also corrects the mean's rounding error.
         let (mut rest, mut squares) = (V::splat(0.0), V::splat(0.0));
         let whole = n - n % V::N;
         for at in (0..whole).step_by(V::N) {
@@ -111,7 +111,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &No
     }
 }
 
-/// The plain version.
+/// Computes the plain version.
 ///
 /// # Safety
 /// A row of the norm's width at `x` and room for one at `y`.

@@ -1,25 +1,25 @@
-//! Activations in memory: rows of f32, or of bf16 two to a word, at a distance that does not fill one set of the cache.
-//! The memory is kept when the shape changes. No arithmetic is here but that of bf16's rounding.
+//! Activations in memory: rows of f32, or of bf16 two to a word, at a stride that avoids filling one set of the cache.
+//! The memory stays when the shape changes.
 
 use super::memory::Memory;
 
-/// What the values of a matrix are.
+/// The type of a matrix's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     /// IEEE f32.
     F32,
     /// bfloat16.
     Bf16,
-    /// f32 as the sum of two bfloat16, to 2^-17: what [`split`] makes of it. A row is blocks of [`BLOCK`] high parts and
-    /// the [`BLOCK`] low parts that belong to them.
+    /// f32 as the sum of two bfloat16, to 2^-17, as [`split`] makes it. A row is blocks of [`BLOCK`] high parts and
+    /// their [`BLOCK`] low parts.
     Split,
 }
 
-/// Values of a block of [`Element::Split`]; rows of bf16 are padded to as many with zeros.
+/// Values of a block of [`Element::Split`]; rows of bf16 are padded with zeros to as many.
 pub const BLOCK: usize = 32;
 
 impl Element {
-    /// 32-bit words that hold `values` values.
+    /// Returns the 32-bit words of `values` values.
     pub fn words(self, values: usize) -> usize {
         match self {
             Self::F32 => values,
@@ -28,7 +28,7 @@ impl Element {
         }
     }
 
-    /// Returns where in a row the halves of the `column`-th value are, counted in bf16; of f32 there are none.
+    /// Returns where in a row the halves of value `column` are, counted in bf16. f32 has none.
     fn halves(self, column: usize) -> (usize, Option<usize>) {
         let high = column / BLOCK * 2 * BLOCK + column % BLOCK;
         if self == Self::Split { (high, Some(high + BLOCK)) } else { (column, None) }
@@ -38,17 +38,17 @@ impl Element {
 /// Words of a cache line.
 const LINE: usize = 16;
 
-/// Memory aligned to cache lines; it grows and is never given back before it is dropped.
+/// Memory aligned to cache lines. It grows, and is freed only when dropped.
 #[derive(Debug, Default)]
 pub struct Buffer {
     memory: Memory,
 }
 
 impl Buffer {
-    /// Makes room for `words` words. What is new is zero; what was there is unspecified.
+    /// Makes room for `words` words. New words are zero; old ones are unspecified.
     pub fn reserve(&mut self, words: usize) {
         if words > self.memory.words().len() {
-            self.memory = Memory::default(); // nothing to be copied
+            self.memory = Memory::default(); // avoids a copy
             self.memory = Memory::zeroed(words);
         }
     }
@@ -80,7 +80,7 @@ impl Matrix {
         Self { buffer: Buffer::default(), element, rows: 0, columns: 0, stride: 0 }
     }
 
-    /// From row-major values, in f32.
+    /// Creates a matrix from row-major f32 values.
     pub fn from_values(values: &[f32], columns: usize) -> Self {
         let mut matrix = Self::new(Element::F32);
         matrix.shape(values.len() / columns, columns);
@@ -90,14 +90,14 @@ impl Matrix {
         matrix
     }
 
-    /// Takes another shape. The values are unspecified afterwards.
+    /// Changes the shape. The values are unspecified afterwards.
     pub fn shape(&mut self, rows: usize, columns: usize) {
         let lines = self.element.words(columns).div_ceil(LINE);
         self.stride = LINE * (lines + usize::from(lines.is_multiple_of(4)));
         (self.rows, self.columns) = (rows, columns);
         self.buffer.reserve(rows * self.stride);
         if self.element != Element::F32 && !columns.is_multiple_of(BLOCK) {
-            // What is behind the last value of a block is multiplied too.
+            // The padding of the last block is multiplied too.
             let last = self.element.words(columns / BLOCK * BLOCK)..self.element.words(columns.next_multiple_of(BLOCK));
             for row in 0..rows {
                 self.buffer.words_mut()[row * self.stride..][last.clone()].fill(0.0);
@@ -110,7 +110,7 @@ impl Matrix {
         self.element
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -137,13 +137,13 @@ impl Matrix {
         &mut self.buffer.words_mut()[row * self.stride..][..self.columns]
     }
 
-    /// Takes some rows of `from`, which are f32 in both.
+    /// Copies some rows of `from`. Both matrices are f32.
     pub fn pick(&mut self, from: &Self, rows: &[usize]) {
         self.shape(rows.len(), from.columns);
         rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
     }
 
-    /// Returns the words of all rows, `stride` words each; of f32 the first `columns` of each are its values.
+    /// Returns the words of all rows, `stride` words each. In f32 the first `columns` of each are its values.
     pub fn words_mut(&mut self) -> &mut [f32] {
         let words = self.rows * self.stride;
         &mut self.buffer.words_mut()[..words]
@@ -172,13 +172,13 @@ impl Matrix {
     }
 }
 
-/// Returns the `at`-th bf16 of a row.
+/// Returns bf16 number `at` of a row.
 pub(crate) fn half(row: &[f32], at: usize) -> f32 {
     let word = row[at / 2].to_bits();
     f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
 }
 
-/// Writes `value` as the `column`-th of a row that starts at `row`.
+/// Writes `value` to a column of the row that starts at `row`.
 ///
 /// # Safety
 /// The row has that column.
@@ -196,7 +196,7 @@ pub(crate) unsafe fn write(row: *mut f32, element: Element, column: usize, value
     }
 }
 
-/// Returns where the parts of the `column`-th value of a row of [`Element::Split`] are.
+/// Returns where the parts of a column are in a row of [`Element::Split`].
 ///
 /// # Safety
 /// The row has that column.
@@ -208,9 +208,9 @@ pub(crate) unsafe fn split_at(row: *mut f32, column: usize) -> (*mut u16, *mut u
     }
 }
 
-/// Returns the nearest bf16, and the nearest bf16 to what is left. The high part of a finite value is finite: one that
-/// would be rounded to infinity is cut off instead. The low part of infinity and NaN is zero, so that a product of them
-/// is as little finite as that of the whole value.
+/// Returns the nearest bf16, and the nearest bf16 to the rest. The high part of a finite value is finite: a part that
+/// would round to infinity is truncated instead. The low part of infinity and NaN is zero, so that their products are
+/// not finite either.
 pub fn split(value: f32) -> (u16, u16) {
     let high = match bf16_bits(value) {
         high if high & 0x7fff == 0x7f80 && value.is_finite() => (value.to_bits() >> 16) as u16,

@@ -1,6 +1,5 @@
-//! Zeroed memory, aligned to cache lines. Much of it comes from the system in large pages, where that has them: one page
-//! fault in place of hundreds, and addresses that the CPU translates without looking anything up. What it holds is not
-//! known here.
+//! Zeroed memory, aligned to cache lines. Large amounts come from the system in large pages, if it has them: one page
+//! fault instead of hundreds, and faster address translation.
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
@@ -11,17 +10,17 @@ const LINE: usize = 16;
 /// Bytes of a large page.
 const LARGE: usize = 2 << 20;
 
-/// Words that were zero when they came.
+/// Words that begin as zeros.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     heap: Vec<f32>,
     map: Option<Map>,
-    /// Words before the first that is aligned.
+    /// Words before the first aligned one.
     start: usize,
     words: usize,
 }
 
-/// Memory of the system's.
+/// Memory from the system.
 #[derive(Debug)]
 struct Map {
     base: Shared<u8>,
@@ -29,7 +28,7 @@ struct Map {
 }
 
 impl Memory {
-    /// `words` zeros, which cost nothing until they are touched.
+    /// Returns `words` zeros, which cost nothing until they are touched.
     pub(super) fn zeroed(words: usize) -> Self {
         if 4 * words >= LARGE
             && let Some(map) = Map::new(4 * words + LARGE)
@@ -68,7 +67,7 @@ impl Memory {
 }
 
 impl Map {
-    /// Reserves memory; returns none if the system has no more.
+    /// Reserves memory, or returns None if the system has no more.
     fn new(bytes: usize) -> Option<Self> {
         // SAFETY: the system chooses a place that is free.
         let base = unsafe {
@@ -77,7 +76,7 @@ impl Map {
         Some(Self { base: Shared(base.ok()?.cast()), bytes })
     }
 
-    /// Asks for large pages where they are used whole, so that none is larger than what is used of it.
+    /// Asks for large pages where they are used completely, so that no page exceeds the used memory.
     fn advise(&self, start: usize, bytes: usize) {
         #[cfg(target_os = "linux")]
         // SAFETY: the range is within the map. Advice that is refused changes nothing.
@@ -92,7 +91,7 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: the map is this one's, and with it goes the last that points into it.
+        // SAFETY: this value owns the map, and nothing else points into it.
         let _ = unsafe { munmap(self.base.get().cast(), self.bytes) };
     }
 }

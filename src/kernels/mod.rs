@@ -1,8 +1,8 @@
-//! The CPU's fast path: one file per operation, each with its plain version beside the fast ones. Here is the choice of
-//! the instruction set. What a tower is made of is not known here, and nothing here reads a checkpoint.
+//! The CPU's fast path: one file per operation, each with its plain version beside the fast ones. This file chooses the
+//! instruction set.
 //!
 //! On one instruction set the bits of a row never depend on the other rows or on the number of threads: every sum has
-//! one order, which is fixed by the row's own length.
+//! one order, fixed by the row's own length.
 
 #![allow(unsafe_code)]
 
@@ -25,21 +25,21 @@ pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
 pub use product::{Linear, product, product_columns};
 
-/// The version of the bits that come out: of embeddings, whatever part of the way from bytes and texts to them changes
-/// (decoding, resizing, tokenizing, kernels, candle). Raise it with every such change, so that no embedding of an older
-/// version is taken from a cache; `tests/integration/bits.rs` tells when it was forgotten.
+/// The version of the resulting bits: of embeddings, whichever step from bytes and texts to them changes (decoding,
+/// resizing, tokenizing, kernels, candle). Raise it with every such change, so that the cache does not return
+/// embeddings of an older version. `tests/integration/bits.rs` fails if that was forgotten.
 pub const BITS_VERSION: u32 = 1;
 
 /// The vector instructions that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// None: the plain versions, whatever the compiler makes of them.
+    /// The plain versions, as the compiler vectorizes them.
     Plain,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 (F, BW, DQ, VL).
     Avx512,
-    /// AMX's tiles for products of bf16; for all else AVX-512.
+    /// AMX's tiles for products of bf16, and AVX-512 for the rest.
     Amx,
 }
 
@@ -47,12 +47,12 @@ impl Isa {
     /// Every instruction set, least first.
     pub const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// Returns the best that this machine has.
+    /// Returns the best instruction set of this machine.
     pub fn best() -> Self {
         Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Plain)
     }
 
-    /// Returns those that this machine has, least first.
+    /// Returns the instruction sets of this machine, least first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
     }
@@ -86,7 +86,7 @@ impl Isa {
         false
     }
 
-    /// Returns what it multiplies on this machine in a way of its own. (The plain version multiplies everything, for
+    /// Returns the elements that it multiplies natively on this machine. (The plain version multiplies everything, for
     /// comparison, and AMX leaves f32 to AVX-512.)
     pub fn elements(self) -> &'static [Element] {
         match self {
@@ -96,7 +96,7 @@ impl Isa {
         }
     }
 
-    /// Its name: `plain`, `avx2`, `avx512`, `amx`.
+    /// Returns its name: `plain`, `avx2`, `avx512`, `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -107,20 +107,20 @@ impl Isa {
     }
 }
 
-/// Runs the generic function `$run::<V>` with the lanes of an instruction set; `$plain` where it is [`Isa::Plain`].
-/// The generic function is inlined into a function that has the instruction set, so that its intrinsics are too.
+/// Runs the generic function `$run::<V>` with the lanes of an instruction set, or `$plain` for [`Isa::Plain`]. The
+/// generic function is inlined into a function that has the instruction set, so that its intrinsics are too.
 macro_rules! dispatch {
     ($isa:expr, $plain:expr, $run:ident($($name:ident: $type:ty),* $(,)?)) => {{
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         unsafe fn avx512($($name: $type),*) {
-            // SAFETY: the caller's, and the instruction set is this function's own.
+            // SAFETY: the caller's; this function has the instruction set.
             unsafe { $run::<$crate::kernels::lanes::Avx512>($($name),*) }
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2($($name: $type),*) {
-            // SAFETY: the caller's, and the instruction set is this function's own.
+            // SAFETY: the caller's; this function has the instruction set.
             unsafe { $run::<$crate::kernels::lanes::Avx2>($($name),*) }
         }
         match $isa {
@@ -136,17 +136,17 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
-/// A pointer that tasks on other threads may write through, each to places of its own.
+/// A pointer through which tasks on other threads write, each to its own places.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shared<T>(pub(crate) *mut T);
 
-// SAFETY: whoever uses the pointer promises, there, that no two threads touch one place.
+// SAFETY: each user of the pointer ensures that no two threads touch the same place.
 unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    /// Returns the pointer itself. (A method, so that closures capture the whole.)
+    /// Returns the pointer itself. (It is a method so that closures capture the whole.)
     pub(crate) fn get(self) -> *mut T {
         self.0
     }
@@ -169,7 +169,7 @@ pub(crate) mod testing {
         sets
     }
 
-    /// Returns whether what runs as AMX here is the tests' emulator, and not the machine.
+    /// Returns whether AMX runs on the tests' emulator here.
     pub(crate) fn amx_is_emulated() -> bool {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         return Isa::Amx.is_available() && !super::product::amx::is_on_this_machine();
@@ -177,7 +177,7 @@ pub(crate) mod testing {
         false
     }
 
-    /// Numbers in [-1, 1) that look random, the same at every run.
+    /// Returns numbers in [-1, 1) that look random and are the same in every run.
     pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut next = || {

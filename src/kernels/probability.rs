@@ -1,15 +1,15 @@
-//! Logits -> scores, in f64, rounded to f32 once. The bits are the same on every instruction set: the plain version is what
-//! runs, as the compiler makes vectors of it, and nothing is fused.
+//! Logits -> scores, in f64, rounded to f32 once. The bits are the same on every instruction set: all run the plain
+//! version, which the compiler vectorizes without fusing operations.
 
 #![allow(clippy::extra_unused_type_parameters)] // the lanes only name the instruction set
 
 use super::lanes::Lanes;
 use super::{Isa, dispatch};
 
-/// Sums that a softmax is added up in, side by side.
+/// The number of parallel partial sums of a softmax.
 const SUMS: usize = 8;
 
-/// Softmax of the logits of L labels into as many `scores`.
+/// Computes the softmax of L logits into as many `scores`.
 ///
 /// # Panics
 /// If the lengths differ, or the machine lacks the instruction set.
@@ -25,7 +25,7 @@ pub fn softmax(isa: Isa, logits: &[f32], scores: &mut [f32]) {
     dispatch!(isa, plain_softmax(logits, scores), fast(logits: &[f32], scores: &mut [f32]));
 }
 
-/// Sigmoid of the logits of L labels into as many `scores`.
+/// Computes the sigmoid of L logits into as many `scores`.
 ///
 /// # Panics
 /// As [`softmax`].
@@ -61,13 +61,13 @@ fn plain_sigmoid(logits: &[f32], scores: &mut [f32]) {
     scores.iter_mut().zip(logits).for_each(|(score, &x)| *score = (1.0 / (1.0 + exp(-f64::from(x)))) as f32);
 }
 
-/// `e^x`, off by an ulp or two; for x outside of what an f64 can be the power of, the nearest that it can. `x = n ln 2 + r`;
-/// the powers of e are Taylor's sum, which is exact to 4e-18 for `|r| < ln 2 / 2`.
+/// Returns `e^x`, within an ulp or two. For x outside the range of f64 exponents it returns the nearest possible power.
+/// `x = n ln 2 + r`; the powers of e are Taylor sums, exact to 4e-18 for `|r| < ln 2 / 2`.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
-    /// Added to a number, leaves the nearest whole one in the last bits.
+    /// A constant that, added to a number, leaves the nearest whole number in the last bits.
     const ROUND: f64 = 1.5 * (1u64 << 52) as f64;
-    /// ln 2 in two parts, of which the first times a whole number is exact.
+    /// ln 2 in two parts. The first times a whole number is exact.
     const LN_2: [f64; 2] = [f64::from_bits(0x3fe6_2e42_fee0_0000), f64::from_bits(0x3dea_39ef_3579_3c76)];
     /// 1 / k!, from k = 13 down.
     const TAYLOR: [f64; 14] = [

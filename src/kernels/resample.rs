@@ -1,16 +1,16 @@
-//! Weighted sums of bytes along one axis of an image, in integers: the two passes of a resize. Which weights make a filter
-//! is not known here. Every version gives the same bytes.
+//! Weighted sums of bytes along one axis of an image, in integers: the two passes of a resize. Every version returns
+//! the same bytes.
 
 use super::Isa;
 
 /// Wide weights are cut in two halves of 16 bits here.
 const CUT: u32 = 11;
-/// Source pixels whose weights lie together; a run of weights is filled up with zeros to whole groups.
+/// Source pixels whose weights lie together. A run of weights is padded with zeros to whole groups.
 const GROUP: usize = 8;
-/// Bytes behind a row that a group may reach over.
+/// Bytes after a row that a group may read.
 const REACH: usize = 32;
 
-/// Integer weights of one axis: for each result, where its run of source pixels begins, and a weight for each of them.
+/// Integer weights of one axis: for each result, the start of its run of source pixels, and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taps {
     /// Fractional bits.
@@ -27,12 +27,12 @@ struct Run {
     source: usize,
     first: usize,
     count: usize,
-    /// Its first group.
+    /// The run's first group.
     group: usize,
 }
 
 impl Taps {
-    /// Runs of weights with `bits` fractional bits. The sum of a run's weights, signs dropped, must stay below 2^23.
+    /// Creates runs of weights with `bits` fractional bits. The sum of a run's absolute weights must stay below 2^23.
     pub fn new(bits: u32, weighted: impl IntoIterator<Item = (usize, Vec<i32>)>) -> Self {
         let (mut runs, mut weights, mut padded) = (Vec::new(), Vec::new(), Vec::new());
         for (source, run) in weighted {
@@ -50,7 +50,7 @@ impl Taps {
         Self { bits, runs, weights, low, high }
     }
 
-    /// Returns how many results there are.
+    /// Returns the number of results.
     pub fn results(&self) -> usize {
         self.runs.len()
     }
@@ -70,7 +70,7 @@ impl Taps {
     }
 }
 
-/// Each row on its own: rows of `width` RGB pixels -> rows of `taps.results()`, appended to `out`.
+/// Resamples each row on its own: rows of `width` RGB pixels become rows of `taps.results()`, appended to `out`.
 ///
 /// # Panics
 /// If the source is not whole rows, or the taps reach beyond them.
@@ -83,7 +83,7 @@ pub fn horizontal(isa: Isa, source: &[u8], width: usize, taps: &Taps, out: &mut 
     }
 }
 
-/// The plain version.
+/// Computes the plain version.
 fn horizontal_plain(source: &[u8], width: usize, taps: &Taps, out: &mut Vec<u8>) {
     for row in source.chunks_exact(width * 3) {
         for run in &taps.runs {
@@ -98,7 +98,7 @@ fn horizontal_plain(source: &[u8], width: usize, taps: &Taps, out: &mut Vec<u8>)
     }
 }
 
-/// Resamples each column on its own: rows of `stride` bytes, the first of them the image's row `first`, ->
+/// Resamples each column on its own: rows of `stride` bytes, beginning with the image's row `first`, become
 /// `taps.results()` rows.
 ///
 /// # Panics
@@ -132,8 +132,8 @@ fn vertical_plain(source: &[u8], stride: usize, first: usize, taps: &Taps) -> Ve
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    //! AVX2, and for the horizontal pass AVX-512. Two bytes times two weights, summed, is one instruction on weights of
-    //! 16 bits; wide ones take two.
+    //! AVX2, and AVX-512 for the horizontal pass. Two bytes times two weights, summed, is one instruction on weights of
+    //! 16 bits; wide weights take two.
 
     use std::arch::x86_64::*;
 
@@ -147,8 +147,8 @@ mod x86 {
     /// The horizontal pass over four rows.
     type Pass = unsafe fn([*const u8; ROWS], &Taps, [*mut u8; ROWS]);
 
-    /// Returns the fastest pass there is. The permutation of bytes and the product that adds are not in all that has
-    /// AVX-512.
+    /// Returns the fastest pass of this machine. Not every CPU with AVX-512 has the byte permutation and the dot
+    /// product.
     fn pass(avx512: bool, wide: bool) -> Pass {
         let best = avx512 && is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vnni");
         match (best, wide) {
@@ -167,11 +167,11 @@ mod x86 {
         let rows = source.len() / stride;
         let begin = out.len();
         out.resize(begin + rows * narrow, 0);
-        // Groups may read a few bytes behind their row, so the last rows are copied to where there are some.
+        // Groups may read a few bytes after their row, so the last rows are copied to a buffer with room.
         let safe = rows.saturating_sub(REACH.div_ceil(stride));
         let mut last = source[safe * stride..].to_vec();
         last.resize(last.len() + REACH, 0);
-        let mut spare = vec![0; narrow]; // what is computed of rows that are not there
+        let mut spare = vec![0; narrow]; // receives the results of missing rows
         let pass = pass(avx512, taps.high.is_some());
         for (n, out) in out[begin..].chunks_mut(narrow * ROWS).enumerate() {
             let from = std::array::from_fn(|r| match (n * ROWS + r).min(rows - 1) {
@@ -232,7 +232,7 @@ mod x86 {
                         *sum = _mm512_add_epi32(*sum, _mm512_slli_epi32::<CUT>(high));
                     }
                 }
-                // The quarters of each row summed up: one row in each quarter.
+                // The sums of each row's quarters: one row in each quarter.
                 let [a, b, c, d] = sums;
                 let ab = _mm512_add_epi32(_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0xee>(a, b));
                 let cd = _mm512_add_epi32(_mm512_shuffle_i64x2::<0x44>(c, d), _mm512_shuffle_i64x2::<0xee>(c, d));
@@ -286,7 +286,7 @@ mod x86 {
                     *sum = _mm256_add_epi32(*sum, _mm256_slli_epi32::<{ CUT as i32 }>(high));
                 }
             }
-            // The halves of each row summed up: one row in each half.
+            // The sums of each row's halves: one row in each half.
             let both = |a, b| {
                 let sum =
                     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b));
@@ -299,10 +299,10 @@ mod x86 {
         }
     }
 
-    /// Writes the `i`-th of a row's results, four bytes for each row.
+    /// Writes result `i` of each row, four bytes per row.
     ///
     /// # Safety
-    /// SSE4.1; `results` are written in turn, so that the fourth byte is put right by the next of them.
+    /// SSE4.1. Write `results` in order: each write corrects the fourth byte of the one before.
     #[target_feature(enable = "sse4.1")]
     unsafe fn store(bytes: __m128i, out: [*mut u8; ROWS], i: usize, results: usize) {
         let pixels = [
@@ -324,7 +324,7 @@ mod x86 {
         }
     }
 
-    /// Four weights, in each half of either half.
+    /// Loads four weights into each half.
     ///
     /// # Safety
     /// AVX2 and four values at `at`.
@@ -391,7 +391,7 @@ mod x86 {
             if column + BLOCK >= stride {
                 return;
             }
-            column = (column + BLOCK).min(stride - BLOCK); // the last block overlaps the one before it
+            column = (column + BLOCK).min(stride - BLOCK); // the last block overlaps the previous one
         }
     }
 
@@ -415,11 +415,11 @@ mod tests {
     use crate::kernels::testing::{noise, sets};
 
     fn bytes(count: usize, seed: u64) -> Vec<u8> {
-        // A third of them at the ends, where sums leave the range of a byte.
+        // A third of them are 0 or 255, where sums leave the range of a byte.
         noise(count, seed).iter().map(|x| (x * 200.0 + 128.0).clamp(0.0, 255.0) as u8).collect()
     }
 
-    /// Runs of `count` weights that sum up to about one, some of them negative.
+    /// Returns runs of `count` weights that sum up to about one, some of them negative.
     fn taps(bits: u32, from: usize, results: usize, count: usize, seed: u64) -> Taps {
         let one = f64::from(1u32 << bits);
         let runs = (0..results).map(|i| {

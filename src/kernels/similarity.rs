@@ -1,6 +1,6 @@
-//! Cosines of many images and many labels: products and short sums in f32, the sums of those in f64, so that they are off
-//! by less than f32 can tell (6e-8), at nearly its speed. The bits are the same on every instruction set, since each cosine
-//! is one lane's own sum, in index order, each product fused with its addition.
+//! Cosines of many images and many labels. Products and short sums are f32, the sums of those f64, so the error is
+//! below what f32 can express (6e-8), at nearly its speed. The bits are the same on every instruction set: each cosine
+//! is one lane's own sum, in index order, with fused products and additions.
 
 use std::hint::black_box;
 
@@ -9,12 +9,12 @@ use super::{Isa, dispatch};
 
 /// Labels of a panel.
 const PANEL: usize = 32;
-/// Products that are summed in f32: few, so that next to nothing is rounded away.
+/// Products summed in f32: few, so that little is rounded away.
 const SHORT: usize = 32;
-/// Images that go over a panel together, at most.
+/// The most images that go over a panel together.
 const IMAGES: usize = 8;
 
-/// Embeddings of labels [L, D], a panel of labels side by side: `[L / PANEL][D][PANEL]`.
+/// Embeddings of labels [L, D], in panels of adjacent labels: `[L / PANEL][D][PANEL]`.
 #[derive(Debug, Clone)]
 pub struct Panels {
     values: Vec<f32>,
@@ -23,7 +23,7 @@ pub struct Panels {
 }
 
 impl Panels {
-    /// From row-major embeddings [L, D].
+    /// Creates panels from row-major embeddings [L, D].
     pub fn new(rows: &[f32], dim: usize) -> Self {
         let labels = rows.len() / dim.max(1);
         let mut values = vec![0f32; labels.div_ceil(PANEL) * dim * PANEL];
@@ -34,7 +34,7 @@ impl Panels {
         Self { values, labels, dim }
     }
 
-    /// Returns how many labels there are.
+    /// Returns the number of labels.
     pub fn labels(&self) -> usize {
         self.labels
     }
@@ -44,10 +44,10 @@ impl Panels {
         self.dim
     }
 
-    /// Cosines [B, L] of unit embeddings [B, D] in place of what `out` holds, on the calling thread.
+    /// Computes the cosines [B, L] of unit embeddings [B, D] into `out`, replacing its contents, on the calling thread.
     ///
     /// # Panics
-    /// If the machine lacks the instruction set, or the images have not whole embeddings of this dimension.
+    /// If the machine lacks the instruction set, or the images are not whole embeddings of this dimension.
     pub fn cosines(&self, isa: Isa, images: &[f32], out: &mut Vec<f64>) {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
         assert!(images.len().is_multiple_of(self.dim.max(1)), "embeddings of {} values", self.dim);
@@ -60,10 +60,10 @@ impl Panels {
         dispatch!(isa, plain(self, images, to), fast(panels: &Panels, images: &[f32], to: &mut [f64]));
     }
 
-    /// Hands each panel with each few images, and where their cosines go, to `block`.
+    /// Calls `block` for each panel and a few images, with the place for their cosines.
     #[inline(always)]
     fn each(&self, images: &[f32], out: &mut [f64], mut block: impl FnMut(&[f32], &[f32], &mut [[f64; PANEL]])) {
-        // A panel stays in the cache while all images go by it.
+        // A panel stays in the cache for all images.
         for (index, panel) in self.values.chunks_exact(self.dim * PANEL).enumerate() {
             let wanted = index * PANEL..((index + 1) * PANEL).min(self.labels);
             for (images, out) in images.chunks(IMAGES * self.dim).zip(out.chunks_mut(IMAGES * self.labels)) {
@@ -98,7 +98,7 @@ unsafe fn fast<V: Lanes>(panels: &Panels, images: &[f32], out: &mut [f64]) {
     panels.each(images, out, |panel, images, sums| {
         // SAFETY: the caller's; as many images as sums.
         unsafe {
-            // As many sums as there are registers for.
+            // As many sums as fit in registers.
             let at_once = if V::N == 16 { IMAGES } else { IMAGES / 2 };
             for (images, sums) in images.chunks(at_once * panels.dim).zip(sums.chunks_mut(at_once)) {
                 match sums.len() {
@@ -134,7 +134,7 @@ unsafe fn some<V: Lanes, const N: usize>(panel: &[f32], images: &[f32], sums: &m
                         *short = [value.mul_add(left, short[0]), value.mul_add(right, short[1])];
                     }
                 }
-                // Where the compiler sees that nothing else has these sums, it holds them all at once, and spills.
+                // Without this barrier the compiler holds all sums at once, and spills.
                 let sums = black_box(sums.as_mut_ptr().cast::<f64>()).add(at);
                 for (n, [left, right]) in short.into_iter().enumerate() {
                     left.add_to(sums.add(n * PANEL));
@@ -151,7 +151,7 @@ mod tests {
     use crate::embeddings::dot;
     use crate::kernels::testing::noise;
 
-    /// Computes one cosine in a loop of its own.
+    /// Computes one cosine in its own loop.
     fn one(image: &[f32], label: &[f32]) -> f64 {
         let short = |(a, b): (&[f32], &[f32])| f64::from(a.iter().zip(b).fold(0f32, |sum, (a, b)| a.mul_add(*b, sum)));
         image.chunks(SHORT).zip(label.chunks(SHORT)).map(short).fold(0.0, |sum, part| sum + part)

@@ -1,4 +1,4 @@
-//! Softmax of a row, left unnormalised: the sum is returned, for whoever uses the row to divide by.
+//! Softmax of a row, not normalised: the caller divides by the returned sum.
 
 use super::functions::exp;
 use super::lanes::Lanes;
@@ -33,7 +33,7 @@ pub unsafe fn softmax<V: Lanes>(row: *mut f32, n: usize, scale: f32) -> f32 {
 /// As [`softmax`].
 #[inline(always)]
 unsafe fn largest<V: Lanes>(row: *const f32, n: usize) -> f32 {
-    // SAFETY: the caller's; the last block overlaps the one before it.
+    // SAFETY: the caller's; the last block overlaps the previous one.
     unsafe {
         if n < V::N {
             let mut largest = *row;

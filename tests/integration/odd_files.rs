@@ -84,7 +84,7 @@ fn pointers_of_git_lfs_are_named() {
             let hash = "c9606b7e5b7656c15c97b640674a5da1c5b95e36a03c8cff7f69e76aa68f4321";
             let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{hash}\nsize {size}\n");
             fs::write(dir.join(file), pointer).unwrap();
-            assert_named(&classify(&dir), file, "is a git-lfs pointer and not the file itself: run `git lfs pull`");
+            assert_named(&classify(&dir), file, "is a git-lfs pointer instead of the file: run `git lfs pull`");
         }
     }
 }

@@ -62,8 +62,10 @@ fn ctrl_c_loses_no_warning_and_leaves_no_bar() {
     };
     let mut terminal = over_a_list(dir.path(), &["--format", "json"], true, "wide.png");
     terminal.wait_for("small.nef");
+    let list = terminal.child.stdin.take(); // waiting would end the list, and with it the run
     stop(&terminal);
     assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    drop(list);
     let screen = terminal.end();
     assert!(screen.contains("]}\nwarning: ") && screen.contains("only a preview"), "{screen:?}");
     let out = dir.path().join("x.jsonl").display().to_string();

@@ -1,9 +1,9 @@
-//! A product's task with AMX: bf16, and f32 split into two bf16. A tile register holds 16 rows of 64 bytes, which is 16
-//! rows of 32 values of x, 16 pairs of k by 16 columns of the weights, or 16 by 16 sums. Here are the way weights are
-//! packed for that, the division into tasks, and the task itself; the assembler is in `amx/tiles.rs`.
+//! A product's task with AMX: bf16, and f32 split into two bf16. A tile register holds 16 rows of 64 bytes: 16 rows of
+//! 32 values of x, 16 pairs of k by 16 columns of the weights, or 16 by 16 sums. This file packs the weights, divides
+//! the work into tasks, and runs a task; the assembler is in `amx/tiles.rs`.
 //!
-//! A sum is one accumulator, to which each block of k adds the sum of its even and that of its odd members, in order, whatever
-//! rows are beside it.
+//! A sum is one accumulator. Each block of k adds the sum of its even members and that of its odd members, in order,
+//! whichever rows are beside it.
 
 #![cfg(target_arch = "x86_64")]
 
@@ -25,21 +25,21 @@ pub(crate) use available::is_on_this_machine;
 pub(super) use tiles::spin;
 use tiles::{Tiles, configure, one, release, split_one, split_two, two};
 
-/// Rows and columns of the sums that are computed together: two tiles by two.
+/// Rows and columns of the sums computed together: two tiles by two.
 pub(super) const SIDE: usize = 32;
 /// Words of a tile.
 const TILE: usize = 256;
 /// Words of a cache line.
 const LINE: usize = 16;
-/// Bytes of x that a task goes through again and again: half of the second-level cache of the CPUs that have AMX.
+/// Bytes of x that a task reads repeatedly: half of the second-level cache of CPUs with AMX.
 const KEPT: usize = 1 << 20;
 
-/// Parts of a value: bf16 that it is made of.
+/// The number of bf16 parts of a value.
 pub(super) fn parts(element: Element) -> usize {
     if element == Element::Split { 2 } else { 1 }
 }
 
-/// Packs a row of W as the `column`-th of a panel: for each block of k two tiles of high parts, for the left and the right
+/// Packs a row of W as one column of a panel: for each block of k two tiles of high parts, for the left and the right
 /// columns, then two of low parts if there are any.
 ///
 /// # Safety
@@ -48,11 +48,11 @@ pub(super) fn parts(element: Element) -> usize {
 pub(super) unsafe fn pack(row: &[f32], column: usize, element: Element, panel: &mut [f32]) {
     let parts = parts(element);
     for (block, words) in panel.chunks_exact_mut(2 * parts * TILE).enumerate() {
-        let mut values = [0f32; BLOCK]; // as a row of x has them: the words of the high parts, then of the low
+        let mut values = [0f32; BLOCK]; // as in a row of x: the words of the high parts, then of the low ones
         for at in [0, Avx512::N] {
             let from = block * BLOCK + at;
             let n = row.len().saturating_sub(from).min(Avx512::N);
-            // SAFETY: what is read is within the row, and a block's words are within `values`.
+            // SAFETY: reads are within the row, and a block's words are within `values`.
             unsafe {
                 let value = if n == 0 { Avx512::splat(0.0) } else { Avx512::load_upto(row.as_ptr().add(from), n) };
                 put(value, values.as_mut_ptr(), element, at, Avx512::N);
@@ -65,8 +65,8 @@ pub(super) unsafe fn pack(row: &[f32], column: usize, element: Element, panel: &
     }
 }
 
-/// Blocks of [`SIDE`] rows, and panels, of a task at most, for words of k in a row. Both are small enough that every
-/// thread has several tasks, and near each other, since a task reads both.
+/// Returns the most blocks of [`SIDE`] rows and the most panels of a task, for this many words of k in a row. Both are
+/// small enough that every thread has several tasks, and near each other, since a task reads both.
 pub(super) fn divide(rows: usize, panels: usize, k: usize, threads: usize) -> (usize, usize) {
     let blocks = rows.div_ceil(SIDE).max(1);
     let mut tall = (KEPT / (4 * k.max(1) * SIDE)).clamp(1, blocks);
@@ -85,8 +85,8 @@ pub(super) fn divide(rows: usize, panels: usize, k: usize, threads: usize) -> (u
 #[repr(align(64))]
 struct Sums(MaybeUninit<[f32; SIDE * SIDE]>);
 
-/// Runs a task: panel after panel goes by all its rows. The tiles are as high for all of them, so that they are configured
-/// once; where the rows do not divide into that height, the last ones are computed twice and used once.
+/// Runs a task: multiplies all its rows with one panel after the other. All tiles have one height, so that they are
+/// configured once. If the rows do not divide into that height, the last ones are computed twice and used once.
 ///
 /// # Safety
 /// AMX and AVX-512, and a job of bf16 or split values whose pointers hold what its shapes say, blocks of k padded with
@@ -108,7 +108,7 @@ pub(super) unsafe fn run(job: &Job) {
         configure(height);
         for column in job.columns.clone().step_by(SIDE) {
             let b = job.panels.add(column / SIDE * panel);
-            // Each time that the rows go by a panel brings its share of the next, if there is one.
+            // Each pass of the rows over a panel prefetches a share of the next one.
             let last = column + SIDE >= job.columns.end;
             let lines = if last { 0 } else { (2 * parts * TILE / LINE).div_ceil(times) };
             for time in 0..times {

@@ -40,7 +40,7 @@ impl Dot<Avx512> for Single {
     ];
 }
 
-/// Words are two bf16.
+/// Multiplies words of two bf16.
 struct Pairs;
 
 impl Dot<Avx512> for Pairs {
@@ -79,7 +79,7 @@ pub(super) unsafe fn bf16(job: &Job) {
     unsafe { run::<Avx512, Pairs>(job) }
 }
 
-/// Nothing but multiplications of bf16.
+/// Runs only multiplications of bf16.
 ///
 /// # Safety
 /// As [`super::peak::spin`].

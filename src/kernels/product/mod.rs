@@ -1,7 +1,7 @@
-//! `y = act(x @ W^T + b)`, or `y += x @ W^T + b`, with the weights packed once. Here are the packed form, the division into
-//! tasks and their threads; what one task does is in `task.rs`, and by instruction set beside it.
+//! `y = act(x @ W^T + b)`, or `y += x @ W^T + b`, with the weights packed once. This file has the packed form, and
+//! divides the work into tasks on threads. `task.rs` runs a task; other files have the code for one instruction set.
 //!
-//! Every value of the result is one accumulator over k in an order that k alone decides, whatever block it falls in.
+//! Every value of the result is one accumulator over k, in an order fixed by k alone.
 
 pub(crate) mod amx;
 mod avx2;
@@ -20,13 +20,13 @@ use super::matrix::{BLOCK, Buffer, bf16_bits, split};
 use super::{Activation, Element, Isa, Matrix, Shared};
 use task::Job;
 
-/// Rows of a task at most: with one block of k they fill half of a second-level cache.
+/// The most rows of a task: with one block of k they fill half of a second-level cache.
 const ROWS: usize = 96;
-/// Panels of a task at most.
+/// The most panels of a task.
 const PANELS: usize = 8;
 
-/// Weights `[N, K]` and bias `[N]`, in the form that the kernels of one instruction set read: panels of columns of the
-/// product, `[N / width][K words][width]`.
+/// Weights `[N, K]` and bias `[N]` in the form of one instruction set's kernels: panels of columns of the product, `[N
+/// / width][K words][width]`.
 #[derive(Debug)]
 pub struct Linear {
     isa: Isa,
@@ -38,10 +38,10 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Zeros, to be filled by [`Self::pack`] or [`Self::pack_rows`].
+    /// Creates zeros, to be filled by [`Self::pack`] or [`Self::pack_rows`].
     ///
     /// # Panics
-    /// If this machine cannot run the instruction set, or it has no products of that element.
+    /// If this machine cannot run the instruction set, or it cannot multiply that element.
     pub fn new(isa: Isa, element: Element, input: usize, output: usize) -> Self {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
         // AMX leaves f32 to AVX-512.
@@ -54,22 +54,22 @@ impl Linear {
         Self { isa, element, input, output, panels, bias }
     }
 
-    /// Sets the bias of the rows from `first` on.
+    /// Sets the bias from row `first` on.
     pub fn set_bias(&mut self, first: usize, values: &[f32]) {
         self.bias.words_mut()[..self.output][first..first + values.len()].copy_from_slice(values);
     }
 
-    /// K.
+    /// Returns K.
     pub fn input(&self) -> usize {
         self.input
     }
 
-    /// N.
+    /// Returns N.
     pub fn output(&self) -> usize {
         self.output
     }
 
-    /// Returns what x must hold.
+    /// Returns the element that x must have.
     pub fn element(&self) -> Element {
         self.element
     }
@@ -89,7 +89,7 @@ fn words(isa: Isa, element: Element, input: usize) -> usize {
     element.words(if isa == Isa::Amx { input.next_multiple_of(BLOCK) } else { input })
 }
 
-/// Returns the `at`-th word of a row.
+/// Returns word `at` of a row.
 fn word(row: &[f32], at: usize, element: Element) -> f32 {
     match element {
         Element::F32 => row[at],
@@ -106,12 +106,12 @@ fn word(row: &[f32], at: usize, element: Element) -> f32 {
     }
 }
 
-/// What happens to a product before it is stored.
+/// The last step of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// The activation, and the result replaces what was there.
+    /// Apply the activation, and replace the old values.
     Store(Activation),
-    /// The result is added to what is there, which is f32.
+    /// Add the result to the old values, which are f32.
     Add,
 }
 
@@ -120,7 +120,8 @@ thread_local! {
     static SUMS: RefCell<Buffer> = RefCell::default();
 }
 
-/// `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. To store, `y` takes that shape; to add, it has it.
+/// Computes `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. When storing, `y` takes that shape; when
+/// adding, it must have it.
 ///
 /// # Panics
 /// If shapes or elements do not fit.
@@ -128,11 +129,11 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
     product_columns(x, linear, 0..linear.output, y, then);
 }
 
-/// As [`product`], of some columns of the result only; of others next to them too, as whole panels are computed. What `y`
-/// holds in the rest is unspecified if it is stored, and stays if it is added to.
+/// Computes [`product`] for some columns of the result, and for adjacent ones, as whole panels are computed. When
+/// storing, the other values of `y` are unspecified; when adding, they stay.
 ///
 /// # Panics
-/// As [`product`].
+/// The panics of [`product`].
 pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then) {
     assert!(columns.end <= linear.output);
     assert!((x.columns(), x.element()) == (linear.input, linear.element));
@@ -177,7 +178,7 @@ pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &m
     });
 }
 
-/// Blocks of rows, and panels of a task: small enough that every thread has several.
+/// Returns the blocks of rows and the panels of a task: small enough that every thread has several.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn divide(isa: Isa, rows: usize, panels: usize, k: usize) -> (usize, usize) {
     let threads = rayon::current_num_threads();
@@ -196,7 +197,7 @@ fn divide(isa: Isa, rows: usize, panels: usize, k: usize) -> (usize, usize) {
 fn run(isa: Isa, job: &Job) {
     match (isa, job.element) {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Linear::new` saw that the machine has these; the job is in bounds, by `product`.
+        // SAFETY: `Linear::new` checked that the machine has these; `product` checked the bounds.
         (Isa::Amx, _) => unsafe { amx::run(job) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -207,7 +208,7 @@ fn run(isa: Isa, job: &Job) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         (Isa::Avx2, Element::F32) => unsafe { avx2::single(job) },
-        // SAFETY: the job is in bounds, by `product`.
+        // SAFETY: `product` checked the bounds.
         _ => unsafe { plain::run(job) },
     }
 }

@@ -1,5 +1,5 @@
-//! Weights into panels. Rows are read a panel at a time, on all threads: they are still in the cache when they are packed,
-//! and no more of them is ever in memory twice.
+//! Packs weights into panels. Rows are read one panel at a time, on all threads: they are still in the cache when they
+//! are packed, and only a panel is ever in memory twice.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,14 +17,14 @@ thread_local! {
 }
 
 impl Linear {
-    /// Packs the rows of W from `first` on, `count` of them. `read` gives some, counted from the first of these: row-major,
-    /// as many as fit. It may not wait for other tasks of the pool.
+    /// Packs `count` rows of W from `first` on. `read` fills row-major memory with some of them, counted from the
+    /// first. It must not wait for other tasks of the pool.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The error of `read`.
     ///
     /// # Panics
-    /// If they are more than there is room for.
+    /// If there are more rows than room.
     pub fn pack<E: Send>(
         &mut self,
         first: usize,
@@ -64,7 +64,7 @@ impl Linear {
     }
 }
 
-/// Packs rows as the columns of a panel from `column` on. The rows are used up.
+/// Packs rows as the columns of a panel from `column` on. Overwrites the rows.
 fn pack_panel(isa: Isa, element: Element, input: usize, rows: &mut [f32], column: usize, panel: &mut [f32]) {
     let (width, k, count) = (width(isa), words(isa, element, input), rows.len() / input);
     assert!(column + count <= width && panel.len() == k * width);
@@ -116,14 +116,14 @@ unsafe fn fast<V: Lanes>(rows: *mut f32, count: usize, input: usize, element: El
     }
 }
 
-/// A row of f32 to bf16, two to a word, where it is.
+/// Converts a row of f32 to bf16 in place, two to a word.
 ///
 /// # Safety
 /// The instruction set; `count` values at `row`.
 #[inline(always)]
 unsafe fn halve<V: Lanes>(row: *mut f32, count: usize) {
     let halves = row.cast::<u16>();
-    // SAFETY: the caller's; what is written ends at or before the end of what was read.
+    // SAFETY: the caller's; writes end at or before the end of the reads.
     unsafe {
         for at in (0..count).step_by(V::N) {
             let n = (count - at).min(V::N);

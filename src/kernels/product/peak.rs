@@ -1,5 +1,4 @@
-//! The machine's own rate of multiplication, for the benchmarks to compare products with: nothing but multiplications, in
-//! registers. No result is computed here.
+//! Measures the machine's own rate of multiplication, to compare products with: only multiplications, in registers.
 
 use rayon::prelude::*;
 
@@ -10,8 +9,8 @@ use crate::kernels::{Element, Isa, dispatch};
 /// Independent sums: enough to hide a multiplication's latency on any core.
 const SUMS: usize = 12;
 
-/// Multiplies `steps` times a dozen registers on every thread of the pool and returns the floating-point operations
-/// done; none where the instruction set multiplies no such elements.
+/// Multiplies `steps` times a dozen registers on every thread of the pool, and returns the number of floating-point
+/// operations, or None if the instruction set cannot multiply such elements.
 pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize {
     let threads = rayon::current_num_threads();
     let each = |_| {
@@ -62,7 +61,7 @@ pub(super) unsafe fn spin<V: Lanes, D: Dot<V>>(steps: usize, out: *mut f32) {
         let one = V::splat(1.0);
         let mut sums = [one; SUMS];
         for (start, sum) in sums.iter_mut().enumerate() {
-            *sum = V::splat(start as f32); // or the compiler would see that they are all one
+            *sum = V::splat(start as f32); // distinct, so that the compiler does not merge them
         }
         for _ in 0..steps {
             for sum in &mut sums {

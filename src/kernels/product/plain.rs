@@ -30,7 +30,7 @@ pub(super) unsafe fn run(job: &Job) {
     }
 }
 
-/// Adds what the `at`-th words say.
+/// Adds the product of word `at` of both.
 fn step(sum: f32, x: &[f32], w: &[f32], at: usize, element: Element) -> f32 {
     let (first, second) = (2 * at, 2 * at + 1);
     let product = |i: usize, j: usize| half(x, i) * half(w, j);

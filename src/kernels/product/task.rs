@@ -1,5 +1,5 @@
-//! One task of a product, for any lanes: blocks of k, panels, tiles of rows, and what is done to a tile before it is
-//! stored. Nothing here knows of threads.
+//! One task of a product, for any lanes: blocks of k, panels, tiles of rows, and the epilogue of a tile. Threads are
+//! elsewhere.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use crate::kernels::lanes::Lanes;
 use crate::kernels::matrix::{BLOCK, split_at, write};
 use crate::kernels::{Activation, Element};
 
-/// Words of k that are gone through for all rows of a task before the next.
+/// Words of k that all rows of a task process before the next ones.
 const DEPTH: usize = 1024;
 
-/// A task, and the product that it is part of.
+/// A task, and its product.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(super) x: *const f32,
@@ -31,40 +31,40 @@ pub(crate) struct Job {
     pub(super) sums: *mut f32,
 }
 
-// SAFETY: what a job only reads is not written while the product runs, and no two jobs of a product share a place of `y`
-// or `sums`.
+// SAFETY: data that a job only reads is not written while the product runs, and no two jobs of a product share a place
+// of `y` or `sums`.
 unsafe impl Send for Job {}
 // SAFETY: as above.
 unsafe impl Sync for Job {}
 
-/// How the words of x and the weights are multiplied, on the lanes of `V`.
+/// Multiplies words of x and the weights, on the lanes of `V`.
 pub(crate) trait Dot<V: Lanes> {
-    /// `sum + a * b`, where a word may hold more than one value.
+    /// Returns `sum + a * b`, where a word may hold several values.
     ///
     /// # Safety
     /// The instruction set of `V` and of the product.
     unsafe fn dot(sum: V, a: V, b: V) -> V;
 
-    /// [`tile`] for 1, 2, ... rows, as many as there are registers for. They are called by pointer: inlined into its
-    /// caller, the loop would share the registers with it and spill.
+    /// [`tile`] for 1, 2, ... rows, as many as there are registers for. They are called through pointers: if the loop
+    /// were inlined, it would share registers with its caller and spill.
     const TILES: &'static [unsafe fn(Tile)];
 }
 
 /// Words are f32.
 pub(crate) struct Single;
 
-/// What [`multiply`] multiplies.
+/// The operands of [`multiply`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tile {
     /// Words of k.
     pub(crate) k: usize,
     pub(crate) x: *const f32,
     pub(crate) x_stride: usize,
-    /// One panel, from the first of these words on.
+    /// One panel, from its first word in use.
     pub(crate) panel: *const f32,
     pub(crate) sums: *mut f32,
     pub(crate) sums_stride: usize,
-    /// True if the sums begin here, false if they go on.
+    /// Whether the sums begin here or continue.
     pub(crate) first: bool,
 }
 
@@ -106,7 +106,7 @@ pub(super) unsafe fn run<V: Lanes, D: Dot<V>>(job: &Job) {
     }
 }
 
-/// `sums (+)= x @ panel` for up to [`tile_rows`] rows.
+/// Computes `sums (+)= x @ panel` for up to [`tile_rows`] rows.
 ///
 /// # Safety
 /// The instruction set; `rows` rows of `k` words at `x`, `k` times a panel's width at `panel`, `rows` rows at `sums`.
@@ -116,7 +116,7 @@ pub(crate) unsafe fn multiply<V: Lanes, D: Dot<V>>(rows: usize, tile: Tile) {
     unsafe { D::TILES[rows - 1](tile) }
 }
 
-/// The innermost loop: `R` rows by two registers.
+/// Runs the innermost loop: `R` rows by two registers.
 ///
 /// # Safety
 /// As [`multiply`].
@@ -149,7 +149,7 @@ pub(super) unsafe fn tile<V: Lanes, D: Dot<V>, const R: usize>(tile: Tile) {
     }
 }
 
-/// Bias, activation, and the store or addition of a finished tile, whose rows are a panel's width apart.
+/// Adds the bias, applies the activation, and stores or adds a finished tile, whose rows are a panel's width apart.
 ///
 /// # Safety
 /// As [`run`].
@@ -175,7 +175,7 @@ pub(super) unsafe fn finish<V: Lanes>(job: &Job, sums: *const f32, rows: Range<u
     }
 }
 
-/// Stores `n` values from the `column`-th of a row.
+/// Stores `n` values from column `column` of a row.
 ///
 /// # Safety
 /// The instruction set, and a row that has those columns.

@@ -10,7 +10,7 @@ fn linear(isa: Isa, element: Element, weight: &[f32], bias: &[f32]) -> Linear {
     linear
 }
 
-/// x as a matrix of the element.
+/// Returns x as a matrix of the element.
 fn matrix(x: &[f32], columns: usize, element: Element) -> Matrix {
     let mut matrix = Matrix::new(element);
     matrix.shape(x.len() / columns, columns);

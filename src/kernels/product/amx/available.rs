@@ -1,4 +1,4 @@
-//! Whether this machine has AMX, and lets us use it. Nothing is computed here.
+//! Whether this machine has AMX, and lets us use it.
 
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
@@ -42,7 +42,7 @@ fn cpu_and_system_have_it() -> bool {
     const AMX_TILE: u32 = 1 << 24;
     /// The tiles' configuration and the tiles.
     const STATE: u64 = 1 << 17 | 1 << 18;
-    // SAFETY: every x86-64 CPU has CPUID; leaf 7 is there where AVX-512 is. XGETBV is there where the bit says so.
+    // SAFETY: every x86-64 CPU has CPUID; CPUs with AVX-512 have leaf 7. XGETBV exists if its bit is set.
     unsafe {
         let features = __cpuid_count(7, 0).edx;
         __cpuid(1).ecx & OSXSAVE != 0 && features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE && {
@@ -51,8 +51,8 @@ fn cpu_and_system_have_it() -> bool {
     }
 }
 
-/// Asks Linux for the tiles' registers, for this process and the threads it will have. Kernels before 5.16 and some
-/// sandboxes refuse.
+/// Asks Linux for the tile registers, for this process and its future threads. Kernels before 5.16 and some sandboxes
+/// refuse.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;

@@ -1,7 +1,7 @@
-//! AMX for the tests of machines without it: the system's signal for an unknown instruction is caught, and the few
-//! instructions that the assembler here uses are carried out on memory that stands for the thread's tiles, as Intel's
-//! manual (Software Developer's Manual, volume 2) says. What the manual says is a fault ends the process with a message.
-//! It is compiled into tests only, and no measure of speed.
+//! Emulates AMX for tests on machines without it. A handler catches the signal for unknown instructions, and executes
+//! those few that the assembler here uses on memory that stands for the thread's tiles, as Intel's manual (Software
+//! Developer's Manual, volume 2) specifies. A fault in the manual's sense ends the process with a message. It is
+//! compiled into tests only, and says nothing about speed.
 
 use std::arch::x86_64::*;
 use std::cell::{Cell, UnsafeCell};
@@ -21,7 +21,7 @@ const GENERAL: [c_int; 16] = [
 const ROWS: usize = 16;
 const ROW_BYTES: usize = 64;
 
-/// What a thread has done, by instruction.
+/// Counts of a thread's executed instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
     pub(crate) ldtilecfg: usize,
@@ -42,7 +42,7 @@ struct Tiles {
 }
 
 thread_local! {
-    // Neither has a destructor or is made lazily, so that a signal's handler may use them.
+    // Neither has a destructor or is initialized lazily, so that a signal handler may use them.
     static TILES: UnsafeCell<Tiles> = const {
         UnsafeCell::new(Tiles { values: [[[0; ROW_BYTES]; ROWS]; 8], rows: [0; 8], row_bytes: [0; 8], configured: false })
     };
@@ -51,16 +51,17 @@ thread_local! {
     };
 }
 
-/// Returns what this thread has done so far.
+/// Returns the counts of this thread so far.
 pub(crate) fn counts() -> Counts {
     COUNTS.get()
 }
 
-/// Catches unknown instructions from now on, in every thread. False if the machine cannot even emulate: it takes AVX-512.
+/// Catches unknown instructions from now on, in every thread. Returns false if the machine cannot emulate AMX: that
+/// needs AVX-512.
 pub(crate) fn install() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
-        // SAFETY: the handler is for this signal, and touches nothing but its thread's own and what the instruction names.
+        // SAFETY: the handler is for this signal, and touches only its thread's data and the instruction's operands.
         crate::kernels::Isa::Avx512.is_available()
             && unsafe {
                 let mut action: libc::sigaction = zeroed();
@@ -88,7 +89,7 @@ fn require(holds: bool, else_why: &str) {
 }
 
 extern "C" fn on_unknown_instruction(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the system hands over the registers; the instruction's bytes and what it names are the interrupted code's.
+    // SAFETY: the system passes the registers; the instruction and its operands belong to the interrupted code.
     unsafe {
         let registers = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs;
         let start = registers[REG_RIP as usize] as *const u8;
@@ -101,7 +102,7 @@ extern "C" fn on_unknown_instruction(_: c_int, _: *mut siginfo_t, context: *mut 
 /// A VEX-encoded instruction of the map 0F38.
 #[derive(Debug)]
 struct Instruction {
-    /// Which of no prefix, 66, F3 and F2.
+    /// The prefix: none, 66, F3 or F2.
     prefix: u8,
     opcode: u8,
     reg: usize,
@@ -121,7 +122,7 @@ impl Instruction {
     /// # Safety
     /// An instruction at `at`.
     unsafe fn decode(at: *const u8, registers: &[greg_t]) -> Self {
-        // SAFETY: the caller's; what is not known is not read on.
+        // SAFETY: the caller's; unknown instructions are not read further.
         unsafe {
             let byte = |i: usize| *at.add(i);
             require(
@@ -240,8 +241,8 @@ unsafe fn configure(tiles: &mut Tiles, from: *const u8) {
     }
 }
 
-/// TDPBF16PS: sums of the even and of the odd members of the pairs, each by fused multiplications and additions, then both
-/// are added, and their sum to what is there. Subnormal numbers are taken and left as zeros.
+/// TDPBF16PS: sums of the even and of the odd members of the pairs, each by fused multiplications and additions; then
+/// both are added, and their sum to the accumulator. Subnormal numbers are read and written as zeros.
 ///
 /// # Safety
 /// AVX-512.
@@ -301,7 +302,7 @@ mod tests {
     use crate::kernels::testing::noise;
     use crate::kernels::{Activation, Element, Isa, Linear, Matrix, product, product::Then};
 
-    /// The name by which the test harness knows a test of this file.
+    /// Returns the name by which the test harness knows a test of this file.
     const ITSELF: &str = "kernels::product::amx::emulated::tests::wrong_shapes_fault";
 
     #[test]
@@ -314,7 +315,7 @@ mod tests {
             let mut sums = [0f32; 1024];
             let (x, sums) = (values.as_ptr(), sums.as_mut_ptr());
             let tiles = Tiles { upper: x, lower: x, stride: 64, b: x, blocks: 1, next: x, lines: 0, sums };
-            // SAFETY: the values are there. The tiles of the lower rows are not configured, and that is the test.
+            // SAFETY: the values are there. The test is that the tiles of the lower rows are not configured.
             unsafe {
                 configure(16);
                 two(tiles);
@@ -346,7 +347,7 @@ mod tests {
                 let before = counts();
                 product(&x, &linear, &mut y, Then::Store(Activation::None));
                 let after = counts();
-                // How many tasks there are is free.
+                // The number of tasks is arbitrary.
                 let tasks = after.tilerelease - before.tilerelease;
                 assert!(tasks > 0 && after.ldtilecfg - before.ldtilecfg == tasks);
                 (
@@ -392,7 +393,7 @@ mod tests {
         // One row by one column of many, pair by pair.
         for (pairs, weights, want) in [
             (vec![(1.0, 2.0)], vec![(3.0, 4.0)], 11.0),
-            // Subnormal factors are zeros, and so are subnormal products.
+            // Subnormal factors count as zeros, and so do subnormal products.
             (vec![(tiny, 1.0)], vec![(1e30, 2.0)], 2.0),
             (vec![(2f32.powi(-70), 0.0)], vec![(2f32.powi(-70), 0.0)], 0.0),
             // A lone 2^-24 beside 1 is lost in a sum.

@@ -1,11 +1,11 @@
-//! The assembler: tiles' configuration, and products of up to 32 rows by 32 columns over all of k, which end in f32 sums in
-//! memory. Tile registers live within one block of assembler each, since the compiler knows nothing of them.
+//! The assembler: the configuration of tiles, and products of up to 32 rows by 32 columns over all of k, with f32 sums
+//! in memory. Tile registers are used within one block of assembler only, since the compiler does not know them.
 
 use std::arch::asm;
 
 use super::SIDE;
 
-/// What one block of assembler multiplies.
+/// The operands of one block of assembler.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tiles {
     /// The first 16 rows of x.
@@ -16,17 +16,17 @@ pub(super) struct Tiles {
     pub(super) stride: usize,
     /// A panel.
     pub(super) b: *const f32,
-    /// Of k.
+    /// Blocks of k.
     pub(super) blocks: usize,
-    /// What to fetch into the second-level cache, and lines of it for each block of k.
+    /// The next data to prefetch into the second-level cache, and lines of it per block of k.
     pub(super) next: *const f32,
     pub(super) lines: usize,
     /// `[32][32]`
     pub(super) sums: *mut f32,
 }
 
-/// Configures this thread's tiles: sums in 0 to 3, x in 4 (upper rows) and 5 (lower), weights in 6 (left) and 7 (right).
-/// Whatever another library left in them is lost, and it finds none of its own afterwards.
+/// Configures this thread's tiles: sums in 0 to 3, x in 4 (upper rows) and 5 (lower), weights in 6 (left) and 7
+/// (right). The tiles of another library are lost, and that library finds none afterwards.
 ///
 /// # Safety
 /// AMX, and 1 to 32 rows.
@@ -56,8 +56,8 @@ pub(super) unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// Zeroes sums, goes through the blocks of k, stores the sums. `step` is a block's, with x at `upper` and `lower` and the
-/// weights at `b`, which go on by the `parts` of a block after it.
+/// Zeroes sums, loops over the blocks of k, and stores the sums. `step` is one block, with x at `upper` and `lower` and
+/// the weights at `b`, which advance by `parts` of a block.
 macro_rules! multiply {
     ($tiles:ident, parts: $parts:literal, zero: $zero:expr, step: $step:expr, store: $store:expr) => {
         asm!(
@@ -100,12 +100,12 @@ macro_rules! multiply {
     };
 }
 
-/// Lines of assembler.
+/// Joins lines of assembler.
 macro_rules! lines {
     ($($line:literal),* $(,)?) => { concat!($($line, "\n"),*) };
 }
 
-/// Up to 32 rows of bf16.
+/// Multiplies up to 32 rows of bf16.
 ///
 /// # Safety
 /// AMX, configured for the rows; pointers that hold what is said beside them.
@@ -133,7 +133,7 @@ pub(super) unsafe fn two(tiles: Tiles) {
     }
 }
 
-/// Up to 16 rows of bf16.
+/// Multiplies up to 16 rows of bf16.
 ///
 /// # Safety
 /// As [`two`].
@@ -153,7 +153,8 @@ pub(super) unsafe fn one(tiles: Tiles) {
     }
 }
 
-/// Up to 32 rows of split values: low by high, high by high, high by low. From one to the next only one operand changes.
+/// Multiplies up to 32 rows of split values: low by high, high by high, high by low. Each step changes only one
+/// operand.
 ///
 /// # Safety
 /// As [`two`].
@@ -193,7 +194,7 @@ pub(super) unsafe fn split_two(tiles: Tiles) {
     }
 }
 
-/// Up to 16 rows of split values, in the same order.
+/// Multiplies up to 16 rows of split values, in the same order.
 ///
 /// # Safety
 /// As [`two`].
@@ -220,7 +221,7 @@ pub(super) unsafe fn split_one(tiles: Tiles) {
     }
 }
 
-/// Nothing but multiplications of tiles: `steps` times a dozen.
+/// Runs only multiplications of tiles: `steps` times a dozen.
 ///
 /// # Safety
 /// AMX.
