@@ -119,7 +119,7 @@ fn encode(
     for label in labels {
         note(common, 2, format!("{}: {}", label.name, label.prompts.join(" | ")));
     }
-    let (mut missing, mut cut) = (0, None);
+    let mut missing = 0;
     let encoded = kept.labels(labels, args.truncate, |labels| {
         missing = labels.len();
         let text = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);
@@ -130,7 +130,6 @@ fn encode(
                 progress.set(done, total);
             }
         })?;
-        cut = cut_label(&text, labels, args.truncate)?;
         Ok((encoded, !text.depends_on_others()))
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
@@ -138,30 +137,24 @@ fn encode(
         note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
     }
     let encoded = Labels::from_encoded(labels.iter().map(|l| l.name.clone()).collect(), &encoded)?;
-    if let Some(cut) = cut {
+    if let Some(cut) = if args.truncate { None } else { cut_label(labels, checkpoint)? } {
         warn(common, cut);
     }
-    for &(a, b) in encoded.alike() {
-        let names = encoded.names();
-        warn(common, format!("the model reads the labels `{}` and `{}` alike", names[a], names[b]));
+    if let [(a, b), more @ ..] = encoded.alike() {
+        let [a, b] = [a, b].map(|label| labels::shown(&encoded.names()[*label]));
+        let more = if more.is_empty() { String::new() } else { format!(", and so {} pairs more", more.len()) };
+        warn(common, format!("the model reads the labels `{a}` and `{b}` alike{more}"));
     }
     Ok(encoded)
 }
 
 /// Returns a warning about the first label whose prompt is cut without `--truncate`.
-fn cut_label(text: &TextEncoder, labels: &[Label], asked: bool) -> zsic::Result<Option<String>> {
-    for label in labels.iter().filter(|_| !asked) {
-        for prompt in &label.prompts {
-            if text.is_cut(prompt)? {
-                let limit = text.max_tokens();
-                let name = labels::shown(&label.name);
-                return Ok(Some(format!(
-                    "a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads"
-                )));
-            }
-        }
-    }
-    Ok(None)
+fn cut_label(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option<String>> {
+    let prompts = labels.iter().flat_map(|label| label.prompts.iter().map(String::as_str));
+    let Some(cut) = checkpoint.first_cut(prompts)? else { return Ok(None) };
+    let label = labels.iter().find(|label| label.prompts.iter().any(|prompt| prompt == cut));
+    let (name, limit) = (labels::shown(label.map_or(cut, |label| &label.name)), checkpoint.family().facts().max_tokens);
+    Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads")))
 }
 
 /// Says which label's prompt is too long, and what to do.

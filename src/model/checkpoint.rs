@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::family::Family;
+use super::spec::TokenStem;
 use crate::checkpoint::{Files, Weights, demo, layout};
 use crate::preprocess::ProcessorClass;
 use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
+
+/// Tokens that a prompt has beside those of its text, at most.
+const ENDS: usize = 2;
 
 /// An open checkpoint: its settings read and checked, its weights found but not loaded.
 #[derive(Debug)]
@@ -77,6 +81,26 @@ impl Checkpoint {
     /// Returns the table of weights.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// Returns the first of `prompts` that is cut without being asked, as the reference does for this family. Only long ones
+    /// are looked at: a token has a byte at least.
+    ///
+    /// # Errors
+    /// As [`Self::tokenizer`].
+    pub fn first_cut<'a>(&self, prompts: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>> {
+        let TokenStem { length, cuts, .. } = self.family.text().stem;
+        let mut long = prompts.filter(|prompt| cuts && prompt.len() + ENDS > length).peekable();
+        if long.peek().is_none() {
+            return Ok(None);
+        }
+        let tokenizer = self.tokenizer()?;
+        for prompt in long {
+            if tokenizer.encode(prompt)?.len() > length {
+                return Ok(Some(prompt));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the tokenizer.

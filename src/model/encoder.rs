@@ -117,23 +117,10 @@ impl TextEncoder {
     }
 
     /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Where the reference cuts them
-    /// without being asked, they always are; [`Self::is_cut`] says so.
+    /// without being asked, they always are.
     pub fn with_truncation(mut self, truncate: bool) -> Self {
         self.truncate = truncate || self.spec.stem.cuts;
         self
-    }
-
-    /// Returns the most tokens of a prompt.
-    pub fn max_tokens(&self) -> usize {
-        self.spec.stem.positions
-    }
-
-    /// Returns whether a prompt is cut that nobody asked to be cut.
-    ///
-    /// # Errors
-    /// As [`Self::tokenize`].
-    pub fn is_cut(&self, prompt: &str) -> Result<bool> {
-        Ok(self.spec.stem.cuts && self.tokenizer.encode(prompt)?.len() > self.spec.stem.positions)
     }
 
     /// Returns the number of values in an embedding.
@@ -153,7 +140,7 @@ impl TextEncoder {
     /// [`Error::PromptTooLong`] unless truncation is on; [`Error::Checkpoint`] if the tokenizer gives an id that the
     /// model does not have.
     pub fn tokenize(&self, prompt: &str) -> Result<Vec<u32>> {
-        let limit = self.spec.stem.positions;
+        let limit = self.spec.stem.length;
         let mut ids = self.tokenizer.encode(prompt)?;
         if ids.len() > limit && self.truncate {
             ids = self.tokenizer.encode_upto(prompt, limit)?;
@@ -161,7 +148,7 @@ impl TextEncoder {
         if ids.len() > limit {
             return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
         }
-        if ids.is_empty() {
+        if ids.is_empty() && !matches!(self.padding, Padding::ToTheEnd(_)) {
             return Err(Error::checkpoint(self.tokenizer.path(), format!("gives no token for {prompt:?}")));
         }
         self.check(&ids)?;
@@ -213,13 +200,13 @@ impl TextEncoder {
     }
 
     fn prompts(&self, tokens: &[Vec<u32>]) -> Vec<Prompt> {
-        let TokenStem { pool, positions, .. } = self.spec.stem;
+        let TokenStem { pool, length, .. } = self.spec.stem;
         let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
         let prompt = |ids: &Vec<u32>| match self.padding {
             Padding::None => Prompt::new(pool, ids, None),
             Padding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
             Padding::ToTheEnd(padding) => {
-                let padding = std::iter::repeat_n(padding, positions.saturating_sub(ids.len()));
+                let padding = std::iter::repeat_n(padding, length.saturating_sub(ids.len()));
                 Prompt::new(pool, &ids.iter().copied().chain(padding).collect::<Vec<_>>(), None)
             }
         };

@@ -64,7 +64,7 @@ impl Family {
             },
             image_size: image.stem.side,
             patch_size: image.stem.patch,
-            max_tokens: text.stem.positions,
+            max_tokens: text.stem.length,
             embedding: image.dim,
             activation: match self {
                 Self::Clip(_) => Activation::Softmax,

@@ -125,8 +125,10 @@ impl ImageStem {
 pub struct TokenStem {
     /// Tokens that have an embedding.
     pub vocabulary: usize,
-    /// Positions: the most tokens of a prompt.
+    /// Positions that have an embedding.
     pub positions: usize,
+    /// The most tokens of a prompt.
+    pub length: usize,
     /// The row that is pooled.
     pub pool: PromptPool,
     /// Whether the reference cuts prompts that are too long without being asked.

@@ -24,7 +24,10 @@ impl ProcessorClass {
     fn named(name: &str) -> Option<Self> {
         match name {
             "CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor" => Some(Self::Clip),
-            "SiglipImageProcessor" | "SiglipImageProcessorFast" => Some(Self::Siglip),
+            "SiglipImageProcessor"
+            | "SiglipImageProcessorFast"
+            | "SiglipImageProcessorPil"
+            | "SiglipFeatureExtractor" => Some(Self::Siglip),
             _ => None,
         }
     }
@@ -120,7 +123,7 @@ impl Keys {
     }
 
     fn size(&self, class: ProcessorClass) -> Result<Size, String> {
-        if self.0.get("use_square_size") == Some(&Value::Bool(true)) {
+        if class == ProcessorClass::Clip && self.0.get("use_square_size") == Some(&Value::Bool(true)) {
             return Ok(Size::Exact { width: 224, height: 224 }); // whatever `size` says
         }
         let square = self.0.get("default_to_square") == Some(&Value::Bool(true));

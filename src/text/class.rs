@@ -93,10 +93,23 @@ pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> Res
     {
         return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
     }
-    match settings.get("padding_side").map_or(class.default_side(), |side| side.as_str().unwrap_or_default()) {
-        "right" => Ok(()),
-        side => Err(padded_on(side)),
+    let side = |key| settings.get(key).map_or("right", |side| side.as_str().unwrap_or_default());
+    if side("padding_side") != "right" {
+        return Err(padded_on(side("padding_side")));
     }
+    if class != TokenizerClass::Clip && side("truncation_side") != "right" {
+        return Err(format!(
+            "truncation_side `{}` is not supported; prompts are cut at their end",
+            side("truncation_side")
+        ));
+    }
+    if class == TokenizerClass::Siglip
+        && let Some(options) = settings.get("sp_model_kwargs").and_then(Value::as_object)
+        && let Some(option) = options.iter().find(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)))
+    {
+        return Err(format!("sp_model_kwargs has {}, which is not supported", option.0));
+    }
+    Ok(())
 }
 
 /// Returns why the side that padding is on is refused.

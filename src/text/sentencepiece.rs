@@ -1,8 +1,11 @@
 //! SentencePiece's unigram model: text -> normalized text -> the most likely pieces, in the same floats as the original, so
 //! that ties fall alike. Read from a `.model` file, or from a `tokenizer.json` that was converted from one.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::charsmap::Charsmap;
 use super::pieces::Pieces;
@@ -70,8 +73,8 @@ struct NormalizerProto {
 pub(super) struct Written {
     #[serde(rename = "type")]
     kind: String,
-    vocab: Vec<(String, f32)>,
-    unk_id: u32,
+    vocab: Value,
+    unk_id: Option<u32>,
     #[serde(default)]
     byte_fallback: bool,
 }
@@ -96,8 +99,8 @@ pub(super) struct SentencePiece {
     /// The scores of the least and of the most likely piece.
     least: f32,
     most: f32,
-    /// Bytes of the longest piece.
-    longest: usize,
+    /// The lengths in bytes that pieces have, shortest first.
+    lengths: Vec<usize>,
     unknown: u32,
     byte_fallback: bool,
     has_user_defined: bool,
@@ -109,8 +112,10 @@ impl SentencePiece {
     /// # Errors
     /// One line: what the file is not.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let model = ModelProto::decode(bytes).map_err(|e| format!("is not a SentencePiece model: {e}"))?;
-        let trainer = model.trainer.unwrap_or_default();
+        let model = ModelProto::decode(bytes).map_err(|_| "is not a SentencePiece model, or is damaged")?;
+        let (Some(trainer), Some(normalizer)) = (model.trainer, model.normalizer) else {
+            return Err("is cut off: what follows the pieces of a SentencePiece model is missing".to_owned());
+        };
         match trainer.model_type.unwrap_or(1) {
             1 => {}
             2 => return Err("holds a BPE model; zsic reads unigram models".to_owned()),
@@ -119,7 +124,6 @@ impl SentencePiece {
         if trainer.treat_whitespace_as_suffix {
             return Err("puts spaces behind words (treat_whitespace_as_suffix), which is not supported".to_owned());
         }
-        let normalizer = model.normalizer.unwrap_or_default();
         let spaces = Spaces {
             add_dummy_prefix: normalizer.add_dummy_prefix.unwrap_or(true),
             remove_extra: normalizer.remove_extra_whitespaces.unwrap_or(true),
@@ -143,12 +147,14 @@ impl SentencePiece {
             return Err(format!("holds a model of type {}; this checkpoint needs Unigram", model.kind));
         }
         let kind = |at: usize, piece: &str| match () {
-            () if at == model.unk_id as usize => Kind::Unknown,
+            () if Some(at) == model.unk_id.map(|id| id as usize) => Kind::Unknown,
             () if is_byte(piece) => Kind::Byte,
             () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => Kind::Control,
             () => Kind::Normal,
         };
-        let pieces = model.vocab.into_iter().enumerate();
+        let vocab: Vec<(String, f32)> =
+            serde_json::from_value(model.vocab).map_err(|e| format!("has a damaged vocab: {e}"))?;
+        let pieces = vocab.into_iter().enumerate();
         let pieces = pieces.map(|(at, (piece, score))| (kind(at, &piece), piece, score));
         let pieces = pieces.map(|(kind, piece, score)| (piece, score, kind)).collect();
         let spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
@@ -163,7 +169,8 @@ impl SentencePiece {
     ) -> Result<Self, String> {
         let unknown = pieces.iter().position(|(.., kind)| *kind == Kind::Unknown);
         let unknown = unknown.ok_or("has no piece for what is unknown")? as u32;
-        let longest = pieces.iter().map(|(piece, ..)| piece.len()).max().unwrap_or(0);
+        let lengths: BTreeSet<usize> =
+            pieces.iter().map(|(piece, ..)| piece.len()).filter(|length| *length > 0).collect();
         let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);
         let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
         let mut ids = Pieces::with_capacity(pieces.len());
@@ -180,7 +187,7 @@ impl SentencePiece {
             scores,
             least,
             most,
-            longest,
+            lengths: lengths.into_iter().collect(),
             unknown,
             byte_fallback,
             has_user_defined,
@@ -262,8 +269,14 @@ impl SentencePiece {
     fn next<'a>(&'a self, text: &'a str) -> (&'a str, usize) {
         let is_defined =
             |end: &usize| self.id(&text[..*end]).is_some_and(|id| self.kinds[id as usize] == Kind::UserDefined);
-        let defined = self.has_user_defined.then(|| ends(text, self.longest).rev().find(is_defined)).flatten();
+        let defined = self.has_user_defined.then(|| self.ends(text).rev().find(is_defined)).flatten();
         defined.map_or_else(|| self.charsmap.next(text), |end| (&text[..end], end))
+    }
+
+    /// Returns the places where a piece at the beginning of `text` may end.
+    fn ends<'a>(&'a self, text: &'a str) -> impl DoubleEndedIterator<Item = usize> + 'a {
+        let fitting = self.lengths.partition_point(|length| *length <= text.len());
+        self.lengths[..fitting].iter().copied().filter(|&end| text.is_char_boundary(end))
     }
 
     /// Splits normalized text into the most likely pieces (EncodeOptimized of unigram_model.cc).
@@ -284,7 +297,7 @@ impl SentencePiece {
                 }
             };
             let mut is_single = false;
-            for length in ends(&text[start..], self.longest) {
+            for length in self.ends(&text[start..]) {
                 let Some(id) = self.id(&text[start..start + length]) else { continue };
                 let score = match self.kinds[id as usize] {
                     Kind::Normal => f64::from(self.scores[id as usize]),
@@ -312,9 +325,4 @@ impl SentencePiece {
 fn is_byte(piece: &str) -> bool {
     let digits = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
     digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
-}
-
-/// The places, up to `longest`, where a piece at the beginning of `text` may end.
-fn ends(text: &str, longest: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
-    (1..=text.len().min(longest)).filter(|&end| text.is_char_boundary(end))
 }

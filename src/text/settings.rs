@@ -1,7 +1,7 @@
 //! What a checkpoint's settings say about its tokenizer: who splits text, and which tokens are matched before that. It
 //! follows transformers 5 step by step, since the order in which tokens are added decides the ids of new ones.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
@@ -34,6 +34,8 @@ pub(super) struct Settings {
 /// The tokens that the settings add, in order, and those with a role.
 pub(super) struct Tokens {
     pub added: Vec<AddedToken>,
+    /// The ids that the settings give.
+    pub numbers: HashMap<String, u32>,
     roles: Vec<(String, TokenSpec)>,
 }
 
@@ -77,7 +79,7 @@ impl Settings {
 
     /// Returns whether text is put into small letters, by the classes that ask.
     pub fn do_lower_case(&self) -> bool {
-        self.values.get("do_lower_case") != Some(&Value::Bool(false))
+        self.values.get("do_lower_case").is_none_or(|value| *value == Value::Bool(true))
     }
 
     /// True if a special token inside a text is read as text.
@@ -91,11 +93,12 @@ impl Settings {
     /// # Errors
     /// [`Error::Checkpoint`] naming the setting that cannot be followed.
     pub fn tokens(mut self, written: Written) -> Result<Tokens> {
+        let side = written.padding.as_ref().map(|padding| padding.direction.to_lowercase());
+        let side = side.unwrap_or_else(|| self.class.default_side().to_owned());
+        if side != "right" && !self.values.contains_key("padding_side") {
+            return Err(Error::checkpoint(self.path.with_file_name(TOKENIZER), padded_on(&side)));
+        }
         if let Some(padding) = &written.padding {
-            if padding.direction != "Right" && !self.values.contains_key("padding_side") {
-                let path = self.path.with_file_name(TOKENIZER);
-                return Err(Error::checkpoint(path, padded_on(&padding.direction.to_lowercase())));
-            }
             if self.class != TokenizerClass::Clip {
                 self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
             }
@@ -106,6 +109,7 @@ impl Settings {
         let numbered = self.numbered(written)?;
         let roles = self.roles(&numbered)?;
         let extra = self.extra()?;
+        let numbers = numbered.iter().map(|(id, token)| (token.content.clone(), *id)).collect();
         let by_id: BTreeMap<u32, Flags> = numbered.into_iter().collect();
         let mut added: Vec<TokenSpec> = by_id.into_values().map(TokenSpec::Flags).collect();
         let names: HashSet<_> = before.iter().chain(&added).map(|token| token.content().to_owned()).collect();
@@ -117,7 +121,7 @@ impl Settings {
         let has_role = |token: &TokenSpec| roles.iter().any(|(_, other)| other.content() == token.content());
         let before = before.iter().map(|token| token.token(false));
         let added = last_flags(before.chain(added.iter().map(|token| token.token(has_role(token)))));
-        Ok(Tokens { added, roles })
+        Ok(Tokens { added, numbers, roles })
     }
 
     /// The tokens that have ids, in the order of the files: those of `added_tokens_decoder` where there is one, else those

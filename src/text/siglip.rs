@@ -22,6 +22,8 @@ pub(super) struct Siglip {
     /// Tokens that are matched before text is split, longest first, and whether each is special.
     added: Vec<(String, u32, bool)>,
     lower: bool,
+    /// Whether no token is matched before text is split.
+    split_special: bool,
     unknown: String,
     /// How many pieces the unknown token's own text has.
     unknown_length: usize,
@@ -44,28 +46,34 @@ impl Siglip {
     /// [`Error::Checkpoint`] naming the file that is missing or damaged.
     pub fn open(files: &Files, settings: Settings) -> Result<(Self, PathBuf)> {
         let (model, path) = model(files)?;
-        let lower = settings.do_lower_case();
+        let (lower, split_special) = (settings.do_lower_case(), settings.split_special());
         let tokens = settings.tokens(Written::default())?;
-        let id = |role: &str| {
-            let token = tokens.role(role).unwrap_or_default();
-            let missing = || Error::checkpoint(&path, format!("has no piece `{token}`, its {role}"));
-            model.id(token).ok_or_else(missing)
-        };
-        let (end, padding) = (id("eos_token")?, tokens.role("pad_token").and_then(|token| model.id(token)));
-        let mut next = model.len() as u32;
+        if let Some(token) = tokens.added.iter().find(|token| token.single_word) {
+            let reason = format!("the token `{}` is for single words, which is not supported", token.content);
+            return Err(Error::checkpoint(files.path(layout::TOKENIZER_SETTINGS), reason));
+        }
+        let behind = tokens.numbers.values().filter(|id| **id as usize >= model.len()).count();
+        let mut next = (model.len() + behind) as u32;
         let written = tokens.added.iter().filter(|token| !token.content.is_empty());
         let numbered = written.map(|token| {
-            let id = model.id(&token.content).unwrap_or_else(|| {
+            let known = tokens.numbers.get(&token.content).copied().or_else(|| model.id(&token.content));
+            let id = known.unwrap_or_else(|| {
                 next += 1;
                 next - 1
             });
             (token.content.clone(), id, token.special)
         });
         let mut added: Vec<_> = numbered.collect();
+        let id = |role: &str| {
+            let token = tokens.role(role)?;
+            added.iter().find(|(content, ..)| content == token).map(|(_, id, _)| *id).or_else(|| model.id(token))
+        };
+        let missing = || Error::checkpoint(&path, "has no piece for the end of a text");
+        let (end, padding) = (id("eos_token").ok_or_else(missing)?, id("pad_token"));
         added.sort_by_key(|(content, ..)| std::cmp::Reverse(content.len()));
         let unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
         let (unknown_length, space) = (model.encode(&unknown).len(), model.id(SPACE));
-        Ok((Self { model, added, lower, unknown, unknown_length, end, space, padding }, path))
+        Ok((Self { model, added, lower, split_special, unknown, unknown_length, end, space, padding }, path))
     }
 
     /// Returns the id of what is unknown, unless it is spelled in bytes.
@@ -85,16 +93,22 @@ impl Siglip {
 
     fn encode(&self, text: &str) -> Vec<u32> {
         let text = SPACE.to_owned() + &text.replace(SPACE, " ");
-        let (mut ids, mut rest, mut second_is_special) = (Vec::new(), text.as_str(), false);
-        loop {
-            let found = self.added.iter().filter_map(|token| Some((rest.find(&token.0)?, token)));
-            let Some((at, (content, id, special))) = found.min_by_key(|(at, _)| *at) else { break };
-            self.split(&rest[..at], &mut ids);
+        let (mut ids, mut start, mut second_is_special) = (Vec::new(), 0, false);
+        let find = |token: &str, from: usize| Some(text[from..].find(token)? + from);
+        let mut places: Vec<Option<usize>> = self.added.iter().map(|(token, ..)| find(token, 0)).collect();
+        while let (false, Some((at, first))) = (self.split_special, first(&places)) {
+            let (content, id, special) = &self.added[first];
+            self.split(&text[start..at], &mut ids);
             second_is_special |= ids.len() == 1 && *special;
             ids.push(*id);
-            rest = &rest[at + content.len()..];
+            start = at + content.len();
+            for (place, (token, ..)) in places.iter_mut().zip(&self.added) {
+                if place.is_some_and(|at| at < start) {
+                    *place = find(token, start);
+                }
+            }
         }
-        self.split(rest, &mut ids);
+        self.split(&text[start..], &mut ids);
         if second_is_special && ids.first().copied() == self.space {
             ids.remove(0);
         }
@@ -116,6 +130,11 @@ impl Siglip {
         let text = if self.lower { text.to_lowercase() } else { text.to_owned() };
         spaced(&without_punctuation(&text))
     }
+}
+
+/// Returns the first of places, and whose it is: of equal ones, that of the first in the list.
+fn first(places: &[Option<usize>]) -> Option<(usize, usize)> {
+    places.iter().enumerate().filter_map(|(index, place)| Some(((*place)?, index))).min()
 }
 
 fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {

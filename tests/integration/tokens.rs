@@ -54,19 +54,51 @@ fn siglip_s_ids_equal_the_reference() {
     }
 }
 
-/// transformers 5.23 leaves `add_eos_token` aside where there is a tokenizer.json: ends come from that file alone.
+/// Each variant is a change of settings, with the ids that transformers gives under it.
 #[test]
-fn gemma_s_ends_are_those_of_the_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let from = fixtures("siglip/tokens/gemma");
-    let mut file = json(&from.join("tokenizer.json"));
-    for (name, ids) in [("as it is", vec![307, 678, 1]), ("without ends", vec![307, 678])] {
-        fs::copy(from.join("tokenizer_config.json"), dir.path().join("tokenizer_config.json")).unwrap();
-        fs::write(dir.path().join("tokenizer.json"), file.to_string()).unwrap();
-        let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Siglip).unwrap();
-        assert_eq!(tokenizer.encode("a cat").unwrap(), ids, "{name}");
-        file["post_processor"] = Value::Null;
+fn siglip_s_settings_are_followed_as_the_reference_does() {
+    for variant in json(&fixtures("siglip/tokens/variants.json")).as_array().unwrap() {
+        let tokenizer = siglip_variant(variant).unwrap_or_else(|e| panic!("{variant}: {e}"));
+        let text = variant["text"].as_str().unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), ids(&variant["ids"]), "{variant}");
+        assert_eq!(tokenizer.padding().map(u64::from), variant["padding"].as_u64(), "{variant}");
     }
+}
+
+#[test]
+fn what_is_not_followed_is_refused() {
+    let error = |base: &str, settings: Value| {
+        siglip_variant(&serde_json::json!({ "base": base, "settings": settings })).unwrap_err().to_string()
+    };
+    for base in ["unigram", "gemma"] {
+        assert!(error(base, serde_json::json!({"truncation_side": "left"})).contains("truncation_side `left`"));
+        assert!(error(base, serde_json::json!({"padding_side": "left"})).contains("padding_side `left`"));
+    }
+    assert!(error("unigram", serde_json::json!({"sp_model_kwargs": {"add_eos": true}})).contains("add_eos"));
+    let token = serde_json::json!({"added_tokens_decoder": {"1200": {"content": "foo", "single_word": true}}});
+    assert!(error("unigram", token).contains("`foo` is for single words"));
+}
+
+/// A tokenizer of the fixtures under other settings.
+fn siglip_variant(variant: &Value) -> zsic::Result<Tokenizer> {
+    let dir = tempfile::tempdir().unwrap();
+    let from = fixtures("siglip/tokens").join(variant["base"].as_str().unwrap());
+    for file in fs::read_dir(from).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    for (name, changes) in [("tokenizer_config.json", &variant["settings"]), ("tokenizer.json", &variant["tokenizer"])]
+    {
+        let path = dir.path().join(name);
+        let Some(changes) = changes.as_object().filter(|_| path.exists()) else { continue };
+        let mut file = json(&path);
+        for removed in variant["removed"].as_array().into_iter().flatten() {
+            file.as_object_mut().unwrap().remove(removed.as_str().unwrap());
+        }
+        file.as_object_mut().unwrap().extend(changes.clone());
+        fs::write(path, file.to_string()).unwrap();
+    }
+    Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Siglip)
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub fn unknown(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option
 /// Returns the first word that is not in Latin script. A single letter is a sign, like the π of mathematics.
 fn foreign_word(label: &Label) -> Option<&str> {
     let prompts = label.prompts.iter().filter(|prompt| !prompt.is_ascii());
-    prompts.flat_map(|prompt| prompt.split_whitespace()).find(|word| letters(word) > 1)
+    let words = prompts.flat_map(|prompt| prompt.split_whitespace());
+    words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).find(|word| letters(word) > 1)
 }
 
 /// Counts letters that are not Latin. Characters that stand for a syllable or more count twice.

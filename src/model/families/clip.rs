@@ -156,7 +156,13 @@ impl Settings {
         };
         TowerSpec {
             root: "text_model",
-            stem: TokenStem { vocabulary: text.vocab_size, positions: text.max_position_embeddings, pool, cuts: false },
+            stem: TokenStem {
+                vocabulary: text.vocab_size,
+                positions: text.max_position_embeddings,
+                length: text.max_position_embeddings,
+                pool,
+                cuts: false,
+            },
             pre_norm: None,
             blocks: BlockSpec {
                 width: text.hidden_size,

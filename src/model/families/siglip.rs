@@ -12,6 +12,9 @@ use crate::score::{Activation, Readout};
 /// The family's name in `config.json`.
 pub const MODEL_TYPE: &str = "siglip";
 
+/// Tokens of a prompt in the pipeline of transformers, however many positions there are.
+const LENGTH: usize = 64;
+
 /// The text tower.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -142,6 +145,7 @@ impl Settings {
             stem: TokenStem {
                 vocabulary: text.vocab_size,
                 positions: text.max_position_embeddings,
+                length: text.max_position_embeddings.min(LENGTH),
                 pool: PromptPool::Last,
                 cuts: true,
             },
