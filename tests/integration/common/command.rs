@@ -32,7 +32,7 @@ pub fn zsic(args: &[&str]) -> Command {
 }
 
 pub fn model(name: &str) -> String {
-    fixtures("checkpoints").join(name).display().to_string()
+    super::checkpoint(name).display().to_string()
 }
 
 pub fn image(name: &str) -> String {
