@@ -202,12 +202,10 @@ impl Classifier {
     /// Creates a classifier with the activation that the checkpoint was trained for.
     ///
     /// # Errors
-    /// [`Error::Device`] if the labels were encoded by a model of another dimension.
+    /// [`Error::OtherModel`] if the labels were encoded by a model of another dimension.
     pub fn new(images: ImageEncoder, labels: Labels) -> Result<Self> {
         if !labels.embeddings.is_empty() && images.dim() != labels.embeddings.dim() {
-            let (image, text) = (images.dim(), labels.embeddings.dim());
-            let reason = format!("image embeddings have {image} values and the labels' {text}: two different models");
-            return Err(Error::Device(reason));
+            return Err(Error::OtherModel { images: images.dim(), labels: labels.embeddings.dim() });
         }
         let scorer = Scorer::new(images.readout(), labels);
         Ok(Self { images, scorer })

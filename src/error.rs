@@ -42,6 +42,17 @@ pub enum Error {
     /// The device or precision is not available here.
     #[error("{0}")]
     Device(String),
+    /// This build has no demo model.
+    #[error("this build has no demo model; build it with --features demo")]
+    NoDemo,
+    /// The images and the labels were encoded by two different models.
+    #[error("image embeddings have {images} values and the labels' {labels}: two different models")]
+    OtherModel {
+        /// Values in an image's embedding.
+        images: usize,
+        /// Values in a label's.
+        labels: usize,
+    },
     /// The model's output is not finite, as with damaged weights.
     #[error("the model's output for {what} is not finite; its weights may be damaged")]
     NotFinite {

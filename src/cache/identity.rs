@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Cache;
 use super::keys::{ContentHash, Key, Parts};
 use crate::checkpoint::Files;
+use crate::checkpoint::identity::{blob, published};
 use crate::reason::os_reason;
 use crate::{Checkpoint, Error, Result, regular};
 
@@ -33,11 +34,8 @@ pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
 pub(super) fn name(checkpoint: &Checkpoint) -> String {
     const LETTERS: usize = 12; // enough of a commit to be unique
     let root = checkpoint.files().root();
-    let above = |levels| root.ancestors().nth(levels)?.file_name()?.to_str();
-    if let (Some(commit), Some("snapshots"), Some(repo)) = (above(0), above(1), above(2))
-        && let Some(repo) = repo.strip_prefix("models--")
-    {
-        return format!("{}@{}", repo.replacen("--", "/", 1), &commit[..commit.len().min(LETTERS)]);
+    if let Some((name, commit)) = published(root) {
+        return format!("{name}@{}", &commit[..commit.len().min(LETTERS)]);
     }
     match checkpoint.files() {
         Files::Embedded { name, .. } => (*name).to_owned(),
@@ -49,9 +47,7 @@ pub(super) fn name(checkpoint: &Checkpoint) -> String {
 fn content(path: &Path, cache: &Cache) -> Result<ContentHash> {
     let failed = |e| Error::checkpoint(path, format!("cannot be read: {}", os_reason(&e)));
     let target = fs::canonicalize(path).map_err(failed)?;
-    let blob = target.parent().and_then(Path::file_name).is_some_and(|dir| dir == "blobs");
-    let name = target.file_name().and_then(|name| name.to_str());
-    if let Some(hash) = name.filter(|_| blob).and_then(ContentHash::from_hex) {
+    if let Some(hash) = blob(&target).and_then(ContentHash::from_hex) {
         return Ok(hash);
     }
     let file = regular::open(&target).map_err(failed)?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod demo;
 mod files;
+pub mod identity;
 pub mod layout;
 mod pickle;
 mod safetensors;

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use zsic::checkpoint::identity;
 use zsic::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
@@ -177,9 +178,9 @@ fn elsewhere(name: &str, revision: &str, cache: &Path) -> String {
     let demo =
         demo.map(|command| format!("; to try zsic on drawings without a network: {command}")).unwrap_or_default();
     format!(
-        "run `zsic models pull {name}{at}` where there is a network and copy models--{} into {}, or give --model a local \
+        "run `zsic models pull {name}{at}` where there is a network and copy {} into {}, or give --model a local \
          directory{demo}",
-        name.replace('/', "--"),
+        identity::folder(name),
         cache.display()
     )
 }

@@ -40,10 +40,9 @@ impl Checkpoint {
     /// Opens the built-in checkpoint, which knows pictograms; see `models/demo/README.md`.
     ///
     /// # Errors
-    /// [`Error::Device`] in a build without the feature `demo`.
+    /// [`Error::NoDemo`] in a build without the feature `demo`.
     pub fn demo() -> Result<Self> {
-        let missing = || Error::Device("this build has no demo model; build it with --features demo".to_owned());
-        Self::from_files(demo::FILES.ok_or_else(missing)?)
+        Self::from_files(demo::FILES.ok_or(Error::NoDemo)?)
     }
 
     fn from_files(files: Files) -> Result<Self> {

@@ -6,7 +6,8 @@ use std::fs;
 use crate::common::{CHECKPOINTS, Expected, checkpoint, fixtures, worst};
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{
-    Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template, TextEncoder,
+    Checkpoint, Classifier, Compute, Error, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template,
+    TextEncoder,
 };
 
 const LOGITS: f64 = 2e-4;
@@ -222,4 +223,12 @@ fn labels_read_alike_are_told() {
     let labels = ["owl", "cat", "OWL"].map(|l| Label::new(l, &[Template::default()]));
     let labels = Labels::encode(&loaded.texts, &labels, |_, _| {}).unwrap();
     assert_eq!(labels.alike(), [(0, 2)]);
+}
+
+#[test]
+fn images_and_labels_of_two_models_are_refused() {
+    let compute = Compute::default();
+    let (images, labels) = (load_for("quick-gelu", &compute).images, load_for("odd", &compute).labels("{}"));
+    let refused = Classifier::new(images, labels).unwrap_err();
+    assert!(matches!(refused, Error::OtherModel { images: 24, labels: 20 }), "{refused}");
 }

@@ -293,6 +293,7 @@ fn a_signal_before_the_first_record_leaves_nothing() {
         while all(place) < before + 2 {
             std::thread::sleep(std::time::Duration::from_millis(5)); // until the partials are there
         }
+        let _list = child.stdin.take(); // while it is open, only the signal ends the run
         Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
         assert!(child.wait().unwrap().code().is_some_and(|code| code > 128));
         assert_eq!(all(place), before, "{name}");

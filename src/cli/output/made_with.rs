@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zsic::checkpoint::Files;
+use zsic::checkpoint::identity::published;
 use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
@@ -218,7 +218,7 @@ impl Identity {
             Files::Embedded { name, .. } => return Ok(Self::BuiltIn { name: (*name).to_owned() }),
             Files::Directory(root) => root,
         };
-        if let Some((name, commit)) = in_cache(root) {
+        if let Some((name, commit)) = published(root) {
             return Ok(Self::Published { name, commit });
         }
         let mut files = BTreeMap::new();
@@ -235,14 +235,6 @@ impl Identity {
         }
         Ok(Self::Directory { directory: root.canonicalize()?.display().to_string(), files })
     }
-}
-
-/// The name and commit of a directory `models--owner--name/snapshots/commit`.
-fn in_cache(root: &Path) -> Option<(String, String)> {
-    let snapshots = root.parent()?;
-    let name = snapshots.parent()?.file_name()?.to_str()?.strip_prefix("models--")?.replacen("--", "/", 1);
-    let commit = root.file_name()?.to_str()?;
-    (snapshots.file_name()? == "snapshots").then(|| (name, commit.to_owned()))
 }
 
 #[cfg(test)]
@@ -299,12 +291,5 @@ mod tests {
         assert_eq!(what, "`checkpoint.files.config.json.new` was 1 and is null");
         let what = with(|json| json["checkpoint"]["directory"] = json!("l".repeat(99))).unwrap();
         assert_eq!(what, "`checkpoint.directory` is another");
-    }
-
-    #[test]
-    fn a_checkpoint_in_the_cache_has_a_name_and_a_commit() {
-        let found = in_cache(Path::new("/c/models--openai--clip-vit-base-patch32/snapshots/abc"));
-        assert_eq!(found, Some(("openai/clip-vit-base-patch32".to_owned(), "abc".to_owned())));
-        assert_eq!(in_cache(Path::new("/c/models--a--b/other/abc")), None);
     }
 }

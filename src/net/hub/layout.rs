@@ -20,11 +20,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hf_hub::{Cache, Repo as Named, RepoType};
 
 use super::error::HubError;
+use crate::checkpoint::identity;
 use crate::regular;
 use crate::stand_in::{LONGEST, StandIn};
-
-/// What separates owner and name in a folder's name.
-const SEPARATOR: &str = "--";
 
 /// A repository's place in the cache.
 #[derive(Debug, Clone)]
@@ -57,8 +55,7 @@ impl Repo {
 
     /// The name that a folder of the cache stands for.
     pub fn name_of(folder: &str) -> Option<String> {
-        let name = folder.strip_prefix("models--")?.replacen(SEPARATOR, "/", 1);
-        is_name(&name).then_some(name)
+        identity::name(folder).filter(|name| is_name(name))
     }
 
     pub fn root(&self) -> &Path {
@@ -153,8 +150,7 @@ fn target(file: &str, etag: &str) -> PathBuf {
 /// The name of the blob that a link in a snapshot leads to.
 pub(super) fn linked_blob(pointer: &Path) -> Option<String> {
     let target = fs::read_link(pointer).ok()?;
-    let blob = target.file_name()?.to_str()?;
-    (target.parent()?.file_name()? == "blobs" && is_etag(blob)).then(|| blob.to_owned())
+    identity::blob(&target).filter(|blob| is_etag(blob)).map(str::to_owned)
 }
 
 /// Whether a file is there with all its bytes. It gets its name when it is whole, so its length is all that is looked at.
@@ -195,7 +191,7 @@ pub fn is_name(name: &str) -> bool {
     name.len() <= 96
         && name.split('/').count() <= 2
         && name.split('/').all(part)
-        && !name.contains(SEPARATOR)
+        && !name.contains(identity::SEPARATOR)
         && !name.contains("..")
 }
 
