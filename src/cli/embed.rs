@@ -94,6 +94,12 @@ fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut W
         Ok((embeddings, !encoder.depends_on_others()))
     });
     let embeddings = embeddings.map_err(|e| too_long(texts, e))?;
+    if !args.truncate
+        && let Some(cut) = checkpoint.first_cut(texts.iter().map(String::as_str))?
+    {
+        let (text, limit) = (labels::shown(cut), checkpoint.family().facts().max_tokens);
+        messages::warn(common, format!("the text `{text}` is cut after {limit} tokens, all that the model reads"));
+    }
     for (text, row) in texts.iter().zip(&embeddings) {
         if row.iter().any(|x| !x.is_finite()) {
             return Err(zsic::Error::NotFinite { what: format!("the text `{text}`") }.into());

@@ -98,10 +98,10 @@ impl Settings {
         if side != "right" && !self.values.contains_key("padding_side") {
             return Err(Error::checkpoint(self.path.with_file_name(TOKENIZER), padded_on(&side)));
         }
-        if let Some(padding) = &written.padding {
-            if self.class != TokenizerClass::Clip {
-                self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
-            }
+        if let Some(padding) = &written.padding
+            && self.class != TokenizerClass::Clip
+        {
+            self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
         }
         // A tokenizer that is run as written has its tokens already; others are built anew.
         let before = written.added_tokens.iter().filter(|_| self.class == TokenizerClass::AsWritten);

@@ -43,6 +43,19 @@ fn a_prompt_that_is_too_long_is_cut_with_a_warning() {
 }
 
 #[test]
+fn a_warning_of_a_cut_comes_when_embeddings_are_kept_too() {
+    let cache = tempfile::tempdir().unwrap();
+    let long = "cat ".repeat(30);
+    let (image, model) = (image("wide.png"), model("siglip/unigram-json"));
+    for _ in 0..2 {
+        for args in [&["classify", &image, "-l", &long][..], &["embed", "--text", &long]] {
+            let output = run(zsic(args).args(["-m", &model, "--cache-dir"]).arg(cache.path()));
+            assert!(err(&output).contains("is cut after 16 tokens"), "{args:?}: {}", err(&output));
+        }
+    }
+}
+
+#[test]
 fn cleaned_prompts_are_those_that_were_typed_clean() {
     let clean = classify("siglip/gemma", &["-t", "{}", "-l", "wine glass"]);
     let cleaned = classify("siglip/gemma", &["-t", "{}", "-l", "Wine_GLASS!", "--canonicalize"]);
