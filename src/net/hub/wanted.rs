@@ -56,7 +56,7 @@ pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
         return Err(format!("it has no {}", PROCESSORS[1]));
     }
     if let Some(missing) = small.iter().find(|name| !has(name)) {
-        return Err(format!("it has neither tokenizer.json nor {missing}"));
+        return Err(format!("it has no tokenizer.json and no {missing}"));
     }
     let weights = WEIGHTS.into_iter().find(|name| has(name));
     let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", WEIGHTS.join(", ")))?;
