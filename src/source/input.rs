@@ -53,7 +53,7 @@ impl Input {
         matches!(self, Self::Held(_))
     }
 
-    /// Whether its bytes are in the memory of the one image that goes alone; see [`Bytes::is_alone`].
+    /// Whether its bytes are in the memory of the one image that goes alone; see [`super::Bytes::is_alone`].
     pub fn is_alone(&self) -> bool {
         matches!(self, Self::Held(Held { bytes: Ok(bytes), .. }) if bytes.is_alone())
     }
