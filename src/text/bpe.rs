@@ -13,7 +13,7 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::{Model, Token};
 
-use super::pieces::Pieces;
+use super::pieces::{Builder, Pieces};
 
 /// Pieces and merges that Gemma has: room for as many is made at once.
 const GEMMA: (usize, usize) = (256_000, 580_604);
@@ -47,11 +47,11 @@ impl<'de> Deserialize<'de> for Vocab {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocab, A::Error> {
-                let mut pieces = Pieces::with_capacity(GEMMA.0);
+                let mut pieces = Builder::with_capacity(GEMMA.0);
                 while let Some(Text(piece)) = map.next_key::<Text<'de>>()? {
                     pieces.insert(&*piece, map.next_value()?);
                 }
-                Ok(Vocab(pieces))
+                Ok(Vocab(pieces.build()))
             }
         }
         deserializer.deserialize_map(Pairs)
@@ -69,13 +69,13 @@ impl<'de> Deserialize<'de> for Merges {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merges, A::Error> {
-                let mut pairs = Pieces::with_capacity(GEMMA.1);
+                let mut pairs = Builder::with_capacity(GEMMA.1);
                 for rank in 0.. {
                     let Some(merge) = list.next_element::<Merge<'de>>()? else { break };
                     let (left, right) = merge.pair().map_err(serde::de::Error::custom)?;
                     pairs.insert((left, right), rank);
                 }
-                Ok(Merges(pairs))
+                Ok(Merges(pairs.build()))
             }
         }
         deserializer.deserialize_seq(List)

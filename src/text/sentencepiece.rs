@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::charsmap::Charsmap;
-use super::pieces::Pieces;
+use super::pieces::{Builder, Pieces};
 
 /// A space inside text that was normalized.
 pub(super) const SPACE: &str = "\u{2581}";
@@ -173,7 +173,7 @@ impl SentencePiece {
             pieces.iter().map(|(piece, ..)| piece.len()).filter(|length| *length > 0).collect();
         let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);
         let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
-        let mut ids = Pieces::with_capacity(pieces.len());
+        let mut ids = Builder::with_capacity(pieces.len());
         for (id, (piece, ..)) in pieces.iter().enumerate() {
             ids.insert(piece.as_str(), id as u32);
         }
@@ -182,7 +182,7 @@ impl SentencePiece {
         Ok(Self {
             charsmap,
             spaces,
-            ids,
+            ids: ids.build(),
             kinds,
             scores,
             least,
