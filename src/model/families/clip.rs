@@ -120,9 +120,7 @@ impl Settings {
         settings.text().check("text_config")?;
         Ok(settings)
     }
-}
 
-impl Settings {
     /// Describes `vision_model` and `visual_projection`.
     pub fn image(&self) -> TowerSpec<ImageStem> {
         let vision = &self.vision;
