@@ -18,6 +18,8 @@ import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 THREADS = len(os.sched_getaffinity(0))
+# Without instructions for bf16, rivals emulate it many times slower than f32.
+HAS_BF16 = any(name in pathlib.Path("/proc/cpuinfo").read_text() for name in ("avx512_bf16", "amx_bf16"))
 
 
 def optional(name):
@@ -42,7 +44,7 @@ def report(name, batch, run):
 
 def zsic(checkpoint, batches):
     program = os.environ.get("TOWER_SPEED", str(ROOT / "target/release/examples/tower_speed"))
-    for precision in ("f32", "bf16"):
+    for precision in ("f32", "bf16") if HAS_BF16 else ("f32",):
         command = [program, checkpoint, precision, *map(str, batches)]
         done = subprocess.run(command, env={**os.environ, "ZSIC_THREADS": str(THREADS)}, capture_output=True, text=True)
         lines = done.stdout.splitlines() or [done.stderr.strip()]
@@ -61,7 +63,7 @@ class Tower(torch.nn.Module):
 
 
 def pytorch(tower, side, batches):
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16) if HAS_BF16 else (torch.float32,):
         tower.to(dtype)
         for kind, run in (("eager", tower), ("compiled", None)):
             if kind == "compiled":
@@ -97,7 +99,7 @@ def exported(tower, side, batches):
         del session
     if openvino:
         core = openvino.Core()
-        for precision in ("f32", "bf16"):
+        for precision in ("f32", "bf16") if HAS_BF16 else ("f32",):
             for hint in ("LATENCY", "THROUGHPUT"):
                 settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": THREADS}
                 settings |= {"PERFORMANCE_HINT": hint, "NUM_STREAMS": 1}

@@ -1,13 +1,17 @@
 //! Standard output, which may be closed or full. If a process starts without it, the standard library opens `/dev/null`
 //! instead and all output would be lost silently, so this is checked before.
 
-use std::io::{self, ErrorKind, Stdout, Write, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Stdout, Write, stdout};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::terminal::escaped;
+
+/// Bytes of records that are written together.
+const TOGETHER: usize = 1 << 16;
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 /// Whether the last line on the terminal is unfinished.
 static IS_IN_LINE: AtomicBool = AtomicBool::new(false);
@@ -39,13 +43,53 @@ pub fn write(bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).and_then(|()| out.flush()).context("standard output: cannot be written")
 }
 
-/// Writes to standard output, which is a terminal.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn show(out: &mut Patient<Stdout>, text: &str) -> io::Result<()> {
-    IS_IN_LINE.store(!text.ends_with('\n'), Ordering::Relaxed);
-    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+/// Standard output, for records.
+pub struct Records {
+    out: Patient<Stdout>,
+    is_terminal: bool,
+    /// Records that are not written yet.
+    waiting: Vec<u8>,
+}
+
+impl Records {
+    /// Opens standard output.
+    ///
+    /// # Errors
+    /// If the parent process closed it.
+    pub fn open() -> Result<Self> {
+        Ok(Self { out: open()?, is_terminal: stdout().is_terminal(), waiting: Vec::new() })
+    }
+
+    /// Adds a record, or another part of the output. It may wait for the next ones.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add(&mut self, record: &[u8]) -> io::Result<()> {
+        if self.is_terminal {
+            let text = String::from_utf8_lossy(record);
+            IS_IN_LINE.store(!text.ends_with('\n'), Ordering::Relaxed);
+            self.waiting.extend(escaped(&text).as_bytes());
+        } else {
+            self.waiting.extend(record);
+        }
+        if self.is_terminal || self.waiting.len() >= TOGETHER { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes everything that waits.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.out.write_all(&waiting).and_then(|()| self.out.flush())
+    }
+}
+
+impl Drop for Records {
+    /// Writes the records before a failure that ends the run.
+    fn drop(&mut self) {
+        _ = self.flush();
+    }
 }
 
 /// Returns whether the last line on the terminal is unfinished, and counts it as finished from then on.

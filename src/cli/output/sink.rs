@@ -2,7 +2,7 @@
 //! waits for its end. A file's partial is opened, and locked, before anything is computed; see `partial.rs`.
 
 use std::fs::{File, Metadata};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,6 @@ use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
 use super::super::interrupt;
 use super::super::stdout::{self, Patient};
-use super::super::terminal::escaped;
 use super::beside::family;
 use super::ending;
 use super::journal::Of;
@@ -86,7 +85,7 @@ impl Place {
     /// another run is writing it; and if standard output is closed.
     pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
-            return Ok(Sink { out: Out::Stdout(stdout::open()?), name: "standard output".to_owned() });
+            return Ok(Sink { out: Out::Stdout(stdout::Records::open()?), name: "standard output".to_owned() });
         };
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
             let name = path.display().to_string();
@@ -135,21 +134,20 @@ pub struct Sink {
 }
 
 enum Out {
-    Stdout(Patient<io::Stdout>),
+    Stdout(stdout::Records),
     Device(Patient<File>),
     File(Box<Partial>),
 }
 
 impl Sink {
-    /// Writes a record, or a part of the file that is none. In a file it comes with those that come soon.
+    /// Writes a record, or another part of the output. It may wait for the next ones.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write(&mut self, record: &[u8], of: Option<&Of>) -> Result<()> {
         let _held = interrupt::hold();
         let written = match &mut self.out {
-            Out::Stdout(out) if out.0.is_terminal() => stdout::show(out, &escaped(&String::from_utf8_lossy(record))),
-            Out::Stdout(out) => out.write_all(record).and_then(|()| out.flush()),
+            Out::Stdout(out) => out.add(record),
             Out::Device(file) => file.write_all(record),
             Out::File(partial) => partial.add(record, of),
         };
@@ -162,18 +160,22 @@ impl Sink {
     /// If it cannot be written.
     pub fn flush(&mut self) -> Result<()> {
         let _held = interrupt::hold();
-        let Out::File(partial) = &mut self.out else { return Ok(()) };
-        partial.flush().with_context(|| format!("{}: cannot be written", self.name))
+        let written = match &mut self.out {
+            Out::Stdout(out) => out.flush(),
+            Out::Device(_) => Ok(()),
+            Out::File(partial) => partial.flush(),
+        };
+        written.with_context(|| format!("{}: cannot be written", self.name))
     }
 
     /// Gives a file its name.
     ///
     /// # Errors
     /// If it cannot be renamed.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         match self.out {
             Out::File(partial) => partial.finish(),
-            Out::Stdout(_) | Out::Device(_) => Ok(()),
+            Out::Stdout(_) | Out::Device(_) => self.flush(),
         }
     }
 
