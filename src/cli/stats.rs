@@ -45,7 +45,7 @@ mod tests {
         let of = Summary { images: 6, encoded: 4, batches: 2, bytes: 3 << 20, times, ..Summary::default() };
         let text = lines(&of, 1, Duration::from_secs(2), Duration::ZERO, 2).join("\n");
         assert!(text.starts_with("6 images in 2.00 s, 3.0 images/s: 4 encoded in batches of 2.0, 1 known"), "{text}");
-        assert!(text.contains("3.00 MiB") && text.contains("decode       0.03 s"), "{text}");
+        assert!(text.contains("3.00 MiB") && text.contains("decode        0.03 s"), "{text}");
         assert!(!text.contains("fetch"), "{text}");
     }
 }
