@@ -217,6 +217,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::device::Threads;
 
     #[test]
     fn parts_do_not_run_together() {
@@ -271,7 +272,9 @@ mod tests {
     #[test]
     fn arithmetics_are_kept_apart() {
         let checkpoint = Parts::of("a checkpoint").key();
-        let of = |precision, isa| scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa });
+        let of = |precision, isa| {
+            scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa, threads: Threads::default() })
+        };
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

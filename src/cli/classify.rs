@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 use zsic::cache::Scope;
+use zsic::pipeline::Answer;
 use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Scorer, Scores, TextEncoder};
 
-use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
+use super::args::{ActivationArg, Asked, Classify, Common, Labels as LabelArgs, Output};
 use super::messages::{Held, note, warn};
 use super::output::made_with::MadeWith;
 use super::output::meta::Facts;
 use super::output::{Format, Place, Prediction, Writer};
 use super::progress::Progress;
-use super::session::{Asked, Begun, Records, Session};
-use super::stream::Answer;
+use super::session::{Begun, Records, Session};
 use super::{Outcome, labels, memory, messages};
 
 /// Prompts from which on encoding them shows a bar.
@@ -58,11 +58,11 @@ struct Predictions<'a> {
 impl Records for Predictions<'_> {
     fn write(&mut self, answers: &[Answer]) -> Result<()> {
         let names = self.scorer.labels().names();
-        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
+        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.embedding.as_deref().ok()).collect();
         let scored = self.scorer.score_then(&rows, |scores| Ok(predictions(self.output, names, &scores?)));
         let mut scored = scored.into_iter();
-        for Answer { name, version, row } in answers {
-            let scored = match row {
+        for Answer { name, version, embedding, .. } in answers {
+            let scored = match embedding {
                 Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
                 Err(e) => Err(e.clone()),
             };

@@ -2,19 +2,18 @@
 
 use anyhow::Result;
 use zsic::TextEncoder;
+use zsic::pipeline::{Answer, Version};
 use zsic::text::lines;
 
-use super::args::{Common, Embed};
+use super::args::{Asked, Common, Embed};
 use super::fatal::usage;
-use super::image_version::Version;
 use super::output::journal::Of;
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts};
 use super::output::resume::anew;
 use super::output::{Form, Log, Place, Tensor, ending, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::session::{Asked, Begun, Outputs, Records, Session};
-use super::stream::Answer;
+use super::session::{Begun, Outputs, Records, Session};
 use super::{Outcome, cache, labels, memory, messages, text};
 
 /// The ending, and the name, of the format that is one tensor.
@@ -143,16 +142,18 @@ impl Writer {
         Ok(Self { rows, counts: (0, 0) })
     }
 
-    fn image(&mut self, Answer { name, version, row }: &Answer) -> Result<()> {
-        self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(row.is_err()));
-        let of = Of::new(name.as_str(), *version, row.is_err());
+    fn image(&mut self, Answer { name, version, embedding, .. }: &Answer) -> Result<()> {
+        self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(embedding.is_err()));
+        let of = Of::new(name.as_str(), *version, embedding.is_err());
         match &mut self.rows {
-            Rows::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes(), &of),
+            Rows::Lines(log) => {
+                log.write((image_embedding(name.as_str(), embedding.as_deref())? + "\n").as_bytes(), &of)
+            }
             Rows::Tensor(tensor) => {
-                if let Err(e) = row {
+                if let Err(e) = embedding {
                     messages::error(format!("left out: {e}"));
                 }
-                tensor.push(name.as_str(), &of, row.as_deref())
+                tensor.push(name.as_str(), &of, embedding.as_deref())
             }
         }
     }

@@ -55,7 +55,7 @@ impl<'a> ImageTower<'a> {
     ///
     /// # Errors
     /// If the tower cannot be loaded, or the device fails.
-    pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
+    pub fn embed(&self, pixels: &[Pixels]) -> zsic::Result<Embeddings> {
         let encoder = match self.loaded.get() {
             Some(encoder) => encoder,
             None => {
@@ -63,6 +63,6 @@ impl<'a> ImageTower<'a> {
                 self.loaded.get_or_init(|| encoder)
             }
         };
-        Ok(encoder.embed(pixels)?)
+        encoder.embed(pixels)
     }
 }

@@ -6,6 +6,7 @@ use super::backend::Loaded;
 use super::plan::Plan;
 use super::rows::Prompt;
 use super::spec::{ImageStem, PromptPool, TokenStem, TowerSpec};
+use crate::device::Threads;
 use crate::preprocess::{Normalizer, Preprocessor};
 use crate::score::Readout;
 use crate::text::Tokenizer;
@@ -19,6 +20,7 @@ pub struct ImageEncoder {
     preprocessor: Preprocessor,
     normalizer: Normalizer,
     readout: Readout,
+    threads: Threads,
 }
 
 impl ImageEncoder {
@@ -29,7 +31,7 @@ impl ImageEncoder {
     /// preprocessor's output cannot fit the tower.
     pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
         let spec = checkpoint.family().image();
-        let tower = Loaded::load(&spec, checkpoint.weights(), plan)?;
+        let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan))?;
         let preprocessor = checkpoint.preprocessor().clone();
         let side = spec.stem.side;
         if let Some(got) = preprocessor.output_size()
@@ -39,7 +41,7 @@ impl ImageEncoder {
         }
         let normalizer = preprocessor.normalizer();
         let readout = checkpoint.family().readout(checkpoint.weights())?;
-        Ok(Self { tower, spec, preprocessor, normalizer, readout })
+        Ok(Self { tower, spec, preprocessor, normalizer, readout, threads: plan.threads.clone() })
     }
 
     /// Returns the number of values in an embedding.
@@ -50,6 +52,11 @@ impl ImageEncoder {
     /// Returns how this checkpoint turns cosines into scores.
     pub fn readout(&self) -> Readout {
         self.readout
+    }
+
+    /// Returns the threads that it runs on.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// Makes the pixels that the tower takes.
@@ -73,7 +80,7 @@ impl ImageEncoder {
         if pixels.is_empty() {
             return Ok(embeddings);
         }
-        let projected = self.tower.images(pixels, &self.normalizer)?; // [B, D]
+        let projected = self.threads.run(|| self.tower.images(pixels, &self.normalizer))?; // [B, D]
         projected.chunks_exact(self.dim()).for_each(|row| embeddings.push(row));
         Ok(embeddings)
     }
@@ -96,6 +103,7 @@ pub struct TextEncoder {
     tokenizer: Tokenizer,
     padding: Padding,
     truncate: bool,
+    threads: Threads,
 }
 
 impl TextEncoder {
@@ -108,12 +116,12 @@ impl TextEncoder {
         // One thread builds the tokenizer while the others read weights.
         let (tokenizer, tower) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| checkpoint.tokenizer());
-            let tower = Loaded::load(&spec, checkpoint.weights(), plan);
+            let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan));
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
         let padding = Padding::of(&spec.stem, &tokenizer)?;
-        Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec })
+        Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec, threads: plan.threads.clone() })
     }
 
     /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Where the reference cuts them
@@ -189,7 +197,7 @@ impl TextEncoder {
         }
         for batch in self.tower.batches(&prompts) {
             let together: Vec<&Prompt> = batch.iter().map(|&i| &prompts[i]).collect();
-            let projected = self.tower.prompts(&together)?; // [B, D]
+            let projected = self.threads.run(|| self.tower.prompts(&together))?; // [B, D]
             batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
             done += batch.len();
             progress(done);

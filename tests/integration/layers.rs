@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest first. A room may use those in lines below its own.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["main", "cli"],
+    &["pipeline"],
     &["cache"],
     &["classifier"],
     &["model"],

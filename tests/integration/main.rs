@@ -13,6 +13,8 @@ mod demo; // the built-in checkpoint
 mod other_clip; // towers, against candle-transformers
 mod padding; // checkpoints that are pooled at the padding
 mod parity; // from checkpoint to scores
+#[cfg(feature = "demo")]
+mod pipeline; // the library's stream of images
 mod pixels; // decoding, resize and crop
 mod properties; // what holds for any input
 mod published; // published checkpoints; ignored, as it fetches gigabytes

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use ring::digest::{Context, SHA256, digest};
 
-use super::super::image_version::Version;
+use zsic::pipeline::Version;
 
 /// Bytes of an entry.
 pub const ENTRY: u64 = 64;

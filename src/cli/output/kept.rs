@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io;
 
-use super::super::image_version::Version;
 use super::journal::{Entry, Journal, Key, record};
+use zsic::pipeline::Version;
 
 /// The records that may be kept.
 pub struct Kept {

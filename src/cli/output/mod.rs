@@ -28,7 +28,6 @@ use zsic::{ImageError, Label};
 
 use super::args::FormatArg;
 use super::fatal::usage;
-use super::image_version::Version;
 pub use beside::families;
 use journal::Of;
 pub use json::{image_embedding, text_embedding};
@@ -38,6 +37,7 @@ pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
 pub use sink::{Place, Sink};
+use zsic::pipeline::Version;
 
 /// A label in a record.
 pub struct Prediction<'a> {
@@ -50,7 +50,7 @@ pub struct Prediction<'a> {
 }
 
 /// What one image came to.
-pub type Outcome<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
+pub type Scored<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
 
 /// A format that is not `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, version: Version, outcome: &Outcome) -> Result<()> {
+    pub fn record(&mut self, image: &str, version: Version, outcome: &Scored) -> Result<()> {
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());

@@ -5,7 +5,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::Scored;
 
 pub use file::{make, unmake};
 
@@ -42,7 +42,7 @@ struct Failure {
 }
 
 /// Returns an image's line in the partial.
-pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
+pub fn record(image: &str, outcome: &Scored) -> Result<String> {
     let mut line = Line::new(image);
     match outcome {
         Ok(predictions) => {

@@ -8,13 +8,13 @@ use std::sync::{Arc, PoisonError};
 use anyhow::{Context, Result};
 use zsic::source::{Entry, Name};
 
-use super::super::image_version::Version;
+use super::super::fatal::usage;
 use super::super::inputs::ListFailure;
 use super::journal::Key;
 use super::kept::Kept;
 use super::log::Step;
 use super::records::Form;
-use super::resume::missing;
+use zsic::pipeline::Version;
 
 /// The most records copied in one step.
 const TOGETHER: u64 = 4096;
@@ -178,4 +178,12 @@ impl Iterator for Rest {
 /// Returns the name of an entry.
 pub fn name_of(entry: &Entry) -> Name {
     entry.as_ref().map_or_else(|(name, _)| name.clone(), |input| input.name())
+}
+
+/// The error about records of images that are not among the inputs.
+pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
+    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
+    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
+    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
+    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }

@@ -18,7 +18,6 @@ use zsic::source::Entry;
 
 use super::super::args::{Common, Inputs, LongRun};
 use super::super::fatal::usage;
-use super::super::image_version::Version;
 use super::super::inputs::{Entries, ListFailure};
 use super::super::messages::{say, warn};
 use super::beside::{OLD, OLD_JOURNAL};
@@ -30,7 +29,7 @@ use super::notes::Notes;
 use super::records::Form;
 use super::rest::{Earlier, Matching, Rest, name_of};
 use super::sink::Sink;
-pub use check::missing;
+use zsic::pipeline::Version;
 
 /// What to do about a file that cannot be gone on from.
 const ANEW: &str = "without --resume it is written anew";

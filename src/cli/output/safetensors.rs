@@ -204,9 +204,9 @@ mod tests {
 
     use safetensors::tensor::{Dtype, TensorView};
 
-    use super::super::super::image_version::Version;
     use super::super::journal::Entry;
     use super::*;
+    use zsic::pipeline::Version;
 
     #[test]
     fn the_file_is_what_the_crate_writes_and_is_taken_apart_again() {

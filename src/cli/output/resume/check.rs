@@ -13,6 +13,7 @@ use super::super::journal::{Entry, Journal, Key, record};
 use super::super::kept::Kept;
 use super::super::own;
 use super::super::partial::Partial;
+use super::super::rest::missing;
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
@@ -98,12 +99,4 @@ impl Resume<'_> {
             Some(what) => Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}"))),
         }
     }
-}
-
-/// The error about records of images that are not among the inputs.
-pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
-    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
-    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
-    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
-    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }
