@@ -93,7 +93,8 @@ impl Pipeline {
         let settings = settings.checked();
         let (twins, stats) = (Arc::new(Twins::new(settings.kept.is_on())), Arc::<Stats>::default());
         let (ahead, own) = (settings.ahead(), settings.clone());
-        let work = Prepare { preprocessor, settings, twins: Arc::clone(&twins), stats: Arc::clone(&stats) };
+        let here = std::env::current_dir().unwrap_or_default();
+        let work = Prepare { preprocessor, settings, here, twins: Arc::clone(&twins), stats: Arc::clone(&stats) };
         let items = Ordered::map(images, ahead, work).map_err(Error::Thread)?;
         Ok(Self { items, twins, stats, settings: own, answered: Summary::default(), stop: None })
     }

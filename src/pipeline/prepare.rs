@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::settings::Settings;
@@ -44,6 +44,8 @@ impl Item {
 pub(super) struct Prepare {
     pub preprocessor: Preprocessor,
     pub settings: Settings,
+    /// The working directory, looked up once: stamps are of absolute paths.
+    pub here: PathBuf,
     pub twins: Arc<Twins>,
     pub stats: Arc<Stats>,
 }
@@ -159,7 +161,7 @@ impl Prepare {
         match input {
             Input::Path(path) if self.settings.kept.is_on() => {
                 let metadata = fs::metadata(path).ok()?;
-                Some((Stamp::of(path, &metadata), Version::of_file(&metadata)))
+                Some((Stamp::of(&self.here.join(path), &metadata), Version::of_file(&metadata)))
             }
             _ => None,
         }
