@@ -95,10 +95,23 @@ mod tests {
 
     #[test]
     fn what_is_omitted_has_the_reference_defaults() {
-        let Towers { image, text } = read(json!({}));
-        assert_eq!((image, text.blocks, text.stem.length), (IMAGE, TEXT.blocks, 77));
-        let stem = read(json!({"text_config": {"eos_token_id": 2, "junk": []}})).text.stem;
-        assert_eq!(stem, TokenStem { pool: PromptPool::LargestId, length: 77, ..TEXT.stem });
+        let written = json!({ // CLIPConfig().to_dict() of transformers 5.23
+            "text_config": {
+                "vocab_size": 49408, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12,
+                "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu",
+                "layer_norm_eps": 1e-5, "eos_token_id": 49407,
+            },
+            "vision_config": {
+                "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+                "num_channels": 3, "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu",
+                "layer_norm_eps": 1e-5,
+            },
+            "projection_dim": 512,
+        });
+        assert_eq!(read(json!({})), read(written));
+        let Towers { image, text } = read(json!({"text_config": {"eos_token_id": 2, "junk": []}}));
+        assert_eq!((image, text.stem.length), (IMAGE, 77));
+        assert_eq!(text.stem.pool, PromptPool::LargestId);
     }
 
     #[test]

@@ -78,14 +78,26 @@ fn towers(config: &Section) -> Result<Towers, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn what_is_omitted_has_the_reference_defaults() {
-        let config = json!({"text_config": {"vocab_size": 256000}, "vision_config": null});
-        let Towers { image, text } = towers(&Section::whole(&config)).unwrap();
-        assert_eq!((image, text.stem), (IMAGE, TokenStem { vocabulary: 256000, ..TEXT.stem }));
-        assert_eq!(TowerSpec { stem: TEXT.stem, ..text }, TEXT);
+        let read = |config: Value| towers(&Section::whole(&config)).unwrap();
+        let written = json!({ // SiglipConfig().to_dict() of transformers 5.23
+            "text_config": {
+                "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+                "num_attention_heads": 12, "max_position_embeddings": 64, "hidden_act": "gelu_pytorch_tanh",
+                "layer_norm_eps": 1e-6, "projection_size": 768,
+            },
+            "vision_config": {
+                "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+                "num_channels": 3, "image_size": 224, "patch_size": 16, "hidden_act": "gelu_pytorch_tanh",
+                "layer_norm_eps": 1e-6, "vision_use_head": true,
+            },
+        });
+        assert_eq!(read(json!({})), read(written));
+        let text = read(json!({"text_config": {"vocab_size": 256000}, "vision_config": null})).text;
+        assert_eq!(text.stem, TokenStem { vocabulary: 256000, ..TEXT.stem });
     }
 
     #[test]
