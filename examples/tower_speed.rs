@@ -2,6 +2,7 @@
 //! COUNT, or a label for each COUNT of labels (medians), and to read the tokenizer. Environment: ZSIC_ISA and ZSIC_THREADS
 //! as for the command.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
@@ -28,7 +29,7 @@ fn main() -> Result {
     match what.as_deref() {
         Some("image") => images(&checkpoint, &plan, if counts.is_empty() { &[1, 8, 32] } else { &counts }),
         Some("text") => texts(&checkpoint, &plan, if counts.is_empty() { &[200] } else { &counts }),
-        _ => Err("the first argument is image or text".into()),
+        _ => Err("give image or text first".into()),
     }
 }
 
@@ -39,7 +40,7 @@ fn images(checkpoint: &Checkpoint, plan: &Plan, batches: &[usize]) -> Result {
     for &batch in batches {
         let pixels = vec![pixels.clone(); batch];
         encoder.embed(&pixels)?;
-        let median = median(3..20, Duration::from_secs(3), || Ok(drop(encoder.embed(&pixels)?)))?;
+        let median = median(3..20, Duration::from_secs(3), || encoder.embed(&pixels))?;
         println!("batch {batch:3} {:8.2} ms/image", median / batch as f64);
     }
     Ok(())
@@ -53,7 +54,7 @@ fn texts(checkpoint: &Checkpoint, plan: &Plan, counts: &[usize]) -> Result {
     for &count in counts {
         let prompt = |n: usize| Template::default().fill(&format!("a {n} thing that has {} words", n * 7 % 100));
         let tokens: Vec<Vec<u32>> = (0..count).map(|n| encoder.tokenize(&prompt(n))).collect::<Result<_, _>>()?;
-        let median = median(2..10, Duration::from_secs(6), || Ok(drop(encoder.embed_tokens(&tokens, |_| {})?)))?;
+        let median = median(2..10, Duration::from_secs(6), || encoder.embed_tokens(&tokens, |_| {}))?;
         println!("labels {count:5} {:8.2} ms/label", median / count as f64);
     }
     Ok(())
@@ -68,7 +69,7 @@ fn loaded<T>(plan: &Plan, load: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Returns the median of `runs` runs, in milliseconds; fewer runs, if they take longer than `limit`.
-fn median(runs: std::ops::Range<usize>, limit: Duration, mut run: impl FnMut() -> Result) -> Result<f64> {
+fn median<T>(runs: Range<usize>, limit: Duration, mut run: impl FnMut() -> zsic::Result<T>) -> Result<f64> {
     let (mut times, start) = (Vec::new(), Instant::now());
     while times.len() < runs.start || (start.elapsed() < limit && times.len() < runs.end) {
         let start = Instant::now();
