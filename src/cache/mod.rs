@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod entry;
 mod error;
 mod identity;
 mod keys;
@@ -46,14 +47,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use entry::{Group, Kind};
 pub use error::CacheError;
 pub use keys::{ContentHash, Stamp};
 pub use scope::Scope;
-pub use store::{Group, Kind};
 
 use crate::{Checkpoint, Plan};
+use entry::{Entry, Found};
 use keys::Key;
-use store::{Entry, Store};
+use store::Store;
 use writer::{Failure, Writer};
 
 /// The default size limit in bytes.
@@ -176,7 +178,7 @@ impl Cache {
 }
 
 impl Inner {
-    fn read(&self, keys: &[Key]) -> Result<store::Found, CacheError> {
+    fn read(&self, keys: &[Key]) -> Result<Found, CacheError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut store = reader.take().map_or_else(|| Store::again(&self.path, self.limit), Ok)?;
         let found = store.read(keys, hour());

@@ -1,8 +1,8 @@
 //! One checkpoint in one arithmetic: finds and keeps embeddings of images and texts. The caller encodes them.
 
 use super::Cache;
+use super::entry::{Entry, Kind};
 use super::keys::{self, ContentHash, Key};
-use super::store::{Entry, Kind};
 use crate::classifier::EncodedLabel;
 use crate::preprocess::Decoding;
 use crate::{Embeddings, Label, Result};

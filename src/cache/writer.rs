@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::entry::{Batch, Entry};
 use super::error::CacheError;
 use super::keys::Key;
-use super::store::{Batch, Entry, Store};
+use super::store::Store;
 
 /// Entries of one transaction.
 const BATCH: usize = 128;
@@ -195,9 +196,9 @@ fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
 mod tests {
     use rusqlite::Connection;
 
+    use super::super::entry::Kind;
     use super::super::keys::Parts;
     use super::super::place;
-    use super::super::store::Kind;
     use super::*;
 
     fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
