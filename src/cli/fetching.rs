@@ -92,7 +92,8 @@ fn finished(name: &str, whole: u64, fetched: u64, time: Duration) -> String {
     format!("fetched {name}, {}{part} in {:.1} s ({}/s)", size(whole), time.as_secs_f64(), size(rate as u64))
 }
 
-/// Formats bytes for people, in powers of ten as disks and the hub count them.
+/// Formats bytes for people, in powers of ten as disks and the hub count them, with three digits. indicatif's
+/// `DecimalBytes` has two decimals always: `605.16 MB`.
 pub fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {

@@ -8,13 +8,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ureq::Body;
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Uri};
 
-use super::address::{host, join, parse, scheme_of, written};
+use super::address::{host, parse, written};
 use super::cookies::Cookies;
 use super::encoding::{is_damage, is_read, named, unpacked};
-use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
+use super::http::{Client, Request, no_url};
 use super::reach::Reach;
+use super::redirects::follow;
 use super::space::Waiting;
 use super::{HttpError, HttpSettings, Patience, reason};
 use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
@@ -176,13 +177,13 @@ impl Images {
     fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
         let Clients { any, public, private } = self.clients()?;
         let home = parse(&written(url)).ok_or_else(|| no_url(url))?;
-        let (mut at, mut cookies, mut was_public) = (home.clone(), Cookies::default(), false);
-        for _ in 0..=MAX_REDIRECTS {
+        let (mut client, mut cookies, mut was_public) = (public, Cookies::default(), false);
+        let ask = |at: &Uri| {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let request = Request { url, head: false, bearer: None, from: 0, leave: true, within: Some(left) };
-            let cookie = cookies.header(&at);
-            let ask = |client: &Client| client.once(&at, &request, &home, cookie.as_deref());
-            let mut client = if self.settings.private_redirects { any } else { public };
+            let cookie = cookies.header(at);
+            let ask = |client: &Client| client.once(at, &request, &home, cookie.as_deref());
+            client = if self.settings.private_redirects { any } else { public };
             let response = match ask(client) {
                 Err(HttpError::Private { .. }) if !was_public => {
                     client = private;
@@ -191,20 +192,12 @@ impl Images {
                 response => response?,
             };
             was_public |= client.is_public_only();
-            let (head, body) = response.into_parts();
-            let status = head.status.as_u16();
-            let to = head.headers.get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
-            let Some(to) = to else {
-                return Ok(Answer { client, host: host(&at), status, headers: head.headers, body });
-            };
-            cookies.keep(&at, &head.headers);
-            let to = written(&String::from_utf8_lossy(to.as_bytes()));
-            at = join(&at, &to).ok_or_else(|| match scheme_of(&to).map(str::to_ascii_lowercase) {
-                Some(scheme) if scheme != "http" && scheme != "https" => HttpError::Scheme { host: host(&at), scheme },
-                _ => redirect(&at, &to),
-            })?;
-        }
-        Err(redirect(&at, &at.to_string()))
+            cookies.keep(at, response.headers());
+            Ok(response)
+        };
+        let (at, response) = follow(&home, ask, |_, _, _| true)?;
+        let (head, body) = response.into_parts();
+        Ok(Answer { client, host: host(&at), status: head.status.as_u16(), headers: head.headers, body })
     }
 
     fn clients(&self) -> Result<&Clients, HttpError> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,8 +69,7 @@ impl Notes {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let target = folder.canonicalize().ok()?.join(target.file_name()?);
         let hash = digest(&SHA256, target.as_os_str().as_bytes());
-        let name: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(self.folder.as_ref()?.join(name + ENDING))
+        Some(self.folder.as_ref()?.join(HEXLOWER.encode(hash.as_ref()) + ENDING))
     }
 
     /// Keeps the note of `target`, which is or will become the file `output`. A note that cannot be written is a

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::error::HubError;
@@ -11,6 +12,9 @@ use super::{Event, HubSettings};
 use crate::net::address::shown;
 use crate::net::http::{Client, Reply, Request};
 
+/// What is escaped in one segment of a URL's path, and in a whole path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 /// The longest list of files that is read.
 const MAX_LIST: u64 = 32 << 20;
 /// Bytes of progress after which a cut connection counts as a first failure again.
@@ -83,7 +87,10 @@ impl Hub<'_> {
     /// Returns the revision's commit and its files.
     pub fn list(&self) -> Result<Listing, HubError> {
         let (endpoint, name) = (&self.settings.endpoint, &self.repo.name);
-        let url = format!("{endpoint}/api/models/{name}/revision/{}?blobs=true", escape(&self.repo.revision, ""));
+        let url = format!(
+            "{endpoint}/api/models/{name}/revision/{}?blobs=true",
+            utf8_percent_encode(&self.repo.revision, SEGMENT)
+        );
         let what = format!("the list of {name}'s files");
         let answer = |reason: String| HubError::Answer { what: what.clone(), reason };
         self.patiently(|| {
@@ -118,7 +125,7 @@ impl Hub<'_> {
 
     /// Returns the URL of a file's contents.
     pub fn url(&self, commit: &str, path: &str) -> String {
-        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.repo.name, escape(path, "/"))
+        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.repo.name, utf8_percent_encode(path, PATH))
     }
 
     /// Prepares a short GET of `url`.
@@ -211,20 +218,14 @@ fn wait(reply: &Reply) -> Option<Duration> {
     sources.into_iter().flatten().find_map(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
-/// Percent-escapes everything but letters, digits, `-._~` and the characters in `keep`.
-fn escape(text: &str, keep: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b) || keep.as_bytes().contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn revisions_are_one_segment_of_the_url() {
-        assert_eq!(escape("refs/pr/15", ""), "refs%2Fpr%2F15");
-        assert_eq!(escape("a b/ü.bin", "/"), "a%20b/%C3%BC.bin");
+        assert_eq!(utf8_percent_encode("refs/pr/15", SEGMENT).to_string(), "refs%2Fpr%2F15");
+        assert_eq!(utf8_percent_encode("a b/ü.bin", PATH).to_string(), "a%20b/%C3%BC.bin");
     }
 
     #[test]

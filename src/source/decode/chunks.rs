@@ -214,7 +214,8 @@ fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&data[..end], &data[end + 1..]))
 }
 
-/// Decodes a "raw profile": three lines that describe it, then hexadecimal digits.
+/// Decodes a "raw profile": three lines that describe it, then hexadecimal digits. Other characters between them are
+/// skipped, which crates for hexadecimal refuse.
 fn from_hex(text: &[u8]) -> Vec<u8> {
     let lines = text.split(|&byte| byte == b'\n').skip(3);
     let digits: Vec<u8> = lines.flatten().filter_map(|&byte| char::from(byte).to_digit(16)).map(|d| d as u8).collect();

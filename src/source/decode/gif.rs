@@ -147,7 +147,7 @@ impl Codes<'_> {
 }
 
 /// Fills `out` from LZW codes. Every string of the table lies in the output already, so a start and a length describe
-/// it.
+/// it. weezl does not serve here: it panics at 12 bits, which Pillow reads.
 fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
     let broken = || damaged(ImageFormat::Gif, BROKEN);
     if bits > 12 {
