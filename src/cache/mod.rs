@@ -45,7 +45,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use entry::{Group, Kind};
 pub use error::CacheError;
@@ -55,7 +54,7 @@ pub use scope::Scope;
 use crate::{Checkpoint, Plan};
 use entry::{Entry, Found};
 use keys::Key;
-use store::Store;
+use store::{Store, hour};
 use writer::{Failure, Writer};
 
 /// The default size limit in bytes.
@@ -223,10 +222,4 @@ pub fn clear(dir: &Path) -> Result<u64, CacheError> {
         Some(Err(_)) | None => place::remove(dir)?,
     }
     Ok(before.saturating_sub(place::size(dir)))
-}
-
-/// Returns the time, to the hour, in seconds since 1970.
-fn hour() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
-    now - now % 3600
 }

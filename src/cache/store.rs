@@ -10,6 +10,7 @@ mod size;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
@@ -122,4 +123,10 @@ impl Store {
 
 fn is_full(e: &rusqlite::Error) -> bool {
     e.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+/// Returns the time, to the hour, in seconds since 1970.
+pub(super) fn hour() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
+    now - now % HOUR
 }

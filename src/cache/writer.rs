@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::entry::{Batch, Entry};
 use super::error::CacheError;
 use super::keys::Key;
-use super::store::Store;
+use super::store::{Store, hour};
 
 /// Entries of one transaction.
 const BATCH: usize = 128;
@@ -182,7 +182,7 @@ fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
             used: batch.used.split_off(batch.used.len().saturating_sub(BATCH)),
             names: std::mem::take(&mut batch.names),
         };
-        if let Err(e) = store.write(&part, super::hour()) {
+        if let Err(e) = store.write(&part, hour()) {
             batch.entries.append(&mut part.entries);
             batch.used.append(&mut part.used);
             batch.names.append(&mut part.names);

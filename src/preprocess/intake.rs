@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Pixels;
 use super::config::{Crop, ProcessorConfig};
+use super::pixels::Pixels;
 use super::resize::{Arithmetic, Axis, Filter, Resizer, Window};
 use crate::ImageError;
 use crate::source::{ErrorKind, Rows};

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde::Serialize;
 use zsic::ImageError;
 
-use super::{Outcome, Prediction};
+use super::prediction::{Prediction, Predictions};
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -39,7 +39,7 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
 }
 
 /// Returns `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
-pub fn record<'a>(image: &'a str, outcome: &Outcome<'a>) -> Result<String> {
+pub fn record<'a>(image: &'a str, outcome: &Predictions<'a>) -> Result<String> {
     let row = |p: &Prediction<'a>| Row { score: p.score, logit: p.logit, label: p.label };
     let (predictions, error) = match outcome {
         Ok(predictions) => (Some(predictions.iter().map(row).collect()), None),

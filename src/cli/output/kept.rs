@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 
+use super::super::fatal::usage;
 use super::super::image_version::Version;
 use super::journal::{Entry, Journal, Key, record};
 
@@ -158,6 +159,14 @@ impl Kept {
 /// Returns whether an entry belongs to an image with this `version`.
 fn is_of(entry: &Entry, key: &Key, version: Option<Version>) -> bool {
     entry.of.key == *key && version.is_none_or(|version| version == entry.of.version)
+}
+
+/// Returns the error about records of images that are not among the inputs.
+pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
+    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
+    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
+    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
+    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod notes;
 mod own;
 mod parquet;
 mod partial;
+mod prediction;
 mod records;
 mod rest;
 pub mod resume;
@@ -24,7 +25,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use zsic::{ImageError, Label};
+use zsic::Label;
 
 use super::args::FormatArg;
 use super::fatal::usage;
@@ -34,23 +35,12 @@ use journal::Of;
 pub use json::{image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
+pub use prediction::Prediction;
+use prediction::Predictions;
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
 pub use sink::{Place, Sink};
-
-/// A label in a record.
-pub struct Prediction<'a> {
-    /// Its place among the labels.
-    pub index: usize,
-    pub label: &'a str,
-    pub score: f32,
-    /// Set if it is to be printed.
-    pub logit: Option<f32>,
-}
-
-/// What one image came to.
-pub type Outcome<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
 
 /// A format that is not `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +174,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, version: Version, outcome: &Outcome) -> Result<()> {
+    pub fn record(&mut self, image: &str, version: Version, outcome: &Predictions) -> Result<()> {
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());

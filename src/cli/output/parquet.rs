@@ -5,7 +5,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::prediction::Predictions;
 
 pub use file::{make, unmake};
 
@@ -42,7 +42,7 @@ struct Failure {
 }
 
 /// Returns an image's line in the partial.
-pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
+pub fn record(image: &str, outcome: &Predictions) -> Result<String> {
     let mut line = Line::new(image);
     match outcome {
         Ok(predictions) => {
@@ -80,7 +80,7 @@ mod file {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::{Failure, Line};
+    use crate::cli::output::parquet::{Failure, Line};
     use anyhow::{Context, Result};
     use parquet::basic::{Compression, Encoding};
     use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type};

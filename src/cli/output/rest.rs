@@ -11,10 +11,9 @@ use zsic::source::{Entry, Name};
 use super::super::image_version::Version;
 use super::super::inputs::ListFailure;
 use super::journal::Key;
-use super::kept::Kept;
+use super::kept::{Kept, missing};
 use super::log::Step;
 use super::records::Form;
-use super::resume::missing;
 
 /// The most records copied in one step.
 const TOGETHER: u64 = 4096;

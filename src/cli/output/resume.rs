@@ -30,7 +30,6 @@ use super::notes::Notes;
 use super::records::Form;
 use super::rest::{Earlier, Matching, Rest, name_of};
 use super::sink::Sink;
-pub use check::missing;
 
 /// What to do about a file that cannot be gone on from.
 const ANEW: &str = "without --resume it is written anew";

@@ -7,11 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::digest;
 use super::error::HubError;
 use super::layout::{Repo, is_commit, linked_blob, stand_in};
 use super::notes::{read_ref, read_tree};
+use super::settings::MAX_READ;
 use super::wanted::{self, Held};
-use super::{MAX_READ, digest};
 use crate::checkpoint::layout::CONFIG;
 use crate::regular;
 

@@ -24,22 +24,16 @@ pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify
 pub use error::HubError;
 pub use layout::is_name;
 pub use removal::Removal;
-pub use settings::{Event, HubSettings, Token};
+pub use settings::{ENDPOINT, Event, HubSettings, REVISION, Token};
 
 use super::http::Client;
 use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use ask::{Hub, Listing, RemoteFile};
 use layout::{Repo, is_commit};
+use settings::MAX_READ;
 use wanted::Held;
 
 use crate::regular;
-
-/// The default hub.
-pub const ENDPOINT: &str = "https://huggingface.co";
-/// The default revision.
-pub const REVISION: &str = "main";
-/// The most bytes of a file that is read here: a `config.json`, an index of shards.
-const MAX_READ: u64 = 16 << 20;
 
 /// A checkpoint's files at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::MAX_READ;
 use super::error::HubError;
 use super::layout::stand_in;
+use super::settings::MAX_READ;
 use crate::checkpoint::layout::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::net::reason;
 use crate::regular;

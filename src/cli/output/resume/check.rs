@@ -10,7 +10,7 @@ use super::super::super::fatal::usage;
 use super::super::super::inputs;
 use super::super::beside::{JOURNAL, OLD, OLD_JOURNAL, SETTINGS};
 use super::super::journal::{Entry, Journal, Key, record};
-use super::super::kept::Kept;
+use super::super::kept::{Kept, missing};
 use super::super::own;
 use super::super::partial::Partial;
 use super::{ANEW, Resume};
@@ -98,12 +98,4 @@ impl Resume<'_> {
             Some(what) => Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}"))),
         }
     }
-}
-
-/// The error about records of images that are not among the inputs.
-pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
-    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
-    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
-    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
-    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }
