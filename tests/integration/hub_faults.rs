@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::fake_hub::world::{WEIGHTS, World, files, random};
+use crate::common::random;
+use crate::fake_hub::world::{WEIGHTS, World, files};
 use crate::fake_hub::{FakeHub, Fault, NAME};
 use zsic::net::hub::{HubError, HubSettings, fetch};
 use zsic::net::{HttpSettings, Patience};
