@@ -1,10 +1,10 @@
 //! What the store's file holds: entries by kind and scope, and what reads and writes carry.
 
-use super::keys::Key;
+use super::keys::CacheKey;
 
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A file's stamp -> the hash of its content.
     File,
     /// An image -> its embedding.
@@ -15,7 +15,7 @@ pub enum Kind {
     Text,
 }
 
-impl Kind {
+impl EntryKind {
     pub(super) const ALL: [Self; 4] = [Self::File, Self::Image, Self::Label, Self::Text];
 
     /// Returns its name: `file`, `image`, `label`, `text`.
@@ -26,9 +26,9 @@ impl Kind {
 
 /// An entry to keep.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub key: Key,
-    pub kind: Kind,
+pub(super) struct CacheEntry {
+    pub key: CacheKey,
+    pub kind: EntryKind,
     /// The scope it belongs to; 0 for files.
     pub scope: i64,
     pub value: Vec<u8>,
@@ -37,9 +37,9 @@ pub(super) struct Entry {
 /// The contents of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CacheEntry>,
     /// Entries used now, but not in the last hour.
-    pub used: Vec<Key>,
+    pub used: Vec<CacheKey>,
     /// Names of scopes.
     pub names: Vec<(i64, String)>,
 }
@@ -48,14 +48,14 @@ pub(super) struct Batch {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub values: Vec<Option<Vec<u8>>>,
-    pub stale: Vec<Key>,
+    pub stale: Vec<CacheKey>,
 }
 
 /// Entries of one kind and scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The kind of the entries.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The checkpoint and arithmetic they belong to; None for files.
     pub scope: Option<String>,
     /// The number of entries.

@@ -14,9 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use super::entry::{Batch, Entry, Found, Group, Kind};
+use super::entry::{Batch, CacheEntry, EntryKind, Found, Group};
 use super::error::CacheError;
-use super::keys::Key;
+use super::keys::CacheKey;
 
 type Result<T> = std::result::Result<T, CacheError>;
 
@@ -36,11 +36,11 @@ pub(super) struct Store {
 
 impl Store {
     /// Looks up keys, in one transaction.
-    pub fn read(&mut self, keys: &[Key], now: i64) -> Result<Found> {
+    pub fn read(&mut self, keys: &[CacheKey], now: i64) -> Result<Found> {
         self.try_read(keys, now).map_err(|e| CacheError::store(&self.path, e))
     }
 
-    fn try_read(&mut self, keys: &[Key], now: i64) -> rusqlite::Result<Found> {
+    fn try_read(&mut self, keys: &[CacheKey], now: i64) -> rusqlite::Result<Found> {
         let mut found = Found::default();
         let several = keys.len() > 1;
         let _transaction = several.then(|| self.connection.unchecked_transaction()).transpose()?;
@@ -74,7 +74,7 @@ impl Store {
             let mut has = transaction.prepare("SELECT 1 FROM entry WHERE key = ?")?;
             let mut value = transaction.prepare("INSERT INTO value (bytes) VALUES (?)")?;
             let mut entry = transaction.prepare("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-            for Entry { key, kind, scope, value: bytes } in &batch.entries {
+            for CacheEntry { key, kind, scope, value: bytes } in &batch.entries {
                 if has.query_row(params![key.bytes()], |_| Ok(())).optional()?.is_some() {
                     continue; // the same key has the same value
                 }
@@ -99,7 +99,7 @@ impl Store {
         const SQL: &str = "SELECT kind, name, count(*), sum(size) FROM entry LEFT JOIN scope ON scope.id = entry.scope
             GROUP BY kind, entry.scope ORDER BY name, kind";
         let group = |row: &rusqlite::Row| {
-            let kind = Kind::ALL.into_iter().find(|kind| *kind as i64 == row.get(0).unwrap_or(-1));
+            let kind = EntryKind::ALL.into_iter().find(|kind| *kind as i64 == row.get(0).unwrap_or(-1));
             let kind = kind.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, -1))?;
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
             Ok(Group { kind, scope: row.get(1)?, entries: number(2)?, bytes: number(3)? })

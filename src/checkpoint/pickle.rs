@@ -10,10 +10,10 @@ mod machine;
 mod tests;
 mod value;
 
-use machine::Machine;
+use machine::Unpickler;
 pub(super) use value::View;
 
 /// Returns the tensors of a pickled state dict, by name.
 pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, View)>, String> {
-    Ok(Machine::run(pickle)?.state_dict()?.map(|(name, view)| (name.to_owned(), view.clone())).collect())
+    Ok(Unpickler::run(pickle)?.state_dict()?.map(|(name, view)| (name.to_owned(), view.clone())).collect())
 }

@@ -9,13 +9,13 @@ mod output;
 
 use std::path::PathBuf;
 
-pub use cache::{Cache, CacheCommand, CachePlace, Caching};
+pub use cache::{CacheArgs, CacheCommand, CachePlace, Caching};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub use inputs::{DecodeArg, Inputs};
-pub use labels::Labels;
+pub use labels::LabelArgs;
 pub use machine::{DEFAULT_MODEL, Hub, Machine, PrecisionArg};
 pub use models::{ModelId, Models, ModelsCommand};
 pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
@@ -104,7 +104,7 @@ pub enum Command {
     /// List, fetch, show, verify and remove checkpoints
     Models(Models),
     /// Show or clear the embeddings kept between runs
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -132,7 +132,7 @@ pub struct Classify {
     #[command(flatten)]
     pub inputs: Inputs,
     #[command(flatten)]
-    pub labels: Labels,
+    pub labels: LabelArgs,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]

@@ -20,7 +20,7 @@ mod shared;
 pub mod similarity;
 pub mod softmax;
 
-pub use activation::Activation;
+pub use activation::ActivationFn;
 pub use attention::{Attends, attention};
 pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};

@@ -25,7 +25,7 @@ const KNOWN: &str = "`clip` and `siglip`";
 
 /// What a checkpoint is, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ModelFacts {
     /// The `model_type` of its `config.json`.
     pub kind: &'static str,
     /// The image's side in pixels.
@@ -55,9 +55,9 @@ impl Family {
     }
 
     /// Returns what the checkpoint is, in numbers.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ModelFacts {
         let (image, text) = (self.image(), self.text());
-        Facts {
+        ModelFacts {
             kind: match self {
                 Self::Clip(_) => clip::MODEL_TYPE,
                 Self::Siglip(_) => siglip::MODEL_TYPE,
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn facts_are_those_of_the_towers() {
         let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
-        let expected = Facts {
+        let expected = ModelFacts {
             kind: "clip",
             image_size: 224,
             patch_size: 32,

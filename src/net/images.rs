@@ -16,7 +16,7 @@ use super::encoding::{is_damage, is_read, named, unpacked};
 use super::http::{Client, Request, no_url};
 use super::reach::Reach;
 use super::redirects::follow;
-use super::space::Waiting;
+use super::space::AwaitedRoom;
 use super::{HttpError, HttpSettings, Patience, reason};
 use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
 
@@ -75,13 +75,13 @@ enum Again {
     After(Duration),
 }
 
-struct Failure {
+struct FailedAttempt {
     error: ImageError,
     again: Again,
 }
 
 /// An answer after redirects.
-struct Answer<'c> {
+struct FinalAnswer<'c> {
     client: &'c Client,
     host: String,
     status: u16,
@@ -116,10 +116,10 @@ impl Images {
         }
         let patience = &self.settings.http.patience;
         let mut deadline = Instant::now() + self.settings.whole;
-        let mut room = Waiting::new(room);
+        let mut room = AwaitedRoom::new(room);
         let mut tries = 1;
         loop {
-            let Failure { error, again } = match self.attempt(url, deadline, &mut room) {
+            let FailedAttempt { error, again } = match self.attempt(url, deadline, &mut room) {
                 Ok(bytes) => return Ok(bytes),
                 Err(failure) => failure,
             };
@@ -140,8 +140,8 @@ impl Images {
         }
     }
 
-    fn attempt(&self, url: &str, deadline: Instant, room: &mut Waiting) -> Result<Bytes, Failure> {
-        let Answer { client, host, status, headers, body } =
+    fn attempt(&self, url: &str, deadline: Instant, room: &mut AwaitedRoom) -> Result<Bytes, FailedAttempt> {
+        let FinalAnswer { client, host, status, headers, body } =
             self.follow(url, deadline).map_err(|e| self.failure(e, deadline))?;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if !(200..=299).contains(&status) {
@@ -151,7 +151,7 @@ impl Images {
         let length: Option<u64> = header("content-length").and_then(|length| length.parse().ok());
         let cap = self.settings.max_bytes;
         if length.is_some_and(|length| length > cap) {
-            return Err(Failure { error: too_many_bytes(cap), again: Again::Never });
+            return Err(FailedAttempt { error: too_many_bytes(cap), again: Again::Never });
         }
         let again = Cell::new(Again::Never);
         let failed = |e: io::Error| {
@@ -169,12 +169,12 @@ impl Images {
         let bytes = unpacked(&headers, body).map_err(failed);
         let bytes = bytes.and_then(|body| room.read(body, length, cap, failed));
         let explained = |e: ImageError| if e.kind == ErrorKind::Format { no_image(e, url, &host, &headers) } else { e };
-        bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
+        bytes.map_err(|e| FailedAttempt { error: explained(e), again: again.into_inner() })
     }
 
     /// Sends the request and follows redirects. A URL that the user named may be private, and so may its redirects;
     /// after the first public address, no redirect leads to a private one.
-    fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
+    fn follow(&self, url: &str, deadline: Instant) -> Result<FinalAnswer<'_>, HttpError> {
         let Clients { any, public, private } = self.clients()?;
         let home = parse(&written(url)).ok_or_else(|| no_url(url))?;
         let (mut client, mut cookies, mut was_public) = (public, Cookies::default(), false);
@@ -197,7 +197,7 @@ impl Images {
         };
         let (at, response) = follow(&home, ask, |_, _, _| true)?;
         let (head, body) = response.into_parts();
-        Ok(Answer { client, host: host(&at), status: head.status.as_u16(), headers: head.headers, body })
+        Ok(FinalAnswer { client, host: host(&at), status: head.status.as_u16(), headers: head.headers, body })
     }
 
     fn clients(&self) -> Result<&Clients, HttpError> {
@@ -211,7 +211,7 @@ impl Images {
     }
 
     /// Converts a missing answer to the image's error.
-    fn failure(&self, e: HttpError, deadline: Instant) -> Failure {
+    fn failure(&self, e: HttpError, deadline: Instant) -> FailedAttempt {
         let (kind, again) = match e {
             HttpError::Silent { .. } | HttpError::Stalled { .. } => (ErrorKind::Timeout, Again::Never),
             HttpError::Private { .. } | HttpError::Scheme { .. } => (ErrorKind::Refused, Again::Never),
@@ -223,11 +223,11 @@ impl Images {
             ErrorKind::Timeout if Instant::now() >= deadline => format!("did not come within {whole} s"),
             _ => e.to_string(),
         };
-        Failure { error: ImageError::new(kind, message), again }
+        FailedAttempt { error: ImageError::new(kind, message), again }
     }
 
     /// Returns the meaning of an unsuccessful status.
-    fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> Failure {
+    fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> FailedAttempt {
         let (kind, said) = match status {
             404 | 410 => (ErrorKind::NotFound, "is not there"),
             401 | 403 => (ErrorKind::Permission, "may not be fetched"),
@@ -243,7 +243,10 @@ impl Images {
             }
             _ => "",
         };
-        Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}{advice}")), again }
+        FailedAttempt {
+            error: ImageError::new(kind, format!("{said}: {host} answered with status {status}{advice}")),
+            again,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub mod resize;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::source::{self, Bytes, Limits, Rows};
+use crate::source::{self, Bytes, Limits, RowSink};
 use crate::{ImageError, Result};
 pub use config::ProcessorClass;
 use config::{Crop, ProcessorConfig, Size};

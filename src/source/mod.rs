@@ -18,7 +18,9 @@ mod select;
 mod tar;
 mod walk;
 
-pub use decode::{Options, Rows, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, small_preview};
+pub use decode::{
+    Options, RowSink, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, small_preview,
+};
 pub use entry::{Entry, Skipped, Tally};
 pub use error::{ErrorKind, ImageError};
 pub use held::Held;

@@ -19,13 +19,13 @@ use std::{io, thread, vec};
 use fetchers::Fetchers;
 use hand_out::HandOut;
 pub use threads::Ahead;
-use threads::{Job, Place, start, take};
+use threads::{Slot, WorkItem, start, take};
 pub use work::{Recalled, Work};
 
 /// Results in the order of their items. A panic on a thread appears in place of its result.
 #[derive(Debug)]
 pub struct Ordered<R> {
-    queue: Receiver<Place<R>>,
+    queue: Receiver<Slot<R>>,
     /// Known results, returned first.
     known: vec::IntoIter<R>,
     /// The place of the next result, if there is one.
@@ -58,8 +58,8 @@ impl<R: Send + 'static> Ordered<R> {
     ) -> io::Result<Self> {
         let work = Arc::new(work);
         let is_over = Arc::<AtomicBool>::default();
-        let (places, queue) = sync_channel::<Place<R>>(ahead.window.max(1));
-        let (jobs, inbox) = sync_channel::<Job<T, R>>(ahead.workers.max(1));
+        let (places, queue) = sync_channel::<Slot<R>>(ahead.window.max(1));
+        let (jobs, inbox) = sync_channel::<WorkItem<T, R>>(ahead.workers.max(1));
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..ahead.workers.max(1) {
             let (inbox, work, is_over) = (Arc::clone(&inbox), Arc::clone(&work), Arc::clone(&is_over));
@@ -79,7 +79,7 @@ impl<R: Send + 'static> Ordered<R> {
 
     /// Returns the next result if it is known, or else its place, which `ask` takes from the queue. A place holds at
     /// least one result.
-    fn known_or(&mut self, ask: impl FnOnce(&Receiver<Place<R>>) -> Option<Place<R>>) -> Option<Next<R>> {
+    fn known_or(&mut self, ask: impl FnOnce(&Receiver<Slot<R>>) -> Option<Slot<R>>) -> Option<Next<R>> {
         if let Some(result) = self.known.next() {
             return Some(Next::Known(result));
         }
@@ -87,8 +87,8 @@ impl<R: Send + 'static> Ordered<R> {
             return Some(Next::Coming(place));
         }
         match ask(&self.queue)? {
-            Place::Coming(place) => Some(Next::Coming(place)),
-            Place::Known(results) => {
+            Slot::Coming(place) => Some(Next::Coming(place)),
+            Slot::Known(results) => {
                 self.known = results.into_iter();
                 self.known.next().map(Next::Known)
             }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use bytes::Bytes;
 pub use lease::Lease;
-use pool::{Part, Pool};
+use pool::{Portion, Share};
 
 use super::error::{ErrorKind, ImageError};
 
@@ -40,14 +40,14 @@ const WHOLE: u64 = 16;
 #[derive(Debug, Clone)]
 pub struct Room {
     bytes: u64,
-    shares: [Arc<Pool>; 4],
+    shares: [Arc<Share>; 4],
     are_holes_counted: bool,
 }
 
 impl Room {
     /// Creates a room of so many bytes.
     pub fn of(bytes: u64) -> Self {
-        let shares = SHARES.map(|parts| Arc::new(Pool::new(bytes / WHOLE * parts)));
+        let shares = SHARES.map(|parts| Arc::new(Share::new(bytes / WHOLE * parts)));
         Self { bytes, shares, are_holes_counted: false }
     }
 
@@ -71,17 +71,17 @@ impl Room {
     /// # Errors
     /// [`ErrorKind::Memory`] if no image may take so many. `what` is their purpose, for the message.
     pub fn take(&self, stage: Stage, bytes: u64, what: &str) -> Result<Lease, ImageError> {
-        let parts = self.parts(stage, bytes, |pool, bytes| Some(Pool::take(pool, bytes)));
+        let parts = self.parts(stage, bytes, |pool, bytes| Some(Share::take(pool, bytes)));
         parts.ok_or_else(|| too_little(bytes, self.most(stage), what))
     }
 
     /// Takes `bytes` if that needs no waiting.
     pub fn try_take(&self, stage: Stage, bytes: u64) -> Option<Lease> {
-        self.parts(stage, bytes, Pool::try_take)
+        self.parts(stage, bytes, Share::try_take)
     }
 
     /// Takes `bytes` from a share, or all shares from that one on.
-    fn parts(&self, stage: Stage, bytes: u64, take: impl Fn(&Arc<Pool>, u64) -> Option<Part>) -> Option<Lease> {
+    fn parts(&self, stage: Stage, bytes: u64, take: impl Fn(&Arc<Share>, u64) -> Option<Portion>) -> Option<Lease> {
         let shares = &self.shares[stage as usize..];
         let most = self.most(stage);
         match bytes {

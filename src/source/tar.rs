@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind as Io, Read};
 use std::path::{Path, PathBuf};
 
-use member::{Step, Wanted};
-use reader::{Counted, Source};
+use member::{MemberFilter, MemberStep};
+use reader::{CountedReader, TarSource};
 
 use super::entry::{Entry, Tally};
 use super::error::{ErrorKind, ImageError};
@@ -45,7 +45,7 @@ pub(super) fn begins_tar(head: &[u8]) -> bool {
 
 /// The images of one tar, in its order.
 pub(super) struct Members {
-    source: Source,
+    source: TarSource,
     position: Cell<u64>,
     name: Name,
     /// The tar's path below the named folder; empty if the tar was named itself.
@@ -62,9 +62,9 @@ impl Members {
         let failed = |e: io::Error| ImageError::from_io(&e);
         let metadata = std::fs::metadata(path).map_err(failed)?;
         let source = if metadata.is_file() {
-            Source::File(BufReader::new(File::open(path).map_err(failed)?), metadata.len())
+            TarSource::File(BufReader::new(File::open(path).map_err(failed)?), metadata.len())
         } else {
-            Source::Stream(open(path).map_err(failed)?)
+            TarSource::Stream(open(path).map_err(failed)?)
         };
         let mut members = Self { source, position: Cell::new(0), name: Name::of(path), below, ended: false };
         members.check_head()?;
@@ -73,7 +73,7 @@ impl Members {
 
     /// Returns the tar on standard input, whose first bytes were read already.
     pub fn of_stdin(head: Vec<u8>) -> Self {
-        let source = Source::Stream(Box::new(Cursor::new(head).chain(io::stdin())));
+        let source = TarSource::Stream(Box::new(Cursor::new(head).chain(io::stdin())));
         Self { source, position: Cell::new(0), name: Name::stdin(), below: PathBuf::new(), ended: false }
     }
 
@@ -88,8 +88,8 @@ impl Members {
             return Err(packed(&head).unwrap_or_else(|| ImageError::new(ErrorKind::Format, "is not a tar file")));
         }
         match &mut self.source {
-            Source::File(file, _) => file.seek_relative(-(BLOCK as i64)).map_err(|e| ImageError::from_io(&e)),
-            Source::Stream(stream) => {
+            TarSource::File(file, _) => file.seek_relative(-(BLOCK as i64)).map_err(|e| ImageError::from_io(&e)),
+            TarSource::Stream(stream) => {
                 let rest = std::mem::replace(stream, Box::new(io::empty()));
                 *stream = Box::new(Cursor::new(head).chain(rest));
                 Ok(())
@@ -101,9 +101,9 @@ impl Members {
     pub fn next(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> Option<Entry> {
         while !self.ended {
             match self.step(select, tally, limits) {
-                Ok(Step::Found(entry)) => return Some(entry),
-                Ok(Step::Passed) => {}
-                Ok(Step::End) => self.ended = true,
+                Ok(MemberStep::Found(entry)) => return Some(entry),
+                Ok(MemberStep::Passed) => {}
+                Ok(MemberStep::End) => self.ended = true,
                 Err(e) => {
                     self.ended = true;
                     if select.shares(&self.name) {
@@ -115,16 +115,16 @@ impl Members {
         None
     }
 
-    fn step(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> io::Result<Step> {
+    fn step(&mut self, select: &Select, tally: &Tally, limits: &Limits) -> io::Result<MemberStep> {
         let before = self.position.get();
         let headers = Cell::new(MAX_HEADERS);
-        let counted = Counted { source: &mut self.source, position: &self.position, left: &headers };
+        let counted = CountedReader { source: &mut self.source, position: &self.position, left: &headers };
         // A new archive for each member, and still one pass. One archive for all could not live in `self` beside its own
         // iterator, and when it seeks it does not notice that a file ends early.
         let mut archive = tar::Archive::new(counted);
         let Some(member) = archive.entries()?.next() else {
             // A block of zeros ends a tar; another tar may follow.
-            return Ok(if self.position.get() == before { Step::End } else { Step::Passed });
+            return Ok(if self.position.get() == before { MemberStep::End } else { MemberStep::Passed });
         };
         let mut member = member?;
         let start = self.position.get();
@@ -134,7 +134,7 @@ impl Members {
             member.size()
         };
         headers.set(u64::MAX);
-        let wanted = Wanted { name: &self.name, below: &self.below, select, tally, limits };
+        let wanted = MemberFilter { name: &self.name, below: &self.below, select, tally, limits };
         let step = wanted.read(&mut member, stored)?;
         let end = stored.checked_next_multiple_of(BLOCK).and_then(|stored| start.checked_add(stored));
         let end = end.ok_or_else(|| io::Error::from(Io::UnexpectedEof))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::caches::{LABELS, assert_right, classify, content, count, demo, embedding, info, temporary};
 use crate::common::command::{err, out, run, zsic};
 use serde_json::Value;
-use zsic::cache::{self, Cache, Kind};
+use zsic::cache::{self, Cache, EntryKind};
 use zsic::preprocess::Decoding;
 
 /// The directory and the first number of a process that fills the cache.
@@ -102,6 +102,6 @@ fn it_can_be_cleared_while_in_use() {
     assert!(scope.image(&content(1), Decoding::Exact).is_some());
     assert_eq!(
         cache::info(&path).unwrap().groups.iter().map(|g| (g.kind, g.entries)).collect::<Vec<_>>(),
-        [(Kind::Image, 1)]
+        [(EntryKind::Image, 1)]
     );
 }

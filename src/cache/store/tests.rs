@@ -1,18 +1,18 @@
 //! Two connections, eviction, a lower limit and foreign files.
 
 use super::*;
-use crate::cache::keys::Parts;
+use crate::cache::keys::KeyParts;
 use crate::cache::place;
 
-fn key(number: u32) -> Key {
-    Parts::of("test").and(&number.to_le_bytes()).key()
+fn key(number: u32) -> CacheKey {
+    KeyParts::of("test").and(&number.to_le_bytes()).key()
 }
 
-fn entry(number: u32, size: usize) -> Entry {
-    Entry { key: key(number), kind: Kind::Image, scope: 7, value: vec![number as u8; size] }
+fn entry(number: u32, size: usize) -> CacheEntry {
+    CacheEntry { key: key(number), kind: EntryKind::Image, scope: 7, value: vec![number as u8; size] }
 }
 
-fn batch(entries: impl Iterator<Item = Entry>) -> Batch {
+fn batch(entries: impl Iterator<Item = CacheEntry>) -> Batch {
     Batch { entries: entries.collect(), used: Vec::new(), names: vec![(7, "demo".to_owned())] }
 }
 
@@ -24,14 +24,14 @@ fn what_is_written_is_read_by_another_connection() {
     store.write(&batch((0..4).map(|i| entry(i, sizes[i as usize]))), 0).unwrap();
     store.write(&batch([entry(0, 9)].into_iter()), 0).unwrap(); // there already
     let mut reader = Store::again(&place::file(dir.path()), 64 << 20).unwrap();
-    let keys: Vec<Key> = (0..5).map(key).collect();
+    let keys: Vec<CacheKey> = (0..5).map(key).collect();
     let found = reader.read(&keys, HOUR - 1).unwrap();
     let read: Vec<_> = found.values.iter().map(|value| value.as_ref().map(Vec::len)).collect();
     assert_eq!(read, [Some(2048), Some(SMALL), Some(SMALL + 1), Some(0), None]);
     assert!(found.stale.is_empty() && found.values[2] == Some(vec![2; SMALL + 1]));
     assert_eq!(reader.read(&keys, HOUR).unwrap().stale, keys[..4]);
     let bytes = sizes.iter().sum::<usize>() as u64;
-    let group = Group { kind: Kind::Image, scope: Some("demo".to_owned()), entries: 4, bytes };
+    let group = Group { kind: EntryKind::Image, scope: Some("demo".to_owned()), entries: 4, bytes };
     assert_eq!(reader.groups().unwrap(), [group]);
 }
 
@@ -48,7 +48,7 @@ fn the_least_recently_used_go_and_the_file_stays_below_its_limit() {
     }
     assert!(largest > LIMIT / 2 && largest <= LIMIT, "{largest}");
     let has = |store: &mut Store, numbers: std::ops::Range<u32>| {
-        let keys: Vec<Key> = numbers.map(key).collect();
+        let keys: Vec<CacheKey> = numbers.map(key).collect();
         store.read(&keys, 0).unwrap().values.into_iter().flatten().count()
     };
     assert_eq!(has(&mut store, 0..64), 64, "used in every round");

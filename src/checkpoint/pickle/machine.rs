@@ -10,14 +10,14 @@ use super::value::{Global, Id, Storage, Value, View};
 const MAX_DIMENSIONS: usize = 16;
 
 #[derive(Default)]
-pub struct Machine {
+pub struct Unpickler {
     pub(super) arena: Vec<Value>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
-impl Machine {
+impl Unpickler {
     /// Runs a pickle to its STOP.
     pub fn run(pickle: &[u8]) -> Result<Self, String> {
         let mut machine = Self::default();

@@ -35,7 +35,7 @@ pub struct CachePlace {
 Examples:
   zsic cache info
   zsic cache clear --cache-dir /tmp/embeddings")]
-pub struct Cache {
+pub struct CacheArgs {
     #[command(subcommand)]
     pub command: CacheCommand,
     /// The output format

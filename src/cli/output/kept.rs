@@ -6,7 +6,7 @@ use std::io;
 
 use super::super::fatal::usage;
 use super::super::image_version::Version;
-use super::journal::{Entry, Journal, Key, record};
+use super::journal::{Journal, JournalEntry, Key, record};
 
 /// The records that may be kept.
 pub struct Kept {
@@ -49,7 +49,7 @@ impl Kept {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn next_if(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<Entry>> {
+    pub fn next_if(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<JournalEntry>> {
         if self.next == self.journal.count {
             return Ok(None);
         }
@@ -67,7 +67,7 @@ impl Kept {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn find(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, Entry)>> {
+    pub fn find(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, JournalEntry)>> {
         if self.passed == self.journal.count {
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl Kept {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn missing(&mut self) -> io::Result<(u64, Option<Entry>)> {
+    pub fn missing(&mut self) -> io::Result<(u64, Option<JournalEntry>)> {
         if self.passed == self.journal.count {
             return Ok((0, None));
         }
@@ -121,18 +121,18 @@ impl Kept {
     }
 
     /// Reads the record of an entry.
-    pub fn record(&self, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
+    pub fn record(&self, entry: &JournalEntry) -> io::Result<Option<Vec<u8>>> {
         self.data.as_ref().map_or(Ok(None), |data| record(data, entry))
     }
 
-    fn is_good(&self, entry: &Entry) -> io::Result<bool> {
+    fn is_good(&self, entry: &JournalEntry) -> io::Result<bool> {
         let is_whole = || self.data.as_ref().map_or(Ok(true), |data| Ok(record(data, entry)?.is_some()));
         if entry.of.failed && !self.failed_too { Ok(false) } else { is_whole() }
     }
 
     /// Returns the first record of an image. Others of that version are equal to it, and are not read: there may be as
     /// many as there are lookups.
-    fn first(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, Entry)>> {
+    fn first(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, JournalEntry)>> {
         let index = self.make_index()?;
         let wanted = (key.number(), version.map_or(0, |version| version.number()), 0);
         let Some(&(_, _, at)) = index.get(index.partition_point(|indexed| *indexed < wanted)) else { return Ok(None) };
@@ -157,7 +157,7 @@ impl Kept {
 }
 
 /// Returns whether an entry belongs to an image with this `version`.
-fn is_of(entry: &Entry, key: &Key, version: Option<Version>) -> bool {
+fn is_of(entry: &JournalEntry, key: &Key, version: Option<Version>) -> bool {
     entry.of.key == *key && version.is_none_or(|version| version == entry.of.version)
 }
 
@@ -183,7 +183,7 @@ mod tests {
         let (mut journal, mut data) = (Vec::new(), Vec::new());
         for (name, n) in names {
             let of = Of::new(name.trim_end_matches('!'), version(*n), name.ends_with('!'));
-            journal.extend(Entry::new(data.len() as u64, name.as_bytes(), of).to_bytes());
+            journal.extend(JournalEntry::new(data.len() as u64, name.as_bytes(), of).to_bytes());
             data.extend(name.as_bytes());
         }
         let open = |name: &str, bytes: Vec<u8>| {

@@ -36,7 +36,7 @@ pub use json::{image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
 pub use prediction::Prediction;
-use prediction::Predictions;
+use prediction::RecordBody;
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
@@ -149,7 +149,7 @@ impl Format {
 }
 
 /// Writes records in one format to one place, each record whole.
-pub struct Writer<'a> {
+pub struct RecordWriter<'a> {
     log: Log,
     format: Format,
     /// Whether people see it as it is written.
@@ -163,7 +163,7 @@ pub struct Writer<'a> {
     held: Option<String>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> RecordWriter<'a> {
     /// A writer to `log`, which goes to `place`, of scores of `labels`.
     pub fn new(format: Format, place: &Place, log: Log, logits: bool, labels: &'a [String]) -> Self {
         let table = table::Table::new(labels, logits, place.width(), place.color());
@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, version: Version, outcome: &Predictions) -> Result<()> {
+    pub fn record(&mut self, image: &str, version: Version, outcome: &RecordBody) -> Result<()> {
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());

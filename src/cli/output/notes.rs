@@ -43,7 +43,7 @@ pub struct Notes {
 
 /// The first line of a note. The journal's entries follow.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct NoteHead {
     layout: u32,
     file: String,
     bytes: u64,
@@ -86,7 +86,7 @@ impl Notes {
         let Some(path) = self.path(target) else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("."));
         let failed = || format!("{}: cannot be written", path.display());
-        let head = Head {
+        let head = NoteHead {
             layout: LAYOUT,
             file: target.display().to_string(),
             bytes: output.len(),
@@ -119,7 +119,7 @@ impl Notes {
             .take(LONGEST_HEAD)
             .read_until(b'\n', &mut line)
             .ok()
-            .and_then(|_| serde_json::from_slice::<Head>(&line).ok());
+            .and_then(|_| serde_json::from_slice::<NoteHead>(&line).ok());
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {

@@ -13,4 +13,4 @@ pub struct Prediction<'a> {
 }
 
 /// An image's predictions, or its failure.
-pub type Predictions<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
+pub type RecordBody<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;

@@ -39,7 +39,7 @@ pub(super) struct Listing {
 }
 
 #[derive(Deserialize)]
-struct Info {
+struct RevisionInfo {
     sha: Option<String>,
     #[serde(default)]
     siblings: Vec<Sibling>,
@@ -77,13 +77,13 @@ impl Listing {
 }
 
 /// Sends requests about one repository.
-pub(super) struct Hub<'a> {
+pub(super) struct HubClient<'a> {
     pub repo: &'a Repo,
     pub settings: &'a HubSettings,
     pub client: Client,
 }
 
-impl Hub<'_> {
+impl HubClient<'_> {
     /// Returns the revision's commit and its files.
     pub fn list(&self) -> Result<Listing, HubError> {
         let (endpoint, name) = (&self.settings.endpoint, &self.repo.name);
@@ -97,7 +97,7 @@ impl Hub<'_> {
             let mut reply = self.send(&self.request(&url))?;
             let body = reply.body.with_config().limit(MAX_LIST).read_to_vec();
             let body = body.map_err(|e| HubError::http(&what, self.client.cut(e.into_io(), &reply.host)))?;
-            let info: Info = serde_json::from_slice(&body)
+            let info: RevisionInfo = serde_json::from_slice(&body)
                 .map_err(|e| answer(format!("{} did not answer as the hub does: {e}", reply.host)))?;
             let commit = info.sha.filter(|sha| is_commit(sha));
             let commit = commit.ok_or_else(|| answer(format!("{} names no commit", reply.host)))?;
@@ -234,7 +234,7 @@ mod tests {
             {"rfilename":"a","size":3,"blobId":"11"},
             {"rfilename":"b","size":9,"blobId":"22","lfs":{"oid":"33","sha256":"33","size":9,"pointerSize":1}},
             {"rfilename":"c"}, {"rfilename":"d","size":1,"blobId":"../x"}]}"#;
-        let info: Info = serde_json::from_str(json).unwrap();
+        let info: RevisionInfo = serde_json::from_str(json).unwrap();
         let listing = Listing { commit: String::new(), files: info.siblings };
         let etag = |path: &str| listing.file(path).map(|file| file.etag);
         assert_eq!((etag("a"), etag("b")), (Some("11".to_owned()), Some("33".to_owned())));

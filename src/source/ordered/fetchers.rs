@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use super::threads::{Ahead, Job, start, take};
+use super::threads::{Ahead, WorkItem, start, take};
 use super::work::{Recalled, Work};
 
 /// The threads that fetch. They start on demand: one more whenever all are busy.
 pub struct Fetchers<T, R, W> {
-    errands: SyncSender<Job<T, R>>,
-    inbox: Arc<Mutex<Receiver<Job<T, R>>>>,
+    errands: SyncSender<WorkItem<T, R>>,
+    inbox: Arc<Mutex<Receiver<WorkItem<T, R>>>>,
     most: usize,
     started: usize,
     /// Items in fetching or waiting for it.
     busy: Arc<AtomicUsize>,
     work: Arc<W>,
-    jobs: SyncSender<Job<T, R>>,
+    jobs: SyncSender<WorkItem<T, R>>,
     is_over: Arc<AtomicBool>,
 }
 
 impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
-    pub fn new(ahead: Ahead, work: Arc<W>, jobs: SyncSender<Job<T, R>>, is_over: Arc<AtomicBool>) -> Self {
+    pub fn new(ahead: Ahead, work: Arc<W>, jobs: SyncSender<WorkItem<T, R>>, is_over: Arc<AtomicBool>) -> Self {
         // Room for the whole window: a waiting fetch must not block the items behind it.
         let (errands, inbox) = sync_channel(ahead.window.max(1));
         let (inbox, busy) = (Arc::new(Mutex::new(inbox)), Arc::default());
@@ -30,7 +30,7 @@ impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
     }
 
     /// Sends an item to a fetching thread. If no thread can be started, this thread fetches it.
-    pub fn send(&mut self, job: Job<T, R>) {
+    pub fn send(&mut self, job: WorkItem<T, R>) {
         let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
         if self.started < busy.min(self.most) {
             let (inbox, work, jobs) = (Arc::clone(&self.inbox), Arc::clone(&self.work), self.jobs.clone());
@@ -53,7 +53,7 @@ impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
 }
 
 /// Fetches an item, and passes on the result.
-fn fetch<T, R>((item, answer): Job<T, R>, work: &impl Work<T, R>, jobs: &SyncSender<Job<T, R>>) {
+fn fetch<T, R>((item, answer): WorkItem<T, R>, work: &impl Work<T, R>, jobs: &SyncSender<WorkItem<T, R>>) {
     // A failed send means that the results were dropped.
     match catch_unwind(AssertUnwindSafe(|| work.fetch(item))) {
         Ok(Recalled::Unknown(item)) => _ = jobs.send((item, answer)),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::{mem, thread};
 
 use super::fetchers::Fetchers;
-use super::threads::{Job, Place};
+use super::threads::{Slot, WorkItem};
 use super::work::{Recalled, Work};
 
 /// The ways out of the listing thread.
@@ -14,8 +14,8 @@ pub struct HandOut<T, R, W> {
     pub work: Arc<W>,
     /// The most items that are looked up together.
     pub together: usize,
-    pub places: SyncSender<Place<R>>,
-    pub jobs: SyncSender<Job<T, R>>,
+    pub places: SyncSender<Slot<R>>,
+    pub jobs: SyncSender<WorkItem<T, R>>,
     pub fetchers: Fetchers<T, R, W>,
 }
 
@@ -73,12 +73,12 @@ impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> HandOut<T, R, W> {
     }
 
     fn place_known(&self, results: Vec<R>) -> Option<()> {
-        if results.is_empty() { Some(()) } else { self.places.send(Place::Known(results)).ok() }
+        if results.is_empty() { Some(()) } else { self.places.send(Slot::Known(results)).ok() }
     }
 
     /// Makes a place for a result that will come, and returns where to send it.
     fn place_coming(&self) -> Option<SyncSender<thread::Result<R>>> {
         let (answer, place) = sync_channel(1);
-        self.places.send(Place::Coming(place)).ok().map(|()| answer)
+        self.places.send(Slot::Coming(place)).ok().map(|()| answer)
     }
 }

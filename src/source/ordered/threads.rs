@@ -21,13 +21,13 @@ pub struct Ahead {
 
 /// The place of results: known ones, one that will come, or the panic instead of it.
 #[derive(Debug)]
-pub enum Place<R> {
+pub enum Slot<R> {
     Known(Vec<R>),
     Coming(Receiver<thread::Result<R>>),
 }
 
 /// An item, and the channel for its result.
-pub type Job<T, R> = (T, SyncSender<thread::Result<R>>);
+pub type WorkItem<T, R> = (T, SyncSender<thread::Result<R>>);
 
 /// Returns the next job of a shared queue, or None if no more results are taken.
 pub fn take<J>(inbox: &Mutex<Receiver<J>>, is_over: &AtomicBool) -> Option<J> {

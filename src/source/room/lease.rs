@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::pool::Part;
+use super::pool::Portion;
 
 /// Memory that is taken until this is dropped.
 pub struct Lease {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<Portion>,
     pub(super) bytes: u64,
     /// The rest of the memory, if this belongs to the one image that goes alone.
     pub(super) alone: Option<u64>,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that several threads share.
 #[derive(Debug)]
-pub struct Pool {
+pub struct Share {
     pub most: u64,
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -18,7 +18,7 @@ pub(super) struct Queue {
     served: u64,
 }
 
-impl Pool {
+impl Share {
     pub fn new(most: u64) -> Self {
         Self { most, queue: Mutex::default(), changed: Condvar::new() }
     }
@@ -27,7 +27,7 @@ impl Pool {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn take(self: &Arc<Self>, bytes: u64) -> Part {
+    pub fn take(self: &Arc<Self>, bytes: u64) -> Portion {
         let mut queue = self.lock();
         let place = queue.came;
         queue.came += 1;
@@ -39,26 +39,26 @@ impl Pool {
         if queue.served != queue.came {
             self.changed.notify_all();
         }
-        Part { pool: Arc::clone(self), bytes }
+        Portion { pool: Arc::clone(self), bytes }
     }
 
-    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Part> {
+    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Portion> {
         let mut queue = self.lock();
         let free = queue.served == queue.came && queue.taken + bytes <= self.most;
         free.then(|| {
             queue.taken += bytes;
-            Part { pool: Arc::clone(self), bytes }
+            Portion { pool: Arc::clone(self), bytes }
         })
     }
 }
 
 /// Bytes of one share.
-pub struct Part {
-    pool: Arc<Pool>,
+pub struct Portion {
+    pool: Arc<Share>,
     bytes: u64,
 }
 
-impl Part {
+impl Portion {
     pub fn shrink(&mut self, bytes: u64) {
         self.give_back(self.bytes - bytes);
         self.bytes = bytes;
@@ -73,7 +73,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Portion {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }

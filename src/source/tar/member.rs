@@ -17,14 +17,14 @@ use crate::source::room::{Bytes, Stage};
 use crate::source::select::Select;
 
 /// The result of one step through a tar.
-pub enum Step {
+pub enum MemberStep {
     Found(Entry),
     Passed,
     End,
 }
 
 /// Judges members, and reads the selected ones.
-pub struct Wanted<'a> {
+pub struct MemberFilter<'a> {
     pub name: &'a Name,
     pub below: &'a Path,
     pub select: &'a Select,
@@ -32,12 +32,12 @@ pub struct Wanted<'a> {
     pub limits: &'a Limits,
 }
 
-impl Wanted<'_> {
-    pub fn read(&self, member: &mut tar::Entry<'_, impl Read>, stored: u64) -> io::Result<Step> {
+impl MemberFilter<'_> {
+    pub fn read(&self, member: &mut tar::Entry<'_, impl Read>, stored: u64) -> io::Result<MemberStep> {
         let kind = member.header().entry_type();
         let path = member.path_bytes().into_owned();
         if kind.is_dir() || kind.is_pax_global_extensions() || path.ends_with(b"/") {
-            return Ok(Step::Passed);
+            return Ok(MemberStep::Passed);
         }
         let parts = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
         let parts: Vec<&[u8]> = parts.collect();
@@ -46,11 +46,11 @@ impl Wanted<'_> {
         let path = Path::new(OsStr::from_bytes(&path));
         let hidden = parts.iter().any(|part| part.starts_with(b".") && *part != b"..");
         if hidden || !self.select.takes_below(self.below, &self.below.join(path)) {
-            return Ok(Step::Passed);
+            return Ok(MemberStep::Passed);
         }
         if !self.select.shares(&name) {
             self.tally.pass_elsewhere();
-            return Ok(Step::Passed);
+            return Ok(MemberStep::Passed);
         }
         let bytes = if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
             contents(member, stored, path, self.limits, |kind| self.tally.skip(&name, kind))?
@@ -64,9 +64,9 @@ impl Wanted<'_> {
             None
         };
         Ok(match bytes {
-            None => Step::Passed,
-            Some(Err(e)) => Step::Found(Err((name, e))),
-            Some(bytes) => Step::Found(Ok(Input::Held(Held { name, bytes }))),
+            None => MemberStep::Passed,
+            Some(Err(e)) => MemberStep::Found(Err((name, e))),
+            Some(bytes) => MemberStep::Found(Ok(Input::Held(Held { name, bytes }))),
         })
     }
 }

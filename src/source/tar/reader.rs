@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind as Io, Read};
 
 /// The source of a tar's bytes.
-pub enum Source {
+pub enum TarSource {
     File(BufReader<File>, u64),
     Stream(Box<dyn Read + Send>),
 }
 
-impl Source {
+impl TarSource {
     /// Skips `count` bytes from `position` on. An earlier end is an error.
     pub fn skip(&mut self, count: u64, position: &Cell<u64>) -> io::Result<()> {
         let end = position.get().saturating_add(count);
@@ -29,7 +29,7 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for TarSource {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::File(file, _) => file.read(into),
@@ -39,13 +39,13 @@ impl Read for Source {
 }
 
 /// A source that counts its bytes, and fails before headers fill the memory.
-pub struct Counted<'a> {
-    pub source: &'a mut Source,
+pub struct CountedReader<'a> {
+    pub source: &'a mut TarSource,
     pub position: &'a Cell<u64>,
     pub left: &'a Cell<u64>,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountedReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(into)?;
         self.position.set(self.position.get() + read as u64);
