@@ -65,7 +65,13 @@ pub fn noting(words: &[&str], folder: &Path, out: &Path, cache: &Path) -> Comman
     command
 }
 
-/// The same, in files that may not grow over so many KiB.
+/// Runs the command until its output has about so many percent of the bytes of `whole`, which a run without a stop wrote:
+/// no file may grow further.
+pub fn stop_at(percent: usize, whole: &[u8], words: &[&str], folder: &Path, out: &Path) -> Output {
+    limited((whole.len() * percent / 100 / 1024).max(1) as u32, words, folder, out)
+}
+
+/// The command in files that may not grow over so many KiB.
 pub fn limited(kib: u32, words: &[&str], folder: &Path, out: &Path) -> Output {
     limit(kib, command(words, folder, out))
 }
