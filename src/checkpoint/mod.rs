@@ -12,4 +12,4 @@ mod torch;
 mod weights;
 
 pub use files::Files;
-pub use weights::{Rows, Scope, Weights};
+pub use weights::{WeightRows, WeightScope, Weights};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::files::WeightFile;
-use super::stored::{Stored, Table};
+use super::stored::{Stored, TensorTable};
 
 /// The longest safetensors header that is believed: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// The header of a safetensors file, checked against the file's length.
-pub(super) fn table(file: &Arc<WeightFile>) -> Result<Table, String> {
+pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     let torn = |e: std::io::Error| format!("is no safetensors file, or a torn one: {e}");
     let length = file.len().map_err(torn)?;
     let mut size = [0; 8];

@@ -5,19 +5,20 @@ mod inputs;
 mod labels;
 mod machine;
 mod models;
+mod output;
 
 use std::path::{Path, PathBuf};
 
-pub use cache::{Cache, CacheCommand, CachePlace, Caching};
+pub use cache::{CacheArgs, CacheCommand, CachePlace, Caching};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub use inputs::{DecodeArg, Inputs};
-pub use labels::Labels;
+pub use labels::LabelArgs;
 pub use machine::{DEFAULT_MODEL, Hub, Machine, PrecisionArg};
 pub use models::{ModelId, Models, ModelsCommand};
-use serde::{Deserialize, Serialize};
+pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -94,14 +95,6 @@ pub enum ColorChoice {
     Never,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// Columns for people
-    Table,
-    /// One JSON value
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Score images against labels
@@ -111,7 +104,7 @@ pub enum Command {
     /// List, fetch, show, verify and remove checkpoints
     Models(Models),
     /// Show or clear the embeddings kept between runs
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -139,15 +132,12 @@ pub struct Classify {
     #[command(flatten)]
     pub inputs: Inputs,
     #[command(flatten)]
-    pub labels: Labels,
+    pub labels: LabelArgs,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
     pub output: Output,
 }
-
-/// The flags that apply to images only.
-const OF_IMAGES: [&str; 7] = ["inputs", "files_from", "include", "exclude", "shard", "follow", "decode"];
 
 /// Print unit embeddings of images or texts
 #[derive(Debug, Args)]
@@ -160,10 +150,10 @@ pub struct Embed {
     #[command(flatten)]
     pub inputs: Inputs,
     /// Embed these texts, as written, instead of images
-    #[arg(long, value_name = "STRING", num_args = 1.., conflicts_with_all = OF_IMAGES)]
+    #[arg(long, value_name = "STRING", num_args = 1.., conflicts_with_all = inputs::NAMES)]
     pub text: Vec<String>,
     /// Embed the texts in FILE, one per line (`-` reads standard input)
-    #[arg(long, value_name = "FILE", conflicts_with = "text", conflicts_with_all = OF_IMAGES)]
+    #[arg(long, value_name = "FILE", conflicts_with = "text", conflicts_with_all = inputs::NAMES)]
     pub texts_file: Option<PathBuf>,
     /// Shorten texts that are too long for the model instead of refusing them
     #[arg(long)]
@@ -175,80 +165,6 @@ pub struct Embed {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub long_run: LongRun,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub struct Output {
-    /// The output format; auto follows the name of -o, or is table on a terminal and jsonl elsewhere
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub format: FormatArg,
-    /// Write to FILE; until the run ends the output is in FILE.partial
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Print only the K best labels of each image
-    #[arg(short = 'k', long, value_name = "K", allow_negative_numbers = true)]
-    pub top_k: Option<usize>,
-    /// Print only labels with a score of at least X
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = score)]
-    pub min_score: f32,
-    /// Print the model's logits as well
-    #[arg(long)]
-    pub logits: bool,
-    /// Turn logits into scores by softmax or sigmoid; auto is what the checkpoint was trained for
-    #[arg(long, value_name = "A", default_value = "auto")]
-    pub activation: ActivationArg,
-    #[command(flatten)]
-    pub long_run: LongRun,
-}
-
-/// Flags for long runs.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub struct LongRun {
-    /// Continue a stopped run from FILE.partial, or add new and changed images to a finished FILE
-    #[arg(long, requires = "output")]
-    pub resume: bool,
-    /// With --resume, compute failed images again
-    #[arg(long, requires = "resume")]
-    pub retry_failed: bool,
-    /// With --resume, drop records of images that are no longer among the inputs instead of refusing the run
-    #[arg(long, requires = "resume")]
-    pub drop_missing: bool,
-    /// Write the settings of this run to FILE, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub meta: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// By the name of -o; else table on a terminal and jsonl elsewhere
-    Auto,
-    /// Bars for people
-    Table,
-    /// One JSON object per image, one per line
-    Jsonl,
-    /// One JSON array
-    Json,
-    /// One row per label
-    Csv,
-    /// The result of the Python pipeline, as JSON
-    Pipeline,
-    /// One row per label, for pandas, polars and duckdb; needs -o FILE
-    Parquet,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ActivationArg {
-    Auto,
-    Softmax,
-    Sigmoid,
-}
-
-/// Parses a score.
-fn score(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "use a number from 0 to 1".to_owned())
 }
 
 /// What the commands over images have in common.

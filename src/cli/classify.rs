@@ -5,11 +5,11 @@ use zsic::cache::Scope;
 use zsic::pipeline::Answer;
 use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Scorer, Scores, TextEncoder};
 
-use super::args::{ActivationArg, Asked, Classify, Common, Labels as LabelArgs, Output};
-use super::messages::{Held, note, warn};
+use super::args::{ActivationArg, Asked, Classify, Common, LabelArgs, Output};
+use super::messages::{HeldLines, note, warn};
 use super::output::made_with::MadeWith;
 use super::output::meta::Facts;
-use super::output::{Format, Place, Prediction, Writer};
+use super::output::{Format, Place, Prediction, RecordWriter};
 use super::progress::Progress;
 use super::session::{Begun, Records, Session};
 use super::{Outcome, labels, memory, messages};
@@ -42,7 +42,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), plan.name()));
     let scorer = scorer(&given, args, checkpoint, plan, &run.kept, common)?;
-    let writer = Writer::new(format, place, log, output.logits, scorer.labels().names());
+    let writer = RecordWriter::new(format, place, log, output.logits, scorer.labels().names());
     let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
     run.finish(Predictions { scorer: &scorer, output, writer, _held: held })
 }
@@ -51,8 +51,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
 struct Predictions<'a> {
     scorer: &'a Scorer,
     output: &'a Output,
-    writer: Writer<'a>,
-    _held: Option<Held>,
+    writer: RecordWriter<'a>,
+    _held: Option<HeldLines>,
 }
 
 impl Records for Predictions<'_> {

@@ -38,10 +38,10 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
         let form = if format == TENSOR { Form::Tensor } else { Form::Lines };
         return match session.start(Outputs { sink, meta }, &made_with, form, 0)? {
             Begun::Finished(outcome) => Ok(outcome),
-            Begun::Going(log, run) => run.finish(Writer::new(format, log, dim)?),
+            Begun::Going(log, run) => run.finish(EmbeddingWriter::new(format, log, dim)?),
         };
     };
-    let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
+    let mut writer = EmbeddingWriter::new(format, anew(sink, &made_with, common)?, dim)?;
     embed_texts(args, &texts, &session, &mut writer)?;
     let counts = Counts { records: texts.len() as u64, failed: 0, skipped: 0 };
     let facts = Facts { made_with: &made_with, counts };
@@ -81,7 +81,7 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
 }
 
 /// Writes the embedding of each text.
-fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut Writer) -> Result<()> {
+fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut EmbeddingWriter) -> Result<()> {
     let Session { checkpoint, plan, asked: Asked { common, .. }, .. } = session;
     memory::check(texts.len(), "texts", memory::of_texts(texts.len(), checkpoint.family().facts().embedding))?;
     let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
@@ -105,8 +105,8 @@ fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut W
         }
         let of = Of::new(text, Version::default(), false);
         match &mut writer.rows {
-            Rows::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
-            Rows::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
+            EmbeddingOutput::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
+            EmbeddingOutput::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
         }
     }
     cache::close(&kept, common);
@@ -123,22 +123,26 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 }
 
 /// Lines as they come, or one tensor at the end.
-enum Rows {
+enum EmbeddingOutput {
     Lines(Log),
     Tensor(Tensor),
 }
 
 /// Embeddings on their way to the output.
-struct Writer {
-    rows: Rows,
+struct EmbeddingWriter {
+    rows: EmbeddingOutput,
     /// The images written, and those that failed.
     counts: (u64, u64),
 }
 
-impl Writer {
+impl EmbeddingWriter {
     /// A writer to `log` of rows of `dim` values.
     fn new(format: &str, log: Log, dim: usize) -> Result<Self> {
-        let rows = if format == TENSOR { Rows::Tensor(Tensor::new(log, dim)?) } else { Rows::Lines(log) };
+        let rows = if format == TENSOR {
+            EmbeddingOutput::Tensor(Tensor::new(log, dim)?)
+        } else {
+            EmbeddingOutput::Lines(log)
+        };
         Ok(Self { rows, counts: (0, 0) })
     }
 
@@ -146,10 +150,10 @@ impl Writer {
         self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(embedding.is_err()));
         let of = Of::new(name.as_str(), *version, embedding.is_err());
         match &mut self.rows {
-            Rows::Lines(log) => {
+            EmbeddingOutput::Lines(log) => {
                 log.write((image_embedding(name.as_str(), embedding.as_deref())? + "\n").as_bytes(), &of)
             }
-            Rows::Tensor(tensor) => {
+            EmbeddingOutput::Tensor(tensor) => {
                 if let Err(e) = embedding {
                     messages::error(format!("left out: {e}"));
                 }
@@ -159,12 +163,12 @@ impl Writer {
     }
 }
 
-impl Records for Writer {
+impl Records for EmbeddingWriter {
     fn write(&mut self, answers: &[Answer]) -> Result<()> {
         answers.iter().try_for_each(|answer| self.image(answer))?;
         match &mut self.rows {
-            Rows::Lines(log) => log.flush(),
-            Rows::Tensor(tensor) => tensor.flush(),
+            EmbeddingOutput::Lines(log) => log.flush(),
+            EmbeddingOutput::Tensor(tensor) => tensor.flush(),
         }
     }
 
@@ -174,8 +178,8 @@ impl Records for Writer {
 
     fn finish(self, _: &Facts) -> Result<()> {
         match self.rows {
-            Rows::Lines(log) => log.into_sink()?.finish(),
-            Rows::Tensor(tensor) => tensor.finish(),
+            EmbeddingOutput::Lines(log) => log.into_sink()?.finish(),
+            EmbeddingOutput::Tensor(tensor) => tensor.finish(),
         }
     }
 }

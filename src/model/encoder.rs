@@ -101,7 +101,7 @@ pub struct TextEncoder {
     tower: Loaded<TokenStem>,
     spec: TowerSpec<TokenStem>,
     tokenizer: Tokenizer,
-    padding: Padding,
+    padding: PromptPadding,
     truncate: bool,
     threads: Threads,
 }
@@ -120,7 +120,7 @@ impl TextEncoder {
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
-        let padding = Padding::of(&spec.stem, &tokenizer)?;
+        let padding = PromptPadding::of(&spec.stem, &tokenizer)?;
         Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec, threads: plan.threads.clone() })
     }
 
@@ -139,7 +139,7 @@ impl TextEncoder {
     /// Returns true if a prompt's embedding depends on the prompts that are encoded with it. transformers makes them equally
     /// long, and pools some checkpoints at the padding: where `eos_token_id` is 2 and the padding's id above the end's.
     pub fn depends_on_others(&self) -> bool {
-        matches!(self.padding, Padding::OfShorter(_))
+        matches!(self.padding, PromptPadding::OfShorter(_))
     }
 
     /// Returns a prompt's token ids, start and end included.
@@ -156,7 +156,7 @@ impl TextEncoder {
         if ids.len() > limit {
             return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
         }
-        if ids.is_empty() && !matches!(self.padding, Padding::ToTheEnd(_)) {
+        if ids.is_empty() && !matches!(self.padding, PromptPadding::ToTheEnd(_)) {
             return Err(Error::checkpoint(self.tokenizer.path(), format!("gives no token for {prompt:?}")));
         }
         self.check(&ids)?;
@@ -211,9 +211,9 @@ impl TextEncoder {
         let TokenStem { pool, length, .. } = self.spec.stem;
         let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
         let prompt = |ids: &Vec<u32>| match self.padding {
-            Padding::None => Prompt::new(pool, ids, None),
-            Padding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
-            Padding::ToTheEnd(padding) => {
+            PromptPadding::None => Prompt::new(pool, ids, None),
+            PromptPadding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
+            PromptPadding::ToTheEnd(padding) => {
                 let padding = std::iter::repeat_n(padding, length.saturating_sub(ids.len()));
                 Prompt::new(pool, &ids.iter().copied().chain(padding).collect::<Vec<_>>(), None)
             }
@@ -224,7 +224,7 @@ impl TextEncoder {
 
 /// What is put behind prompts.
 #[derive(Debug, Clone, Copy)]
-enum Padding {
+enum PromptPadding {
     /// Nothing: no row changes with what follows it.
     None,
     /// A token that is pooled for a prompt that is shorter than others.
@@ -233,7 +233,7 @@ enum Padding {
     ToTheEnd(u32),
 }
 
-impl Padding {
+impl PromptPadding {
     fn of(stem: &TokenStem, tokenizer: &Tokenizer) -> Result<Self> {
         let missing = || Error::checkpoint(tokenizer.path(), "has no token for padding, which this model needs");
         if stem.pool == PromptPool::Last {

@@ -19,7 +19,7 @@ pub struct Family {
 
 /// What a checkpoint is, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ModelFacts {
     /// The `model_type` of its `config.json`.
     pub kind: &'static str,
     /// The image's side in pixels.
@@ -52,9 +52,9 @@ impl Family {
     }
 
     /// Returns what the checkpoint is, in numbers.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ModelFacts {
         let Towers { image, text } = self.towers;
-        Facts {
+        ModelFacts {
             kind: self.description.model_type,
             image_size: image.stem.side,
             patch_size: image.stem.patch,
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn facts_are_those_of_the_towers() {
         let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
-        let expected = Facts {
+        let expected = ModelFacts {
             kind: "clip",
             image_size: 224,
             patch_size: 32,

@@ -11,6 +11,7 @@ mod images;
 mod meter;
 mod proxies;
 mod reach;
+mod redirects;
 mod settings;
 mod space;
 

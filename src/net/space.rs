@@ -6,14 +6,14 @@ use std::io::{self, Read};
 use crate::source::{Bytes, ErrorKind, ImageError, Lease, READ, Room, Space, Stage, read_whole};
 
 /// The room that one image waits for.
-pub(super) struct Waiting<'a> {
+pub(super) struct AwaitedRoom<'a> {
     room: &'a Room,
     /// Bytes that did not fit.
     wanted: Option<u64>,
     lease: Option<Lease>,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> AwaitedRoom<'a> {
     pub(super) fn new(room: &'a Room) -> Self {
         Self { room, wanted: None, lease: None }
     }
@@ -56,7 +56,7 @@ mod tests {
         let room = Room::of(256 << 20);
         let body = [b"\xff\xd8\xff\xe0".to_vec(), vec![0; 40 << 20]].concat();
         let all = || room.take(Stage::Fetch, 20 << 20, "").unwrap();
-        let mut waiting = Waiting::new(&room);
+        let mut waiting = AwaitedRoom::new(&room);
         let mut asked = 0;
         loop {
             asked += 1;

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::read::DecoderReader;
+use data_encoding::HEXLOWER;
 use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
@@ -80,7 +81,7 @@ fn name(media_type: &[u8], bytes: &[u8]) -> Name {
         parameters if parameters.starts_with(';') => format!("text/plain{parameters}"),
         media_type => media_type.to_owned(),
     };
-    let hash: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = HEXLOWER.encode(digest(&SHA256, bytes).as_ref());
     Name::text(format!("data:{media_type};sha256={hash}"))
 }
 

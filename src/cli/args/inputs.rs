@@ -1,4 +1,4 @@
-//! Flags about the images.
+//! Flags about images: which ones, their limits, and how they are decoded.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use zsic::preprocess::Decoding;
+
+/// The names of flags that apply to images only.
+pub(super) const NAMES: [&str; 7] = ["inputs", "files_from", "include", "exclude", "shard", "follow", "decode"];
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Inputs")]

@@ -1,4 +1,4 @@
-//! Flags about the model, the machine, and how checkpoints are fetched.
+//! Flags about the checkpoint, where it comes from, and the machine that runs it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::Caching;
+use super::cache::Caching;
 
 /// The default of `--model`.
 pub const DEFAULT_MODEL: &str = "openai/clip-vit-large-patch14";

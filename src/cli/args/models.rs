@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Hub, ListFormat};
+use super::machine::Hub;
+use super::output::ListFormat;
 
 /// List, fetch, show, verify and remove checkpoints
 #[derive(Debug, Args)]

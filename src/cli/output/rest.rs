@@ -8,10 +8,9 @@ use std::sync::{Arc, PoisonError};
 use anyhow::{Context, Result};
 use zsic::source::{Entry, Name};
 
-use super::super::fatal::usage;
 use super::super::inputs::ListFailure;
 use super::journal::Key;
-use super::kept::Kept;
+use super::kept::{Kept, missing};
 use super::log::Step;
 use super::records::Form;
 use zsic::pipeline::Version;
@@ -178,12 +177,4 @@ impl Iterator for Rest {
 /// Returns the name of an entry.
 pub fn name_of(entry: &Entry) -> Name {
     entry.as_ref().map_or_else(|(name, _)| name.clone(), |input| input.name())
-}
-
-/// The error about records of images that are not among the inputs.
-pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
-    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
-    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
-    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
-    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }

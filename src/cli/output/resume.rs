@@ -23,7 +23,7 @@ use super::super::messages::{say, warn};
 use super::beside::{OLD, OLD_JOURNAL};
 use super::journal::{Journal, Key};
 use super::kept::Kept;
-use super::log::{Log, Source, Step};
+use super::log::{EarlierRecords, Log, Step};
 use super::made_with::MadeWith;
 use super::notes::Notes;
 use super::records::Form;
@@ -207,7 +207,7 @@ impl Resume<'_> {
             None => (None, None),
         };
         let lost = || format!("{name}{OLD}: cannot be read");
-        let source = Source {
+        let source = EarlierRecords {
             journal: Journal::new(journal.with_context(lost)?, 0).with_context(lost)?,
             data: data.with_context(lost)?,
             steps: receiver,

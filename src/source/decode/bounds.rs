@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Options, Outcome};
+use super::{DecodeResult, Options};
 use crate::source::room::too_little;
 use crate::source::{ErrorKind, ImageError, Lease, Limits, Stage};
 
@@ -23,7 +23,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Checks a size before pixels are allocated.
-    pub(super) fn check(&self, width: u64, height: u64) -> Outcome<()> {
+    pub(super) fn check(&self, width: u64, height: u64) -> DecodeResult<()> {
         let most = self.limits.max_pixels;
         if width == 0 || height == 0 {
             return Err(ImageError::empty());
@@ -38,7 +38,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Waits for so many bytes, instead of those taken before. Dropping the limits gives them back.
-    pub(super) fn take(&self, bytes: u64) -> Outcome<()> {
+    pub(super) fn take(&self, bytes: u64) -> DecodeResult<()> {
         let room = &self.limits.room;
         let mut lease = self.lease.borrow_mut();
         drop(lease.take()); // give back first: waiting while holding could deadlock

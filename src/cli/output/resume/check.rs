@@ -9,11 +9,10 @@ use zsic::source::Name;
 use super::super::super::fatal::usage;
 use super::super::super::inputs;
 use super::super::beside::{JOURNAL, OLD, OLD_JOURNAL, SETTINGS};
-use super::super::journal::{Entry, Journal, Key, record};
-use super::super::kept::Kept;
+use super::super::journal::{Journal, JournalEntry, Key, record};
+use super::super::kept::{Kept, missing};
 use super::super::own;
 use super::super::partial::Partial;
-use super::super::rest::missing;
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
@@ -48,7 +47,7 @@ impl Resume<'_> {
     }
 
     /// The name of an image in the finished file.
-    fn name_in_target(&self, partial: &Partial, kept: &Kept, entry: &Entry) -> Result<Option<String>> {
+    fn name_in_target(&self, partial: &Partial, kept: &Kept, entry: &JournalEntry) -> Result<Option<String>> {
         let place = partial.beside(OLD);
         let unmade = self.unmake(partial.target(), kept, &place);
         let file = unmade.and_then(|()| own::open(&place, false));
