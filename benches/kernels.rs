@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use zsic::Isa;
 use zsic::kernels::product::{Then, peak::multiply_in_registers};
-use zsic::kernels::{Activation, Attends, Element, Linear, Matrix, Norm, attention, layer_norm, product};
+use zsic::kernels::{ActivationFn, Attends, Element, Linear, Matrix, Norm, attention, layer_norm, product};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
@@ -46,7 +46,7 @@ fn products(c: &mut Criterion) {
             x.shape(m, k);
             x.words_mut().fill(f32::from_bits(0x3c00_3c00)); // 0.0078 as f32, and twice as bf16
             let mut y = Matrix::new(Element::F32);
-            let then = Then::Store(Activation::None);
+            let then = Then::Store(ActivationFn::None);
             group.bench_function(name, |b| b.iter(|| product(black_box(&x), &linear, &mut y, then)));
         }
     }
@@ -84,7 +84,7 @@ fn layer_norms(c: &mut Criterion) {
 /// Products of 16 values, so that nearly all is the activation.
 fn activations(c: &mut Criterion) {
     let (m, k, n) = (1600, 16, 3072);
-    for act in Activation::ALL {
+    for act in ActivationFn::ALL {
         let mut group = group(c, &format!("product {m} x {k} x {n}, {act:?}"), m * n);
         let x = Matrix::from_values(&vec![0.1; m * k], k);
         for (isa, _, name) in sets().into_iter().filter(|(_, element, _)| *element == Element::F32) {

@@ -153,7 +153,7 @@ impl Scorer {
         &self.labels
     }
 
-    /// Scores each image of unit embeddings [B, D], on all threads. The result of an image without finite numbers is
+    /// Scores each image of unit embeddings [B, D], on all threads of rayon's current pool. The result of an image without finite numbers is
     /// `Err`.
     ///
     /// # Panics
@@ -236,6 +236,7 @@ impl Classifier {
     /// When the device fails.
     pub fn classify(&self, pixels: &[Pixels]) -> Result<Vec<std::result::Result<Scores, ImageError>>> {
         let images = self.images.embed(pixels)?; // [B, D]
-        Ok(self.scorer.score(&images.rows().collect::<Vec<_>>()))
+        let rows: Vec<&[f32]> = images.rows().collect();
+        Ok(self.images.threads().run(|| self.scorer.score(&rows)))
     }
 }

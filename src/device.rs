@@ -1,6 +1,9 @@
 //! Where and how precisely the models run. Only this file and Cargo.toml know which devices a build has.
 
+use std::sync::Arc;
+
 use candle_core::{Device, DeviceLocation};
+use rayon::ThreadPool;
 
 use crate::kernels::Isa;
 use crate::{Error, Result};
@@ -20,7 +23,21 @@ pub enum Precision {
     F16,
 }
 
-/// The device that runs the models, and its precision.
+/// The threads that arithmetic on the CPU runs on: rayon's global pool, or a pool of the caller's.
+#[derive(Debug, Clone, Default)]
+pub struct Threads(Option<Arc<ThreadPool>>);
+
+impl Threads {
+    /// Runs work whose parallel parts use these threads.
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.0 {
+            None => work(),
+            Some(pool) => pool.install(work),
+        }
+    }
+}
+
+/// The device that runs the models, its precision and its threads.
 #[derive(Debug, Clone)]
 pub struct Compute {
     /// candle's device.
@@ -29,11 +46,13 @@ pub struct Compute {
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
+    /// The CPU's threads.
+    pub threads: Threads,
 }
 
 impl Default for Compute {
     fn default() -> Self {
-        Self { device: Device::Cpu, precision: Precision::Auto, isa: Isa::best() }
+        Self { device: Device::Cpu, precision: Precision::Auto, isa: Isa::best(), threads: Threads::default() }
     }
 }
 
@@ -63,9 +82,15 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        let compute = Self { device, precision, isa };
+        let compute = Self { device, precision, isa, threads: Threads::default() };
         compute.check()?;
         Ok(compute)
+    }
+
+    /// Returns the same, on the threads of `pool` instead of rayon's global ones. Loading, encoding and
+    /// [`Classifier`](crate::Classifier) use them. Results have the same bits on any number of threads.
+    pub fn with_pool(self, pool: Arc<ThreadPool>) -> Self {
+        Self { threads: Threads(Some(pool)), ..self }
     }
 
     /// Refuses a combination that this machine cannot run.
@@ -132,6 +157,16 @@ fn metal() -> Result<Device> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_runs_on_the_pool_that_was_given() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).thread_name(|n| format!("own {n}")).build().unwrap();
+        let name = || std::thread::current().name().map(str::to_owned);
+        let own = Compute::default().with_pool(Arc::new(pool)).threads;
+        assert_eq!(own.run(rayon::current_num_threads), 3);
+        assert!(own.run(name).unwrap().starts_with("own "));
+        assert_eq!(Threads::default().run(name), name());
+    }
 
     #[test]
     fn a_missing_device_says_how_to_get_it() {

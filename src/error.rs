@@ -1,7 +1,9 @@
 //! Errors of the library, outside single images (see [`crate::source::ImageError`]).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::reason::os_reason;
 use crate::source::ImageError;
 
 /// The library's result.
@@ -67,6 +69,9 @@ pub enum Error {
         /// The expected width x height.
         want: String,
     },
+    /// The system starts no more threads.
+    #[error("a thread cannot be started: {}", os_reason(.0))]
+    Thread(io::Error),
     /// An image that could not be read.
     #[error(transparent)]
     Image(#[from] ImageError),

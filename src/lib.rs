@@ -24,7 +24,8 @@
 //! ```
 //!
 //! Each step takes the result of the step before it: bytes, [`source::decode`], RGB, preprocess, [`Pixels`], encode,
-//! [`Embeddings`], classify, [`Scores`]. The library prints nothing and reads no environment variable.
+//! [`Embeddings`], classify, [`Scores`]. `Pipeline` (with the feature `cache`) does all up to the embeddings for any number
+//! of files, folders, tars and URLs. The library prints nothing and reads no environment variable.
 
 #[cfg(feature = "cache")]
 pub mod cache;
@@ -37,6 +38,10 @@ pub mod kernels;
 pub mod model;
 #[cfg(feature = "net")]
 pub mod net;
+// It knows images by the hashes that the cache keeps them under, and looks each up there before it reads it. Fetching is a
+// function that the caller passes in, so it needs no `net`.
+#[cfg(feature = "cache")]
+pub mod pipeline;
 pub mod preprocess;
 pub mod reason;
 mod regular;
@@ -48,13 +53,15 @@ pub mod text;
 #[cfg(feature = "cache")]
 pub use cache::Cache;
 pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
-pub use device::{Compute, Precision};
+pub use device::{Compute, Precision, Threads};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
 pub use kernels::Isa;
 pub use model::checkpoint::Checkpoint;
 pub use model::encoder::{ImageEncoder, TextEncoder};
 pub use model::plan::Plan;
+#[cfg(feature = "cache")]
+pub use pipeline::Pipeline;
 pub use preprocess::{Pixels, Preprocessor};
 pub use score::{Activation, Readout, Scores};
 pub use source::ImageError;

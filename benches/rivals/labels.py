@@ -2,7 +2,7 @@
 OpenVINO where it is installed, in f32.
 
 usage: labels.py CHECKPOINT_DIR [LABELS ...]     (default 200; prints milliseconds a label, medians)
-needs: cargo build --release --example text_speed; pip install torch transformers, and perhaps openvino onnx
+needs: cargo build --release --example tower_speed; pip install torch transformers, and perhaps openvino onnx
 """
 
 import os
@@ -48,8 +48,8 @@ def main():
     checkpoint, counts = sys.argv[1], [int(n) for n in sys.argv[2:]] or [200]
     torch.set_num_threads(THREADS)
     print(f"{checkpoint}, {THREADS} threads: torch {torch.__version__}, transformers {transformers.__version__}", flush=True)
-    program = os.environ.get("TEXT_SPEED", str(ROOT / "target/release/examples/text_speed"))
-    command = [program, checkpoint, "f32", *map(str, counts)]
+    program = os.environ.get("TOWER_SPEED", str(ROOT / "target/release/examples/tower_speed"))
+    command = [program, "text", checkpoint, "f32", *map(str, counts)]
     done = subprocess.run(command, env={**os.environ, "ZSIC_THREADS": str(THREADS)}, capture_output=True, text=True)
     for line in done.stdout.splitlines() or [done.stderr.strip()]:
         print(f"{'zsic f32':24} {line}", flush=True)

@@ -5,15 +5,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Cache;
-use super::keys::{ContentHash, Key, Parts};
+use super::keys::{CacheKey, ContentHash, KeyParts};
 use crate::checkpoint::Files;
 use crate::checkpoint::identity::{blob, published};
 use crate::reason::os_reason;
 use crate::{Checkpoint, Error, Result, regular};
 
 /// Returns the checkpoint's key. Files with a remembered hash are not read.
-pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<Key> {
-    let mut parts = Parts::of("checkpoint");
+pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<CacheKey> {
+    let mut parts = KeyParts::of("checkpoint");
     match checkpoint.files() {
         Files::Embedded { files, .. } => {
             for (name, bytes) in *files {

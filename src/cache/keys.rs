@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest::{Context, SHA256};
 
 use crate::kernels::{BITS_VERSION, Isa};
@@ -24,9 +25,9 @@ const PLACE: usize = 6;
 
 /// The key of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
+pub struct CacheKey([u8; 32]);
 
-impl Key {
+impl CacheKey {
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -45,9 +46,9 @@ impl Key {
 }
 
 /// A key under construction. Each part goes in with its length, so that two different lists of parts never hash alike.
-pub(super) struct Parts(Context);
+pub(super) struct KeyParts(Context);
 
-impl Parts {
+impl KeyParts {
     pub fn of(what: &str) -> Self {
         Self(Context::new(&SHA256)).and(what.as_bytes())
     }
@@ -58,8 +59,8 @@ impl Parts {
         self
     }
 
-    pub fn key(self) -> Key {
-        Key(digest(self.0))
+    pub fn key(self) -> CacheKey {
+        CacheKey(digest(self.0))
     }
 }
 
@@ -68,14 +69,14 @@ const SEAL: usize = 8;
 
 /// Returns the check value stored behind a value: a hash of the value and its key. A flipped bit on disk must not
 /// change a score.
-pub(super) fn seal(key: &Key, value: &[u8]) -> [u8; SEAL] {
+pub(super) fn seal(key: &CacheKey, value: &[u8]) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
-    seal.copy_from_slice(&Parts::of("seal").and(key.bytes()).and(value).key().0[..SEAL]);
+    seal.copy_from_slice(&KeyParts::of("seal").and(key.bytes()).and(value).key().0[..SEAL]);
     seal
 }
 
 /// Returns a value without its seal, or None if either is damaged.
-pub(super) fn unseal(key: &Key, mut value: Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn unseal(key: &CacheKey, mut value: Vec<u8>) -> Option<Vec<u8>> {
     let seal_of = value.split_off(value.len().checked_sub(SEAL)?);
     (seal_of == seal(key, &value)).then_some(value)
 }
@@ -120,14 +121,7 @@ impl ContentHash {
 
     /// Parses 64 hexadecimal digits.
     pub(super) fn from_hex(hex: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
-        Some(Self(bytes))
+        HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok().and_then(|bytes| Self::from_bytes(&bytes))
     }
 
     /// Returns the 32 bytes.
@@ -138,14 +132,14 @@ impl ContentHash {
 
 impl fmt::Debug for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
 /// Identifies an unchanged file without reading it: by its absolute path, size, device, inode, and the times of its
 /// last changes to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stamp(Key);
+pub struct Stamp(CacheKey);
 
 impl Stamp {
     /// Returns the stamp of the file at `path`. Take its metadata before its content is read. Returns None for anything
@@ -161,7 +155,7 @@ impl Stamp {
             return None;
         }
         let path = std::path::absolute(path).ok()?;
-        let mut parts = Parts::of("file").and(path.as_os_str().as_bytes());
+        let mut parts = KeyParts::of("file").and(path.as_os_str().as_bytes());
         for number in [metadata.size(), metadata.dev(), metadata.ino()] {
             parts = parts.and(&number.to_le_bytes());
         }
@@ -169,23 +163,23 @@ impl Stamp {
             parts = parts.and(&number.to_le_bytes());
         }
         let folder = path.parent().unwrap_or(&path).as_os_str().as_bytes();
-        Some(Self(parts.key().beside(&Parts::of("folder").and(folder).key())))
+        Some(Self(parts.key().beside(&KeyParts::of("folder").and(folder).key())))
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> CacheKey {
         self.0
     }
 }
 
 /// Returns the key of a checkpoint in one arithmetic.
-pub(super) fn scope(checkpoint: &Key, plan: &Plan) -> Key {
+pub(super) fn scope(checkpoint: &CacheKey, plan: &Plan) -> CacheKey {
     let precision = match plan.precision {
         Precision::Auto => "auto",
         Precision::F32 => "f32",
         Precision::Bf16 => "bf16",
         Precision::F16 => "f16",
     };
-    Parts::of("scope")
+    KeyParts::of("scope")
         .and(&BITS_VERSION.to_le_bytes())
         .and(checkpoint.bytes())
         .and(precision.as_bytes())
@@ -200,15 +194,20 @@ pub(super) fn scope(checkpoint: &Key, plan: &Plan) -> Key {
 }
 
 /// Returns the key of an image's embedding.
-pub(super) fn image(scope: &Key, content: &ContentHash, decode: Decoding) -> Key {
-    let parts = Parts::of("image").and(scope.bytes()).and(content.bytes());
+pub(super) fn image(scope: &CacheKey, content: &ContentHash, decode: Decoding) -> CacheKey {
+    let parts = KeyParts::of("image").and(scope.bytes()).and(content.bytes());
     parts.and(&[u8::from(decode == Decoding::Fast)]).key().beside(scope)
 }
 
 /// Returns the key of the embedding of a label (all its prompts) or of a text. The checkpoint and [`TOKENS_VERSION`]
 /// decide how they are tokenized.
-pub(super) fn texts<'a>(what: &str, scope: &Key, truncate: bool, texts: impl IntoIterator<Item = &'a String>) -> Key {
-    let parts = Parts::of(what).and(scope.bytes()).and(&TOKENS_VERSION.to_le_bytes()).and(&[u8::from(truncate)]);
+pub(super) fn texts<'a>(
+    what: &str,
+    scope: &CacheKey,
+    truncate: bool,
+    texts: impl IntoIterator<Item = &'a String>,
+) -> CacheKey {
+    let parts = KeyParts::of(what).and(scope.bytes()).and(&TOKENS_VERSION.to_le_bytes()).and(&[u8::from(truncate)]);
     texts.into_iter().fold(parts, |parts, text| parts.and(text.as_bytes())).key().beside(scope)
 }
 
@@ -217,10 +216,11 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::device::Threads;
 
     #[test]
     fn parts_do_not_run_together() {
-        let key = |parts: &[&str]| parts.iter().fold(Parts::of("x"), |all, part| all.and(part.as_bytes())).key();
+        let key = |parts: &[&str]| parts.iter().fold(KeyParts::of("x"), |all, part| all.and(part.as_bytes())).key();
         assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
         assert_ne!(key(&["ab"]), key(&["ab", ""]));
         assert_eq!(key(&["ab", "c"]), key(&["ab", "c"]));
@@ -257,7 +257,7 @@ mod tests {
             Stamp::at(&path, &std::fs::metadata(&path).unwrap(), i64::MAX).unwrap().key()
         };
         let files = ["a/1", "a/2", "b/1"].map(file);
-        let scopes = ["x", "y"].map(|name| Parts::of(name).key());
+        let scopes = ["x", "y"].map(|name| KeyParts::of(name).key());
         let image = |scope, content: &[u8]| image(scope, &ContentHash::of(content), Decoding::Exact);
         let images = [image(&scopes[0], b"1"), image(&scopes[0], b"2"), image(&scopes[1], b"1")];
         for [first, second, elsewhere] in [files, images] {
@@ -270,8 +270,10 @@ mod tests {
 
     #[test]
     fn arithmetics_are_kept_apart() {
-        let checkpoint = Parts::of("a checkpoint").key();
-        let of = |precision, isa| scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa });
+        let checkpoint = KeyParts::of("a checkpoint").key();
+        let of = |precision, isa| {
+            scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa, threads: Threads::default() })
+        };
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod entry;
 mod error;
 mod identity;
 mod keys;
@@ -44,17 +45,17 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use entry::{EntryKind, Group};
 pub use error::CacheError;
 pub use keys::{ContentHash, Stamp};
 pub use scope::Scope;
-pub use store::{Group, Kind};
 
 use crate::{Checkpoint, Plan};
-use keys::Key;
-use store::{Entry, Store};
-use writer::{Failure, Writer};
+use entry::{CacheEntry, Found};
+use keys::CacheKey;
+use store::{Store, hour};
+use writer::{CacheWriter, FirstFailure};
 
 /// The default size limit in bytes.
 pub const LIMIT: u64 = 4 << 30;
@@ -63,16 +64,16 @@ pub const LEAST: u64 = 32 << 20;
 
 /// An open cache, or none.
 #[derive(Debug, Clone)]
-pub struct Cache(Option<Arc<Inner>>);
+pub struct Cache(Option<Arc<OpenCache>>);
 
 #[derive(Debug)]
-struct Inner {
+struct OpenCache {
     path: PathBuf,
     limit: u64,
     /// The connection of all lookups, which take turns: each connection holds pages in memory, and a lookup is short.
     reader: Mutex<Option<Store>>,
-    writer: Writer,
-    failure: Failure,
+    writer: CacheWriter,
+    failure: FirstFailure,
 }
 
 impl Cache {
@@ -84,12 +85,12 @@ impl Cache {
     pub fn open(dir: &Path, limit: u64) -> Result<Self, CacheError> {
         let limit = limit.max(LEAST);
         let store = Store::open(dir, limit)?;
-        let failure = Failure::default();
-        Ok(Self(Some(Arc::new(Inner {
+        let failure = FirstFailure::default();
+        Ok(Self(Some(Arc::new(OpenCache {
             path: place::file(dir),
             limit,
             reader: Mutex::default(),
-            writer: Writer::start(store, Arc::clone(&failure)).map_err(|e| CacheError::io(dir, &e))?,
+            writer: CacheWriter::start(store, Arc::clone(&failure)).map_err(|e| CacheError::io(dir, &e))?,
             failure,
         }))))
     }
@@ -128,14 +129,19 @@ impl Cache {
 
     /// Does the same as [`Self::content_of`] for many files, in one transaction.
     pub fn contents_of(&self, stamps: &[Stamp]) -> Vec<Option<ContentHash>> {
-        let keys: Vec<Key> = stamps.iter().map(Stamp::key).collect();
+        let keys: Vec<CacheKey> = stamps.iter().map(Stamp::key).collect();
         let hash = |value: Option<Vec<u8>>| ContentHash::from_bytes(&value?);
         self.read(&keys).into_iter().map(hash).collect()
     }
 
     /// Remembers the content hash of a file under its stamp.
     pub fn remember(&self, stamp: &Stamp, content: &ContentHash) {
-        self.put(vec![Entry { key: stamp.key(), kind: Kind::File, scope: 0, value: content.bytes().to_vec() }]);
+        self.put(vec![CacheEntry {
+            key: stamp.key(),
+            kind: EntryKind::File,
+            scope: 0,
+            value: content.bytes().to_vec(),
+        }]);
     }
 
     /// Waits until everything is written.
@@ -148,7 +154,7 @@ impl Cache {
         inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
-    fn put(&self, mut entries: Vec<Entry>) {
+    fn put(&self, mut entries: Vec<CacheEntry>) {
         entries.iter_mut().for_each(|entry| entry.value.extend(keys::seal(&entry.key, &entry.value)));
         if let Some(inner) = &self.0
             && !entries.is_empty()
@@ -158,13 +164,13 @@ impl Cache {
     }
 
     /// Looks up keys. An entry that cannot be read counts as not found.
-    fn read(&self, keys: &[Key]) -> Vec<Option<Vec<u8>>> {
+    fn read(&self, keys: &[CacheKey]) -> Vec<Option<Vec<u8>>> {
         let nothing = || vec![None; keys.len()];
         let Some(inner) = &self.0 else { return nothing() };
         match inner.read(keys) {
             Ok(found) => {
                 inner.writer.used(found.stale);
-                let whole = |(key, value): (&Key, Option<Vec<u8>>)| keys::unseal(key, value?);
+                let whole = |(key, value): (&CacheKey, Option<Vec<u8>>)| keys::unseal(key, value?);
                 keys.iter().zip(found.values).map(whole).collect()
             }
             Err(e) => {
@@ -175,8 +181,8 @@ impl Cache {
     }
 }
 
-impl Inner {
-    fn read(&self, keys: &[Key]) -> Result<store::Found, CacheError> {
+impl OpenCache {
+    fn read(&self, keys: &[CacheKey]) -> Result<Found, CacheError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let mut store = reader.take().map_or_else(|| Store::again(&self.path, self.limit), Ok)?;
         let found = store.read(keys, hour());
@@ -187,7 +193,7 @@ impl Inner {
 
 /// The contents of a cache, in numbers.
 #[derive(Debug, Clone)]
-pub struct Info {
+pub struct CacheInfo {
     /// The file.
     pub path: PathBuf,
     /// Bytes on the disk, including the log.
@@ -200,10 +206,10 @@ pub struct Info {
 ///
 /// # Errors
 /// [`CacheError`] if it cannot be read.
-pub fn info(dir: &Path) -> Result<Info, CacheError> {
+pub fn info(dir: &Path) -> Result<CacheInfo, CacheError> {
     let path = place::file(dir);
     let groups = if place::is_there(dir)? { Store::again(&path, LIMIT)?.groups()? } else { Vec::new() };
-    Ok(Info { path, bytes: place::size(dir), groups })
+    Ok(CacheInfo { path, bytes: place::size(dir), groups })
 }
 
 /// Removes all entries of the cache in `dir`, even while other processes use it, and returns the bytes freed. A path
@@ -221,10 +227,4 @@ pub fn clear(dir: &Path) -> Result<u64, CacheError> {
         Some(Err(_)) | None => place::remove(dir)?,
     }
     Ok(before.saturating_sub(place::size(dir)))
-}
-
-/// Returns the time, to the hour, in seconds since 1970.
-fn hour() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs().cast_signed());
-    now - now % 3600
 }

@@ -1,8 +1,8 @@
 //! One checkpoint in one arithmetic: finds and keeps embeddings of images and texts. The caller encodes them.
 
 use super::Cache;
-use super::keys::{self, ContentHash, Key};
-use super::store::{Entry, Kind};
+use super::entry::{CacheEntry, EntryKind};
+use super::keys::{self, CacheKey, ContentHash};
 use crate::classifier::EncodedLabel;
 use crate::preprocess::Decoding;
 use crate::{Embeddings, Label, Result};
@@ -11,7 +11,7 @@ use crate::{Embeddings, Label, Result};
 #[derive(Debug, Clone)]
 pub struct Scope {
     cache: Cache,
-    key: Option<Key>,
+    key: Option<CacheKey>,
     dim: usize,
 }
 
@@ -21,7 +21,7 @@ impl Scope {
         Self { cache: Cache::off(), key: None, dim: 0 }
     }
 
-    pub(super) fn new(cache: Cache, key: Key, dim: usize) -> Self {
+    pub(super) fn new(cache: Cache, key: CacheKey, dim: usize) -> Self {
         Self { cache, key: Some(key), dim }
     }
 
@@ -43,7 +43,7 @@ impl Scope {
     /// Does the same as [`Self::image`] for many images, in one transaction.
     pub fn images(&self, contents: &[ContentHash], decode: Decoding) -> Vec<Option<Vec<f32>>> {
         let Some(scope) = &self.key else { return vec![None; contents.len()] };
-        let keys: Vec<Key> = contents.iter().map(|content| keys::image(scope, content, decode)).collect();
+        let keys: Vec<CacheKey> = contents.iter().map(|content| keys::image(scope, content, decode)).collect();
         self.cache.read(&keys).into_iter().map(|value| self.parse(&value?)).collect()
     }
 
@@ -51,7 +51,7 @@ impl Scope {
     pub fn put_image(&self, content: &ContentHash, decode: Decoding, embedding: &[f32]) {
         if let Some(scope) = &self.key {
             let key = keys::image(scope, content, decode);
-            self.cache.put(self.entry(key, Kind::Image, &[], embedding).into_iter().collect());
+            self.cache.put(self.entry(key, EntryKind::Image, &[], embedding).into_iter().collect());
         }
     }
 
@@ -69,13 +69,13 @@ impl Scope {
     ) -> Result<Vec<EncodedLabel>> {
         const TOKENS: usize = 32;
         let key = |label: &Label| Some(keys::texts("label", self.key.as_ref()?, truncate, &label.prompts));
-        let keys: Vec<Option<Key>> = labels.iter().map(key).collect();
+        let keys: Vec<Option<CacheKey>> = labels.iter().map(key).collect();
         let parse = |value: Vec<u8>| {
             let (tokens, row) = value.split_first_chunk::<TOKENS>()?;
             Some(EncodedLabel { tokens: *tokens, embedding: self.parse(row)? })
         };
         let found = self.find(&keys).into_iter().map(|value| value.and_then(parse)).collect();
-        let entry = |key, label: &EncodedLabel| self.entry(key, Kind::Label, &label.tokens, &label.embedding);
+        let entry = |key, label: &EncodedLabel| self.entry(key, EntryKind::Label, &label.tokens, &label.embedding);
         self.fill(&keys, found, labels, encode, entry)
     }
 
@@ -90,23 +90,23 @@ impl Scope {
         encode: impl FnOnce(&[String]) -> Result<(Embeddings, bool)>,
     ) -> Result<Vec<Vec<f32>>> {
         let key = |text| Some(keys::texts("text", self.key.as_ref()?, truncate, [text]));
-        let keys: Vec<Option<Key>> = texts.iter().map(key).collect();
+        let keys: Vec<Option<CacheKey>> = texts.iter().map(key).collect();
         let found = self.find(&keys).into_iter().map(|value| self.parse(&value?)).collect();
         let encode = |texts: &[String]| {
             let (embeddings, keep) = encode(texts)?;
             Ok((embeddings.rows().map(<[f32]>::to_vec).collect(), keep))
         };
-        self.fill(&keys, found, texts, encode, |key, row| self.entry(key, Kind::Text, &[], row))
+        self.fill(&keys, found, texts, encode, |key, row| self.entry(key, EntryKind::Text, &[], row))
     }
 
     /// Fills the gaps of `found` with the results of `encode`, and keeps them if it says so.
     fn fill<I: Clone, T>(
         &self,
-        keys: &[Option<Key>],
+        keys: &[Option<CacheKey>],
         mut found: Vec<Option<T>>,
         items: &[I],
         encode: impl FnOnce(&[I]) -> Result<(Vec<T>, bool)>,
-        entry: impl Fn(Key, &T) -> Option<Entry>,
+        entry: impl Fn(CacheKey, &T) -> Option<CacheEntry>,
     ) -> Result<Vec<T>> {
         let gaps: Vec<usize> = (0..items.len()).filter(|&i| found[i].is_none()).collect();
         if !gaps.is_empty() {
@@ -119,18 +119,18 @@ impl Scope {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn find(&self, keys: &[Option<Key>]) -> Vec<Option<Vec<u8>>> {
-        match keys.iter().copied().collect::<Option<Vec<Key>>>() {
+    fn find(&self, keys: &[Option<CacheKey>]) -> Vec<Option<Vec<u8>>> {
+        match keys.iter().copied().collect::<Option<Vec<CacheKey>>>() {
             Some(keys) => self.cache.read(&keys),
             None => vec![None; keys.len()],
         }
     }
 
-    fn entry(&self, key: Key, kind: Kind, before: &[u8], embedding: &[f32]) -> Option<Entry> {
+    fn entry(&self, key: CacheKey, kind: EntryKind, before: &[u8], embedding: &[f32]) -> Option<CacheEntry> {
         let scope = self.key?.number();
         let value = before.iter().copied().chain(embedding.iter().flat_map(|x| x.to_le_bytes())).collect();
         let right = embedding.len() == self.dim && embedding.iter().all(|x| x.is_finite());
-        right.then_some(Entry { key, kind, scope, value })
+        right.then_some(CacheEntry { key, kind, scope, value })
     }
 
     /// Parses a stored row. Returns None for another length.

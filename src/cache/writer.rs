@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::entry::{Batch, CacheEntry};
 use super::error::CacheError;
-use super::keys::Key;
-use super::store::{Batch, Entry, Store};
+use super::keys::CacheKey;
+use super::store::{Store, hour};
 
 /// Entries of one transaction.
 const BATCH: usize = 128;
@@ -20,44 +21,44 @@ const QUEUE: usize = 4096;
 const KEPT: usize = 4096;
 
 enum Message {
-    Put(Vec<Entry>),
-    Used(Vec<Key>),
+    Put(Vec<CacheEntry>),
+    Used(Vec<CacheKey>),
     Name(i64, String),
     Flush(Sender<()>),
 }
 
 /// The first failure, until someone asks for it.
-pub(super) type Failure = Arc<Mutex<Option<CacheError>>>;
+pub(super) type FirstFailure = Arc<Mutex<Option<CacheError>>>;
 
 /// Keeps `e` unless there was a failure before.
-pub(super) fn note(failure: &Failure, e: CacheError) {
+pub(super) fn note(failure: &FirstFailure, e: CacheError) {
     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
 }
 
 /// The handle of the thread. Dropping it waits until everything is written.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct CacheWriter {
     sender: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl CacheWriter {
     /// Starts the thread that writes into `store`.
     ///
     /// # Errors
     /// If the system cannot start a thread.
-    pub fn start(store: Store, failure: Failure) -> io::Result<Self> {
+    pub fn start(store: Store, failure: FirstFailure) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let thread = thread::Builder::new().spawn(move || write(store, &receiver, &failure))?;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
-    pub fn put(&self, entries: Vec<Entry>) {
+    pub fn put(&self, entries: Vec<CacheEntry>) {
         self.send(Message::Put(entries));
     }
 
     /// Reports that these entries were used.
-    pub fn used(&self, keys: Vec<Key>) {
+    pub fn used(&self, keys: Vec<CacheKey>) {
         if !keys.is_empty() {
             self.send(Message::Used(keys));
         }
@@ -84,7 +85,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for CacheWriter {
     fn drop(&mut self) {
         self.sender = None;
         _ = self.thread.take().map(JoinHandle::join);
@@ -93,7 +94,7 @@ impl Drop for Writer {
 
 /// Entries that wait to be written.
 #[derive(Default)]
-struct Waiting {
+struct PendingEntries {
     batch: Batch,
     /// The time by which they are written.
     due: Option<Instant>,
@@ -103,7 +104,7 @@ struct Waiting {
     has_news: bool,
 }
 
-impl Waiting {
+impl PendingEntries {
     fn count(&self) -> usize {
         self.batch.entries.len() + self.batch.used.len()
     }
@@ -147,8 +148,8 @@ impl Waiting {
 }
 
 /// Runs the thread until all senders are gone or the disk refuses.
-fn write(mut store: Store, messages: &Receiver<Message>, failure: &Failure) {
-    let mut waiting = Waiting::default();
+fn write(mut store: Store, messages: &Receiver<Message>, failure: &FirstFailure) {
+    let mut waiting = PendingEntries::default();
     loop {
         let message = match waiting.due {
             None => messages.recv().map_err(RecvTimeoutError::from),
@@ -181,7 +182,7 @@ fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
             used: batch.used.split_off(batch.used.len().saturating_sub(BATCH)),
             names: std::mem::take(&mut batch.names),
         };
-        if let Err(e) = store.write(&part, super::hour()) {
+        if let Err(e) = store.write(&part, hour()) {
             batch.entries.append(&mut part.entries);
             batch.used.append(&mut part.used);
             batch.names.append(&mut part.names);
@@ -195,14 +196,16 @@ fn write_all(store: &mut Store, batch: &mut Batch) -> Result<(), CacheError> {
 mod tests {
     use rusqlite::Connection;
 
-    use super::super::keys::Parts;
+    use super::super::entry::EntryKind;
+    use super::super::keys::KeyParts;
     use super::super::place;
-    use super::super::store::Kind;
     use super::*;
 
-    fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
-        let key = |number: u32| Parts::of("test").and(&number.to_le_bytes()).key();
-        numbers.map(|number| Entry { key: key(number), kind: Kind::Image, scope: 7, value: vec![1; 100] }).collect()
+    fn entries(numbers: std::ops::Range<u32>) -> Vec<CacheEntry> {
+        let key = |number: u32| KeyParts::of("test").and(&number.to_le_bytes()).key();
+        numbers
+            .map(|number| CacheEntry { key: key(number), kind: EntryKind::Image, scope: 7, value: vec![1; 100] })
+            .collect()
     }
 
     #[test]
@@ -211,10 +214,10 @@ mod tests {
         let store = Store::open(dir.path(), 64 << 20).unwrap();
         store.wait_for(Duration::from_millis(20));
         let other = Connection::open(place::file(dir.path())).unwrap();
-        let failure = Failure::default();
+        let failure = FirstFailure::default();
         let failed = || failure.lock().unwrap().take();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let writer = Writer::start(store, Arc::clone(&failure)).unwrap();
+        let writer = CacheWriter::start(store, Arc::clone(&failure)).unwrap();
         writer.name(7, "demo".to_owned());
         writer.put(entries(0..300));
         thread::sleep(2 * WAIT); // tried more than once, and nothing is lost yet
@@ -236,7 +239,7 @@ mod tests {
         store.wait_for(Duration::from_millis(1));
         let other = Connection::open(place::file(dir.path())).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let mut waiting = Waiting::default();
+        let mut waiting = PendingEntries::default();
         waiting.take(Message::Put(entries(0..KEPT as u32)));
         assert_eq!(waiting.write(&mut store, false), Ok(()));
         waiting.take(Message::Put(entries(KEPT as u32..KEPT as u32 + 1)));

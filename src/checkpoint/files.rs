@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::reason::os_reason;
 use crate::stand_in::{LONGEST, StandIn};
@@ -71,8 +72,14 @@ impl Files {
     /// Reads a JSON file; every failure names it.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let bytes = self.read(name)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::checkpoint(self.path(name), format!("is not the JSON expected here: {e}")))
+        serde_json::from_slice(&bytes).map_err(|e| {
+            let reason = match e.classify() {
+                Category::Eof => format!("is cut off: its JSON ends too early, in line {}", e.line()),
+                Category::Data => format!("is not the JSON expected here: {e}"),
+                Category::Syntax | Category::Io => format!("is not valid JSON: {e}"),
+            };
+            Error::checkpoint(self.path(name), reason)
+        })
     }
 
     /// Checks that a small file is one, before anybody reads or hashes it.

@@ -2,9 +2,9 @@
 //! `model` and `text`.
 
 pub(crate) mod demo;
+pub mod file_names;
 mod files;
 pub mod identity;
-pub mod layout;
 mod pickle;
 mod safetensors;
 mod stored;
@@ -12,4 +12,4 @@ mod torch;
 mod weights;
 
 pub use files::Files;
-pub use weights::{Rows, Scope, Weights};
+pub use weights::{WeightRows, WeightScope, Weights};

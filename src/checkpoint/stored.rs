@@ -17,7 +17,7 @@ const CHUNK: usize = 1 << 18;
 const HALVES: usize = 1 << 13;
 
 /// The tensors of a file by name.
-pub(super) type Table = HashMap<String, Stored>;
+pub(super) type TensorTable = HashMap<String, Stored>;
 
 /// Where one tensor lies.
 #[derive(Debug, Clone)]

@@ -8,9 +8,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::files::WeightFile;
 use super::pickle::{self, View};
-use super::stored::{Stored, Table};
-
-type Outcome<T> = std::result::Result<T, String>;
+use super::stored::{Stored, TensorTable};
 
 /// The longest pickle that is believed; a state dict's is well under a megabyte.
 const MAX_PICKLE: u64 = 64 << 20;
@@ -18,12 +16,12 @@ const MAX_PICKLE: u64 = 64 << 20;
 const MAX_END: u64 = 22 + 0xffff;
 
 /// The table of the tensors in `file`.
-pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<Table> {
+pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     let entries = entries(file)?;
     let Some(name) = entries.keys().find(|n| *n == "data.pkl" || n.ends_with("/data.pkl")) else {
         return Err("is a zip without data.pkl: not a PyTorch checkpoint".to_owned());
     };
-    let Entry { start, size } = entries[name];
+    let ZipEntry { start, size } = entries[name];
     if size > MAX_PICKLE {
         return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
     }
@@ -37,13 +35,13 @@ pub(super) fn table(file: &Arc<WeightFile>) -> Outcome<Table> {
 
 /// Where an entry's bytes lie in the file.
 #[derive(Clone, Copy)]
-struct Entry {
+struct ZipEntry {
     start: u64,
     size: u64,
 }
 
 /// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
-fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
+fn entries(file: &Arc<WeightFile>) -> Result<HashMap<String, ZipEntry>, String> {
     let old =
         |e: String| format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)");
     check_end(file).map_err(old)?;
@@ -54,7 +52,7 @@ fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(torn)?;
         if let (CompressionMethod::Stored, Some(start)) = (entry.compression(), entry.data_start()) {
-            let place = Entry { start, size: entry.size() };
+            let place = ZipEntry { start, size: entry.size() };
             entries.insert(entry.name().to_owned(), place);
         }
     }
@@ -62,7 +60,7 @@ fn entries(file: &Arc<WeightFile>) -> Outcome<HashMap<String, Entry>> {
 }
 
 /// Looks for the zip's last record where it may be. `ZipArchive` would look through all of a file, whatever its size.
-fn check_end(file: &WeightFile) -> Outcome<()> {
+fn check_end(file: &WeightFile) -> Result<(), String> {
     let length = file.len().map_err(|e| e.to_string())?;
     let part = length.min(MAX_END);
     let mut end = vec![0; part as usize];
@@ -71,7 +69,7 @@ fn check_end(file: &WeightFile) -> Outcome<()> {
 }
 
 /// A tensor's place in the file.
-fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<Entry>) -> Outcome<Stored> {
+fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<ZipEntry>) -> Result<Stored, String> {
     let View { storage, offset, shape, strides } = view;
     let torn = || format!("is torn: storage {} does not hold its tensor", storage.key);
     if shape.len() != strides.len() {
@@ -82,7 +80,7 @@ fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<Ent
         return Err("its pickle has a tensor that overlaps itself".to_owned());
     }
     let width = storage.dtype.bitsize() as u64 / 8;
-    let Entry { start, size } = entry(&storage.key).ok_or_else(torn)?;
+    let ZipEntry { start, size } = entry(&storage.key).ok_or_else(torn)?;
     let end = offset.checked_add(span as u64).filter(|end| *end <= storage.length).ok_or_else(torn)?;
     if end.checked_mul(width).is_none_or(|bytes| bytes > size) {
         return Err(torn());

@@ -7,12 +7,11 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use super::files::Files;
-use super::stored::{Stored, Table, gather};
-use super::{layout, safetensors, torch};
+use super::stored::{Stored, TensorTable, gather};
+use super::{file_names, safetensors, torch};
 use crate::{Error, Result};
 
-/// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
-/// transformers).
+/// Prefixes that wrapper models put before weight names, and what is read for each (the rules of transformers).
 const BEGINNINGS: [(&str, &str); 3] =
     [("clip.", ""), ("text_model.text_model.", "text_model."), ("vision_model.vision_model.", "vision_model.")];
 
@@ -21,12 +20,12 @@ const BEGINNINGS: [(&str, &str); 3] =
 pub struct Weights {
     /// The file that stands for them all in messages: the single file, or the index.
     path: PathBuf,
-    tensors: Table,
+    tensors: TensorTable,
 }
 
 /// An index of shards: `weight_map` says which file holds which tensor.
 #[derive(Deserialize)]
-struct Index {
+struct ShardIndex {
     weight_map: HashMap<String, String>,
 }
 
@@ -36,10 +35,10 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or torn.
     pub fn open(files: &Files) -> Result<Self> {
-        let Some(name) = layout::WEIGHTS.iter().find(|name| files.contains(name)) else {
+        let Some(name) = file_names::WEIGHTS.iter().find(|name| files.contains(name)) else {
             return Err(Error::checkpoint(
                 files.root(),
-                format!("has no weights: none of {}", layout::WEIGHTS.join(", ")),
+                format!("has no weights: none of {}", file_names::WEIGHTS.join(", ")),
             ));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
@@ -49,8 +48,8 @@ impl Weights {
     }
 
     /// The names' root, to walk down from.
-    pub fn root(&self) -> Scope<'_> {
-        Scope { weights: self, prefix: String::new() }
+    pub fn root(&self) -> WeightScope<'_> {
+        WeightScope { weights: self, prefix: String::new() }
     }
 
     /// Returns the files that hold them, and the index if there is one.
@@ -65,8 +64,8 @@ impl Weights {
 }
 
 /// The table with the names that the model asks for.
-fn with_known_names(tensors: Table) -> std::result::Result<Table, String> {
-    let mut known = Table::with_capacity(tensors.len());
+fn with_known_names(tensors: TensorTable) -> std::result::Result<TensorTable, String> {
+    let mut known = TensorTable::with_capacity(tensors.len());
     for (mut name, stored) in tensors {
         for (beginning, instead) in BEGINNINGS {
             if let Some(rest) = name.strip_prefix(beginning) {
@@ -81,10 +80,10 @@ fn with_known_names(tensors: Table) -> std::result::Result<Table, String> {
     Ok(known)
 }
 
-fn open_shards(files: &Files, index: &str) -> Result<Table> {
+fn open_shards(files: &Files, index: &str) -> Result<TensorTable> {
     let index_path = files.path(index);
-    let index: Index = files.read_json(index)?;
-    let mut shards: HashMap<&str, Table> = HashMap::new();
+    let index: ShardIndex = files.read_json(index)?;
+    let mut shards: HashMap<&str, TensorTable> = HashMap::new();
     let mut tensors = HashMap::new();
     for (name, file) in &index.weight_map {
         if file.contains(['/', '\\']) || file == ".." {
@@ -101,7 +100,7 @@ fn open_shards(files: &Files, index: &str) -> Result<Table> {
     Ok(tensors)
 }
 
-fn open_file(files: &Files, name: &str) -> Result<Table> {
+fn open_file(files: &Files, name: &str) -> Result<TensorTable> {
     let file = files.open(name)?;
     let table = if name.ends_with(".safetensors") { safetensors::table(&file) } else { torch::table(&file) };
     table.map_err(|reason| Error::checkpoint(&file.path, reason))
@@ -109,15 +108,15 @@ fn open_file(files: &Files, name: &str) -> Result<Table> {
 
 /// A place in the tree of weight names, as in `vision_model.encoder.layers.0`.
 #[derive(Debug, Clone)]
-pub struct Scope<'a> {
+pub struct WeightScope<'a> {
     weights: &'a Weights,
     prefix: String,
 }
 
-impl Scope<'_> {
+impl WeightScope<'_> {
     /// One step down.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
-        Scope { weights: self.weights, prefix: self.name(&name.to_string()) }
+        WeightScope { weights: self.weights, prefix: self.name(&name.to_string()) }
     }
 
     /// The tensor `name` as f32 on `device`.
@@ -159,9 +158,9 @@ impl Scope<'_> {
     ///
     /// # Errors
     /// As [`Self::tensor`].
-    pub fn rows(&self, name: &str, shape: &[usize]) -> Result<Rows> {
+    pub fn rows(&self, name: &str, shape: &[usize]) -> Result<WeightRows> {
         let stored = self.find(name, shape)?.clone();
-        let rows = Rows {
+        let rows = WeightRows {
             name: self.name(name),
             width: shape[1..].iter().product(),
             gathered: if stored.strides.is_some() { Some(self.values(name, shape)?) } else { None },
@@ -204,7 +203,7 @@ impl Scope<'_> {
 
 /// A tensor that was found: its rows are read from the file when they are wanted, by any thread.
 #[derive(Debug)]
-pub struct Rows {
+pub struct WeightRows {
     name: String,
     stored: Stored,
     /// Values in a row.
@@ -213,7 +212,7 @@ pub struct Rows {
     gathered: Option<Vec<f32>>,
 }
 
-impl Rows {
+impl WeightRows {
     /// Reads rows from `first` on, as many as fit, on this thread.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use zsic::cache::{self as library, Cache, Group, Scope};
 use zsic::{Checkpoint, Plan};
 
 use super::Outcome;
-use super::args::{Cache as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
+use super::args::{CacheArgs as Args, CacheCommand, CachePlace, Caching, Common, ListFormat};
 use super::fetching::size;
 use super::messages::warn;
 use super::output::notes::{self, Notes};

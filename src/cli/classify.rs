@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 use zsic::cache::Scope;
+use zsic::pipeline::Answer;
 use zsic::{Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Scorer, Scores, TextEncoder};
 
-use super::args::{ActivationArg, Classify, Common, Labels as LabelArgs, Output};
-use super::messages::{Held, note, warn};
+use super::args::{ActivationArg, Asked, Classify, Common, LabelArgs, Output};
+use super::messages::{HeldLines, note, warn};
 use super::output::made_with::MadeWith;
 use super::output::meta::Facts;
-use super::output::{Format, Place, Prediction, Writer};
+use super::output::{Format, Place, Prediction, RecordWriter};
 use super::progress::Progress;
-use super::session::{Asked, Begun, Records, Session};
-use super::stream::Answer;
-use super::{Outcome, labels, memory, messages};
+use super::session::{Begun, Records, Session};
+use super::{Outcome, available_memory, labels, messages};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -33,8 +33,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let (session, outputs, format) = Session::open(asked, &read, format)?;
     let Session { place, checkpoint, plan, threads, .. } = &session;
     let made_with = MadeWith::classify(args, format.name(), labels, &templates, checkpoint, plan)?;
-    let of_labels = memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
-    memory::check(labels.len(), "labels", of_labels)?;
+    let of_labels = available_memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
+    available_memory::check(labels.len(), "labels", of_labels)?;
     let (log, run) = match session.start(outputs, &made_with, format.form(output.logits, labels), of_labels)? {
         Begun::Finished(outcome) => return Ok(outcome),
         Begun::Going(log, run) => (log, run),
@@ -42,7 +42,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
     note(common, 1, format!("{} on {}, {threads} threads{isa}", checkpoint.files().root().display(), plan.name()));
     let scorer = scorer(&given, args, checkpoint, plan, &run.kept, common)?;
-    let writer = Writer::new(format, place, log, output.logits, scorer.labels().names());
+    let writer = RecordWriter::new(format, place, log, output.logits, scorer.labels().names());
     let held = (format.is_one_value() && place.is_terminal()).then(messages::hold);
     run.finish(Predictions { scorer: &scorer, output, writer, _held: held })
 }
@@ -51,18 +51,18 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
 struct Predictions<'a> {
     scorer: &'a Scorer,
     output: &'a Output,
-    writer: Writer<'a>,
-    _held: Option<Held>,
+    writer: RecordWriter<'a>,
+    _held: Option<HeldLines>,
 }
 
 impl Records for Predictions<'_> {
     fn write(&mut self, answers: &[Answer]) -> Result<()> {
         let names = self.scorer.labels().names();
-        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.row.as_deref().ok()).collect();
+        let rows: Vec<&[f32]> = answers.iter().filter_map(|answer| answer.embedding.as_deref().ok()).collect();
         let scored = self.scorer.score_then(&rows, |scores| Ok(predictions(self.output, names, &scores?)));
         let mut scored = scored.into_iter();
-        for Answer { name, version, row } in answers {
-            let scored = match row {
+        for Answer { name, version, embedding, .. } in answers {
+            let scored = match embedding {
                 Ok(_) => scored.next().unwrap_or_else(|| Err(ImageError::not_finite())).map_err(|e| e.named(name)),
                 Err(e) => Err(e.clone()),
             };

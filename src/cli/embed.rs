@@ -2,20 +2,19 @@
 
 use anyhow::Result;
 use zsic::TextEncoder;
+use zsic::pipeline::{Answer, Version};
 use zsic::text::lines;
 
-use super::args::{Common, Embed};
+use super::args::{Asked, Common, Embed};
 use super::fatal::usage;
-use super::image_version::Version;
 use super::output::journal::Of;
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts};
 use super::output::resume::anew;
 use super::output::{Form, Log, Place, Tensor, ending, image_embedding, text_embedding};
 use super::progress::Progress;
-use super::session::{Asked, Begun, Outputs, Records, Session};
-use super::stream::Answer;
-use super::{Outcome, cache, labels, memory, messages, text};
+use super::session::{Begun, Outputs, Records, Session};
+use super::{Outcome, available_memory, cache, labels, messages, text};
 
 /// The ending, and the name, of the format that is one tensor.
 const TENSOR: &str = "safetensors";
@@ -39,10 +38,10 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
         let form = if format == TENSOR { Form::Tensor } else { Form::Lines };
         return match session.start(Outputs { sink, meta }, &made_with, form, 0)? {
             Begun::Finished(outcome) => Ok(outcome),
-            Begun::Going(log, run) => run.finish(Writer::new(format, log, dim)?),
+            Begun::Going(log, run) => run.finish(EmbeddingWriter::new(format, log, dim)?),
         };
     };
-    let mut writer = Writer::new(format, anew(sink, &made_with, common)?, dim)?;
+    let mut writer = EmbeddingWriter::new(format, anew(sink, &made_with, common)?, dim)?;
     embed_texts(args, &texts, &session, &mut writer)?;
     let counts = Counts { records: texts.len() as u64, failed: 0, skipped: 0 };
     let facts = Facts { made_with: &made_with, counts };
@@ -82,9 +81,13 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
 }
 
 /// Writes the embedding of each text.
-fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut Writer) -> Result<()> {
+fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut EmbeddingWriter) -> Result<()> {
     let Session { checkpoint, plan, asked: Asked { common, .. }, .. } = session;
-    memory::check(texts.len(), "texts", memory::of_texts(texts.len(), checkpoint.family().facts().embedding))?;
+    available_memory::check(
+        texts.len(),
+        "texts",
+        available_memory::of_texts(texts.len(), checkpoint.family().facts().embedding),
+    )?;
     let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
         let encoder = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);
@@ -106,8 +109,8 @@ fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut W
         }
         let of = Of::new(text, Version::default(), false);
         match &mut writer.rows {
-            Rows::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
-            Rows::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
+            EmbeddingOutput::Lines(log) => log.write((text_embedding(text, row)? + "\n").as_bytes(), &of)?,
+            EmbeddingOutput::Tensor(tensor) => tensor.push(text, &of, Ok(row))?,
         }
     }
     cache::close(&kept, common);
@@ -124,46 +127,52 @@ fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
 }
 
 /// Lines as they come, or one tensor at the end.
-enum Rows {
+enum EmbeddingOutput {
     Lines(Log),
     Tensor(Tensor),
 }
 
 /// Embeddings on their way to the output.
-struct Writer {
-    rows: Rows,
+struct EmbeddingWriter {
+    rows: EmbeddingOutput,
     /// The images written, and those that failed.
     counts: (u64, u64),
 }
 
-impl Writer {
+impl EmbeddingWriter {
     /// A writer to `log` of rows of `dim` values.
     fn new(format: &str, log: Log, dim: usize) -> Result<Self> {
-        let rows = if format == TENSOR { Rows::Tensor(Tensor::new(log, dim)?) } else { Rows::Lines(log) };
+        let rows = if format == TENSOR {
+            EmbeddingOutput::Tensor(Tensor::new(log, dim)?)
+        } else {
+            EmbeddingOutput::Lines(log)
+        };
         Ok(Self { rows, counts: (0, 0) })
     }
 
-    fn image(&mut self, Answer { name, version, row }: &Answer) -> Result<()> {
-        self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(row.is_err()));
-        let of = Of::new(name.as_str(), *version, row.is_err());
+    fn image(&mut self, Answer { name, version, embedding, .. }: &Answer) -> Result<()> {
+        self.counts = (self.counts.0 + 1, self.counts.1 + u64::from(embedding.is_err()));
+        let of = Of::new(name.as_str(), *version, embedding.is_err());
         match &mut self.rows {
-            Rows::Lines(log) => log.write((image_embedding(name.as_str(), row.as_deref())? + "\n").as_bytes(), &of),
-            Rows::Tensor(tensor) => {
-                if let Err(e) = row {
+            EmbeddingOutput::Lines(log) => {
+                log.write((image_embedding(name.as_str(), embedding.as_deref())? + "\n").as_bytes(), &of)
+            }
+            EmbeddingOutput::Tensor(tensor) => {
+                if let Err(e) = embedding {
                     messages::error(format!("left out: {e}"));
                 }
-                tensor.push(name.as_str(), &of, row.as_deref())
+                tensor.push(name.as_str(), &of, embedding.as_deref())
             }
         }
     }
 }
 
-impl Records for Writer {
+impl Records for EmbeddingWriter {
     fn write(&mut self, answers: &[Answer]) -> Result<()> {
         answers.iter().try_for_each(|answer| self.image(answer))?;
         match &mut self.rows {
-            Rows::Lines(log) => log.flush(),
-            Rows::Tensor(tensor) => tensor.flush(),
+            EmbeddingOutput::Lines(log) => log.flush(),
+            EmbeddingOutput::Tensor(tensor) => tensor.flush(),
         }
     }
 
@@ -173,8 +182,8 @@ impl Records for Writer {
 
     fn finish(self, _: &Facts) -> Result<()> {
         match self.rows {
-            Rows::Lines(log) => log.into_sink()?.finish(),
-            Rows::Tensor(tensor) => tensor.finish(),
+            EmbeddingOutput::Lines(log) => log.into_sink()?.finish(),
+            EmbeddingOutput::Tensor(tensor) => tensor.finish(),
         }
     }
 }

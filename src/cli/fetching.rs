@@ -17,11 +17,11 @@ const STYLE: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {dec
 /// Turns events into lines and bars.
 pub struct Fetching {
     on_terminal: bool,
-    file: Mutex<File>,
+    file: Mutex<FileProgress>,
 }
 
 /// The current file.
-struct File {
+struct FileProgress {
     bar: ProgressBar,
     have: u64,
     start: Instant,
@@ -33,7 +33,7 @@ impl Fetching {
         if common.quiet {
             return Box::new(|_| ());
         }
-        let file = Mutex::new(File { bar: ProgressBar::hidden(), have: 0, start: Instant::now() });
+        let file = Mutex::new(FileProgress { bar: ProgressBar::hidden(), have: 0, start: Instant::now() });
         let fetching = Self { on_terminal: std::io::stderr().is_terminal(), file };
         Box::new(move |event| fetching.on(&event))
     }
@@ -46,7 +46,7 @@ impl Fetching {
                 line(format!("fetching {name}: {files} file{plural}, {}", size(*bytes)));
             }
             Event::Started { file: name, size, have } => {
-                *file = File { bar: self.bar(name, *size, *have), have: *have, start: Instant::now() };
+                *file = FileProgress { bar: self.bar(name, *size, *have), have: *have, start: Instant::now() };
             }
             Event::Advanced { position, .. } => file.bar.set_position(*position),
             Event::Finished { file: name, size } => {
@@ -92,7 +92,8 @@ fn finished(name: &str, whole: u64, fetched: u64, time: Duration) -> String {
     format!("fetched {name}, {}{part} in {:.1} s ({}/s)", size(whole), time.as_secs_f64(), size(rate as u64))
 }
 
-/// Formats bytes for people, in powers of ten as disks and the hub count them.
+/// Formats bytes for people, in powers of ten as disks and the hub count them, with three digits. indicatif's
+/// `DecimalBytes` has two decimals always: `605.16 MB`.
 pub fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {

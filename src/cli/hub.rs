@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use zsic::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::checkpoint::identity;
-use zsic::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Proxies};
@@ -56,7 +56,7 @@ fn check_config(json: &[u8]) -> Result<(), String> {
     Family::from_config(json).map(drop).map_err(|e| format!("its config.json: {e}"))
 }
 
-/// Whether the tokenizer that these files tell of can be run, before weights are fetched.
+/// Checks, before weights are fetched, that the tokenizer described by these files is supported.
 fn check_tokenizer(settings: &[u8], config: &[u8]) -> Result<(), String> {
     let read = |file: &str, json| serde_json::from_slice(json).map_err(|e| format!("its {file} is damaged: {e}"));
     let family = Family::from_config(serde_json::from_slice(config).unwrap_or_default())?;

@@ -14,9 +14,9 @@ use serde::de::IgnoredAny;
 use zsic::text::{OPENAI_7, OPENAI_80, canonicalize, lines};
 use zsic::{Error, Label, Template};
 
-use super::args::{Inputs, Labels};
+use super::args::{Inputs, LabelArgs};
 use super::fatal::usage;
-use super::{memory, text};
+use super::{available_memory, text};
 
 /// The most bytes of a label or a prompt: far more than any model reads.
 const LONGEST_LABEL: usize = 64 << 10;
@@ -29,12 +29,12 @@ const NAMED: usize = 20;
 /// The labels as given.
 pub struct Given {
     pub labels: Vec<Label>,
-    pub form: Form,
+    pub form: LabelForm,
 }
 
 /// The form of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum LabelForm {
     /// Between commas, on the command line.
     Flag,
     /// One per line.
@@ -49,12 +49,12 @@ pub enum Form {
 ///
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
-pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
+pub fn gather(args: &LabelArgs, templates: &[Template]) -> Result<Given> {
     let (form, mut written) = match &args.labels_file {
         Some(path) => from_file(path, templates)?,
         None => {
             let names = args.labels.iter().flat_map(|list| split(list));
-            (Form::Flag, names.map(|name| Label::new(name, templates)).zip(1..).map(|(l, n)| (n, l)).collect())
+            (LabelForm::Flag, names.map(|name| Label::new(name, templates)).zip(1..).map(|(l, n)| (n, l)).collect())
         }
     };
     if written.is_empty() {
@@ -71,7 +71,7 @@ pub fn gather(args: &Labels, templates: &[Template]) -> Result<Given> {
         check_length("a label", &label.name, LONGEST_LABEL)?;
         label.prompts.iter().try_for_each(|prompt| check_length("a prompt", prompt, LONGEST_LABEL))?;
     }
-    let unit = if form == Form::Flag { "label" } else { "line" };
+    let unit = if form == LabelForm::Flag { "label" } else { "line" };
     let file = args.labels_file.as_ref().map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
     check(&written, unit).map_err(|reason| usage(file + &reason))?;
     Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form })
@@ -116,7 +116,7 @@ fn listed(unit: &str, places: &[usize]) -> String {
 ///
 /// # Errors
 /// A usage error that names all bad templates, or a set that cannot be read.
-pub fn templates(args: &Labels) -> Result<Vec<Template>> {
+pub fn templates(args: &LabelArgs) -> Result<Vec<Template>> {
     let given = |t: &String| t.parse().map_err(no_template);
     match &args.template_set {
         Some(set) => template_set(set),
@@ -166,7 +166,7 @@ fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, 
 ///
 /// # Errors
 /// A usage error if labels or templates come from it, and something else too.
-pub fn check_stdin(args: &Labels, inputs: &Inputs) -> Result<()> {
+pub fn check_stdin(args: &LabelArgs, inputs: &Inputs) -> Result<()> {
     let of = |files: &mut dyn Iterator<Item = &Path>| files.filter(|path| text::is_stdin(path)).count();
     let own = of(&mut args.files());
     if own > 0 && own + of(&mut inputs.files()) > 1 {
@@ -191,7 +191,7 @@ fn split(list: &str) -> Vec<String> {
 }
 
 /// Returns the labels of a file, with their lines.
-fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>)> {
+fn from_file(path: &Path, templates: &[Template]) -> Result<(LabelForm, Vec<(usize, Label)>)> {
     let text = text::read(path)?;
     let is_json = is_json(&text);
     check_memory(path, &text, is_json, templates)?;
@@ -199,7 +199,7 @@ fn from_file(path: &Path, templates: &[Template]) -> Result<(Form, Vec<(usize, L
         return json::parse(&text, templates).map_err(|e| usage(format!("{}: {e}", text::name(path))));
     }
     let lines = lines(&text).map(|(n, line)| (n, line.trim())).filter(|(_, line)| !line.is_empty());
-    Ok((Form::Lines, lines.map(|(n, line)| (n, Label::new(line, templates))).collect()))
+    Ok((LabelForm::Lines, lines.map(|(n, line)| (n, Label::new(line, templates))).collect()))
 }
 
 /// Checks that there is memory for the labels in a text: names, prompts, and their index.
@@ -210,7 +210,7 @@ fn check_memory(path: &Path, text: &str, is_json: bool, templates: &[Template]) 
         if is_json { text.matches('"').count() / 2 } else { lines(text).filter(|(_, line)| !line.is_empty()).count() };
     let around: usize = templates.iter().map(|template| template.to_string().len() + OF_PROMPT).sum();
     let bytes = text.len() * (3 + templates.len()) + count * (OF_LABEL + around);
-    memory::check(count, if is_json { "labels and prompts" } else { "labels" }, bytes as u64)
+    available_memory::check(count, if is_json { "labels and prompts" } else { "labels" }, bytes as u64)
         .map_err(|e| anyhow::anyhow!("{}: {e}", text::name(path)))
 }
 

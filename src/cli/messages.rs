@@ -58,15 +58,15 @@ fn print(line: &str) {
 static HELD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
 /// Holds all lines until it is dropped.
-pub struct Held(());
+pub struct HeldLines(());
 
 /// Holds lines back: on one terminal, they would appear in the middle of the output.
-pub fn hold() -> Held {
+pub fn hold() -> HeldLines {
     HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
-    Held(())
+    HeldLines(())
 }
 
-impl Drop for Held {
+impl Drop for HeldLines {
     fn drop(&mut self) {
         release();
     }

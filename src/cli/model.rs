@@ -25,7 +25,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
         return Ok(Checkpoint::open(path)?);
     }
     if !library::is_name(&name) {
-        bail!("{name}: no directory with a config.json, and no name on the hub, which is like {DEFAULT_MODEL}");
+        bail!("{name}: neither a directory with a config.json nor a name on the hub, such as {DEFAULT_MODEL}");
     }
     if path.is_dir() {
         messages::warn(
@@ -55,7 +55,7 @@ impl<'a> ImageTower<'a> {
     ///
     /// # Errors
     /// If the tower cannot be loaded, or the device fails.
-    pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
+    pub fn embed(&self, pixels: &[Pixels]) -> zsic::Result<Embeddings> {
         let encoder = match self.loaded.get() {
             Some(encoder) => encoder,
             None => {
@@ -63,6 +63,6 @@ impl<'a> ImageTower<'a> {
                 self.loaded.get_or_init(|| encoder)
             }
         };
-        Ok(encoder.embed(pixels)?)
+        encoder.embed(pixels)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -57,25 +57,14 @@ pub fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcom
     Ok(Outcome::Complete)
 }
 
-/// A time as `2026-11-24T21:39:32Z`.
+/// A time as `2026-11-24T21:39:32Z`. Times outside of 1970 to 9999 become the nearest one inside.
 pub fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86400, seconds % 86400);
-    // Days to civil dates, with years that begin in March (Howard Hinnant, chrono-compatible low-level algorithms).
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_seconds(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -85,5 +74,7 @@ mod tests {
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(1_795_556_372), "2026-11-24T21:39:32Z");
+        assert_eq!(at(1 << 40), "9999-12-31T23:59:59Z");
+        assert_eq!(date(UNIX_EPOCH - Duration::from_secs(9)), at(0));
     }
 }

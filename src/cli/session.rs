@@ -6,28 +6,19 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use zsic::cache::Scope;
+use zsic::pipeline::Answer;
 use zsic::source::Tally;
 use zsic::{Checkpoint, Plan};
 
-use super::args::{Common, Inputs, LongRun, Machine};
+use super::args::Asked;
 use super::inputs::Walked;
 use super::model::{self, ImageTower};
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts, Meta};
 use super::output::resume::{Resume, Start};
 use super::output::{Earlier, Form, Log, Place, Sink, families};
-use super::stream::{self, Answer, Stream};
-use super::{Outcome, cache, interrupt, memory, settings};
-
-/// What the commands' arguments have in common.
-#[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    pub inputs: &'a Inputs,
-    pub machine: &'a Machine,
-    pub output: Option<&'a Path>,
-    pub long_run: &'a LongRun,
-    pub common: &'a Common,
-}
+use super::stream::{self, Stream};
+use super::{Outcome, available_memory, cache, interrupt, settings};
 
 /// What a run computes with, and where its records go.
 pub struct Session<'a> {
@@ -50,7 +41,7 @@ pub struct Run<'s> {
     session: &'s Session<'s>,
     made_with: &'s MadeWith,
     meta: Meta,
-    images: Stream,
+    images: Stream<'s>,
     earlier: Arc<Earlier>,
     tally: Arc<Tally>,
     /// The embeddings that are kept between runs.
@@ -122,7 +113,7 @@ impl<'a> Session<'a> {
     ) -> Result<Begun<'s>> {
         let Asked { inputs, machine, output, long_run, common } = self.asked;
         let own = families(output.into_iter().chain(long_run.meta.as_deref()));
-        let limits = memory::limits(inputs, &self.checkpoint, besides);
+        let limits = available_memory::limits(inputs, &self.checkpoint, besides);
         let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
         let notes = cache::notes(&machine.caching, long_run.resume, common);
         let resume =
@@ -138,7 +129,7 @@ impl<'a> Session<'a> {
         let earlier = entries.earlier();
         let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
         let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
-        let images = Stream::start(inputs, machine, &self.checkpoint, &kept, self.threads, walked, common)?;
+        let images = Stream::start(self.asked, &self.checkpoint, &kept, self.threads, walked)?;
         let run = Run { session: self, made_with, meta: outputs.meta, images, earlier, tally, kept };
         Ok(Begun::Going(log, Box::new(run)))
     }
@@ -158,8 +149,7 @@ impl Run<'_> {
             records.write(answers)?;
             Ok(records.counts().1 - failed_before)
         };
-        let on_terminal = session.place.is_terminal();
-        let outcome = images.run(common, machine, on_terminal, |pixels| encoder.embed(pixels), write)?;
+        let outcome = images.run(session.place.is_terminal(), &encoder, write)?;
         let facts = Facts { made_with, counts: Counts::new(records.counts(), &earlier, tally.skipped()) };
         meta.write(&facts, machine, session.threads)?;
         records.finish(&facts)?;

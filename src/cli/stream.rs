@@ -1,252 +1,146 @@
-//! Inputs -> embeddings -> records: read, decoded and preprocessed ahead on workers, encoded in batches, written in the
-//! order of the inputs. Memory is bounded by the window of what is ahead, however many images there are.
+//! Runs the library's pipeline over the inputs: its settings from flags, progress while it runs, and sentences about what
+//! it came to.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use zsic::cache::Scope;
-use zsic::preprocess::Decoding;
-use zsic::source::{self, Ahead, ErrorKind, ImageError, Name, Ordered, Shard, Tally};
-use zsic::{Checkpoint, Embeddings, Pixels};
+use zsic::pipeline::{Answer, Pipeline, Settings};
+use zsic::source::{Limits, MemoryBudget, Shard, Tally};
+use zsic::{Checkpoint, Error};
 
-use super::args::{Common, Inputs, Machine};
-use super::image_version::Version;
+use super::args::{Asked, Common};
 use super::inputs::{self, ListFailure, Walked};
 use super::messages::{note, say, warn};
+use super::model::ImageTower;
 use super::output::{Earlier, Rest};
-use super::prepare::{Item, Prepare};
-use super::previews::Previews;
 use super::progress::Progress;
 use super::settings::NO_THREAD;
-use super::stats::{Part, Stats};
-use super::twins::{Ready, Row, Twins};
-use super::{Outcome, skipped, urls};
+use super::{Outcome, previews, skipped, stats, urls};
 
-/// The most images that are answered together: those that need no encoding do not count as a batch.
-const ANSWERED_TOGETHER: usize = 1024;
-/// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
-const LOOKED_UP_TOGETHER: usize = 64;
-/// Threads that wait for servers: of those for each working thread no more than this in all.
-const FETCHERS: usize = 16;
-const FETCHERS_OF_WORKER: usize = 8;
-
-/// One image's embedding, or why there is none.
-pub struct Answer {
-    pub name: Name,
-    /// What the image was.
-    pub version: Version,
-    pub row: Result<Row, ImageError>,
-}
-
-/// An ordered stream of images.
-pub struct Stream {
-    items: Ordered<Item>,
-    twins: Arc<Twins>,
-    kept: Scope,
-    decoding: Decoding,
-    stats: Arc<Stats>,
+/// Images on their way through the pipeline.
+pub struct Stream<'a> {
+    asked: Asked<'a>,
+    threads: usize,
+    pipeline: Pipeline,
     tally: Arc<Tally>,
-    previews: Arc<Previews>,
-    is_share: bool,
     list_failure: ListFailure,
     earlier: Arc<Earlier>,
-    batch: usize,
-    threads: usize,
-    max_wait: Duration,
-    args: Inputs,
 }
 
-impl Stream {
-    /// Starts reading, decoding and preprocessing the `walked` images on `threads` workers, a few batches ahead.
+impl<'a> Stream<'a> {
+    /// Starts to prepare the `walked` images on `threads` threads.
     ///
     /// # Errors
     /// If the system starts no thread.
     pub fn start(
-        args: &Inputs,
-        machine: &Machine,
+        asked: Asked<'a>,
         checkpoint: &Checkpoint,
         kept: &Scope,
         threads: usize,
         walked: Walked<Rest>,
-        common: &Common,
     ) -> Result<Self> {
         let Walked { entries, tally, list_failure, limits } = walked;
-        let previews = Arc::new(Previews::new(common));
         let earlier = entries.earlier();
-        let batch = usize::from(machine.batch_size);
-        let together = if inputs::may_be_slow(args) { 1 } else { LOOKED_UP_TOGETHER };
-        let fetchers = FETCHERS.min(threads * FETCHERS_OF_WORKER);
-        let ahead = Ahead { workers: threads, fetchers, window: (4 * batch + 2 * threads).max(64), together };
-        let stats = Arc::<Stats>::default();
-        let decoding = args.decode.into();
-        // Other limits would find what is over them among what is kept.
-        let are_usual = args.max_pixels == source::MAX_PIXELS && args.max_bytes.is_none();
-        let kept = if are_usual { kept.clone() } else { Scope::none() };
-        let twins = Arc::new(Twins::new(kept.is_on()));
-        let work = Prepare {
-            preprocessor: checkpoint.preprocessor().clone(),
-            urls: urls::images(args, &machine.hub),
-            limits,
-            decoding,
-            twins: Arc::clone(&twins),
-            kept: kept.clone(),
-            stats: Arc::clone(&stats),
-            previews: Arc::clone(&previews),
-        };
-        let max_wait = Duration::from_millis(machine.max_wait);
-        let items = Ordered::map(entries, ahead, work).context(NO_THREAD)?;
-        Ok(Self {
-            items,
-            twins,
-            kept,
-            decoding,
-            stats,
-            tally,
-            previews,
-            is_share: args.shard != Shard::default(),
-            list_failure,
-            earlier,
-            batch,
-            threads,
-            max_wait,
-            args: args.clone(),
-        })
+        let settings = settings(asked, kept, threads, limits);
+        let pipeline = Pipeline::start(entries, checkpoint.preprocessor().clone(), settings).map_err(|e| match e {
+            Error::Thread(e) => anyhow!(e).context(NO_THREAD),
+            e => e.into(),
+        })?;
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier })
     }
 
-    /// The next images: one that is waited for and those behind it that are begun, until a batch is full, or
-    /// `max_wait` is over. None at the end.
-    fn next_batch(&mut self) -> Option<Vec<Item>> {
-        let mut batch = vec![self.items.next()?];
-        let deadline = Instant::now() + self.max_wait;
-        let mut to_encode = usize::from(batch[0].is_to_encode());
-        while to_encode < self.batch
-            && batch.len() < ANSWERED_TOGETHER
-            && let Some(item) = self.items.next_before(deadline)
-        {
-            to_encode += usize::from(item.is_to_encode());
-            batch.push(item);
-        }
-        Some(batch)
-    }
-
-    /// Encodes every image and hands the embeddings, in order, to `write`, which returns how many of their records are
+    /// Encodes every image and hands the answers, in order, to `write`, which returns how many of their records are
     /// failures. Says on stderr what was skipped and failed.
     ///
-    /// # Errors
-    /// What `encode` and `write` say, and that there is no image at all.
+    /// # Errors The errors of the encoder and of `write`, and one if there is no image.
     pub fn run(
         mut self,
-        common: &Common,
-        machine: &Machine,
         results_on_terminal: bool,
-        mut encode: impl FnMut(&[Pixels]) -> Result<Embeddings>,
+        encoder: &ImageTower,
         mut write: impl FnMut(&[Answer]) -> Result<u64>,
     ) -> Result<Outcome> {
+        let Asked { inputs, common, .. } = self.asked;
         let progress = Progress::images(common, results_on_terminal);
-        let args = self.args.clone();
+        let args = inputs.clone();
         progress.count(move || inputs::count(&args));
-        let (mut total, mut failed, start) = (0u64, 0u64, Instant::now());
-        let stats = Arc::clone(&self.stats);
-        while let Some(items) = stats.time(Part::Idle, || self.next_batch()) {
-            let mut answers = self.answer(items, &mut encode)?;
-            let stop = stopped_by(&mut answers);
-            failed += stats.time(Part::Write, || write(&answers))?;
-            if let Some(e) = stop {
-                return Err(e);
-            }
-            total += answers.len() as u64;
+        let (mut failed, mut previews, mut writing, start) = (0u64, 0u64, Duration::ZERO, Instant::now());
+        while let Some(answers) = self.pipeline.next_batch(|pixels| encoder.embed(pixels))? {
+            previews::tell(common, &answers, previews);
+            let begun = Instant::now();
+            failed += write(&answers)?;
+            writing += begun.elapsed();
+            let summary = self.pipeline.summary();
+            previews = summary.previews;
             let (earlier, earlier_failed) = self.earlier.counts();
-            progress.images_done(earlier + total, earlier_failed + failed);
+            progress.images_done(earlier + summary.images, earlier_failed + failed);
         }
         drop(progress);
-        self.tell(common, total, failed, start.elapsed(), machine.stats)
-    }
-
-    /// Encodes those of `items` that need it.
-    fn answer(
-        &self,
-        items: Vec<Item>,
-        encode: &mut impl FnMut(&[Pixels]) -> Result<Embeddings>,
-    ) -> Result<Vec<Answer>> {
-        let mut rows = HashMap::new(); // of every content among the items that has pixels
-        let (mut contents, mut pixels) = (Vec::new(), Vec::new());
-        for item in &items {
-            let Ok(Ready::Pixels { pixels: own, content, .. }) = &item.ready else { continue };
-            if rows.contains_key(content) || contents.contains(content) {
-                continue;
-            }
-            match self.twins.row(content) {
-                Some(row) => _ = rows.insert(*content, Ok(row)),
-                None => {
-                    contents.push(*content);
-                    pixels.push(own.clone());
-                }
-            }
-        }
-        if !pixels.is_empty() {
-            self.stats.batch();
-            let embeddings = self.stats.time(Part::Encode, || encode(&pixels))?; // [B, D]
-            for (content, row) in contents.iter().zip(embeddings.rows()) {
-                let row = finite(row);
-                self.twins.done(content);
-                if let Ok(row) = &row {
-                    self.twins.remember(*content, row);
-                    self.kept.put_image(content, self.decoding, row);
-                }
-                rows.insert(*content, row);
-            }
-        }
-        self.stats.encoded(contents.len());
-        let missing = || Err(ImageError::new(ErrorKind::Internal, "no result came back"));
-        let answer = |Item { name, version, ready }| {
-            let row = ready.and_then(|ready| match ready {
-                Ready::Known(row) => Ok(row),
-                Ready::Pixels { content, .. } => rows.get(&content).cloned().unwrap_or_else(missing),
-            });
-            Answer { row: row.map_err(|e| e.named(&name)), version, name }
-        };
-        Ok(items.into_iter().map(answer).collect())
+        self.tell(failed, start.elapsed(), writing)
     }
 
     /// What the run came to, on stderr and as its outcome.
-    fn tell(self, common: &Common, total: u64, failed: u64, wall: Duration, stats: bool) -> Result<Outcome> {
-        self.previews.tell_the_rest();
+    fn tell(self, failed: u64, wall: Duration, writing: Duration) -> Result<Outcome> {
+        let Asked { common, machine, .. } = self.asked;
+        let summary = self.pipeline.summary();
+        previews::tell_the_rest(common, summary.previews);
         if let Some(sentence) = skipped::sentence(&self.tally.kinds()) {
             warn(common, sentence);
         }
-        if stats {
-            for line in self.stats.summary(wall, self.threads, total, failed) {
+        if machine.stats {
+            for line in stats::lines(&summary, failed, wall, writing, self.threads) {
                 say(common, line);
             }
         }
         if let Some(e) = self.list_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(e);
         }
-        let images = if total == 1 { "image" } else { "images" };
-        note(common, 1, format!("{total} {images} in {wall:.2?}"));
+        let images = if summary.images == 1 { "image" } else { "images" };
+        note(common, 1, format!("{} {images} in {wall:.2?}", summary.images));
         let (earlier, earlier_failed) = self.earlier.counts();
-        let (total, failed) = (total + earlier, failed + earlier_failed);
-        if total == 0 && self.is_share && self.tally.elsewhere() > 0 {
-            note(common, 1, "no image is of this share");
-            return Ok(Outcome::Complete);
-        }
-        let dropped = self.earlier.dropped();
-        let stays = if dropped > 0 { ", so no record would be left; the file stays as it is" } else { "" };
-        if total == 0 && self.args.include.is_empty() && self.args.exclude.is_empty() {
-            anyhow::bail!("no image among the inputs{stays}");
-        }
+        let (total, failed) = (summary.images + earlier, failed + earlier_failed);
         if total == 0 {
-            let globs = "globs are matched against names, and those with a slash against paths below the folder named";
-            anyhow::bail!("no image among the inputs that --include and --exclude let in{stays}; {globs}");
+            return self.none();
         }
-        match dropped {
+        match self.earlier.dropped() {
             0 => {}
             1 => say(common, "left out the record of 1 image that is no longer among the inputs"),
             n => say(common, format!("left out the records of {n} images that are no longer among the inputs")),
         }
         Ok(outcome(common, total, failed))
+    }
+
+    /// Reports an error if no image was found, unless another share has some.
+    fn none(self) -> Result<Outcome> {
+        let Asked { inputs, common, .. } = self.asked;
+        if inputs.shard != Shard::default() && self.tally.elsewhere() > 0 {
+            note(common, 1, "no image is of this share");
+            return Ok(Outcome::Complete);
+        }
+        let dropped = self.earlier.dropped();
+        let stays = if dropped > 0 { ", so no record would be left; the file stays as it is" } else { "" };
+        if inputs.include.is_empty() && inputs.exclude.is_empty() {
+            anyhow::bail!("no image among the inputs{stays}");
+        }
+        let globs = "globs are matched against names, and those with a slash against paths below the folder named";
+        anyhow::bail!("no image among the inputs that --include and --exclude let in{stays}; {globs}");
+    }
+}
+
+/// Returns the settings of the pipeline that the flags ask for.
+fn settings(asked: Asked, kept: &Scope, threads: usize, limits: Limits) -> Settings {
+    let Asked { inputs, machine, .. } = asked;
+    let images = urls::images(inputs, &machine.hub);
+    Settings {
+        threads,
+        batch_size: machine.batch_size.into(),
+        max_wait: Duration::from_millis(machine.max_wait),
+        decoding: inputs.decode.into(),
+        limits,
+        may_be_slow: inputs::may_be_slow(inputs),
+        fetch: Some(Arc::new(move |url: &str, room: &MemoryBudget| images.fetch_within(url, room))),
+        kept: kept.clone(),
     }
 }
 
@@ -257,17 +151,4 @@ pub fn outcome(common: &Common, total: u64, failed: u64) -> Outcome {
     }
     warn(common, format!("{failed} of {total} images failed"));
     Outcome::SomeFailed
-}
-
-/// The failure that ends the run: of an image that it cannot hold. Those before it remain.
-fn stopped_by(answers: &mut Vec<Answer>) -> Option<anyhow::Error> {
-    let is_memory = |answer: &Answer| answer.row.as_ref().is_err_and(|e| e.kind == ErrorKind::Memory);
-    let at = answers.iter().position(is_memory)?;
-    let e = answers.swap_remove(at).row.err()?;
-    answers.truncate(at);
-    Some(anyhow!(e))
-}
-
-fn finite(row: &[f32]) -> Result<Row, ImageError> {
-    if row.iter().all(|x| x.is_finite()) { Ok(row.into()) } else { Err(ImageError::not_finite()) }
 }

@@ -5,7 +5,7 @@ use super::lanes::Lanes;
 
 /// The function applied to each value of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
+pub enum ActivationFn {
     /// Nothing.
     None,
     /// `x * sigmoid(1.702 x)`
@@ -20,7 +20,7 @@ pub enum Activation {
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_560_8;
 
-impl Activation {
+impl ActivationFn {
     /// All functions.
     pub const ALL: [Self; 5] = [Self::None, Self::QuickGelu, Self::Gelu, Self::GeluTanh, Self::Relu];
 
@@ -77,7 +77,7 @@ mod tests {
     use crate::kernels::{dispatch, testing};
 
     #[inline(always)]
-    unsafe fn each<V: Lanes>(values: *mut f32, count: usize, act: Activation) {
+    unsafe fn each<V: Lanes>(values: *mut f32, count: usize, act: ActivationFn) {
         for at in (0..count).step_by(V::N) {
             // SAFETY: the blocks are within `count` values.
             unsafe {
@@ -92,13 +92,13 @@ mod tests {
         let extremes = [0.0, -0.0, 1e-40, -1e-40, 1e4, -1e4, f32::NAN];
         let x: Vec<f32> = (-4000..4000).map(|i| i as f32 * 4e-3).chain(extremes).collect();
         for isa in testing::sets("activations") {
-            for act in Activation::ALL {
+            for act in ActivationFn::ALL {
                 let mut y = x.clone();
                 let (values, count) = (y.as_mut_ptr(), y.len());
                 dispatch!(
                     isa,
                     y.iter_mut().for_each(|v| *v = act.plain(*v)),
-                    each(values: *mut f32, count: usize, act: Activation)
+                    each(values: *mut f32, count: usize, act: ActivationFn)
                 );
                 for (&x, &y) in x.iter().zip(&y) {
                     let want = act.plain(x);

@@ -3,7 +3,7 @@
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-use super::Shared;
+use super::shared::Shared;
 
 /// Words of a cache line.
 const LINE: usize = 16;

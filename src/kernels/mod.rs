@@ -16,14 +16,16 @@ mod memory;
 pub mod probability;
 pub mod product;
 pub mod resample;
+mod shared;
 pub mod similarity;
 pub mod softmax;
 
-pub use activation::Activation;
+pub use activation::ActivationFn;
 pub use attention::{Attends, attention};
 pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
 pub use product::{Linear, product, product_columns};
+pub(crate) use shared::Shared;
 
 /// The version of the resulting bits: of embeddings, whichever step from bytes and texts to them changes (decoding,
 /// resizing, tokenizing, kernels, candle). Raise it with every such change, so that the cache does not return
@@ -135,22 +137,6 @@ macro_rules! dispatch {
     }};
 }
 pub(crate) use dispatch;
-
-/// A pointer through which tasks on other threads write, each to its own places.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shared<T>(pub(crate) *mut T);
-
-// SAFETY: each user of the pointer ensures that no two threads touch the same place.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    /// Returns the pointer itself. (It is a method so that closures capture the whole.)
-    pub(crate) fn get(self) -> *mut T {
-        self.0
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -15,7 +15,7 @@ const REACH: usize = 32;
 pub struct Taps {
     /// Fractional bits.
     bits: u32,
-    runs: Vec<Run>,
+    runs: Vec<WeightRun>,
     weights: Vec<i32>,
     /// The weights in groups, as one half of 16 bits or as two.
     low: Vec<i16>,
@@ -23,7 +23,7 @@ pub struct Taps {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run {
+struct WeightRun {
     source: usize,
     first: usize,
     count: usize,
@@ -36,7 +36,7 @@ impl Taps {
     pub fn new(bits: u32, weighted: impl IntoIterator<Item = (usize, Vec<i32>)>) -> Self {
         let (mut runs, mut weights, mut padded) = (Vec::new(), Vec::new(), Vec::new());
         for (source, run) in weighted {
-            runs.push(Run { source, first: weights.len(), count: run.len(), group: padded.len() / GROUP });
+            runs.push(WeightRun { source, first: weights.len(), count: run.len(), group: padded.len() / GROUP });
             weights.extend_from_slice(&run);
             padded.extend_from_slice(&run);
             padded.resize(padded.len().next_multiple_of(GROUP), 0);
@@ -65,7 +65,7 @@ impl Taps {
         self.runs.iter().map(|run| run.source + run.count).max().unwrap_or(0)
     }
 
-    fn of(&self, run: &Run) -> &[i32] {
+    fn of(&self, run: &WeightRun) -> &[i32] {
         &self.weights[run.first..run.first + run.count]
     }
 }
@@ -137,7 +137,7 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use super::{CUT, GROUP, REACH, Run, Taps};
+    use super::{CUT, GROUP, REACH, Taps, WeightRun};
 
     /// Bytes of a row that the vertical pass takes together.
     pub(super) const BLOCK: usize = 32;
@@ -352,7 +352,7 @@ mod x86 {
     /// # Safety
     /// AVX2; `rows` are those of the run, as long as `out`, which is a block at least.
     #[target_feature(enable = "avx2")]
-    unsafe fn vertical_avx2<const WIDE: bool>(rows: &[u8], taps: &Taps, run: &Run, out: &mut [u8]) {
+    unsafe fn vertical_avx2<const WIDE: bool>(rows: &[u8], taps: &Taps, run: &WeightRun, out: &mut [u8]) {
         let stride = out.len();
         let shift = _mm_cvtsi32_si128(taps.bits as i32);
         let half = _mm256_set1_epi32(1 << (taps.bits - 1));

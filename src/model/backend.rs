@@ -1,12 +1,12 @@
 //! Which backend runs a tower: candle's tensors (`tensors.rs`) or the CPU's kernels (`engine.rs`). It is chosen here and
 //! nowhere else.
 
+use super::attention_rows::Prompt;
 use super::engine::Engine;
 use super::plan::Plan;
-use super::rows::Prompt;
 use super::spec::{ImageStem, TokenStem, TowerSpec};
 use super::tensors::Tensors;
-use super::tower::{LoadStem, Run, Tower};
+use super::tower::{Forward, LoadStem, Tower};
 use crate::Result;
 use crate::checkpoint::Weights;
 use crate::preprocess::{Normalizer, Pixels};
@@ -42,7 +42,7 @@ impl<S: LoadStem> Loaded<S> {
 }
 
 impl Loaded<ImageStem> {
-    /// Encodes images; see [`Run::images`].
+    /// Encodes images; see [`Forward::images`].
     ///
     /// # Errors
     /// When the device fails.
@@ -55,7 +55,7 @@ impl Loaded<ImageStem> {
 }
 
 impl Loaded<TokenStem> {
-    /// Encodes prompts; see [`Run::prompts`].
+    /// Encodes prompts; see [`Forward::prompts`].
     ///
     /// # Errors
     /// When the device fails.
@@ -66,7 +66,7 @@ impl Loaded<TokenStem> {
         }
     }
 
-    /// Returns batches of prompts, as indices; see [`Run::batches`].
+    /// Returns batches of prompts, as indices; see [`Forward::batches`].
     pub fn batches(&self, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         match self {
             Self::Tensors(tensors, tower) => tensors.batches(tower.spec.mask, prompts),

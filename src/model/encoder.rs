@@ -2,10 +2,11 @@
 
 use image::RgbImage;
 
+use super::attention_rows::Prompt;
 use super::backend::Loaded;
 use super::plan::Plan;
-use super::rows::Prompt;
 use super::spec::{ImageStem, PromptPool, TokenStem, TowerSpec};
+use crate::device::Threads;
 use crate::preprocess::{Normalizer, Preprocessor};
 use crate::score::Readout;
 use crate::text::Tokenizer;
@@ -19,6 +20,7 @@ pub struct ImageEncoder {
     preprocessor: Preprocessor,
     normalizer: Normalizer,
     readout: Readout,
+    threads: Threads,
 }
 
 impl ImageEncoder {
@@ -29,7 +31,7 @@ impl ImageEncoder {
     /// preprocessor's output cannot fit the tower.
     pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
         let spec = checkpoint.family().image();
-        let tower = Loaded::load(&spec, checkpoint.weights(), plan)?;
+        let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan))?;
         let preprocessor = checkpoint.preprocessor().clone();
         let side = spec.stem.side;
         if let Some(got) = preprocessor.output_size()
@@ -39,7 +41,7 @@ impl ImageEncoder {
         }
         let normalizer = preprocessor.normalizer();
         let readout = checkpoint.family().readout(checkpoint.weights())?;
-        Ok(Self { tower, spec, preprocessor, normalizer, readout })
+        Ok(Self { tower, spec, preprocessor, normalizer, readout, threads: plan.threads.clone() })
     }
 
     /// Returns the number of values in an embedding.
@@ -50,6 +52,11 @@ impl ImageEncoder {
     /// Returns how this checkpoint turns cosines into scores.
     pub fn readout(&self) -> Readout {
         self.readout
+    }
+
+    /// Returns the threads that it runs on.
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// Makes the pixels that the tower takes.
@@ -73,7 +80,7 @@ impl ImageEncoder {
         if pixels.is_empty() {
             return Ok(embeddings);
         }
-        let projected = self.tower.images(pixels, &self.normalizer)?; // [B, D]
+        let projected = self.threads.run(|| self.tower.images(pixels, &self.normalizer))?; // [B, D]
         projected.chunks_exact(self.dim()).for_each(|row| embeddings.push(row));
         Ok(embeddings)
     }
@@ -94,8 +101,9 @@ pub struct TextEncoder {
     tower: Loaded<TokenStem>,
     spec: TowerSpec<TokenStem>,
     tokenizer: Tokenizer,
-    padding: Padding,
+    padding: PromptPadding,
     truncate: bool,
+    threads: Threads,
 }
 
 impl TextEncoder {
@@ -108,12 +116,12 @@ impl TextEncoder {
         // One thread builds the tokenizer while the others read weights.
         let (tokenizer, tower) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| checkpoint.tokenizer());
-            let tower = Loaded::load(&spec, checkpoint.weights(), plan);
+            let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan));
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
-        let padding = Padding::of(&spec.stem, &tokenizer)?;
-        Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec })
+        let padding = PromptPadding::of(&spec.stem, &tokenizer)?;
+        Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec, threads: plan.threads.clone() })
     }
 
     /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Where the reference cuts them
@@ -131,7 +139,7 @@ impl TextEncoder {
     /// Returns true if a prompt's embedding depends on the prompts that are encoded with it. transformers makes them equally
     /// long, and pools some checkpoints at the padding: where `eos_token_id` is 2 and the padding's id above the end's.
     pub fn depends_on_others(&self) -> bool {
-        matches!(self.padding, Padding::OfShorter(_))
+        matches!(self.padding, PromptPadding::OfShorter(_))
     }
 
     /// Returns a prompt's token ids, start and end included.
@@ -148,7 +156,7 @@ impl TextEncoder {
         if ids.len() > limit {
             return Err(Error::PromptTooLong { prompt: prompt.to_owned(), tokens: ids.len(), limit });
         }
-        if ids.is_empty() && !matches!(self.padding, Padding::ToTheEnd(_)) {
+        if ids.is_empty() && !matches!(self.padding, PromptPadding::ToTheEnd(_)) {
             return Err(Error::checkpoint(self.tokenizer.path(), format!("gives no token for {prompt:?}")));
         }
         self.check(&ids)?;
@@ -189,7 +197,7 @@ impl TextEncoder {
         }
         for batch in self.tower.batches(&prompts) {
             let together: Vec<&Prompt> = batch.iter().map(|&i| &prompts[i]).collect();
-            let projected = self.tower.prompts(&together)?; // [B, D]
+            let projected = self.threads.run(|| self.tower.prompts(&together))?; // [B, D]
             batch.iter().zip(projected.chunks_exact(self.dim())).for_each(|(&i, row)| rows[i] = row.to_vec());
             done += batch.len();
             progress(done);
@@ -203,9 +211,9 @@ impl TextEncoder {
         let TokenStem { pool, length, .. } = self.spec.stem;
         let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
         let prompt = |ids: &Vec<u32>| match self.padding {
-            Padding::None => Prompt::new(pool, ids, None),
-            Padding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
-            Padding::ToTheEnd(padding) => {
+            PromptPadding::None => Prompt::new(pool, ids, None),
+            PromptPadding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
+            PromptPadding::ToTheEnd(padding) => {
                 let padding = std::iter::repeat_n(padding, length.saturating_sub(ids.len()));
                 Prompt::new(pool, &ids.iter().copied().chain(padding).collect::<Vec<_>>(), None)
             }
@@ -216,16 +224,16 @@ impl TextEncoder {
 
 /// What is put behind prompts.
 #[derive(Debug, Clone, Copy)]
-enum Padding {
-    /// Nothing: no row changes with what follows it.
+enum PromptPadding {
+    /// No padding: no row depends on later tokens.
     None,
-    /// A token that is pooled for a prompt that is shorter than others.
+    /// Pads shorter prompts; the padding token is pooled.
     OfShorter(u32),
     /// A token at every position that is left. Every row attends to it.
     ToTheEnd(u32),
 }
 
-impl Padding {
+impl PromptPadding {
     fn of(stem: &TokenStem, tokenizer: &Tokenizer) -> Result<Self> {
         let missing = || Error::checkpoint(tokenizer.path(), "has no token for padding, which this model needs");
         if stem.pool == PromptPool::Last {

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::attention_rows::{self, Prompt, Rows};
 use super::parts::Parts;
-use super::rows::{self, Prompt, Rows};
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{AttentionPool, Block, Patches, Run, Tokens, Tower};
+use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
 use crate::Result;
-use crate::checkpoint::{self as weights, Scope};
+use crate::checkpoint::{self as weights, WeightScope};
 use crate::kernels::product::Then;
-use crate::kernels::{Activation, Element, Isa, Linear, Matrix, Norm};
+use crate::kernels::{ActivationFn, Element, Isa, Linear, Matrix, Norm};
 use crate::kernels::{attention, layer_norm, layer_norm_in_place, product, product_columns};
 use crate::preprocess::{Normalizer, Pixels};
 
@@ -24,17 +24,17 @@ const ROWS: usize = 2400;
 pub struct Engine {
     isa: Isa,
     element: Element,
-    spaces: Mutex<Vec<Space>>,
+    spaces: Mutex<Vec<Workspace>>,
 }
 
 /// Rows of values [n, W].
 #[derive(Debug)]
-pub struct Table {
+pub struct RowTable {
     values: Vec<f32>,
     width: usize,
 }
 
-impl Table {
+impl RowTable {
     fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.width..][..self.width]
     }
@@ -42,7 +42,7 @@ impl Table {
 
 /// The matrices that a tower works in.
 #[derive(Debug)]
-struct Space {
+struct Workspace {
     patches: Matrix,  // [B * N, 3 * P * P]
     x: Matrix,        // [R, W]
     rows: Matrix,     // [R, W], as the next product reads them
@@ -60,10 +60,10 @@ impl Engine {
     }
 
     /// Takes a space that no other thread uses.
-    fn take(&self) -> Space {
+    fn take(&self) -> Workspace {
         let free = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let exact = || Matrix::new(Element::F32);
-        free.unwrap_or_else(|| Space {
+        free.unwrap_or_else(|| Workspace {
             patches: exact(),
             x: exact(),
             rows: Matrix::new(self.element),
@@ -75,15 +75,15 @@ impl Engine {
         })
     }
 
-    fn give_back(&self, space: Space) {
+    fn give_back(&self, space: Workspace) {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
     }
 
     /// One block on the rows of `space.x`. The last one leaves those that stand for items in `space.pooled`, and computes
     /// of the others only what those look at: keys and values.
-    fn block(&self, block: &Block<Self>, spec: &BlockSpec, batch: &Rows, last: bool, space: &mut Space) {
-        let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
-        let store = Then::Store(Activation::None);
+    fn block(&self, block: &Block<Self>, spec: &BlockSpec, batch: &Rows, last: bool, space: &mut Workspace) {
+        let Workspace { x, rows, wide, hidden, pooled, queries, .. } = space;
+        let store = Then::Store(ActivationFn::None);
         layer_norm(x, &block.layer_norm1, rows);
         let x = if last {
             product_columns(rows, &block.qkv_proj, spec.width..3 * spec.width, wide, store);
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Runs the blocks on the rows of `space.x`, and appends the features of the items to `features`.
-    fn finish<S>(&self, tower: &Tower<Self, S>, batch: &Rows, space: &mut Space, features: &mut Vec<f32>) {
+    fn finish<S>(&self, tower: &Tower<Self, S>, batch: &Rows, space: &mut Workspace, features: &mut Vec<f32>) {
         if let Some(norm) = &tower.pre_norm {
             layer_norm_in_place(&mut space.x, norm);
         }
@@ -119,7 +119,7 @@ impl Engine {
         let features_of = match &tower.head {
             None => &space.pooled,
             Some(head) => {
-                product(&space.pooled, head, &mut space.features, Then::Store(Activation::None)); // [B, D]
+                product(&space.pooled, head, &mut space.features, Then::Store(ActivationFn::None)); // [B, D]
                 &space.features
             }
         };
@@ -127,9 +127,9 @@ impl Engine {
     }
 
     /// Pools the rows of `space.x` into `space.pooled` [B, W].
-    fn pool<S>(&self, tower: &Tower<Self, S>, pool: &AttentionPool<Self>, batch: &Rows, space: &mut Space) {
-        let Space { x, rows, wide, hidden, pooled, queries, .. } = space;
-        let (width, store) = (tower.spec.width, Then::Store(Activation::None));
+    fn pool<S>(&self, tower: &Tower<Self, S>, pool: &AttentionPool<Self>, batch: &Rows, space: &mut Workspace) {
+        let Workspace { x, rows, wide, hidden, pooled, queries, .. } = space;
+        let (width, store) = (tower.spec.width, Then::Store(ActivationFn::None));
         layer_norm(x, &tower.post_norm, rows);
         product_columns(rows, &pool.in_proj, width..3 * width, wide, store);
         queries.shape(batch.ends.len(), 3 * width);
@@ -144,16 +144,16 @@ impl Engine {
 
 impl Patches<Engine> {
     /// Puts the rows of images into `space.x` [B * R, W].
-    fn rows(&self, mask: Mask, pixels: &[Pixels], normalizer: &Normalizer, space: &mut Space) -> Rows {
+    fn rows(&self, mask: Mask, pixels: &[Pixels], normalizer: &Normalizer, space: &mut Workspace) -> Rows {
         let (count, width, length) = (self.spec.patches(), self.positions.width, self.spec.rows());
-        let Space { patches, x, wide, .. } = space;
+        let Workspace { patches, x, wide, .. } = space;
         patches.shape(pixels.len() * count, self.kernel.input());
         let stride = patches.stride();
         patches.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
             let out = &mut out[..self.kernel.input()];
             normalizer.patch(&pixels[row / count], self.spec.patch, row % count, out);
         });
-        product(patches, &self.kernel, wide, Then::Store(Activation::None)); // [B * N, W]
+        product(patches, &self.kernel, wide, Then::Store(ActivationFn::None)); // [B * N, W]
         x.shape(pixels.len() * length, width);
         let stride = x.stride();
         x.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
@@ -169,9 +169,9 @@ impl Patches<Engine> {
     }
 }
 
-impl Tokens<Engine> {
+impl TokenEmbeddings<Engine> {
     /// Puts the rows of prompts into `space.x` [R, W].
-    fn rows(&self, mask: Mask, prompts: &[&Prompt], space: &mut Space) -> Result<Rows> {
+    fn rows(&self, mask: Mask, prompts: &[&Prompt], space: &mut Workspace) -> Result<Rows> {
         let rows = Rows::prompts(mask, prompts);
         space.x.shape(rows.tokens.len(), self.positions.width);
         for (row, &(id, position)) in rows.tokens.iter().enumerate() {
@@ -187,35 +187,35 @@ fn sum(a: &[f32], b: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (a, b))| *out = a + b);
 }
 
-fn activation(act: HiddenAct) -> Activation {
+fn activation(act: HiddenAct) -> ActivationFn {
     match act {
-        HiddenAct::QuickGelu => Activation::QuickGelu,
-        HiddenAct::Gelu => Activation::Gelu,
-        HiddenAct::GeluPytorchTanh => Activation::GeluTanh,
-        HiddenAct::Relu => Activation::Relu,
+        HiddenAct::QuickGelu => ActivationFn::QuickGelu,
+        HiddenAct::Gelu => ActivationFn::Gelu,
+        HiddenAct::GeluPytorchTanh => ActivationFn::GeluTanh,
+        HiddenAct::Relu => ActivationFn::Relu,
     }
 }
 
 impl Parts for Engine {
-    type Table = Table;
-    type Lookup = weights::Rows;
+    type Table = RowTable;
+    type Lookup = weights::WeightRows;
     type Norm = Norm;
     type Linear = Linear;
 
-    fn table(&self, values: Vec<f32>, width: usize) -> Result<Table> {
-        Ok(Table { values, width })
+    fn table(&self, values: Vec<f32>, width: usize) -> Result<RowTable> {
+        Ok(RowTable { values, width })
     }
 
-    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<weights::Rows> {
+    fn lookup(&self, weights: &WeightScope, name: &str, shape: [usize; 2]) -> Result<weights::WeightRows> {
         weights.rows(name, &shape)
     }
 
-    fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Norm> {
+    fn norm(&self, weights: &WeightScope, width: usize, eps: f64) -> Result<Norm> {
         let (weight, bias) = (weights.values("weight", &[width])?, weights.values("bias", &[width])?);
         Ok(Norm::new(self.isa, weight, bias, eps))
     }
 
-    fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
+    fn linear(&self, weights: &WeightScope, spec: &LinearSpec) -> Result<Linear> {
         let element = if spec.exact { Element::F32 } else { self.element };
         // A weight that is missing is found before memory for the packed ones is asked for.
         let found: Vec<_> = spec.weights.iter().map(|name| weights.rows(name, spec.shape)).collect::<Result<_>>()?;
@@ -230,7 +230,7 @@ impl Parts for Engine {
     }
 }
 
-impl Run for Engine {
+impl Forward for Engine {
     fn images(
         &self,
         tower: &Tower<Self, Patches<Self>>,
@@ -252,7 +252,7 @@ impl Run for Engine {
         Ok(features)
     }
 
-    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+    fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
         let mut features = Vec::with_capacity(prompts.len() * tower.dim);
         let mut space = self.take();
         let batch = tower.stem.rows(tower.spec.mask, prompts, &mut space)?;
@@ -262,6 +262,6 @@ impl Run for Engine {
     }
 
     fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {
-        rows::batches(mask, prompts, ROWS)
+        attention_rows::batches(mask, prompts, ROWS)
     }
 }

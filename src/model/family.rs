@@ -1,31 +1,25 @@
-//! Which kind of checkpoint it is: the only `match` on that. A family is one file in `families/`, which says what a
+//! The family of a checkpoint, from its `config.json`. A family is one file in `families/`, which says what a
 //! `config.json` means as data; nothing is loaded or computed there.
 
 use serde_json::Value;
 
-use super::families::{clip, siglip};
+use super::families::{Description, FAMILIES, Towers};
 use super::spec::{ImageStem, TokenStem, TowerSpec};
-
 use crate::checkpoint::{Files, Weights};
 use crate::preprocess::ProcessorClass;
 use crate::score::{Activation, Readout};
 use crate::text::{Tokenizer, TokenizerClass};
 
-/// A checkpoint's family, with the settings of its `config.json`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Family {
-    /// `model_type: clip`
-    Clip(clip::Settings),
-    /// `model_type: siglip`: SigLIP, and SigLIP 2 at a fixed resolution
-    Siglip(siglip::Settings),
+/// A checkpoint's family, with what its `config.json` says.
+#[derive(Debug, Clone)]
+pub struct Family {
+    description: &'static Description,
+    towers: Towers,
 }
-
-/// The families, for messages.
-const KNOWN: &str = "`clip` and `siglip`";
 
 /// What a checkpoint is, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ModelFacts {
     /// The `model_type` of its `config.json`.
     pub kind: &'static str,
     /// The image's side in pixels.
@@ -45,64 +39,49 @@ impl Family {
     ///
     /// # Errors
     /// One line: the family that zsic does not run, or the value that no model of the family has.
-    pub fn from_config(json: Value) -> Result<Self, String> {
-        match json.get("model_type").and_then(Value::as_str) {
-            Some(clip::MODEL_TYPE) => clip::Settings::from_json(json).map(Self::Clip),
-            Some(siglip::MODEL_TYPE) => siglip::Settings::from_json(json).map(Self::Siglip),
-            Some(other) => Err(format!("model_type `{other}` is not supported; zsic reads {KNOWN}")),
-            None => Err(format!("has no model_type; zsic reads {KNOWN}")),
-        }
+    pub fn from_config(config: Value) -> Result<Self, String> {
+        let known = FAMILIES.map(|family| format!("`{}`", family.model_type)).join(" and ");
+        let name = match config.get("model_type") {
+            None => return Err(format!("has no model_type; zsic reads {known}")),
+            Some(name) => name.as_str().map_or_else(|| name.to_string(), str::to_owned),
+        };
+        let description = FAMILIES.into_iter().find(|family| family.model_type == name);
+        let description =
+            description.ok_or_else(|| format!("model_type `{name}` is not supported; zsic reads {known}"))?;
+        Ok(Self { description, towers: description.towers(&config)? })
     }
 
     /// Returns what the checkpoint is, in numbers.
-    pub fn facts(&self) -> Facts {
-        let (image, text) = (self.image(), self.text());
-        Facts {
-            kind: match self {
-                Self::Clip(_) => clip::MODEL_TYPE,
-                Self::Siglip(_) => siglip::MODEL_TYPE,
-            },
+    pub fn facts(&self) -> ModelFacts {
+        let Towers { image, text } = self.towers;
+        ModelFacts {
+            kind: self.description.model_type,
             image_size: image.stem.side,
             patch_size: image.stem.patch,
             max_tokens: text.stem.length,
             embedding: image.dim,
-            activation: match self {
-                Self::Clip(_) => Activation::Softmax,
-                Self::Siglip(_) => Activation::Sigmoid,
-            },
+            activation: self.description.activation,
         }
     }
 
     /// Describes the image tower.
     pub fn image(&self) -> TowerSpec<ImageStem> {
-        match self {
-            Self::Clip(settings) => settings.image(),
-            Self::Siglip(settings) => settings.image(),
-        }
+        self.towers.image
     }
 
     /// Describes the text tower.
     pub fn text(&self) -> TowerSpec<TokenStem> {
-        match self {
-            Self::Clip(settings) => settings.text(),
-            Self::Siglip(settings) => settings.text(),
-        }
+        self.towers.text
     }
 
     /// Returns the image processor of checkpoints that name none.
     pub fn processor(&self) -> ProcessorClass {
-        match self {
-            Self::Clip(_) => ProcessorClass::Clip,
-            Self::Siglip(_) => ProcessorClass::Siglip,
-        }
+        self.description.processor
     }
 
     /// Returns the tokenizer of checkpoints that name none.
     pub fn tokenizer_class(&self) -> TokenizerClass {
-        match self {
-            Self::Clip(_) => TokenizerClass::Clip,
-            Self::Siglip(_) => TokenizerClass::Siglip,
-        }
+        self.description.tokenizer
     }
 
     /// Reads the tokenizer.
@@ -113,15 +92,16 @@ impl Family {
         Tokenizer::open(files, self.tokenizer_class())
     }
 
-    /// Reads how cosines become scores. No tower is loaded.
+    /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` where there is one. No
+    /// tower is loaded.
     ///
     /// # Errors
-    /// [`crate::Error::Checkpoint`] if the weight is missing or misshapen.
+    /// [`crate::Error::Checkpoint`] if a weight is missing or misshapen.
     pub fn readout(&self, weights: &Weights) -> crate::Result<Readout> {
-        match self {
-            Self::Clip(_) => clip::readout(weights),
-            Self::Siglip(_) => siglip::readout(weights),
-        }
+        let Description { logit_shape, logit_bias, activation, .. } = *self.description;
+        let value = |name| weights.root().values(name, logit_shape).map(|values| f64::from(values[0]));
+        let bias = if logit_bias { value("logit_bias")? } else { 0.0 };
+        Ok(Readout { scale: value("logit_scale")?.exp(), bias, activation })
     }
 }
 
@@ -140,7 +120,7 @@ mod tests {
     #[test]
     fn facts_are_those_of_the_towers() {
         let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
-        let expected = Facts {
+        let expected = ModelFacts {
             kind: "clip",
             image_size: 224,
             patch_size: 32,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::attention_rows::Prompt;
 use super::backend::Loaded;
-use super::rows::Prompt;
 use super::spec::Mask;
-use crate::{Checkpoint, Isa, Plan, Precision};
+use crate::{Checkpoint, Isa, Plan, Precision, Threads};
 
 /// Features of each prompt, in their order, and the values in one.
 fn features(mask: Mask, isa: Isa, prompts: &[Prompt]) -> Vec<Vec<f32>> {
@@ -13,7 +13,8 @@ fn features(mask: Mask, isa: Isa, prompts: &[Prompt]) -> Vec<Vec<f32>> {
     let checkpoint = Checkpoint::open(dir).unwrap();
     let mut spec = checkpoint.family().text();
     spec.blocks.mask = mask;
-    let plan = Plan { device: candle_core::Device::Cpu, precision: Precision::F32, isa };
+    let (device, threads) = (candle_core::Device::Cpu, Threads::default());
+    let plan = Plan { device, precision: Precision::F32, isa, threads };
     let tower = Loaded::load(&spec, checkpoint.weights(), &plan).unwrap();
     let mut rows = vec![Vec::new(); prompts.len()];
     for batch in tower.batches(prompts) {

@@ -1,8 +1,8 @@
-//! The parts of a tower, in the forms that a backend holds weights in.
+//! The trait through which a backend holds the parts of a tower: tables, norms and linear layers.
 
 use super::spec::LinearSpec;
 use crate::Result;
-use crate::checkpoint::Scope;
+use crate::checkpoint::WeightScope;
 
 /// The forms that a backend holds weights in.
 pub trait Parts: Sized + std::fmt::Debug {
@@ -25,17 +25,17 @@ pub trait Parts: Sized + std::fmt::Debug {
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
+    fn lookup(&self, weights: &WeightScope, name: &str, shape: [usize; 2]) -> Result<Self::Lookup>;
 
     /// Loads `weight` and `bias`.
     ///
     /// # Errors
     /// As [`Self::lookup`].
-    fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<Self::Norm>;
+    fn norm(&self, weights: &WeightScope, width: usize, eps: f64) -> Result<Self::Norm>;
 
     /// Loads products of one input, one after another.
     ///
     /// # Errors
     /// As [`Self::lookup`].
-    fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Self::Linear>;
+    fn linear(&self, weights: &WeightScope, spec: &LinearSpec) -> Result<Self::Linear>;
 }

@@ -1,12 +1,15 @@
-//! What really runs: resolved once from what was asked for, the machine and the checkpoint.
+//! Chooses what really runs: device, instruction set and precision, once, from what was asked for, the machine and
+//! the checkpoint.
 
 use candle_core::Device;
 
+use crate::device::{self, Compute, Precision, Threads};
 use crate::kernels::{Element, Isa};
-use crate::{Activation, Checkpoint, Compute, Precision, device};
+use crate::model::checkpoint::Checkpoint;
+use crate::score::Activation;
 
-/// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
-/// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
+/// The narrowest embedding for which `auto` may split products. Each value has an error of its own, and the more
+/// there are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
 const SPLIT_FROM: usize = 512;
 
 /// The device, instruction set and arithmetic that run a checkpoint's towers.
@@ -16,8 +19,11 @@ pub struct Plan {
     pub device: Device,
     /// The arithmetic. `Auto` stands for split products here, and for nothing else.
     pub precision: Precision,
-    /// The vector instructions that the CPU's kernels may use. Plain: none of ours, candle's tensors run.
+    /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead of our
+    /// kernels.
     pub isa: Isa,
+    /// The CPU's threads.
+    pub threads: Threads,
 }
 
 impl Compute {
@@ -35,7 +41,7 @@ impl Compute {
         let splits = self.device.is_cpu() && self.isa == Isa::Amx && may_split;
         let is_f32 = self.precision == Precision::Auto && !splits;
         let precision = if is_f32 { Precision::F32 } else { self.precision };
-        Plan { device: self.device.clone(), precision, isa: self.isa }
+        Plan { device: self.device.clone(), precision, isa: self.isa, threads: self.threads.clone() }
     }
 }
 

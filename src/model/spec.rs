@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 /// An image tower or a text tower, by its stem.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TowerSpec<Stem> {
     /// What the names of its weights begin with.
     pub root: &'static str,
@@ -22,59 +22,6 @@ pub struct TowerSpec<Stem> {
     pub head: Option<HeadSpec>,
     /// Values in an embedding.
     pub dim: usize,
-}
-
-/// Values that no size of a model reaches.
-const TOO_LARGE: usize = 1 << 24;
-
-/// Refuses a size that no model has.
-fn check_size(section: &str, name: &str, size: usize) -> Result<(), String> {
-    if size == 0 || size > TOO_LARGE { Err(format!("{section}.{name} is {size}, which no model has")) } else { Ok(()) }
-}
-
-impl<Stem> TowerSpec<Stem> {
-    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
-    fn check_blocks(&self, section: &str) -> Result<(), String> {
-        let BlockSpec { width, mlp_width, heads, layers, .. } = self.blocks;
-        check_size(section, "hidden_size", width)?;
-        check_size(section, "intermediate_size", mlp_width)?;
-        check_size(section, "num_hidden_layers", layers)?;
-        if self.dim == 0 || self.dim > TOO_LARGE {
-            return Err(format!("embeddings have {} values, which no model has", self.dim));
-        }
-        if heads == 0 || width % heads != 0 {
-            return Err(format!("{section}: hidden_size {width} cannot be shared by {heads} attention heads"));
-        }
-        Ok(())
-    }
-}
-
-impl TowerSpec<ImageStem> {
-    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
-    ///
-    /// # Errors
-    /// One line: the size.
-    pub fn check(&self, section: &str) -> Result<(), String> {
-        let ImageStem { side, patch, .. } = self.stem;
-        check_size(section, "image_size", side)?;
-        check_size(section, "patch_size", patch)?;
-        if patch > side {
-            return Err(format!("{section}: patch_size {patch} is larger than image_size {side}"));
-        }
-        self.check_blocks(section)
-    }
-}
-
-impl TowerSpec<TokenStem> {
-    /// Refuses sizes that the arithmetic cannot take. `section` is the part of `config.json` that gives them.
-    ///
-    /// # Errors
-    /// One line: the size.
-    pub fn check(&self, section: &str) -> Result<(), String> {
-        check_size(section, "vocab_size", self.stem.vocabulary)?;
-        check_size(section, "max_position_embeddings", self.stem.positions)?;
-        self.check_blocks(section)
-    }
 }
 
 /// How the rows of an item become one.
@@ -159,7 +106,7 @@ impl PromptPool {
 }
 
 /// A stack of blocks. Each is pre-norm: `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlockSpec {
     /// Values in a row.
     pub width: usize,

@@ -2,12 +2,12 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::rows::Prompt;
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{AttentionPool, Block, Patches, Run, Tokens, Tower};
+use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
 use crate::Result;
-use crate::checkpoint::Scope;
+use crate::checkpoint::WeightScope;
 use crate::preprocess::{Normalizer, Pixels};
 
 /// Prompts of one length encoded together.
@@ -59,34 +59,34 @@ impl Parts for Tensors {
     type Table = Tensor;
     type Lookup = Tensor;
     type Norm = LayerNorm;
-    type Linear = Linear;
+    type Linear = TensorLinear;
 
     fn table(&self, values: Vec<f32>, width: usize) -> Result<Tensor> {
         let rows = values.len() / width;
         Ok(Tensor::from_vec(values, (rows, width), &self.device)?)
     }
 
-    fn lookup(&self, weights: &Scope, name: &str, shape: [usize; 2]) -> Result<Tensor> {
+    fn lookup(&self, weights: &WeightScope, name: &str, shape: [usize; 2]) -> Result<Tensor> {
         weights.tensor(name, &shape, &self.device)
     }
 
-    fn norm(&self, weights: &Scope, width: usize, eps: f64) -> Result<LayerNorm> {
+    fn norm(&self, weights: &WeightScope, width: usize, eps: f64) -> Result<LayerNorm> {
         let weight = weights.tensor("weight", &[width], &self.device)?;
         Ok(LayerNorm { weight, bias: weights.tensor("bias", &[width], &self.device)?, eps })
     }
 
-    fn linear(&self, weights: &Scope, spec: &LinearSpec) -> Result<Linear> {
+    fn linear(&self, weights: &WeightScope, spec: &LinearSpec) -> Result<TensorLinear> {
         let stacked = |names: &[String], shape: &[usize]| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             weights.stacked(&names, shape, &self.device)
         };
         let weight = stacked(&spec.weights, spec.shape)?.reshape((spec.output(), spec.input()))?;
         let bias = if spec.biases.is_empty() { None } else { Some(stacked(&spec.biases, &spec.shape[..1])?) };
-        Ok(Linear { weight, bias })
+        Ok(TensorLinear { weight, bias })
     }
 }
 
-impl Run for Tensors {
+impl Forward for Tensors {
     fn images(
         &self,
         tower: &Tower<Self, Patches<Self>>,
@@ -108,8 +108,8 @@ impl Run for Tensors {
         self.finish(tower, x.broadcast_add(positions)?, false, pixels.iter().map(|_| 0)) // the class row
     }
 
-    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
-        let Tokens { tokens, positions } = &tower.stem;
+    fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
+        let TokenEmbeddings { tokens, positions } = &tower.stem;
         let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.ids.len()));
         let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
         let ids = Tensor::from_vec(ids, batch * length, &self.device)?;
@@ -186,7 +186,7 @@ impl AttentionPool<Tensors> {
     }
 }
 
-fn mlp(fc1: &Linear, fc2: &Linear, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
+fn mlp(fc1: &TensorLinear, fc2: &TensorLinear, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
     let x = fc1.forward(x)?; // [.., M]
     let x = match spec.act {
         HiddenAct::QuickGelu => (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?,
@@ -220,12 +220,12 @@ impl LayerNorm {
 
 /// `x @ weight^T + bias`, with the weight as checkpoints hold it: [out, in].
 #[derive(Debug)]
-pub struct Linear {
+pub struct TensorLinear {
     weight: Tensor,       // [out, in]
     bias: Option<Tensor>, // [out]
 }
 
-impl Linear {
+impl TensorLinear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = project(x, &self.weight)?;
         Ok(match &self.bias {

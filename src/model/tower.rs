@@ -1,13 +1,13 @@
-//! A loaded tower, the one loader, which makes it from a [`TowerSpec`], and what a backend does with it.
+//! A loaded tower, its loader (from a [`TowerSpec`]), and the trait that backends implement.
 
+use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::rows::Prompt;
 use super::spec::{BlockSpec, ImageStem, LinearSpec, Mask, Pool, TokenStem, TowerSpec};
 use crate::Result;
-use crate::checkpoint::{Scope, Weights};
+use crate::checkpoint::{WeightScope, Weights};
 use crate::preprocess::{Normalizer, Pixels};
 
-/// A loaded tower. `Stem` is [`Patches`] or [`Tokens`].
+/// A loaded tower. `Stem` is [`Patches`] or [`TokenEmbeddings`].
 #[derive(Debug)]
 pub struct Tower<P: Parts, Stem> {
     /// What the blocks are.
@@ -43,7 +43,7 @@ pub struct Patches<P: Parts> {
 
 /// The stem of a text tower.
 #[derive(Debug)]
-pub struct Tokens<P: Parts> {
+pub struct TokenEmbeddings<P: Parts> {
     /// [V, W]
     pub tokens: P::Lookup,
     /// [T, W]
@@ -86,13 +86,13 @@ pub trait LoadStem {
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the weight that is missing or misshapen.
-    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Self::Stem<P>>;
+    fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<Self::Stem<P>>;
 }
 
 impl LoadStem for ImageStem {
     type Stem<P: Parts> = Patches<P>;
 
-    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Patches<P>> {
+    fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<Patches<P>> {
         let shape = [width, 3, self.patch, self.patch];
         let kernel = LinearSpec::new(&["patch_embedding"], &shape, self.bias).exact();
         let table = |name: &str, shape: &[usize]| parts.table(embeddings.values(name, shape)?, width);
@@ -108,11 +108,11 @@ impl LoadStem for ImageStem {
 }
 
 impl LoadStem for TokenStem {
-    type Stem<P: Parts> = Tokens<P>;
+    type Stem<P: Parts> = TokenEmbeddings<P>;
 
-    fn load<P: Parts>(&self, parts: &P, embeddings: &Scope, width: usize) -> Result<Tokens<P>> {
+    fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<TokenEmbeddings<P>> {
         let positions = embeddings.values("position_embedding.weight", &[self.positions, width])?;
-        Ok(Tokens {
+        Ok(TokenEmbeddings {
             tokens: parts.lookup(embeddings, "token_embedding.weight", [self.vocabulary, width])?,
             positions: parts.table(positions, width)?,
         })
@@ -149,7 +149,7 @@ impl<S: LoadStem> TowerSpec<S> {
 
 impl BlockSpec {
     /// Loads one block.
-    fn load<P: Parts>(&self, parts: &P, weights: &Scope) -> Result<Block<P>> {
+    fn load<P: Parts>(&self, parts: &P, weights: &WeightScope) -> Result<Block<P>> {
         let (w, mlp) = (self.width, self.mlp_width);
         let linear = |below: &str, names: &[&str], shape: [usize; 2]| {
             parts.linear(&weights.pp(below), &LinearSpec::new(names, &shape, true))
@@ -165,7 +165,7 @@ impl BlockSpec {
     }
 
     /// Loads the attention pool behind the blocks.
-    fn load_pool<P: Parts>(&self, parts: &P, weights: &Scope) -> Result<AttentionPool<P>> {
+    fn load_pool<P: Parts>(&self, parts: &P, weights: &WeightScope) -> Result<AttentionPool<P>> {
         let (w, mlp) = (self.width, self.mlp_width);
         let attention = weights.pp("attention");
         let in_proj = LinearSpec {
@@ -186,7 +186,7 @@ impl BlockSpec {
 }
 
 /// The query of an attention pool [W]: its probe times the first third of `in_proj_weight`. It is the same for every item.
-fn query(weights: &Scope, width: usize) -> Result<Vec<f32>> {
+fn query(weights: &WeightScope, width: usize) -> Result<Vec<f32>> {
     let attention = weights.pp("attention");
     let probe = weights.values("probe", &[1, 1, width])?;
     let rows = attention.rows("in_proj_weight", &[3 * width, width])?;
@@ -201,7 +201,7 @@ fn query(weights: &Scope, width: usize) -> Result<Vec<f32>> {
 }
 
 /// A backend. The bits of an item's features depend on no other item.
-pub trait Run: Parts {
+pub trait Forward: Parts {
     /// Encodes images of the tower's size: features [B, D], row after row.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ pub trait Run: Parts {
     ///
     /// # Errors
     /// When the device fails.
-    fn prompts(&self, tower: &Tower<Self, Tokens<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>>;
+    fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>>;
 
     /// Returns batches of prompts to encode together, as indices.
     fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>>;

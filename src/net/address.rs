@@ -1,4 +1,5 @@
-//! URLs: where they lead, what messages may show of them, and which share an origin.
+//! URLs: where they lead, what messages may show of them, and which share an origin. The `url` crate is not used: it
+//! rewrites paths that servers signed, it cannot show text that is not a URL, and ureq takes another type.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
 //! Cookies that servers set between one redirect and the next. They live for one image's fetch.
+//! ureq's own cookies would bring `time`, `url` and a list of public suffixes.
 
 use std::time::SystemTime;
 

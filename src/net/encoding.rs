@@ -28,7 +28,7 @@ pub(super) fn unpacked<'a>(headers: &HeaderMap, body: impl Read + 'a) -> io::Res
     let whole = Cursor::new(head).chain(body);
     Ok(match is_gzip {
         true if begins_as_gzip => {
-            Box::new(Members { member: Some(GzDecoder::new(BufReader::new(whole))), is_later: false })
+            Box::new(GzipMembers { member: Some(GzDecoder::new(BufReader::new(whole))), is_later: false })
         }
         false if is_zlib => Box::new(ZlibDecoder::new(whole)),
         false if !is_image => Box::new(DeflateDecoder::new(whole)), // raw deflate, which some servers send
@@ -56,12 +56,12 @@ pub(super) fn is_damage(e: &io::Error) -> bool {
 
 /// The members of a gzip body, read as Python's urllib3 reads them: a member that breaks off ends there, and whatever
 /// follows the first member and cannot be unpacked is dropped.
-struct Members<R> {
+struct GzipMembers<R> {
     member: Option<GzDecoder<BufReader<R>>>,
     is_later: bool,
 }
 
-impl<R: Read> Read for Members<R> {
+impl<R: Read> Read for GzipMembers<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(mut member) = self.member.take() {
             match member.read(buffer) {

@@ -12,15 +12,14 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, Proxy, Timeout};
 
-use super::address::{credentials, host, join, parse, same_origin, shown, without_credentials};
+use super::address::{credentials, host, parse, same_origin, shown, without_credentials};
 use super::error::HttpError;
 use super::meter::{Counting, Endless, Meter};
+use super::private_addresses::{OutOfReach, Reach, Within, is_private_host};
 use super::proxies::{self, Proxies};
-use super::reach::{OutOfReach, Reach, Within, is_private_host};
+use super::redirects::follow;
 use super::settings::{HttpSettings, Patience, USER_AGENT};
 
-/// The most redirects that are followed.
-pub(super) const MAX_REDIRECTS: usize = 10;
 /// Bytes read from a socket at once. Larger than ureq's default, since bodies take gigabytes.
 const READ_BUFFER: usize = 256 << 10;
 /// Connections kept for the next request: as many as the threads that may ask at once.
@@ -122,24 +121,19 @@ impl Client {
     /// Sends a request and follows redirects.
     pub fn send(&self, request: &Request<'_>) -> Result<Reply, HttpError> {
         let home = parse(request.url).ok_or_else(|| no_url(request.url))?;
-        let (mut url, mut on_the_way) = (home.clone(), Vec::new());
-        for _ in 0..=MAX_REDIRECTS {
-            let at_home = same_origin(&home, &url);
-            let (head, body) = self.once(&url, request, &home, None)?.into_parts();
-            let status = head.status.as_u16();
-            let moved = matches!(status, 301 | 302 | 303 | 307 | 308);
-            let to = head.headers.get("location").filter(|_| moved).and_then(|to| to.to_str().ok());
-            if let Some(to) = to {
-                let next = join(&url, to).ok_or_else(|| redirect(&url, to))?;
-                if request.leave || same_origin(&home, &next) {
-                    on_the_way.extend(at_home.then_some(head.headers));
-                    url = next;
-                    continue;
-                }
-            }
-            return Ok(Reply { on_the_way, host: host(&url), at_home, status, headers: head.headers, body });
-        }
-        Err(redirect(&url, &url.to_string()))
+        let mut on_the_way = Vec::new();
+        let (url, response) = follow(
+            &home,
+            |url| self.once(url, request, &home, None),
+            |at, next, headers| {
+                let goes_on = request.leave || same_origin(&home, next);
+                on_the_way.extend((goes_on && same_origin(&home, at)).then(|| headers.clone()));
+                goes_on
+            },
+        )?;
+        let (at_home, (head, body)) = (same_origin(&home, &url), response.into_parts());
+        let status = head.status.as_u16();
+        Ok(Reply { on_the_way, host: host(&url), at_home, status, headers: head.headers, body })
     }
 
     /// Sends a request to `url` without following redirects. Credentials, including those in the URL `home`, go only to
@@ -229,11 +223,6 @@ impl Client {
             (other, _) => HttpError::Cut { host, reason: lower(&other.to_string()) },
         }
     }
-}
-
-/// Returns the error of a redirect that is not followed.
-pub(super) fn redirect(from: &Uri, to: &str) -> HttpError {
-    HttpError::Redirect { host: host(from), to: shown(to) }
 }
 
 pub(super) fn no_url(text: &str) -> HttpError {

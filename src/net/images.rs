@@ -8,16 +8,17 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ureq::Body;
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Uri};
 
-use super::address::{host, join, parse, scheme_of, written};
+use super::address::{host, parse, written};
 use super::cookies::Cookies;
 use super::encoding::{is_damage, is_read, named, unpacked};
-use super::http::{Client, MAX_REDIRECTS, Request, no_url, redirect};
-use super::reach::Reach;
-use super::space::Waiting;
+use super::http::{Client, Request, no_url};
+use super::private_addresses::Reach;
+use super::redirects::follow;
+use super::space::AwaitedRoom;
 use super::{HttpError, HttpSettings, Patience, reason};
-use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
+use crate::source::{Bytes, ErrorKind, ImageError, MemoryBudget, too_many_bytes};
 
 /// How images are fetched.
 #[derive(Debug, Clone)]
@@ -74,13 +75,13 @@ enum Again {
     After(Duration),
 }
 
-struct Failure {
+struct FailedAttempt {
     error: ImageError,
     again: Again,
 }
 
 /// An answer after redirects.
-struct Answer<'c> {
+struct FinalAnswer<'c> {
     client: &'c Client,
     host: String,
     status: u16,
@@ -101,7 +102,7 @@ impl Images {
     /// [`ImageError`] of kind `refused` if the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
     /// `too_large`, or `format` if the bytes do not begin like an image. Messages do not name the URL.
     pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
-        self.fetch_within(url, &Room::default()).map(Bytes::into_vec)
+        self.fetch_within(url, &MemoryBudget::default()).map(Bytes::into_vec)
     }
 
     /// Does the same once there is room for the bytes. Waiting for room does not count towards the time limit, and no
@@ -109,16 +110,16 @@ impl Images {
     ///
     /// # Errors
     /// The errors of [`Self::fetch`], and `memory` if the image never fits.
-    pub fn fetch_within(&self, url: &str, room: &Room) -> Result<Bytes, ImageError> {
+    pub fn fetch_within(&self, url: &str, room: &MemoryBudget) -> Result<Bytes, ImageError> {
         if self.settings.offline {
             return Err(ImageError::new(ErrorKind::Refused, "is a URL, and the network is off (--offline)"));
         }
         let patience = &self.settings.http.patience;
         let mut deadline = Instant::now() + self.settings.whole;
-        let mut room = Waiting::new(room);
+        let mut room = AwaitedRoom::new(room);
         let mut tries = 1;
         loop {
-            let Failure { error, again } = match self.attempt(url, deadline, &mut room) {
+            let FailedAttempt { error, again } = match self.attempt(url, deadline, &mut room) {
                 Ok(bytes) => return Ok(bytes),
                 Err(failure) => failure,
             };
@@ -139,8 +140,8 @@ impl Images {
         }
     }
 
-    fn attempt(&self, url: &str, deadline: Instant, room: &mut Waiting) -> Result<Bytes, Failure> {
-        let Answer { client, host, status, headers, body } =
+    fn attempt(&self, url: &str, deadline: Instant, room: &mut AwaitedRoom) -> Result<Bytes, FailedAttempt> {
+        let FinalAnswer { client, host, status, headers, body } =
             self.follow(url, deadline).map_err(|e| self.failure(e, deadline))?;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if !(200..=299).contains(&status) {
@@ -150,7 +151,7 @@ impl Images {
         let length: Option<u64> = header("content-length").and_then(|length| length.parse().ok());
         let cap = self.settings.max_bytes;
         if length.is_some_and(|length| length > cap) {
-            return Err(Failure { error: too_many_bytes(cap), again: Again::Never });
+            return Err(FailedAttempt { error: too_many_bytes(cap), again: Again::Never });
         }
         let again = Cell::new(Again::Never);
         let failed = |e: io::Error| {
@@ -168,21 +169,21 @@ impl Images {
         let bytes = unpacked(&headers, body).map_err(failed);
         let bytes = bytes.and_then(|body| room.read(body, length, cap, failed));
         let explained = |e: ImageError| if e.kind == ErrorKind::Format { no_image(e, url, &host, &headers) } else { e };
-        bytes.map_err(|e| Failure { error: explained(e), again: again.into_inner() })
+        bytes.map_err(|e| FailedAttempt { error: explained(e), again: again.into_inner() })
     }
 
     /// Sends the request and follows redirects. A URL that the user named may be private, and so may its redirects;
     /// after the first public address, no redirect leads to a private one.
-    fn follow(&self, url: &str, deadline: Instant) -> Result<Answer<'_>, HttpError> {
+    fn follow(&self, url: &str, deadline: Instant) -> Result<FinalAnswer<'_>, HttpError> {
         let Clients { any, public, private } = self.clients()?;
         let home = parse(&written(url)).ok_or_else(|| no_url(url))?;
-        let (mut at, mut cookies, mut was_public) = (home.clone(), Cookies::default(), false);
-        for _ in 0..=MAX_REDIRECTS {
+        let (mut client, mut cookies, mut was_public) = (public, Cookies::default(), false);
+        let ask = |at: &Uri| {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let request = Request { url, head: false, bearer: None, from: 0, leave: true, within: Some(left) };
-            let cookie = cookies.header(&at);
-            let ask = |client: &Client| client.once(&at, &request, &home, cookie.as_deref());
-            let mut client = if self.settings.private_redirects { any } else { public };
+            let cookie = cookies.header(at);
+            let ask = |client: &Client| client.once(at, &request, &home, cookie.as_deref());
+            client = if self.settings.private_redirects { any } else { public };
             let response = match ask(client) {
                 Err(HttpError::Private { .. }) if !was_public => {
                     client = private;
@@ -191,20 +192,12 @@ impl Images {
                 response => response?,
             };
             was_public |= client.is_public_only();
-            let (head, body) = response.into_parts();
-            let status = head.status.as_u16();
-            let to = head.headers.get("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
-            let Some(to) = to else {
-                return Ok(Answer { client, host: host(&at), status, headers: head.headers, body });
-            };
-            cookies.keep(&at, &head.headers);
-            let to = written(&String::from_utf8_lossy(to.as_bytes()));
-            at = join(&at, &to).ok_or_else(|| match scheme_of(&to).map(str::to_ascii_lowercase) {
-                Some(scheme) if scheme != "http" && scheme != "https" => HttpError::Scheme { host: host(&at), scheme },
-                _ => redirect(&at, &to),
-            })?;
-        }
-        Err(redirect(&at, &at.to_string()))
+            cookies.keep(at, response.headers());
+            Ok(response)
+        };
+        let (at, response) = follow(&home, ask, |_, _, _| true)?;
+        let (head, body) = response.into_parts();
+        Ok(FinalAnswer { client, host: host(&at), status: head.status.as_u16(), headers: head.headers, body })
     }
 
     fn clients(&self) -> Result<&Clients, HttpError> {
@@ -218,7 +211,7 @@ impl Images {
     }
 
     /// Converts a missing answer to the image's error.
-    fn failure(&self, e: HttpError, deadline: Instant) -> Failure {
+    fn failure(&self, e: HttpError, deadline: Instant) -> FailedAttempt {
         let (kind, again) = match e {
             HttpError::Silent { .. } | HttpError::Stalled { .. } => (ErrorKind::Timeout, Again::Never),
             HttpError::Private { .. } | HttpError::Scheme { .. } => (ErrorKind::Refused, Again::Never),
@@ -230,11 +223,11 @@ impl Images {
             ErrorKind::Timeout if Instant::now() >= deadline => format!("did not come within {whole} s"),
             _ => e.to_string(),
         };
-        Failure { error: ImageError::new(kind, message), again }
+        FailedAttempt { error: ImageError::new(kind, message), again }
     }
 
     /// Returns the meaning of an unsuccessful status.
-    fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> Failure {
+    fn refusal(&self, status: u16, host: &str, asked: Option<Duration>) -> FailedAttempt {
         let (kind, said) = match status {
             404 | 410 => (ErrorKind::NotFound, "is not there"),
             401 | 403 => (ErrorKind::Permission, "may not be fetched"),
@@ -250,7 +243,10 @@ impl Images {
             }
             _ => "",
         };
-        Failure { error: ImageError::new(kind, format!("{said}: {host} answered with status {status}{advice}")), again }
+        FailedAttempt {
+            error: ImageError::new(kind, format!("{said}: {host} answered with status {status}{advice}")),
+            again,
+        }
     }
 }
 

@@ -67,17 +67,17 @@ impl<R: Read> Read for Metered<R> {
 pub(super) struct Counting(DefaultConnector);
 
 impl Connector<()> for Counting {
-    type Out = Counted;
+    type Out = CountedTransport;
 
-    fn connect(&self, details: &ConnectionDetails, chained: Option<()>) -> Result<Option<Counted>, Error> {
-        Ok(self.0.connect(details, chained)?.map(Counted))
+    fn connect(&self, details: &ConnectionDetails, chained: Option<()>) -> Result<Option<CountedTransport>, Error> {
+        Ok(self.0.connect(details, chained)?.map(CountedTransport))
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Counted(Box<dyn Transport>);
+pub(super) struct CountedTransport(Box<dyn Transport>);
 
-impl Transport for Counted {
+impl Transport for CountedTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }

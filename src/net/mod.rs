@@ -9,8 +9,9 @@ mod http;
 pub mod hub;
 mod images;
 mod meter;
+mod private_addresses;
 mod proxies;
-mod reach;
+mod redirects;
 mod settings;
 mod space;
 

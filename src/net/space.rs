@@ -3,18 +3,18 @@
 
 use std::io::{self, Read};
 
-use crate::source::{Bytes, ErrorKind, ImageError, Lease, READ, Room, Space, Stage, read_whole};
+use crate::source::{Bytes, ErrorKind, ImageError, Lease, MemoryBudget, READ, Space, Stage, read_whole};
 
 /// The room that one image waits for.
-pub(super) struct Waiting<'a> {
-    room: &'a Room,
+pub(super) struct AwaitedRoom<'a> {
+    room: &'a MemoryBudget,
     /// Bytes that did not fit.
     wanted: Option<u64>,
     lease: Option<Lease>,
 }
 
-impl<'a> Waiting<'a> {
-    pub(super) fn new(room: &'a Room) -> Self {
+impl<'a> AwaitedRoom<'a> {
+    pub(super) fn new(room: &'a MemoryBudget) -> Self {
         Self { room, wanted: None, lease: None }
     }
 
@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn a_body_of_unknown_length_is_asked_for_again_with_room_for_the_longest() {
-        let room = Room::of(256 << 20);
+        let room = MemoryBudget::of(256 << 20);
         let body = [b"\xff\xd8\xff\xe0".to_vec(), vec![0; 40 << 20]].concat();
         let all = || room.take(Stage::Fetch, 20 << 20, "").unwrap();
-        let mut waiting = Waiting::new(&room);
+        let mut waiting = AwaitedRoom::new(&room);
         let mut asked = 0;
         loop {
             asked += 1;

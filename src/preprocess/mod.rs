@@ -2,22 +2,22 @@
 //! from the checkpoint's own file ([`config`]); the resampler is in [`resize`].
 
 pub mod config;
-mod intake;
+mod pixels;
 pub mod resize;
-
-use std::sync::Arc;
+mod resize_plan;
 
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::source::{self, Bytes, Limits, Rows};
+use crate::source::{self, Bytes, Limits, RowSink};
 use crate::{ImageError, Result};
 pub use config::ProcessorClass;
 use config::{Crop, ProcessorConfig, Size};
-use intake::Intake;
+pub use pixels::Pixels;
 pub use resize::{Arithmetic, Filter};
+use resize_plan::Intake;
 
-/// How many times the side that a picture is resized to its reduced decoding keeps at least.
+/// A reduced decode keeps at least this many times the side that it will be resized to.
 const REDUCED_TO: usize = 2;
 
 /// How JPEG files are decoded.
@@ -28,31 +28,6 @@ pub enum Decoding {
     /// Much larger pictures than the model takes at a half, a quarter or an eighth of their size, where at least twice
     /// the size that they are resized to remains.
     Fast,
-}
-
-/// An image after resize and crop: RGB bytes, row after row. A clone shares them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pixels {
-    data: Arc<Vec<u8>>, // [H, W, 3]
-    width: usize,
-    height: usize,
-}
-
-impl Pixels {
-    /// RGB bytes [H, W, 3].
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// Columns.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
 }
 
 /// What a checkpoint's image processor does, step by step.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::read::DecoderReader;
+use data_encoding::HEXLOWER;
 use percent_encoding::percent_decode;
 use ring::digest::{SHA256, digest};
 
@@ -46,7 +47,7 @@ fn before_mark(head: &[u8]) -> Option<&[u8]> {
     end.eq_ignore_ascii_case(MARK).then_some(start)
 }
 
-/// Bytes that nothing is left to decode in: no more than their text.
+/// Bytes that need no further decoding.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     bytes.extend(percent_decode(text));
@@ -80,7 +81,7 @@ fn name(media_type: &[u8], bytes: &[u8]) -> Name {
         parameters if parameters.starts_with(';') => format!("text/plain{parameters}"),
         media_type => media_type.to_owned(),
     };
-    let hash: String = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = HEXLOWER.encode(digest(&SHA256, bytes).as_ref());
     Name::text(format!("data:{media_type};sha256={hash}"))
 }
 

@@ -1,4 +1,4 @@
-//! What the user's word means. Nothing is opened here.
+//! An input as named on the command line: a path, a URL, a `data:` URI or standard input. Nothing is opened here.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

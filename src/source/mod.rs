@@ -5,36 +5,34 @@ mod data_uri;
 mod decode;
 mod entry;
 mod error;
-mod folders;
+mod folder_order;
 mod held;
 mod input;
+mod limits;
+mod memory_budget;
 mod name;
-mod ordered;
+mod parallel;
 mod passwords;
 mod read;
-mod room;
 mod select;
 mod tar;
 mod walk;
 
-pub use decode::{Options, Rows, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, small_preview};
+pub use decode::{
+    Options, RowSink, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, small_preview,
+};
 pub use entry::{Entry, Skipped, Tally};
 pub use error::{ErrorKind, ImageError};
 pub use held::Held;
 pub use input::Input;
+pub use limits::{Limits, MAX_BYTES, MAX_PIXELS};
+pub use memory_budget::{Bytes, Lease, MemoryBudget, Stage};
 pub use name::Name;
-pub use ordered::{Ahead, Ordered, Recalled, Work};
+pub use parallel::{Ahead, Ordered, Recalled, Work};
 pub use passwords::without_passwords;
 pub use read::{HEAD, read, read_within};
 #[cfg(feature = "net")]
 pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
-pub use room::{Bytes, Lease, Limits, Room, Stage};
 pub use select::{BadGlob, Select, Shard};
 pub use tar::is_tar_name;
 pub use walk::Walk;
-
-/// The default limit on an image's pixels: Pillow refuses larger files as bombs.
-pub const MAX_PIXELS: u64 = 179_000_000;
-
-/// The default limit on a file's bytes: more than any picture below the pixel limit needs.
-pub const MAX_BYTES: u64 = 2 << 30;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::{Entry, Skipped, Tally};
-use super::folders::{Folders, Item, Kind, lost};
+use super::folder_order::{FileKind, FolderItem, Folders, lost};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
@@ -108,10 +108,10 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     fn next_in_folder(&mut self) -> Option<Entry> {
         while self.members.is_none() {
             let found = match self.folders.next()? {
-                Item::Entry(path, _) if is_hidden(&path) => None,
-                Item::Entry(path, Ok(kind)) => self.judge(path, kind),
-                Item::Entry(path, Err(e)) => self.unknown(&path, e),
-                Item::Lost(path, e) => self.share(Err((Name::of(&path), e))),
+                FolderItem::Entry(path, _) if is_hidden(&path) => None,
+                FolderItem::Entry(path, Ok(kind)) => self.judge(path, kind),
+                FolderItem::Entry(path, Err(e)) => self.unknown(&path, e),
+                FolderItem::Lost(path, e) => self.share(Err((Name::of(&path), e))),
             };
             if found.is_some() {
                 return found;
@@ -121,40 +121,40 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     }
 
     /// Returns an entry that is an image in the share.
-    fn judge(&mut self, path: PathBuf, kind: Kind) -> Option<Entry> {
+    fn judge(&mut self, path: PathBuf, kind: FileKind) -> Option<Entry> {
         let below = self.below(&path).to_path_buf();
         match kind {
-            Kind::Folder => {
+            FileKind::Folder => {
                 if self.select.enters(&below) {
                     self.folders.enter(&path, self.follow);
                 }
                 None
             }
             _ if self.is_left_out(&path) => None,
-            Kind::Link => self.judge_link(path),
-            Kind::File if is_tar_name(&path) => {
+            FileKind::Link => self.judge_link(path),
+            FileKind::File if is_tar_name(&path) => {
                 if self.select.enters(&below) {
                     self.enter_tar(&path, below)
                 } else {
                     None
                 }
             }
-            Kind::File | Kind::Special if !self.select.takes(&below) || !self.shares(&Name::of(&path)) => None,
-            Kind::File if is_image_name(&path) => Some(Ok(Input::Path(path))),
-            Kind::File => self.look_at(path),
-            Kind::Special => self.pass_over(&path, Skipped::Special),
+            FileKind::File | FileKind::Special if !self.select.takes(&below) || !self.shares(&Name::of(&path)) => None,
+            FileKind::File if is_image_name(&path) => Some(Ok(Input::Path(path))),
+            FileKind::File => self.look_at(path),
+            FileKind::Special => self.pass_over(&path, Skipped::Special),
         }
     }
 
     /// Returns the target of a link, if that is an image. Links to folders come here only if they are not followed.
     fn judge_link(&mut self, path: PathBuf) -> Option<Entry> {
-        match std::fs::metadata(&path).map(|target| Kind::from(target.file_type())) {
-            Ok(Kind::Folder) if self.select.enters(self.below(&path)) && self.shares(&Name::of(&path)) => {
+        match std::fs::metadata(&path).map(|target| FileKind::from(target.file_type())) {
+            Ok(FileKind::Folder) if self.select.enters(self.below(&path)) && self.shares(&Name::of(&path)) => {
                 self.pass_over(&path, Skipped::LinkedFolder)
             }
-            Ok(Kind::Folder) => None,
+            Ok(FileKind::Folder) => None,
             Ok(kind) => self.judge(path, kind),
-            Err(_) if is_image_name(&path) => self.judge(path, Kind::File), // reading it fails
+            Err(_) if is_image_name(&path) => self.judge(path, FileKind::File), // reading it fails
             Err(e) if self.follow || is_tar_name(&path) || !leads_nowhere(&e) => {
                 self.unknown(&path, lost(&e, "is a link that cannot be followed"))
             }

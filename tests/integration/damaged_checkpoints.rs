@@ -7,6 +7,7 @@ use std::process::Output;
 use crate::common::command::{err, image, lines, out, run, zsic};
 use crate::common::{checkpoint, copied};
 use serde_json::{Value, json};
+use zsic::Checkpoint;
 
 const LABELS: &str = "cat,the cat's toy,wine glass";
 
@@ -56,6 +57,91 @@ fn a_damaged_checkpoint_is_named_and_exits_3() {
         }
     }
     assert!(tried >= 100, "{tried}");
+}
+
+/// Opens a checkpoint that is nothing but this `config.json`, and returns the message without the file's name.
+fn refused(config: impl std::fmt::Display) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    fs::write(&path, config.to_string()).unwrap();
+    let message = Checkpoint::open(dir.path()).unwrap_err().to_string();
+    message.strip_prefix(&format!("{}: ", path.display())).unwrap_or_else(|| panic!("{message}")).to_owned()
+}
+
+#[test]
+fn a_damaged_config_is_told_by_key_and_value() {
+    let size = "expected a whole number from 1 to 16777216";
+    let acts = "expected quick_gelu, gelu, gelu_new, gelu_pytorch_tanh or relu";
+    let long = json!("wide ".repeat(20));
+    let of_both = [
+        ("text_config", "hidden_size", json!("768"), format!(r#""768"; {size}"#)),
+        ("vision_config", "hidden_size", json!(0), format!("0; {size}")),
+        ("vision_config", "hidden_size", json!(-768), format!("-768; {size}")),
+        ("vision_config", "hidden_size", json!(768.5), format!("768.5; {size}")),
+        ("vision_config", "hidden_size", json!(null), format!("null; {size}")),
+        ("vision_config", "intermediate_size", json!(1u64 << 60), format!("1152921504606846976; {size}")),
+        ("text_config", "num_hidden_layers", json!(1e30), format!("1e+30; {size}")),
+        ("text_config", "num_hidden_layers", json!([12]), format!("a list; {size}")),
+        ("text_config", "num_attention_heads", json!(0), format!("0; {size}")),
+        ("text_config", "num_attention_heads", json!(5), "5; expected a divisor of hidden_size, 24".to_owned()),
+        ("text_config", "vocab_size", json!(true), format!("true; {size}")),
+        ("text_config", "max_position_embeddings", json!({}), format!("an object; {size}")),
+        ("text_config", "hidden_act", json!("swish"), format!(r#""swish"; {acts}"#)),
+        ("vision_config", "hidden_act", long, format!("a long text; {acts}")),
+        ("vision_config", "layer_norm_eps", json!(-1e-5), "-0.00001; expected a number from 0 to 1".to_owned()),
+        ("vision_config", "layer_norm_eps", json!("1e-5"), r#""1e-5"; expected a number from 0 to 1"#.to_owned()),
+        ("vision_config", "num_channels", json!(4), "4; expected 3".to_owned()),
+        ("vision_config", "image_size", json!([224, 224]), format!("a list; {size}")),
+        ("vision_config", "image_size", json!(16777217), format!("16777217; {size}")),
+        ("vision_config", "patch_size", json!(225), "225; expected no more than image_size, 32".to_owned()),
+    ];
+    let of_clip = [
+        ("", "projection_dim", json!(0), format!("0; {size}")),
+        ("text_config", "eos_token_id", json!(-1), "-1; expected a token's id".to_owned()),
+        ("text_config", "eos_token_id", json!("</s>"), r#""</s>"; expected a token's id"#.to_owned()),
+    ];
+    let of_siglip = [
+        ("text_config", "projection_size", json!(0), format!("0; {size}")),
+        ("text_config", "projection_size", json!(7), "7; expected 24, the hidden_size of vision_config".to_owned()),
+    ];
+    let of = |name, cases: &[(&'static str, &'static str, Value, String)]| {
+        let config = crate::common::json(&checkpoint(name).join("config.json"));
+        for (section, key, value, expected) in cases {
+            let mut config = config.clone();
+            let section_of = if section.is_empty() { &mut config } else { &mut config[section] };
+            section_of[key] = value.clone();
+            let path = if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
+            assert_eq!(refused(config), format!("{path} is {expected}"), "{name}");
+        }
+    };
+    of("quick-gelu", &[&of_both[..], &of_clip].concat());
+    of("siglip/unigram", &[&of_both[..], &of_siglip].concat());
+}
+
+#[test]
+fn a_damaged_config_is_told_as_a_whole() {
+    for (config, expected) in [
+        (r#"{"model_type": "clip""#, "is cut off: its JSON ends too early, in line 1"),
+        ("{]", "is not valid JSON: key must be a string at line 1 column 2"),
+        ("[]", "has no model_type; zsic reads `clip` and `siglip`"),
+        (r#"{"model_type": 5}"#, "model_type `5` is not supported; zsic reads `clip` and `siglip`"),
+        (r#"{"model_type": "clip", "text_config": []}"#, "text_config is a list; expected an object"),
+        (r#"{"model_type": "clip", "text_config_dict": 7}"#, "text_config_dict is 7; expected an object"),
+        (
+            r#"{"model_type": "clip", "vision_config": {"hidden_size": 100}}"#,
+            "vision_config.num_attention_heads is 12 by default; expected a divisor of hidden_size, 100",
+        ),
+        (
+            r#"{"model_type": "siglip", "vision_config": {"vision_use_head": false}}"#,
+            "vision_config.vision_use_head is false; expected true: without the head there are no image embeddings",
+        ),
+        (
+            r#"{"model_type": "siglip", "vision_config": {"hidden_size": 1536}}"#,
+            "text_config.projection_size is 768 by default; expected 1536, the hidden_size of vision_config",
+        ),
+    ] {
+        assert_eq!(refused(config), expected, "{config}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::fake_hub::world::{WEIGHTS, World, files, random};
+use crate::common::random;
+use crate::fake_hub::world::{WEIGHTS, World, files};
 use crate::fake_hub::{FakeHub, Fault, NAME};
 use zsic::net::hub::{HubError, HubSettings, fetch};
 use zsic::net::{HttpSettings, Patience};
@@ -65,7 +66,7 @@ fn each_fault_has_its_own_error_and_leaves_no_wrong_file() {
         ("main", status(503, vec![], ""), &["status 503"]),
         ("main", status(200, vec![], "<html>log in to the wifi</html>"), &["did not answer as the hub does"]),
         ("main", status(200, vec![], "{}"), &["names no commit"]),
-        ("main", Fault::Redirect("ftp://x/".to_owned()), &["redirects", "cannot be followed"]),
+        ("main", Fault::Redirect("ftp://x/".to_owned()), &["redirects to a ftp: address"]),
     ];
     for (file, fault, said) in cases {
         let world = World::new(50_000);

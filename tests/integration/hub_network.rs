@@ -157,7 +157,8 @@ fn passwords_in_urls_are_never_shown() {
     let faults = [
         (Fault::Status(404, vec![], ""), "has no such repository"),
         (gated, "/org/clip"),
-        (Fault::Redirect("gopher://me:SECRET@h/x?SECRET".to_owned()), "\"gopher://h/x\""),
+        (Fault::Redirect("gopher://me:SECRET@h/x?SECRET".to_owned()), "redirects to a gopher: address"),
+        (Fault::Redirect("http://me:SECRET@h:x/x?SECRET".to_owned()), "\"http://h:x/x\""),
         (Fault::Status(503, vec![], ""), "status 503"),
         (Fault::Raw("nonsense\r\n\r\n"), "did not answer properly"),
     ];

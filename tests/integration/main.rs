@@ -1,7 +1,7 @@
 //! The tests from outside, in one binary: `cargo test --test integration tars` runs those of one file.
 
 // What a test needs.
-mod common; // fixtures, the command, pictures, long runs that are stopped, a terminal
+mod common; // fixtures, the command, pictures, caches, URLs, long runs that are stopped, a terminal
 mod fake_hub; // a hub on loopback
 mod image_server; // a server of images on loopback
 
@@ -13,6 +13,8 @@ mod demo; // the built-in checkpoint
 mod other_clip; // towers, against candle-transformers
 mod padding; // checkpoints that are pooled at the padding
 mod parity; // from checkpoint to scores
+#[cfg(feature = "demo")]
+mod pipeline; // the library's stream of images
 mod pixels; // decoding, resize and crop
 mod properties; // what holds for any input
 mod published; // published checkpoints; ignored, as it fetches gigabytes
@@ -20,6 +22,7 @@ mod templates; // str.format
 mod tokens; // token ids
 
 // The command.
+mod docs; // the commands of README.md and docs/
 mod cli; // what it prints, where, and how it exits
 mod hostile_text; // names and messages that would change a terminal
 mod labels; // labels and templates as people write them
@@ -33,9 +36,14 @@ mod folders; // what a walk takes and what it skips
 mod inputs; // files, lists, pipes
 mod tars; // tars, globs and shares
 mod urls; // URLs and data: URIs
+mod urls_redirects; // where redirects lead, cookies
+mod urls_secrets; // passwords and headers
+mod urls_sizes; // bodies that are too long or packed
 
 // Output.
 mod cache; // embeddings kept between runs
+mod cache_crowds; // kills, several processes
+mod cache_faults; // full disks, damage, files of others
 mod finished; // --resume on a finished file
 mod output_file; // -o
 mod parquet; // --format parquet

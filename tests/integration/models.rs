@@ -185,7 +185,7 @@ fn unknown_names_get_the_nearest_known_ones() {
     let e = error("openai/clip-vit-base-patch23");
     assert!(e.contains("no such repository") && e.contains("did you mean openai/clip-vit-base-patch32"), "{e}");
     assert!(!error("nobody/knows-this-thing").contains("did you mean"));
-    assert!(error("no name at all").contains("no directory with a config.json, and no name on the hub"));
+    assert!(error("no name at all").contains("neither a directory with a config.json nor a name on the hub"));
     assert!(error("./nowhere").contains("./nowhere"));
 }
 

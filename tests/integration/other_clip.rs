@@ -8,41 +8,37 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig};
 use candle_transformers::models::clip::vision_model::ClipVisionConfig;
 use candle_transformers::models::clip::{ClipConfig, ClipModel};
-use zsic::model::families::clip::Settings;
-use zsic::model::family::Family;
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{Checkpoint, Compute, Embeddings, ImageEncoder, TextEncoder};
 
 /// candle's model of the same files.
 fn other(checkpoint: &Checkpoint) -> ClipModel {
-    let Family::Clip(Settings { text, vision, projection_dim }) = checkpoint.family().clone() else {
-        panic!("no CLIP")
-    };
+    let (text, image) = (checkpoint.family().text(), checkpoint.family().image());
     let config = ClipConfig {
         text_config: ClipTextConfig {
-            vocab_size: text.vocab_size,
-            embed_dim: text.hidden_size,
+            vocab_size: text.stem.vocabulary,
+            embed_dim: text.blocks.width,
             activation: Activation::QuickGelu,
-            intermediate_size: text.intermediate_size,
-            max_position_embeddings: text.max_position_embeddings,
+            intermediate_size: text.blocks.mlp_width,
+            max_position_embeddings: text.stem.positions,
             pad_with: None,
-            num_hidden_layers: text.num_hidden_layers,
-            num_attention_heads: text.num_attention_heads,
-            projection_dim,
+            num_hidden_layers: text.blocks.layers,
+            num_attention_heads: text.blocks.heads,
+            projection_dim: text.dim,
         },
         vision_config: ClipVisionConfig {
-            embed_dim: vision.hidden_size,
+            embed_dim: image.blocks.width,
             activation: Activation::QuickGelu,
-            intermediate_size: vision.intermediate_size,
-            num_hidden_layers: vision.num_hidden_layers,
-            num_attention_heads: vision.num_attention_heads,
-            projection_dim,
+            intermediate_size: image.blocks.mlp_width,
+            num_hidden_layers: image.blocks.layers,
+            num_attention_heads: image.blocks.heads,
+            projection_dim: image.dim,
             num_channels: 3,
-            image_size: vision.image_size,
-            patch_size: vision.patch_size,
+            image_size: image.stem.side,
+            patch_size: image.stem.patch,
         },
         logit_scale_init_value: 2.6592,
-        image_size: vision.image_size,
+        image_size: image.stem.side,
     };
     let weights = fs::read(checkpoint.files().path("model.safetensors")).unwrap();
     let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).unwrap();

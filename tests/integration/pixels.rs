@@ -2,17 +2,14 @@
 //! The expected files are made by `tools/make_fixtures.py`; nothing here has a tolerance but Lab colours.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::common::{fixtures, random};
 use image::RgbImage;
 use serde_json::Value;
 use zsic::Preprocessor;
 use zsic::preprocess::{Arithmetic, Decoding};
 use zsic::source::{MAX_PIXELS, decode};
-
-fn fixtures(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
 
 fn index(dir: &Path) -> Vec<Value> {
     serde_json::from_slice(&fs::read(dir.join("index.json")).unwrap()).unwrap()
@@ -151,11 +148,7 @@ fn fast_decoding_is_for_large_jpeg_files_and_nearly_exact() {
 fn damage_never_panics() {
     const PIXELS: u64 = 1_000_000;
     const ROUNDS: usize = 300;
-    let mut state = 1u64;
-    let mut random = move |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % below.max(1)
-    };
+    let mut random = random(1);
     let dir = fixtures("decode");
     let mut wrong = Vec::new();
     for case in index(&dir) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::common::command::{err, model, run, zsic};
-use crate::common::long_run::{assert_alone, beside, command, limited, mend, path, pictures, stop_and_go_on};
+use crate::common::long_run::{assert_alone, beside, command, limited, mend, path, pictures, stop_and_go_on, stop_at};
 
 const CLASSIFY: [&str; 3] = ["classify", "-l", "cat,dog,\"pizza\",car"];
 const COUNT: usize = 300;
@@ -43,12 +43,10 @@ fn killed_runs_end_as_if_they_had_not_been() {
 fn a_full_disk_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let folder = pictures(dir.path(), 100);
-    for (words, name, kib) in
-        [(&CLASSIFY[..], "x.jsonl", 8), (&CLASSIFY, "x.csv", 5), (&["embed"], "x.safetensors", 20)]
-    {
+    for (words, name) in [(&CLASSIFY[..], "x.jsonl"), (&CLASSIFY, "x.csv"), (&["embed"], "x.safetensors")] {
         let out = dir.path().join(name);
         let (expected, status) = whole(words, &folder, &out);
-        let stopped = limited(kib, words, &folder, &out);
+        let stopped = stop_at(40, &expected, words, &folder, &out);
         assert_eq!(stopped.status.code(), Some(3), "{name}: {}", err(&stopped));
         assert!(
             err(&stopped).contains("cannot be written") && err(&stopped).contains("file too large"),
@@ -71,11 +69,11 @@ struct Left {
 }
 
 impl Left {
-    fn new(words: &[&str], folder: &Path, out: &Path, kib: u32) -> Self {
-        limited(kib, words, folder, out);
+    fn new(words: &[&str], folder: &Path, out: &Path, whole: &[u8]) -> Self {
+        stop_at(75, whole, words, folder, out);
         let read = |ending| {
             let path = beside(out, ending);
-            (ending, fs::read(&path).unwrap_or_else(|e| panic!("{path:?}, {kib} KiB: {e}")))
+            (ending, fs::read(&path).unwrap_or_else(|e| panic!("{path:?}: {e}")))
         };
         Self { out: out.to_path_buf(), files: ["", ".json", ".journal"].map(read).into() }
     }
@@ -101,7 +99,7 @@ fn what_is_torn_is_cut_off() {
     for (words, name) in [(&CLASSIFY[..], "x.jsonl"), (&CLASSIFY, "x.csv"), (&["embed"], "x.safetensors")] {
         let out = dir.path().join(name);
         let (expected, _) = whole(words, &folder, &out);
-        let left = Left::new(words, &folder, &out, (expected.len() * 3 / 4096) as u32);
+        let left = Left::new(words, &folder, &out, &expected);
         for (ending, length) in [("", left.files[0].1.len()), (".journal", left.files[2].1.len())] {
             assert!(length > 400, "{name}");
             for cut in [0, 1, 30, length / 2, length - 70, length - 1] {
@@ -122,7 +120,7 @@ fn a_flipped_bit_in_a_record_is_noticed() {
     for (words, name) in [(&CLASSIFY[..], "x.jsonl"), (&CLASSIFY, "x.csv"), (&["embed"], "x.safetensors")] {
         let out = dir.path().join(name);
         let (expected, _) = whole(words, &folder, &out);
-        let left = Left::new(words, &folder, &out, (expected.len() * 3 / 4096) as u32);
+        let left = Left::new(words, &folder, &out, &expected);
         for (ending, length) in [("", left.files[0].1.len()), (".journal", left.files[2].1.len())] {
             for at in [60, length / 3, length / 2 + 7] {
                 left.put_with(ending, |bytes| bytes[at] ^= 1);
@@ -172,14 +170,11 @@ fn an_image_that_was_edited_since_is_scored_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = pictures(dir.path(), 60);
     let csv = ["classify", "-l", "cat,dog", "-k", "1"];
-    for (words, name, kib) in [
-        (&CLASSIFY[..], "x.jsonl", 8),
-        (&csv, "x.csv", 2),
-        (&["embed"], "e.jsonl", 60),
-        (&["embed"], "e.safetensors", 12),
-    ] {
+    for (words, name) in
+        [(&CLASSIFY[..], "x.jsonl"), (&csv, "x.csv"), (&["embed"], "e.jsonl"), (&["embed"], "e.safetensors")]
+    {
         let out = dir.path().join(name);
-        limited(kib, words, &folder, &out);
+        stop_at(60, &whole(words, &folder, &out).0, words, &folder, &out);
         let torn = fs::read(path(&folder, 7)).unwrap();
         mend(&folder, 60); // one is in the partial
         fs::copy(path(&folder, 4), path(&folder, 5)).unwrap();
@@ -198,7 +193,7 @@ fn images_that_come_and_go_while_a_run_is_stopped_are_taken_as_they_are_then() {
     let dir = tempfile::tempdir().unwrap();
     let folder = pictures(dir.path(), 60);
     let out = dir.path().join("x.jsonl");
-    limited(8, &CLASSIFY, &folder, &out);
+    stop_at(60, &whole(&CLASSIFY, &folder, &out).0, &CLASSIFY, &folder, &out);
     let partial = fs::read(beside(&out, "")).unwrap();
     fs::copy(path(&folder, 1), folder.join("003a.ppm")).unwrap();
     fs::remove_file(path(&folder, 9)).unwrap();
@@ -234,7 +229,7 @@ fn other_settings_and_other_inputs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = pictures(dir.path(), 60);
     let out = dir.path().join("x.jsonl");
-    limited(4, &CLASSIFY, &folder, &out);
+    stop_at(30, &whole(&CLASSIFY, &folder, &out).0, &CLASSIFY, &folder, &out);
     let partial = fs::read(beside(&out, "")).unwrap();
     let refused = |words: &[&str], said: &str| {
         let output = run(command(words, &folder, &out).arg("--resume"));
@@ -317,7 +312,7 @@ fn where_there_is_nothing_to_resume() {
     for (words, name, said) in [
         (&CLASSIFY[..], "x.json", "a json cannot be resumed"),
         (&CLASSIFY, "-", "cannot be resumed"),
-        (&CLASSIFY, "/dev/null", "is no file"),
+        (&CLASSIFY, "/dev/null", "is not a regular file"),
     ] {
         let output = run(command(words, &folder, Path::new(name)).arg("--resume"));
         assert_eq!(output.status.code(), Some(2), "{name}");
@@ -329,7 +324,7 @@ fn where_there_is_nothing_to_resume() {
     }
     fs::write(beside(&out, ".json"), r#"{"zsic": "0.1.0", "command": "classify"}"#).unwrap();
     let output = run(&mut command(&CLASSIFY, &folder, &out));
-    assert!(err(&output).contains("left by a run that was stopped; written anew, where --resume"), "{}", err(&output));
+    assert!(err(&output).contains("left by a run that was stopped; starting over (--resume"), "{}", err(&output));
     assert_alone(&out);
 }
 
@@ -352,8 +347,7 @@ fn how_it_was_made_is_told() {
     assert_eq!(first["templates"], serde_json::json!(["This is a photo of {}."]));
     assert_eq!(first["run"]["threads"], 1);
     // Of a run that was stopped it says the same, but for the circumstances.
-    fs::remove_file(&out).unwrap();
-    limited(1, &CLASSIFY, &folder, &out);
+    stop_at(50, &whole(&CLASSIFY, &folder, &out).0, &CLASSIFY, &folder, &out);
     assert!(beside(&out, "").exists());
     let mut second = told(&CLASSIFY, &["--resume"]);
     first["run"].take();

@@ -1,10 +1,15 @@
-//! SigLIP from outside: scores that are not shared, prompts that are cut, cleaned prompts, scripts that it does not know.
+//! SigLIP from outside: scores that are not shared, prompts that are cut, cleaned prompts, scripts that it does not know,
+//! the epsilon of its norms.
 
+use std::fs;
 use std::process::Output;
 
 use serde_json::Value;
+use zsic::source::{MAX_PIXELS, decode};
+use zsic::{Checkpoint, Compute, ImageEncoder, Isa, TextEncoder};
 
 use crate::common::command::{err, image, lines, model, out, run, zsic};
+use crate::common::{Expected, copied, fixtures, json, strings, worst};
 
 fn classify(checkpoint: &str, args: &[&str]) -> Output {
     let output = run(zsic(&["classify", &image("wide.png"), "--no-cache", "-m", &model(checkpoint)]).args(args));
@@ -95,4 +100,31 @@ fn the_table_shows_each_label_s_own_bar() {
         scores(&classify("siglip/gemma", &["-l", "cat,wine glass"])).iter().map(|(_, s)| s * 100.0).collect();
     assert_eq!(percents.len(), 2);
     assert!(percents.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.006), "{percents:?} {expected:?}");
+}
+
+/// Under an epsilon as large as this, a norm that has another one shows.
+#[test]
+fn every_norm_has_the_config_s_epsilon() {
+    let expected = json(&fixtures("siglip/eps.json"));
+    let (_keep, dir) = copied("siglip/unigram");
+    let mut config = json(&dir.join("config.json"));
+    for section in ["text_config", "vision_config"] {
+        config[section]["layer_norm_eps"] = expected["layer_norm_eps"].clone();
+    }
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let (checkpoint, fixture) = (Checkpoint::open(&dir).unwrap(), Expected::of("siglip/unigram"));
+    let image = decode(&fs::read(image(&fixture.images()[0])).unwrap(), MAX_PIXELS).unwrap();
+    let prompt = strings(&fixture.json["prompts"])[0].clone();
+    for isa in Isa::available() {
+        let plan = Compute { isa, ..Compute::default() }.plan(&checkpoint);
+        let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
+        let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
+        let image = images.embed(&[images.preprocess(&image).unwrap()]).unwrap();
+        let text = texts.embed(std::slice::from_ref(&prompt)).unwrap();
+        for (what, got) in [("image_embeds", image), ("text_embeds", text)] {
+            let reference = expected[what].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+            let off = worst(got.row(0).iter().map(|&x| x.into()), reference);
+            assert!(off < 2e-6, "{isa:?}: {what} off by {off}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ListFormat;
+use super::output::ListFormat;
 
 /// The default of `--cache-size`, as a user types it.
 const SIZE: &str = "4G";
@@ -35,7 +35,7 @@ pub struct CachePlace {
 Examples:
   zsic cache info
   zsic cache clear --cache-dir /tmp/embeddings")]
-pub struct Cache {
+pub struct CacheArgs {
     #[command(subcommand)]
     pub command: CacheCommand,
     /// The output format
@@ -60,7 +60,8 @@ pub enum CacheCommand {
     },
 }
 
-/// Parses a number of bytes: `500M` and `500MiB` are 500 * 1024 * 1024, `500MB` is 500,000,000.
+/// Parses a number of bytes: `500M` and `500MiB` are 500 * 1024 * 1024, `500MB` is 500,000,000. By hand, since
+/// crates read `500M` as a power of ten.
 fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("use a size of at least {LEAST}, such as 500M or 4G");
     const LEAST: &str = "32M";

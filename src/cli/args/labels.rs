@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Labels and prompts")]
-pub struct Labels {
+pub struct LabelArgs {
     /// The labels, separated by commas (`\,` is a comma inside a label); repeatable
     #[arg(short, long, value_name = "A,B,C", allow_hyphen_values = true, value_parser = no_flag)]
     #[arg(aliases = ["candidate-labels", "candidate_labels"])]
@@ -30,7 +30,7 @@ pub struct Labels {
     pub canonicalize: bool,
 }
 
-impl Labels {
+impl LabelArgs {
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.labels_file.as_deref().into_iter().chain(self.template_set.as_deref())

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::Hub;
+use super::machine::Hub;
+use super::output::ListFormat;
 
 /// List, fetch, show, verify and remove checkpoints
 #[derive(Debug, Args)]
@@ -70,12 +71,4 @@ pub struct ModelId {
     pub name: String,
     #[command(flatten)]
     pub hub: Hub,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// Columns for people
-    Table,
-    /// One JSON value
-    Json,
 }

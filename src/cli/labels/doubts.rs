@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 use zsic::Label;
 
-use super::super::args::Labels;
+use super::super::args::LabelArgs;
 use super::super::text;
-use super::{Form, Given, shown};
+use super::{Given, LabelForm, shown};
 
 /// Separators of labels in other programs, but not here.
 const SEPARATORS: [char; 9] = [';', '|', '\t', '，', '、', '；', '｜', '،', '؛'];
@@ -19,7 +19,7 @@ const LISTS: [&str; 7] = ["labels", "candidate_labels", "classes", "class_names"
 
 /// Returns a warning for labels that look like a mistake, with what to type instead. `is_softmax`: the labels share a
 /// score of 1.
-pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
+pub fn doubt(given: &Given, args: &LabelArgs, is_softmax: bool) -> Option<String> {
     let doubts = Doubts {
         labels: &given.labels,
         form: given.form,
@@ -33,7 +33,7 @@ pub fn doubt(given: &Given, args: &Labels, is_softmax: bool) -> Option<String> {
 
 struct Doubts<'a> {
     labels: &'a [Label],
-    form: Form,
+    form: LabelForm,
     file: String,
     /// Warns of a single label, which has nothing to compare with.
     alone: bool,
@@ -42,7 +42,7 @@ struct Doubts<'a> {
 impl Doubts<'_> {
     /// Warns of an object that holds a list of labels, their numbers, or empty prompts.
     fn object(&self) -> Option<String> {
-        if self.form != Form::Object {
+        if self.form != LabelForm::Object {
             return None;
         }
         let is_empty = |label: &&Label| label.prompts.iter().any(|prompt| prompt.trim().is_empty());
@@ -76,7 +76,7 @@ impl Doubts<'_> {
     fn breaks(&self) -> Option<String> {
         let name = self.find(|name| name.contains(LINE_BREAKS) || name.contains("\\n"))?;
         let advice = match self.form {
-            Form::Flag => "separate labels by commas, or use --labels-file FILE with one per line",
+            LabelForm::Flag => "separate labels by commas, or use --labels-file FILE with one per line",
             _ => self.separate(),
         };
         Some(self.one(&format!("the label `{name}` contains line breaks and is read as one label"), advice))
@@ -87,9 +87,9 @@ impl Doubts<'_> {
     fn marks(&self) -> Option<String> {
         let names = self.labels.iter().map(|label| label.name.as_str());
         let names: Vec<&str> = match self.form {
-            Form::Array | Form::Object => return None,
-            Form::Flag => names.collect(),
-            Form::Lines => {
+            LabelForm::Array | LabelForm::Object => return None,
+            LabelForm::Flag => names.collect(),
+            LabelForm::Lines => {
                 let is_title = |(at, name): &(usize, &str)| *at == 0 && self.labels.len() > 1 && name.ends_with(':');
                 names.enumerate().skip_while(is_title).map(|(_, name)| name).collect()
             }
@@ -108,7 +108,7 @@ impl Doubts<'_> {
 
     /// Warns of several labels read as one. Several strings in JSON count as separate labels, whatever they contain.
     fn list(&self) -> Option<String> {
-        if matches!(self.form, Form::Array | Form::Object) && !self.alone {
+        if matches!(self.form, LabelForm::Array | LabelForm::Object) && !self.alone {
             return None;
         }
         self.brackets().or_else(|| self.quotes()).or_else(|| self.separated())
@@ -128,7 +128,7 @@ impl Doubts<'_> {
             return None;
         }
         let advice = match self.form {
-            Form::Flag => self.typed(),
+            LabelForm::Flag => self.typed(),
             _ => self.separate().to_owned(),
         };
         let name = shown(&self.labels[0].name);
@@ -140,7 +140,7 @@ impl Doubts<'_> {
             let name = name.trim_end_matches(',');
             name.len() > 2 && QUOTES.iter().any(|quote| name.starts_with(*quote) && name.ends_with(*quote))
         })?;
-        let advice = if self.form == Form::Flag { self.typed() } else { "remove them".to_owned() };
+        let advice = if self.form == LabelForm::Flag { self.typed() } else { "remove them".to_owned() };
         Some(self.one(&format!("the label `{name}` has quotation marks, which the model reads too"), &advice))
     }
 
@@ -150,15 +150,16 @@ impl Doubts<'_> {
             let mut after = name.match_indices(',').map(|(at, _)| &name[at + 1..]);
             after.any(|rest| !rest.starts_with(|c: char| c == ' ' || c.is_ascii_digit()))
         };
-        let has_commas = |name: &str| self.form != Form::Flag && (is_glued(name) || self.alone && name.contains(','));
+        let has_commas =
+            |name: &str| self.form != LabelForm::Flag && (is_glued(name) || self.alone && name.contains(','));
         let name = self.find(|name| name.contains(SEPARATORS) || has_commas(name))?;
-        let advice = if self.form == Form::Flag { self.typed() } else { self.separate().to_owned() };
+        let advice = if self.form == LabelForm::Flag { self.typed() } else { self.separate().to_owned() };
         Some(self.one(&format!("`{name}` looks like a list and is read as one label"), &advice))
     }
 
     fn single(&self) -> Option<String> {
         let name = &self.labels[0].name;
-        let advice = if self.form == Form::Flag && Path::new(name).is_file() {
+        let advice = if self.form == LabelForm::Flag && Path::new(name).is_file() {
             format!("--labels-file {name} reads the labels in that file")
         } else {
             "add labels to compare with, as in -l cat,dog".to_owned()
@@ -179,7 +180,7 @@ impl Doubts<'_> {
 
     /// Returns how to separate labels in a file.
     fn separate(&self) -> &'static str {
-        if self.form == Form::Lines { "write one label per line" } else { "write each label as its own string" }
+        if self.form == LabelForm::Lines { "write one label per line" } else { "write each label as its own string" }
     }
 
     /// Returns the strings of a typed JSON array, or of the one array in an object.

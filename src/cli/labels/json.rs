@@ -10,7 +10,7 @@ use serde_json::Value;
 use zsic::{Label, Template};
 
 use super::doubts::array;
-use super::{Form, shown};
+use super::{LabelForm, shown};
 
 /// How to write labels.
 const ADVICE: &str = "write one label per line, or an array like [\"cat\", \"dog\"]";
@@ -20,7 +20,7 @@ const ADVICE: &str = "write one label per line, or an array like [\"cat\", \"dog
 ///
 /// # Errors
 /// The reason why it is not such a file.
-pub fn parse(text: &str, templates: &[Template]) -> Result<(Form, Vec<(usize, Label)>), String> {
+pub fn parse(text: &str, templates: &[Template]) -> Result<(LabelForm, Vec<(usize, Label)>), String> {
     let (form, entries) = read(text).map_err(|e| no_json(text, &e))?;
     let names: Vec<String> = entries.iter().filter_map(|(_, name, _)| name.clone()).collect();
     let alone = |reason: String| format!("{reason}; for labels without prompts write {}", array(names.iter()));
@@ -69,21 +69,21 @@ fn string(value: Value) -> Result<String, String> {
 type JsonEntry = (usize, Option<String>, Value);
 
 /// The entries of a JSON array or object, in order. serde_json's map would keep only the last of two equal keys.
-fn read(text: &str) -> serde_json::Result<(Form, Vec<JsonEntry>)> {
+fn read(text: &str) -> serde_json::Result<(LabelForm, Vec<JsonEntry>)> {
     let line = Cell::new(1);
-    let mut json = serde_json::Deserializer::from_reader(Counted { bytes: text.as_bytes(), line: &line });
-    let entries = json.deserialize_any(Entries { line: &line })?;
+    let mut json = serde_json::Deserializer::from_reader(CountedBytes { bytes: text.as_bytes(), line: &line });
+    let entries = json.deserialize_any(EntriesVisitor { line: &line })?;
     json.end()?;
     Ok(entries)
 }
 
 /// Reads bytes one at a time, and counts lines.
-struct Counted<'a> {
+struct CountedBytes<'a> {
     bytes: &'a [u8],
     line: &'a Cell<usize>,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountedBytes<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let one = 1.min(out.len());
         let read = self.bytes.read(&mut out[..one])?;
@@ -92,12 +92,12 @@ impl Read for Counted<'_> {
     }
 }
 
-struct Entries<'a> {
+struct EntriesVisitor<'a> {
     line: &'a Cell<usize>,
 }
 
-impl<'de> Visitor<'de> for Entries<'_> {
-    type Value = (Form, Vec<JsonEntry>);
+impl<'de> Visitor<'de> for EntriesVisitor<'_> {
+    type Value = (LabelForm, Vec<JsonEntry>);
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an array or an object")
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
         while let Some(value) = array.next_element()? {
             entries.push((self.line.get(), None, value));
         }
-        Ok((Form::Array, entries))
+        Ok((LabelForm::Array, entries))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
             let line = self.line.get();
             entries.push((line, Some(key), object.next_value()?));
         }
-        Ok((Form::Object, entries))
+        Ok((LabelForm::Object, entries))
     }
 }
 

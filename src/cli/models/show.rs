@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use zsic::Checkpoint;
 use zsic::checkpoint::Files;
-use zsic::model::family::Facts;
+use zsic::model::family::ModelFacts;
 use zsic::net::hub::CachedFile;
 
 use super::super::Outcome;
@@ -68,7 +68,7 @@ fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
 
 /// What kind of model it is, as a line.
 fn about(kind: &str, checkpoint: &Checkpoint) -> String {
-    let Facts { image_size: pixels, patch_size: patch, max_tokens: tokens, embedding: dim, .. } =
+    let ModelFacts { image_size: pixels, patch_size: patch, max_tokens: tokens, embedding: dim, .. } =
         checkpoint.family().facts();
     let about = format!(
         "{kind}, images of {pixels} pixels in patches of {patch}, prompts of {tokens} tokens, \

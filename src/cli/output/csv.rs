@@ -4,7 +4,7 @@ use anyhow::Result;
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use super::super::terminal::printable_lines;
-use super::Outcome;
+use super::prediction::RecordBody;
 
 /// Returns the names of the columns.
 fn columns(logits: bool) -> &'static [&'static str] {
@@ -17,7 +17,7 @@ pub fn header(logits: bool) -> Result<String> {
 }
 
 /// Returns one image's rows.
-pub fn record(image: &str, outcome: &Outcome, logits: bool) -> Result<String> {
+pub fn record(image: &str, outcome: &RecordBody, logits: bool) -> Result<String> {
     let row = |label: &str, score: String, logit: Option<f32>, error: &str| {
         let mut row = vec![image.to_owned(), label.to_owned(), score];
         if logits {
@@ -65,7 +65,7 @@ pub fn shown(rows: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Prediction;
+    use super::super::prediction::Prediction;
     use super::*;
     use zsic::ImageError;
     use zsic::source::ErrorKind;

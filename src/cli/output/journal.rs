@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use ring::digest::{Context, SHA256, digest};
 
-use super::super::image_version::Version;
+use zsic::pipeline::Version;
 
 /// Bytes of an entry.
 pub const ENTRY: u64 = 64;
@@ -56,7 +56,7 @@ impl Of {
 
 /// One record in a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Where the record begins.
     pub start: u64,
     /// Bytes of the record.
@@ -66,7 +66,7 @@ pub struct Entry {
     check: [u8; CHECK],
 }
 
-impl Entry {
+impl JournalEntry {
     /// Describes `record`, which begins at `start`.
     pub fn new(start: u64, record: &[u8], of: Of) -> Self {
         let mut entry = Self { start, length: record.len() as u32, of, check: [0; CHECK] };
@@ -156,14 +156,14 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn entry(&self, index: u64) -> io::Result<Entry> {
+    pub fn entry(&self, index: u64) -> io::Result<JournalEntry> {
         let mut bytes = [0; ENTRY as usize];
         self.file.read_exact_at(&mut bytes, self.base + index * ENTRY)?;
-        Ok(Entry::from_bytes(&bytes))
+        Ok(JournalEntry::from_bytes(&bytes))
     }
 
     /// Reads some consecutive entries.
-    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = io::Result<Entry>> {
+    pub fn entries(&self, range: Range<u64>) -> impl Iterator<Item = io::Result<JournalEntry>> {
         range.map(|index| self.entry(index))
     }
 
@@ -186,7 +186,7 @@ impl Journal {
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn record(file: &File, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
+pub fn record(file: &File, entry: &JournalEntry) -> io::Result<Option<Vec<u8>>> {
     if entry.end() > file.metadata()?.len() {
         return Ok(None); // a damaged entry may state any length
     }
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn every_bit_of_a_record_and_its_entry_counts() {
         let of = Of::new("a.jpg", Version::from_bytes([7; 24]), true);
-        let entry = Entry::new(5, b"a record\n", of);
+        let entry = JournalEntry::new(5, b"a record\n", of);
         assert_eq!((entry.start, entry.end()), (5, 14));
-        assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
+        assert_eq!(JournalEntry::from_bytes(&entry.to_bytes()), entry);
         for bit in 0..9 * 8 {
             let mut record = *b"a record\n";
             record[bit / 8] ^= 1 << (bit % 8);
@@ -213,7 +213,7 @@ mod tests {
         for bit in (8 * 8..12 * 8 + 1).chain(16 * 8..64 * 8) {
             let mut bytes = entry.to_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(!Entry::from_bytes(&bytes).is_of(b"a record\n"), "{bit}");
+            assert!(!JournalEntry::from_bytes(&bytes).is_of(b"a record\n"), "{bit}");
         }
     }
 }

@@ -5,13 +5,13 @@ use anyhow::Result;
 use serde::Serialize;
 use zsic::ImageError;
 
-use super::{Outcome, Prediction};
+use super::prediction::{Prediction, RecordBody};
 
 #[derive(Serialize)]
 struct Record<'a> {
     image: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    predictions: Option<Vec<Row<'a>>>,
+    predictions: Option<Vec<LabelScore<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<&'a [f32]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -19,7 +19,7 @@ struct Record<'a> {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct LabelScore<'a> {
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
@@ -39,8 +39,8 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
 }
 
 /// Returns `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
-pub fn record<'a>(image: &'a str, outcome: &Outcome<'a>) -> Result<String> {
-    let row = |p: &Prediction<'a>| Row { score: p.score, logit: p.logit, label: p.label };
+pub fn record<'a>(image: &'a str, outcome: &RecordBody<'a>) -> Result<String> {
+    let row = |p: &Prediction<'a>| LabelScore { score: p.score, logit: p.logit, label: p.label };
     let (predictions, error) = match outcome {
         Ok(predictions) => (Some(predictions.iter().map(row).collect()), None),
         Err(e) => (None, Some(Failure::from(*e))),

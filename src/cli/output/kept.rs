@@ -4,8 +4,9 @@
 use std::fs::File;
 use std::io;
 
-use super::super::image_version::Version;
-use super::journal::{Entry, Journal, Key, record};
+use super::super::fatal::usage;
+use super::journal::{Journal, JournalEntry, Key, record};
+use zsic::pipeline::Version;
 
 /// The records that may be kept.
 pub struct Kept {
@@ -48,7 +49,7 @@ impl Kept {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn next_if(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<Entry>> {
+    pub fn next_if(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<JournalEntry>> {
         if self.next == self.journal.count {
             return Ok(None);
         }
@@ -66,7 +67,7 @@ impl Kept {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn find(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, Entry)>> {
+    pub fn find(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, JournalEntry)>> {
         if self.passed == self.journal.count {
             return Ok(None);
         }
@@ -98,7 +99,7 @@ impl Kept {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn missing(&mut self) -> io::Result<(u64, Option<Entry>)> {
+    pub fn missing(&mut self) -> io::Result<(u64, Option<JournalEntry>)> {
         if self.passed == self.journal.count {
             return Ok((0, None));
         }
@@ -120,18 +121,18 @@ impl Kept {
     }
 
     /// Reads the record of an entry.
-    pub fn record(&self, entry: &Entry) -> io::Result<Option<Vec<u8>>> {
+    pub fn record(&self, entry: &JournalEntry) -> io::Result<Option<Vec<u8>>> {
         self.data.as_ref().map_or(Ok(None), |data| record(data, entry))
     }
 
-    fn is_good(&self, entry: &Entry) -> io::Result<bool> {
+    fn is_good(&self, entry: &JournalEntry) -> io::Result<bool> {
         let is_whole = || self.data.as_ref().map_or(Ok(true), |data| Ok(record(data, entry)?.is_some()));
         if entry.of.failed && !self.failed_too { Ok(false) } else { is_whole() }
     }
 
     /// Returns the first record of an image. Others of that version are equal to it, and are not read: there may be as
     /// many as there are lookups.
-    fn first(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, Entry)>> {
+    fn first(&mut self, key: &Key, version: Option<Version>) -> io::Result<Option<(u64, JournalEntry)>> {
         let index = self.make_index()?;
         let wanted = (key.number(), version.map_or(0, |version| version.number()), 0);
         let Some(&(_, _, at)) = index.get(index.partition_point(|indexed| *indexed < wanted)) else { return Ok(None) };
@@ -156,8 +157,16 @@ impl Kept {
 }
 
 /// Returns whether an entry belongs to an image with this `version`.
-fn is_of(entry: &Entry, key: &Key, version: Option<Version>) -> bool {
+fn is_of(entry: &JournalEntry, key: &Key, version: Option<Version>) -> bool {
     entry.of.key == *key && version.is_none_or(|version| version == entry.of.version)
+}
+
+/// Returns the error about records of images that are not among the inputs.
+pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
+    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
+    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
+    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
+    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }
 
 #[cfg(test)]
@@ -174,7 +183,7 @@ mod tests {
         let (mut journal, mut data) = (Vec::new(), Vec::new());
         for (name, n) in names {
             let of = Of::new(name.trim_end_matches('!'), version(*n), name.ends_with('!'));
-            journal.extend(Entry::new(data.len() as u64, name.as_bytes(), of).to_bytes());
+            journal.extend(JournalEntry::new(data.len() as u64, name.as_bytes(), of).to_bytes());
             data.extend(name.as_bytes());
         }
         let open = |name: &str, bytes: Vec<u8>| {

@@ -19,7 +19,7 @@ pub enum Step {
 }
 
 /// The records of an earlier run.
-pub struct Source {
+pub struct EarlierRecords {
     pub journal: Journal,
     pub data: File,
     pub steps: Receiver<Step>,
@@ -31,7 +31,7 @@ pub struct Log {
     /// The text before the first record, until it is written.
     head: Vec<u8>,
     is_empty: bool,
-    source: Option<Source>,
+    source: Option<EarlierRecords>,
     /// Whether a computed record is known to come next.
     is_told: bool,
 }
@@ -43,7 +43,7 @@ impl Log {
     }
 
     /// Creates a log that continues the contents of `sink`, with records of an earlier run between the new ones.
-    pub fn going_on(mut sink: Sink, head: Vec<u8>, source: Option<Source>) -> Self {
+    pub fn going_on(mut sink: Sink, head: Vec<u8>, source: Option<EarlierRecords>) -> Self {
         let is_empty = sink.partial().is_none_or(|partial| partial.is_empty());
         Self { sink, head: if is_empty { head } else { Vec::new() }, is_empty, source, is_told: false }
     }
@@ -110,7 +110,7 @@ impl Log {
         Ok(())
     }
 
-    fn copy(&mut self, source: &Source, index: u64) -> Result<()> {
+    fn copy(&mut self, source: &EarlierRecords, index: u64) -> Result<()> {
         let failed = || format!("{}: the records of the earlier run cannot be read", self.sink.name());
         let entry = source.journal.entry(index).with_context(failed)?;
         let kept = record(&source.data, &entry).with_context(failed)?;

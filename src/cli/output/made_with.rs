@@ -1,5 +1,5 @@
-//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a finished
-//! file, to be compared before either is gone on from; `--meta` and Parquet files have it too.
+//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a
+//! finished file, and is compared before either is continued; `--meta` and Parquet files have it too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use zsic::checkpoint::identity::published;
 use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
-    ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, Labels, LongRun, Machine, Output,
+    ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun, Machine, Output,
     PrecisionArg,
 };
 use super::notes::time;
@@ -38,7 +38,7 @@ pub struct MadeWith {
     task: Task,
 }
 
-/// What a command does with images. Other keys than these are of another version.
+/// What a command does with images. Unknown keys come from another version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Task {
@@ -70,13 +70,13 @@ enum Identity {
     /// The built-in one. The version of zsic says which that is.
     BuiltIn { name: String },
     /// Another, by the sizes and times of its files.
-    Directory { directory: String, files: BTreeMap<String, Stamp> },
+    Directory { directory: String, files: BTreeMap<String, FileStamp> },
 }
 
-/// What tells that a file is as it was.
+/// Shows whether a file is unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stamp {
+struct FileStamp {
     bytes: u64,
     changed: String,
 }
@@ -97,7 +97,7 @@ impl MadeWith {
     ) -> Result<Self> {
         let Classify { inputs, labels: named, machine, output } = args;
         // `labels` and `templates` are what these lead to; prompts that were cleaned are no longer those of the templates.
-        let Labels { labels: _, labels_file: _, template: _, template_set: _, truncate, canonicalize: _ } = named;
+        let LabelArgs { labels: _, labels_file: _, template: _, template_set: _, truncate, canonicalize: _ } = named;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
         let are_filled = labels.iter().all(filled);
@@ -184,7 +184,8 @@ impl MadeWith {
     }
 }
 
-/// What of these decides records: the precision. What `model`, `hub` and `device` lead to is in the checkpoint and the plan.
+/// Of these flags only the precision decides records; `model`, `hub` and `device` are covered by the checkpoint and
+/// the plan.
 fn precision(machine: &Machine, long_run: &LongRun) -> PrecisionArg {
     let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
     let Machine { model: _, hub, caching, device: _, precision, threads: _, batch_size: _, max_wait: _, stats: _ } =
@@ -230,7 +231,7 @@ impl Identity {
                 && ["json", "txt", "model", "safetensors", "bin"].contains(&ending)
             {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                files.insert(name, Stamp { bytes: file.len(), changed: time(&file) });
+                files.insert(name, FileStamp { bytes: file.len(), changed: time(&file) });
             }
         }
         Ok(Self::Directory { directory: root.canonicalize()?.display().to_string(), files })

@@ -25,12 +25,12 @@ pub struct Facts<'a> {
 struct Told<'a> {
     #[serde(flatten)]
     facts: &'a Facts<'a>,
-    run: Run,
+    run: Circumstances,
 }
 
 /// The circumstances of a run.
 #[derive(Serialize)]
-struct Run {
+struct Circumstances {
     started: String,
     ended: String,
     seconds: f64,
@@ -109,7 +109,7 @@ impl Meta {
     /// If it cannot be written.
     pub fn write(self, facts: &Facts, machine: &Machine, threads: usize) -> Result<()> {
         let Some(mut sink) = self.sink else { return Ok(()) };
-        let run = Run {
+        let run = Circumstances {
             started: date(self.date),
             ended: date(SystemTime::now()),
             seconds: self.start.elapsed().as_millis() as f64 / 1000.0,

@@ -13,6 +13,7 @@ pub mod notes;
 mod own;
 mod parquet;
 mod partial;
+mod prediction;
 mod records;
 mod rest;
 pub mod resume;
@@ -24,33 +25,22 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use zsic::{ImageError, Label};
+use zsic::Label;
 
 use super::args::FormatArg;
 use super::fatal::usage;
-use super::image_version::Version;
 pub use beside::families;
 use journal::Of;
 pub use json::{image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
+pub use prediction::Prediction;
+use prediction::RecordBody;
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
 pub use sink::{Place, Sink};
-
-/// A label in a record.
-pub struct Prediction<'a> {
-    /// Its place among the labels.
-    pub index: usize,
-    pub label: &'a str,
-    pub score: f32,
-    /// Set if it is to be printed.
-    pub logit: Option<f32>,
-}
-
-/// What one image came to.
-pub type Outcome<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
+use zsic::pipeline::Version;
 
 /// A format that is not `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +149,7 @@ impl Format {
 }
 
 /// Writes records in one format to one place, each record whole.
-pub struct Writer<'a> {
+pub struct RecordWriter<'a> {
     log: Log,
     format: Format,
     /// Whether people see it as it is written.
@@ -173,7 +163,7 @@ pub struct Writer<'a> {
     held: Option<String>,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> RecordWriter<'a> {
     /// A writer to `log`, which goes to `place`, of scores of `labels`.
     pub fn new(format: Format, place: &Place, log: Log, logits: bool, labels: &'a [String]) -> Self {
         let table = table::Table::new(labels, logits, place.width(), place.color());
@@ -184,7 +174,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, version: Version, outcome: &Outcome) -> Result<()> {
+    pub fn record(&mut self, image: &str, version: Version, outcome: &RecordBody) -> Result<()> {
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());
@@ -213,7 +203,7 @@ impl<'a> Writer<'a> {
         self.log.flush()
     }
 
-    /// One input gives a list of predictions, more give a list of such lists: which it is shows with the second.
+    /// One input gives one list, several give a list of lists. The first list is held back until a second arrives.
     fn pipeline(&mut self, list: String) -> Result<()> {
         match (self.records, self.held.take()) {
             (1, _) => {

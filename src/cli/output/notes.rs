@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,7 +43,7 @@ pub struct Notes {
 
 /// The first line of a note. The journal's entries follow.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct NoteHead {
     layout: u32,
     file: String,
     bytes: u64,
@@ -68,8 +69,7 @@ impl Notes {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let target = folder.canonicalize().ok()?.join(target.file_name()?);
         let hash = digest(&SHA256, target.as_os_str().as_bytes());
-        let name: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(self.folder.as_ref()?.join(name + ENDING))
+        Some(self.folder.as_ref()?.join(HEXLOWER.encode(hash.as_ref()) + ENDING))
     }
 
     /// Keeps the note of `target`, which is or will become the file `output`. A note that cannot be written is a
@@ -86,7 +86,7 @@ impl Notes {
         let Some(path) = self.path(target) else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("."));
         let failed = || format!("{}: cannot be written", path.display());
-        let head = Head {
+        let head = NoteHead {
             layout: LAYOUT,
             file: target.display().to_string(),
             bytes: output.len(),
@@ -119,7 +119,7 @@ impl Notes {
             .take(LONGEST_HEAD)
             .read_until(b'\n', &mut line)
             .ok()
-            .and_then(|_| serde_json::from_slice::<Head>(&line).ok());
+            .and_then(|_| serde_json::from_slice::<NoteHead>(&line).ok());
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {

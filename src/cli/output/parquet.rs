@@ -5,7 +5,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::prediction::RecordBody;
 
 pub use file::{make, unmake};
 
@@ -14,10 +14,10 @@ pub const IS_BUILT: bool = cfg!(feature = "parquet");
 
 /// An image's line in the partial. It begins like a JSON record.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct RecordLine {
     image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
+    error: Option<LineError>,
     /// Indices of the labels, best first.
     #[serde(default)]
     labels: Vec<u32>,
@@ -28,7 +28,7 @@ struct Line {
     logits: Vec<u32>,
 }
 
-impl Line {
+impl RecordLine {
     /// An image without a label so far.
     fn new(image: impl Into<String>) -> Self {
         Self { image: image.into(), error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new() }
@@ -36,21 +36,21 @@ impl Line {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Failure {
+struct LineError {
     kind: String,
     message: String,
 }
 
 /// Returns an image's line in the partial.
-pub fn record(image: &str, outcome: &Outcome) -> Result<String> {
-    let mut line = Line::new(image);
+pub fn record(image: &str, outcome: &RecordBody) -> Result<String> {
+    let mut line = RecordLine::new(image);
     match outcome {
         Ok(predictions) => {
             line.labels = predictions.iter().map(|p| p.index as u32).collect();
             line.scores = predictions.iter().map(|p| p.score.to_bits()).collect();
             line.logits = predictions.iter().filter_map(|p| p.logit).map(f32::to_bits).collect();
         }
-        Err(e) => line.error = Some(Failure { kind: e.kind.name().to_owned(), message: e.message.clone() }),
+        Err(e) => line.error = Some(LineError { kind: e.kind.name().to_owned(), message: e.message.clone() }),
     }
     Ok(serde_json::to_string(&line)?)
 }
@@ -80,7 +80,7 @@ mod file {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::{Failure, Line};
+    use crate::cli::output::parquet::{LineError, RecordLine};
     use anyhow::{Context, Result};
     use parquet::basic::{Compression, Encoding};
     use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type};
@@ -111,9 +111,9 @@ mod file {
         let mut writer =
             SerializedFileWriter::new(&mut *out, Arc::new(parse_message_type(&schema)?), Arc::new(properties(meta)))?;
         let labels: Vec<ByteArray> = labels.iter().map(|label| label.as_str().into()).collect();
-        let mut rows = Rows::default();
+        let mut rows = Columns::default();
         for line in BufReader::with_capacity(1 << 18, File::open(partial)?).split(b'\n') {
-            let line: Line = serde_json::from_slice(&line?).context("the partial is damaged")?;
+            let line: RecordLine = serde_json::from_slice(&line?).context("the partial is damaged")?;
             rows.push(line, &labels).context("the partial is damaged")?;
             if rows.image.len() >= GROUP {
                 rows.write(logits, writer.next_row_group()?)?;
@@ -135,8 +135,9 @@ mod file {
         let labels: HashMap<&str, u32> = labels.iter().map(String::as_str).zip(0..).collect();
         let reader = SerializedFileReader::new(File::open(path)?)?;
         let mut lines = BufWriter::new(lines);
-        let mut line: Option<Line> = None;
-        let mut put = |line: &Line| writeln!(lines, "{}", serde_json::to_string(line)?).context("it cannot be written");
+        let mut line: Option<RecordLine> = None;
+        let mut put =
+            |line: &RecordLine| writeln!(lines, "{}", serde_json::to_string(line)?).context("it cannot be written");
         for row in reader.get_row_iter(None)? {
             let row = row?;
             let rank = cell(&row, "rank").and_then(|column| row.get_int(column).ok());
@@ -146,13 +147,13 @@ mod file {
             let text = |name: &str| cell(&row, name).and_then(|column| row.get_string(column).ok().cloned());
             let bits = |name: &str| cell(&row, name).and_then(|column| row.get_float(column).ok()).map(f32::to_bits);
             let image = text("image").context("a row has no image")?;
-            let line = line.get_or_insert_with(|| Line::new(image));
+            let line = line.get_or_insert_with(|| RecordLine::new(image));
             if let Some(label) = text("label") {
                 line.labels.push(*labels.get(label.as_str()).context("it has another label")?);
                 line.scores.push(bits("score").context("a row has no score")?);
                 line.logits.extend(bits("logit"));
             }
-            line.error = text("error_kind").zip(text("error")).map(|(kind, message)| Failure { kind, message });
+            line.error = text("error_kind").zip(text("error")).map(|(kind, message)| LineError { kind, message });
         }
         line.map_or(Ok(()), |line| put(&line))?;
         Ok(lines.flush()?)
@@ -182,7 +183,7 @@ mod file {
 
     /// Columns under construction. A definition level is 1 for a present value.
     #[derive(Default)]
-    struct Rows {
+    struct Columns {
         image: Vec<ByteArray>,
         rank: Vec<i32>,
         label: Vec<ByteArray>,
@@ -194,9 +195,9 @@ mod file {
         failed: Vec<i16>,
     }
 
-    impl Rows {
+    impl Columns {
         /// Adds an image's rows. A failed image, or one without predictions, has one row.
-        fn push(&mut self, line: Line, labels: &[ByteArray]) -> Option<()> {
+        fn push(&mut self, line: RecordLine, labels: &[ByteArray]) -> Option<()> {
             let image = ByteArray::from(line.image.into_bytes());
             let rows = line.labels.len();
             for (rank, (&label, &score)) in line.labels.iter().zip(&line.scores).enumerate() {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use super::super::fatal::usage;
 use super::super::undo::Undo;
 use super::beside::{BESIDE, JOURNAL, NEW, OLD, OLD_JOURNAL, SETTINGS, behind_links, partial_of, with_ending};
-use super::journal::{ENTRY, Entry, Of};
+use super::journal::{ENTRY, JournalEntry, Of};
 use super::made_with::MadeWith;
 use super::notes::Notes;
 use super::own::{self, appear, cut, is_same, remove};
@@ -35,14 +35,14 @@ pub struct Partial {
     resumable: Option<Notes>,
     journal: Option<File>,
     records: u64,
-    waiting: Waiting,
+    waiting: PendingRecords,
     /// The files that this run made before its first record.
     undo: Undo,
 }
 
 /// Records that wait to be written.
 #[derive(Default)]
-struct Waiting {
+struct PendingRecords {
     bytes: Vec<u8>,
     entries: Vec<u8>,
     /// The length of each, and whether it has an entry.
@@ -66,7 +66,7 @@ impl Partial {
             Ok::<_, anyhow::Error>(((file, length), made))
         });
         let ((file, length), undo) = opened?;
-        let (journal, waiting) = (None, Waiting::default());
+        let (journal, waiting) = (None, PendingRecords::default());
         let (settings, resumable, records, started) = (None, None, 0, false);
         let partial =
             Self { file, path, target, length, started, settings, resumable, journal, records, waiting, undo };
@@ -207,7 +207,7 @@ impl Partial {
         let start = self.length + self.waiting.bytes.len() as u64;
         let of = of.filter(|_| self.journal.is_some());
         if let Some(of) = of {
-            self.waiting.entries.extend(Entry::new(start, record, *of).to_bytes());
+            self.waiting.entries.extend(JournalEntry::new(start, record, *of).to_bytes());
         }
         self.waiting.bytes.extend(record);
         self.waiting.records.push((record.len(), of.is_some()));
@@ -219,7 +219,7 @@ impl Partial {
     /// # Errors
     /// If it cannot be written. Then complete records that fit stay.
     pub fn flush(&mut self) -> io::Result<()> {
-        let Waiting { bytes, entries, records } = std::mem::take(&mut self.waiting);
+        let PendingRecords { bytes, entries, records } = std::mem::take(&mut self.waiting);
         if self.append(&bytes, &entries).is_ok() {
             return Ok(());
         }

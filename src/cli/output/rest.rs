@@ -8,13 +8,12 @@ use std::sync::{Arc, PoisonError};
 use anyhow::{Context, Result};
 use zsic::source::{Entry, Name};
 
-use super::super::image_version::Version;
 use super::super::inputs::ListFailure;
 use super::journal::Key;
-use super::kept::Kept;
+use super::kept::{Kept, missing};
 use super::log::Step;
 use super::records::Form;
-use super::resume::missing;
+use zsic::pipeline::Version;
 
 /// The most records copied in one step.
 const TOGETHER: u64 = 4096;

@@ -24,7 +24,7 @@ const FAILED: &[u8] = b"{}\n";
 
 /// The line before a row.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct RowLine {
     image: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl Tensor {
         let name = partial.target().display().to_string();
         let mut names = 0;
         if !partial.is_left() {
-            let mut earlier = Rows::open(partial.path(), dim)?;
+            let mut earlier = RowReader::open(partial.path(), dim)?;
             while let Some(name) = earlier.next()? {
                 names += name.map_or(Ok(0), |name| escaped(&name, false).map(|name| name.len() as u64))?;
             }
@@ -64,7 +64,7 @@ impl Tensor {
         let Ok(row) = row else { return self.log.write(FAILED, of) };
         self.names += escaped(name, false)?.len() as u64;
         check_names(self.names, &self.name)?;
-        let mut record = serde_json::to_vec(&Line { image: Some(name.to_owned()) })?;
+        let mut record = serde_json::to_vec(&RowLine { image: Some(name.to_owned()) })?;
         record.push(b'\n');
         record.extend(row.iter().flat_map(|x| x.to_le_bytes()));
         self.log.write(&record, of)
@@ -100,13 +100,13 @@ fn check_names(bytes: u64, name: &str) -> Result<()> {
 }
 
 /// Iterates over the records of a partial, in order.
-struct Rows {
+struct RowReader {
     file: BufReader<File>,
     line: Vec<u8>,
     row: Vec<u8>,
 }
 
-impl Rows {
+impl RowReader {
     fn open(path: &Path, dim: usize) -> Result<Self> {
         let file = BufReader::with_capacity(1 << 18, File::open(path)?);
         Ok(Self { file, line: Vec::new(), row: vec![0; 4 * dim] })
@@ -118,7 +118,7 @@ impl Rows {
         if self.file.read_until(b'\n', &mut self.line)? == 0 {
             return Ok(None);
         }
-        let line: Line = serde_json::from_slice(&self.line)?;
+        let line: RowLine = serde_json::from_slice(&self.line)?;
         if line.image.is_some() {
             self.file.read_exact(&mut self.row)?;
         }
@@ -132,7 +132,7 @@ fn assemble(records: &Path, dim: usize, name: &str, out: &mut File) -> Result<()
     let (begin, mut names, mut count) = (r#"{"__metadata__":{"names":"["#, 0, 0u64);
     out.write_all(&0u64.to_le_bytes())?; // the header's length, filled in later
     out.write_all(begin.as_bytes())?;
-    let mut rows = Rows::open(records, dim)?;
+    let mut rows = RowReader::open(records, dim)?;
     while let Some(image) = rows.next()? {
         let Some(image) = image else { continue };
         let escaped = escaped(&image, count == 0)?;
@@ -148,7 +148,7 @@ fn assemble(records: &Path, dim: usize, name: &str, out: &mut File) -> Result<()
     let padding = " ".repeat((length.next_multiple_of(8) - length) as usize);
     out.write_all((end + &padding).as_bytes())?;
     let length = length.next_multiple_of(8);
-    let mut rows = Rows::open(records, dim)?;
+    let mut rows = RowReader::open(records, dim)?;
     while let Some(name) = rows.next()? {
         if name.is_some() {
             out.write_all(&rows.row)?;
@@ -184,7 +184,7 @@ pub fn unmake(target: &Path, journal: &Journal, out: &mut File) -> Result<()> {
         }
         let Some(name) = names.next() else { bail!("it has fewer rows") };
         file.read_exact(&mut row)?;
-        serde_json::to_writer(&mut out, &Line { image: Some(name) })?;
+        serde_json::to_writer(&mut out, &RowLine { image: Some(name) })?;
         out.write_all(b"\n")?;
         out.write_all(&row)?;
     }
@@ -204,9 +204,9 @@ mod tests {
 
     use safetensors::tensor::{Dtype, TensorView};
 
-    use super::super::super::image_version::Version;
-    use super::super::journal::Entry;
+    use super::super::journal::JournalEntry;
     use super::*;
+    use zsic::pipeline::Version;
 
     #[test]
     fn the_file_is_what_the_crate_writes_and_is_taken_apart_again() {
@@ -217,7 +217,7 @@ mod tests {
             let (names, rows) = (&all[..count], (0..count * 3).map(|i| i as f32 / 7.0).collect::<Vec<_>>());
             let (mut records, mut journal) = (FAILED.to_vec(), Vec::new());
             let mut add = |name: &str, failed: bool| {
-                journal.extend(Entry::new(0, b"", Of::new(name, Version::default(), failed)).to_bytes());
+                journal.extend(JournalEntry::new(0, b"", Of::new(name, Version::default(), failed)).to_bytes());
             };
             add("torn.jpg", true);
             for (name, row) in names.iter().zip(rows.chunks(3)) {

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::super::terminal::printable;
-use super::{Outcome, Prediction};
+use super::prediction::{Prediction, RecordBody};
 
 /// The widest bar. A longer one says nothing more.
 const MAX_BAR: usize = 40;
@@ -35,7 +35,7 @@ impl Table {
     }
 
     /// Returns one image's lines.
-    pub fn record(&self, image: &str, outcome: &Outcome, first: bool) -> String {
+    pub fn record(&self, image: &str, outcome: &RecordBody, first: bool) -> String {
         let mut text = if first { String::new() } else { "\n".to_owned() };
         match outcome {
             Ok(predictions) => {

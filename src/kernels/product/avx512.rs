@@ -41,9 +41,9 @@ impl Dot<Avx512> for Single {
 }
 
 /// Multiplies words of two bf16.
-struct Pairs;
+struct Bf16Pairs;
 
-impl Dot<Avx512> for Pairs {
+impl Dot<Avx512> for Bf16Pairs {
     #[inline(always)]
     unsafe fn dot(sum: Avx512, a: Avx512, b: Avx512) -> Avx512 {
         // SAFETY: the caller's; both types are 64 bytes of anything.
@@ -76,7 +76,7 @@ impl Dot<Avx512> for Pairs {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub(super) unsafe fn bf16(job: &Job) {
     // SAFETY: the caller's.
-    unsafe { run::<Avx512, Pairs>(job) }
+    unsafe { run::<Avx512, Bf16Pairs>(job) }
 }
 
 /// Runs only multiplications of bf16.
@@ -86,7 +86,7 @@ pub(super) unsafe fn bf16(job: &Job) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 pub(super) unsafe fn spin(steps: usize, out: *mut f32) {
     // SAFETY: the caller's.
-    unsafe { super::peak::spin::<Avx512, Pairs>(steps, out) }
+    unsafe { super::peak::spin::<Avx512, Bf16Pairs>(steps, out) }
 }
 
 /// # Safety
@@ -102,5 +102,5 @@ unsafe fn single_tile<const R: usize>(args: Tile) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 unsafe fn bf16_tile<const R: usize>(args: Tile) {
     // SAFETY: the caller's.
-    unsafe { tile::<Avx512, Pairs, R>(args) }
+    unsafe { tile::<Avx512, Bf16Pairs, R>(args) }
 }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::matrix::{BLOCK, Buffer, bf16_bits, split};
-use super::{Activation, Element, Isa, Matrix, Shared};
+use super::{ActivationFn, Element, Isa, Matrix, Shared};
 use task::Job;
 
 /// The most rows of a task: with one block of k they fill half of a second-level cache.
@@ -110,7 +110,7 @@ fn word(row: &[f32], at: usize, element: Element) -> f32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// Apply the activation, and replace the old values.
-    Store(Activation),
+    Store(ActivationFn),
     /// Add the result to the old values, which are f32.
     Add,
 }

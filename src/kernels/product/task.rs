@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Then;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::matrix::{BLOCK, split_at, write};
-use crate::kernels::{Activation, Element};
+use crate::kernels::{ActivationFn, Element};
 
 /// Words of k that all rows of a task process before the next ones.
 const DEPTH: usize = 1024;
@@ -27,7 +27,7 @@ pub(crate) struct Job {
     pub(super) then: Then,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
-    /// Room for the task's partial sums, whole panels.
+    /// MemoryBudget for the task's partial sums, whole panels.
     pub(super) sums: *mut f32,
 }
 
@@ -200,9 +200,9 @@ pub(crate) unsafe fn put<V: Lanes>(value: V, row: *mut f32, element: Element, co
 }
 
 /// Returns the activation, for the plain version.
-pub(super) fn activation(then: Then) -> Activation {
+pub(super) fn activation(then: Then) -> ActivationFn {
     match then {
         Then::Store(act) => act,
-        Then::Add => Activation::None,
+        Then::Add => ActivationFn::None,
     }
 }

@@ -61,7 +61,7 @@ fn fast_products_are_the_plain_ones_at_any_size() {
                     continue;
                 }
                 let then =
-                    if (i + j).is_multiple_of(2) { Then::Add } else { Then::Store(Activation::ALL[(i + j) % 5]) };
+                    if (i + j).is_multiple_of(2) { Then::Add } else { Then::Store(ActivationFn::ALL[(i + j) % 5]) };
                 check(isa, element, (m, k, n), then);
             }
         }
@@ -74,7 +74,7 @@ fn a_row_has_the_same_bits_in_any_batch_and_on_any_threads() {
     for (isa, element) in pairs("same bits") {
         let (m, k, n) = (130, 1100, 75);
         let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
-        let then = Then::Store(Activation::QuickGelu);
+        let then = Then::Store(ActivationFn::QuickGelu);
         let all = run_one(isa, element, &x, &weight, &bias, then);
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -93,7 +93,7 @@ fn extreme_values_come_out_as_they_should() {
         let (k, n) = (33, 17);
         let weight = vec![1f32; n * k];
         let bias = vec![0f32; n];
-        let run = |x: &[f32]| run_one(isa, element, x, &weight, &bias, Then::Store(Activation::None));
+        let run = |x: &[f32]| run_one(isa, element, x, &weight, &bias, Then::Store(ActivationFn::None));
         assert!(run(&vec![0.0; 2 * k]).iter().all(|&y| y == 0.0));
         assert!(run(&vec![1e4; 2 * k]).iter().all(|&y| (y / 33e4 - 1.0).abs() < 4e-3));
         assert!(run(&vec![1e-40; 2 * k]).iter().all(|&y| (y - 33e-40).abs() <= 33e-40)); // bf16 may flush
@@ -109,7 +109,7 @@ fn split_products_are_nearly_those_of_f32() {
     for (isa, element) in pairs("split").into_iter().filter(|(_, element)| *element == Element::Split) {
         let (m, k, n) = (33, 257, 50);
         let (x, weight, bias) = (noise(m * k, 1), noise(n * k, 2), vec![0.0; n]);
-        let got = run_one(isa, element, &x, &weight, &bias, Then::Store(Activation::None));
+        let got = run_one(isa, element, &x, &weight, &bias, Then::Store(ActivationFn::None));
         for (at, got) in got.into_iter().enumerate() {
             let terms = (0..k).map(|i| f64::from(x[at / n * k + i]) * f64::from(weight[at % n * k + i]));
             let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
@@ -134,7 +134,7 @@ fn what_is_not_finite_in_f32_is_not_finite_in_split_products() {
         ] {
             let mut x = vec![0f32; 2 * k];
             x[k - 2] = value;
-            let y = run_one(isa, element, &x, &weight, &[0.0; 3], Then::Store(Activation::None));
+            let y = run_one(isa, element, &x, &weight, &[0.0; 3], Then::Store(ActivationFn::None));
             let got: Vec<bool> = y.iter().map(|y| y.is_finite()).collect();
             assert_eq!(got[..n], finite, "{isa:?} {element:?} {value}: {y:?}");
             assert_eq!(got[n..], [true; 3]);
@@ -154,7 +154,12 @@ fn what_was_in_the_padding_is_not_multiplied() {
             let norm = crate::kernels::Norm::new(isa, vec![0.0; k], vec![0.5; k], 1e-5);
             crate::kernels::layer_norm(&Matrix::from_values(&noise(m * k, 1), k), &norm, &mut x);
             let mut y = Matrix::new(Element::F32);
-            product(&x, &linear(isa, element, &vec![2.0; n * k], &vec![0.0; n]), &mut y, Then::Store(Activation::None));
+            product(
+                &x,
+                &linear(isa, element, &vec![2.0; n * k], &vec![0.0; n]),
+                &mut y,
+                Then::Store(ActivationFn::None),
+            );
             assert!(y.to_values().iter().all(|&y| y == k as f32), "{isa:?} {element:?} {k}");
         }
     }
@@ -166,7 +171,7 @@ fn split_results_are_split_f32_ones() {
         let (m, k, n) = (5, 20, 37);
         let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
         let mut y = Matrix::new(Element::Split);
-        let then = Then::Store(Activation::Gelu);
+        let then = Then::Store(ActivationFn::Gelu);
         product(&matrix(&x, k, element), &linear(isa, element, &weight, &bias), &mut y, then);
         let exact = run_one(isa, element, &x, &weight, &bias, then);
         assert_eq!(y.to_values(), matrix(&exact, n, element).to_values(), "{isa:?}");
@@ -179,7 +184,7 @@ fn bf16_results_are_rounded_f32_ones() {
         let (m, k, n) = (5, 20, 37);
         let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
         let mut y = Matrix::new(Element::Bf16);
-        let then = Then::Store(Activation::Gelu);
+        let then = Then::Store(ActivationFn::Gelu);
         product(&matrix(&x, k, element), &linear(isa, element, &weight, &bias), &mut y, then);
         let exact = run_one(isa, element, &x, &weight, &bias, then);
         let rounded: Vec<f32> = exact.iter().map(|&v| f32::from_bits(u32::from(bf16_bits(v)) << 16)).collect();
@@ -193,7 +198,7 @@ fn some_columns_have_the_bits_that_they_have_among_all() {
         let (m, k, n) = (70, 40, 300);
         let (x, weight, bias) = (noise(m * k, 4), noise(n * k, 5), noise(n, 6));
         let (x, linear, then) =
-            (matrix(&x, k, element), linear(isa, element, &weight, &bias), Then::Store(Activation::None));
+            (matrix(&x, k, element), linear(isa, element, &weight, &bias), Then::Store(ActivationFn::None));
         let (mut all, mut some) = (Matrix::new(Element::F32), Matrix::new(Element::F32));
         product(&x, &linear, &mut all, then);
         for columns in [0..100, 100..300, 33..34, 290..300, 0..300] {

@@ -1,17 +1,59 @@
 //! One file a family: what its `config.json` means, as data. No loading, no arithmetic.
 
 pub mod clip;
+mod config;
 pub mod siglip;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Reads a section of `config.json`; one that is missing has the defaults.
-fn section<T: DeserializeOwned + Default>(name: &str, json: Option<Value>) -> Result<T, String> {
-    json.map_or_else(|| Ok(T::default()), |json| serde_json::from_value(json).map_err(|e| format!("{name}: {e}")))
+use super::spec::{ImageStem, TokenStem, TowerSpec};
+use crate::preprocess::ProcessorClass;
+use crate::score::Activation;
+use crate::text::TokenizerClass;
+
+/// The families that run.
+pub const FAMILIES: [&Description; 2] = [&clip::CLIP, &siglip::SIGLIP];
+
+/// What the checkpoints of a family have in common.
+#[derive(Debug)]
+pub struct Description {
+    /// The family's name in `config.json`.
+    pub model_type: &'static str,
+    /// The class of transformers that has both towers.
+    architecture: &'static str,
+    towers: fn(&config::Section) -> Result<Towers, String>,
+    /// The image processor of checkpoints that name none.
+    pub processor: ProcessorClass,
+    /// The tokenizer of checkpoints that name none.
+    pub tokenizer: TokenizerClass,
+    /// The shape of `logit_scale`, and of `logit_bias`.
+    pub logit_shape: &'static [usize],
+    /// Whether there is a `logit_bias`.
+    pub logit_bias: bool,
+    /// How logits become scores.
+    pub activation: Activation,
 }
 
-/// Refuses what has the `model_type` of a family and the weights of something else: only `architecture` is run.
+/// The two towers of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub struct Towers {
+    pub image: TowerSpec<ImageStem>,
+    pub text: TowerSpec<TokenStem>,
+}
+
+impl Description {
+    /// Reads the JSON of `config.json`.
+    ///
+    /// # Errors
+    /// One line: the value that no model of the family has, and what it should be.
+    pub fn towers(&self, config: &Value) -> Result<Towers, String> {
+        check_kind(config, self.architecture)?;
+        (self.towers)(&config::Section::whole(config))
+    }
+}
+
+/// Refuses a configuration that shares a family's `model_type` but describes another architecture.
 fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
     let says = |key| match config.get(key) {
         None | Some(Value::Null) => false,
@@ -36,15 +78,6 @@ fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
     let names: Vec<&str> = architectures.iter().map(|name| name.as_str().unwrap_or("?")).collect();
     let names = names.join(", ");
     Err(format!("has the architecture {names}; zsic runs {architecture}, a text and an image tower in one"))
-}
-
-/// Refuses images of other than three channels.
-fn check_channels(channels: usize) -> Result<(), String> {
-    if channels == 3 {
-        Ok(())
-    } else {
-        Err(format!("vision_config.num_channels is {channels}; zsic reads images of 3"))
-    }
 }
 
 #[cfg(test)]

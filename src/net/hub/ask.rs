@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::error::HubError;
@@ -11,6 +12,9 @@ use super::{Event, HubSettings};
 use crate::net::address::shown;
 use crate::net::http::{Client, Reply, Request};
 
+/// What is escaped in one segment of a URL's path, and in a whole path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &SEGMENT.remove(b'/');
 /// The longest list of files that is read.
 const MAX_LIST: u64 = 32 << 20;
 /// Bytes of progress after which a cut connection counts as a first failure again.
@@ -35,7 +39,7 @@ pub(super) struct Listing {
 }
 
 #[derive(Deserialize)]
-struct Info {
+struct RevisionInfo {
     sha: Option<String>,
     #[serde(default)]
     siblings: Vec<Sibling>,
@@ -73,24 +77,27 @@ impl Listing {
 }
 
 /// Sends requests about one repository.
-pub(super) struct Hub<'a> {
+pub(super) struct HubClient<'a> {
     pub repo: &'a Repo,
     pub settings: &'a HubSettings,
     pub client: Client,
 }
 
-impl Hub<'_> {
+impl HubClient<'_> {
     /// Returns the revision's commit and its files.
     pub fn list(&self) -> Result<Listing, HubError> {
         let (endpoint, name) = (&self.settings.endpoint, &self.repo.name);
-        let url = format!("{endpoint}/api/models/{name}/revision/{}?blobs=true", escape(&self.repo.revision, ""));
+        let url = format!(
+            "{endpoint}/api/models/{name}/revision/{}?blobs=true",
+            utf8_percent_encode(&self.repo.revision, SEGMENT)
+        );
         let what = format!("the list of {name}'s files");
         let answer = |reason: String| HubError::Answer { what: what.clone(), reason };
         self.patiently(|| {
             let mut reply = self.send(&self.request(&url))?;
             let body = reply.body.with_config().limit(MAX_LIST).read_to_vec();
             let body = body.map_err(|e| HubError::http(&what, self.client.cut(e.into_io(), &reply.host)))?;
-            let info: Info = serde_json::from_slice(&body)
+            let info: RevisionInfo = serde_json::from_slice(&body)
                 .map_err(|e| answer(format!("{} did not answer as the hub does: {e}", reply.host)))?;
             let commit = info.sha.filter(|sha| is_commit(sha));
             let commit = commit.ok_or_else(|| answer(format!("{} names no commit", reply.host)))?;
@@ -118,7 +125,7 @@ impl Hub<'_> {
 
     /// Returns the URL of a file's contents.
     pub fn url(&self, commit: &str, path: &str) -> String {
-        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.repo.name, escape(path, "/"))
+        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, self.repo.name, utf8_percent_encode(path, PATH))
     }
 
     /// Prepares a short GET of `url`.
@@ -211,20 +218,14 @@ fn wait(reply: &Reply) -> Option<Duration> {
     sources.into_iter().flatten().find_map(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
-/// Percent-escapes everything but letters, digits, `-._~` and the characters in `keep`.
-fn escape(text: &str, keep: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b) || keep.as_bytes().contains(&b);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn revisions_are_one_segment_of_the_url() {
-        assert_eq!(escape("refs/pr/15", ""), "refs%2Fpr%2F15");
-        assert_eq!(escape("a b/ü.bin", "/"), "a%20b/%C3%BC.bin");
+        assert_eq!(utf8_percent_encode("refs/pr/15", SEGMENT).to_string(), "refs%2Fpr%2F15");
+        assert_eq!(utf8_percent_encode("a b/ü.bin", PATH).to_string(), "a%20b/%C3%BC.bin");
     }
 
     #[test]
@@ -233,7 +234,7 @@ mod tests {
             {"rfilename":"a","size":3,"blobId":"11"},
             {"rfilename":"b","size":9,"blobId":"22","lfs":{"oid":"33","sha256":"33","size":9,"pointerSize":1}},
             {"rfilename":"c"}, {"rfilename":"d","size":1,"blobId":"../x"}]}"#;
-        let info: Info = serde_json::from_str(json).unwrap();
+        let info: RevisionInfo = serde_json::from_str(json).unwrap();
         let listing = Listing { commit: String::new(), files: info.siblings };
         let etag = |path: &str| listing.file(path).map(|file| file.etag);
         assert_eq!((etag("a"), etag("b")), (Some("11".to_owned()), Some("33".to_owned())));

@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::digest;
 use super::error::HubError;
 use super::layout::{Repo, is_commit, linked_blob, stand_in};
 use super::notes::{read_ref, read_tree};
-use super::wanted::{self, Held};
-use super::{MAX_READ, digest};
-use crate::checkpoint::layout::CONFIG;
+use super::settings::MAX_READ;
+use super::wanted::{self, Completeness};
+use crate::checkpoint::file_names::CONFIG;
 use crate::regular;
 
 /// A repository in the cache.
@@ -47,8 +48,8 @@ impl CachedSnapshot {
     /// Returns what is missing to open it as a checkpoint, if anything.
     pub fn missing(&self) -> Option<String> {
         match wanted::held(&self.dir, None) {
-            Held::Part(what) => Some(what),
-            Held::Enough | Held::All => None,
+            Completeness::Part(what) => Some(what),
+            Completeness::Enough | Completeness::All => None,
         }
     }
 

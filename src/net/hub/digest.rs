@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 use crate::regular;
@@ -63,8 +64,7 @@ impl Digest {
 
     /// Returns whether the bytes match the name.
     pub fn matches(self) -> bool {
-        let hex = |digest: ring::digest::Digest| digest.as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>();
-        self.context.is_none_or(|context| hex(context.finish()) == self.expected)
+        self.context.is_none_or(|context| HEXLOWER.encode(context.finish().as_ref()) == self.expected)
     }
 }
 

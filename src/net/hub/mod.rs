@@ -24,22 +24,16 @@ pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify
 pub use error::HubError;
 pub use layout::is_name;
 pub use removal::Removal;
-pub use settings::{Event, HubSettings, Token};
+pub use settings::{ENDPOINT, Event, HubSettings, REVISION, Token};
 
 use super::http::Client;
-use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
-use ask::{Hub, Listing, RemoteFile};
+use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
+use ask::{HubClient, Listing, RemoteFile};
 use layout::{Repo, is_commit};
-use wanted::Held;
+use settings::MAX_READ;
+use wanted::Completeness;
 
 use crate::regular;
-
-/// The default hub.
-pub const ENDPOINT: &str = "https://huggingface.co";
-/// The default revision.
-pub const REVISION: &str = "main";
-/// The most bytes of a file that is read here: a `config.json`, an index of shards.
-const MAX_READ: u64 = 16 << 20;
 
 /// A checkpoint's files at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +53,9 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
     let (here, missing) = look(&repo);
     let here = match (here, missing) {
         (Some(snapshot), None) if !settings.refresh || settings.offline => return Ok(snapshot),
-        (Some(snapshot), Some(Held::Enough)) if settings.offline => return Ok(snapshot),
+        (Some(snapshot), Some(Completeness::Enough)) if settings.offline => return Ok(snapshot),
         (_, missing) if settings.offline => return Err(offline(&repo, settings, missing)),
-        (here, None | Some(Held::Enough)) => here,
+        (here, None | Some(Completeness::Enough)) => here,
         _ => None,
     };
     match download(&repo, settings) {
@@ -72,30 +66,34 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
 }
 
 /// Returns the cached snapshot of a revision, and what is missing of it.
-fn look(repo: &Repo) -> (Option<Snapshot>, Option<Held>) {
+fn look(repo: &Repo) -> (Option<Snapshot>, Option<Completeness>) {
     let commit = match repo.commit() {
         Ok(Some(commit)) => commit,
         Ok(None) => return (None, None),
-        Err(e) => return (None, Some(Held::Part(e.to_string()))),
+        Err(e) => return (None, Some(Completeness::Part(e.to_string()))),
     };
     let snapshot = Snapshot { dir: repo.snapshot(&commit), commit };
     match wanted::held(&snapshot.dir, repo.listed(&snapshot.commit).as_ref()) {
-        Held::All => (Some(snapshot), None),
+        Completeness::All => (Some(snapshot), None),
         part => (Some(snapshot), Some(part)),
     }
 }
 
-fn offline(repo: &Repo, settings: &HubSettings, held: Option<Held>) -> HubError {
+fn offline(repo: &Repo, settings: &HubSettings, held: Option<Completeness>) -> HubError {
     HubError::Offline {
         name: repo.name.clone(),
         revision: repo.revision.clone(),
         cache: settings.cache.clone(),
-        missing: if let Some(Held::Part(missing)) = held { missing } else { "nothing of it is there".to_owned() },
+        missing: if let Some(Completeness::Part(missing)) = held {
+            missing
+        } else {
+            "nothing of it is there".to_owned()
+        },
     }
 }
 
 fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
-    let hub = Hub { repo, settings, client: Client::new(&settings.http)? };
+    let hub = HubClient { repo, settings, client: Client::new(&settings.http)? };
     let listing = hub.list()?;
     let commit = listing.commit.as_str();
     pinned(repo, commit)?;
@@ -147,7 +145,7 @@ fn pinned(repo: &Repo, commit: &str) -> Result<(), HubError> {
 }
 
 /// Refuses a file that is too long to be read into memory.
-fn readable(hub: &Hub<'_>, file: RemoteFile) -> Result<RemoteFile, HubError> {
+fn readable(hub: &HubClient<'_>, file: RemoteFile) -> Result<RemoteFile, HubError> {
     if file.size <= MAX_READ {
         return Ok(file);
     }
@@ -156,7 +154,12 @@ fn readable(hub: &Hub<'_>, file: RemoteFile) -> Result<RemoteFile, HubError> {
 }
 
 /// Returns the files of the weights. An index is fetched at once, since it names the shards.
-fn weights(hub: &Hub<'_>, listing: &Listing, wanted: &wanted::Wanted, dir: &Path) -> Result<Vec<RemoteFile>, HubError> {
+fn weights(
+    hub: &HubClient<'_>,
+    listing: &Listing,
+    wanted: &wanted::WantedFiles,
+    dir: &Path,
+) -> Result<Vec<RemoteFile>, HubError> {
     let first = hub.file(listing, wanted.weights)?;
     if !wanted.sharded() {
         return Ok(vec![first]);

@@ -79,15 +79,15 @@ pub(super) fn read_tree(root: &Path, commit: &str) -> Option<HashMap<String, Opt
     #[derive(Deserialize)]
     struct Tree {
         format_version: u32,
-        files: HashMap<String, Entry>,
+        files: HashMap<String, TreeEntry>,
     }
     #[derive(Deserialize)]
-    struct Entry {
+    struct TreeEntry {
         blob_id: Option<String>,
         lfs_sha256: Option<String>,
     }
     let json = regular::read(&root.join("trees").join(format!("{commit}.json")), MAX_TREE).ok()?;
     let tree: Tree = serde_json::from_slice(&json).ok()?;
-    let etag = |entry: Entry| entry.lfs_sha256.or(entry.blob_id);
+    let etag = |entry: TreeEntry| entry.lfs_sha256.or(entry.blob_id);
     (tree.format_version == 1).then(|| tree.files.into_iter().map(|(file, entry)| (file, etag(entry))).collect())
 }

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use super::Event;
-use super::ask::{Hub, RemoteFile};
+use super::ask::{HubClient, RemoteFile};
 use super::error::HubError;
 use super::layout::{is_whole, partial_path};
 
 /// Says what is to come, and makes sure that it has room.
-pub(super) fn announce(hub: &Hub<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {
+pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {
     let missing: Vec<u64> = files.iter().map(|file| missing(hub, commit, file)).collect();
     let need = missing.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
     let count = files.iter().filter(|file| !is_here(hub, commit, file)).count();
@@ -29,12 +29,12 @@ pub(super) fn free_space(path: &Path) -> Option<u64> {
 }
 
 /// Whether a file's content is here, in a blob or in the snapshot.
-fn is_here(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> bool {
+fn is_here(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> bool {
     hub.repo.has(commit, &file.path, &file.etag, file.size) || is_whole(&hub.repo.blob(&file.etag), file.size)
 }
 
 /// Bytes of `file` that are still to come.
-fn missing(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> u64 {
+fn missing(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> u64 {
     let blob = hub.repo.blob(&file.etag);
     let have = fs::metadata(partial_path(&blob)).map_or(0, |meta| meta.len());
     if is_here(hub, commit, file) { 0 } else { file.size.saturating_sub(have) }

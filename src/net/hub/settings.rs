@@ -3,9 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ENDPOINT;
 use super::error::HubError;
 use crate::net::HttpSettings;
+
+/// The default hub.
+pub const ENDPOINT: &str = "https://huggingface.co";
+/// The default revision.
+pub const REVISION: &str = "main";
+/// The most bytes of a file that is read here: a `config.json`, an index of shards.
+pub(super) const MAX_READ: u64 = 16 << 20;
 
 /// A token that opens private and gated repositories.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::ask::{Hub, RemoteFile};
+use super::ask::{HubClient, RemoteFile};
 use super::digest::Digest;
 use super::error::HubError;
 use super::layout::{is_whole, make_parent, partial_path};
@@ -29,7 +29,7 @@ const OUT_OF_RANGE: u16 = 416;
 
 /// Brings one file of `commit` into the cache, unless it is there: into a blob that the snapshot links to, or where
 /// there are no links into the snapshot itself.
-pub(super) fn fetch(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> Result<(), HubError> {
+pub(super) fn fetch(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> Result<(), HubError> {
     let (repo, blob) = (hub.repo, hub.repo.blob(&file.etag));
     let is_here = || repo.has(commit, &file.path, &file.etag, file.size);
     if is_here() {
@@ -51,8 +51,8 @@ pub(super) fn fetch(hub: &Hub<'_>, commit: &str, file: &RemoteFile) -> Result<()
     }
 }
 
-fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path, to: &Path) -> Result<(), HubError> {
-    let mut partial = Partial::open(partial_path(blob), file)?;
+fn download(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, blob: &Path, to: &Path) -> Result<(), HubError> {
+    let mut partial = PartialBlob::open(partial_path(blob), file)?;
     let progress = &hub.settings.progress;
     progress(Event::Started { file: &file.path, size: file.size, have: partial.length });
     let mut resumed = partial.length > 0;
@@ -76,7 +76,7 @@ fn download(hub: &Hub<'_>, commit: &str, file: &RemoteFile, blob: &Path, to: &Pa
 }
 
 /// One request for what is missing, and its body.
-fn attempt(hub: &Hub<'_>, commit: &str, file: &RemoteFile, partial: &mut Partial) -> Result<(), HubError> {
+fn attempt(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, partial: &mut PartialBlob) -> Result<(), HubError> {
     if partial.length == file.size {
         return Ok(());
     }
@@ -143,7 +143,7 @@ enum End {
 }
 
 /// The part of a blob that is there. Its first `length` bytes are hashed.
-struct Partial {
+struct PartialBlob {
     path: PathBuf,
     file: File,
     length: u64,
@@ -153,7 +153,7 @@ struct Partial {
     fresh: Digest,
 }
 
-impl Partial {
+impl PartialBlob {
     fn open(path: PathBuf, wanted: &RemoteFile) -> Result<Self, HubError> {
         make_parent(&path)?;
         let failed = |e| HubError::io(&path, e);
@@ -250,7 +250,7 @@ impl Partial {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// What was refused leaves no trace.
+    /// Removes the part of a refused file if it is empty.
     fn discard_empty(&self) {
         if self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
             self.discard();

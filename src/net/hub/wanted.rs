@@ -7,22 +7,22 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::MAX_READ;
 use super::error::HubError;
 use super::layout::stand_in;
-use crate::checkpoint::layout::{self, CONFIG, TOKENIZER, WEIGHTS};
+use super::settings::MAX_READ;
+use crate::checkpoint::file_names::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
 
 /// The settings of an image processor. One of these must be there.
-const PROCESSORS: [&str; 2] = [layout::NESTED_PROCESSOR, layout::PROCESSOR];
+const PROCESSORS: [&str; 2] = [file_names::NESTED_PROCESSOR, file_names::PROCESSOR];
 /// Files that a tokenizer reads if they are there.
-const EXTRAS: [&str; 3] = [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS];
+const EXTRAS: [&str; 3] = [file_names::TOKENIZER_SETTINGS, file_names::SPECIAL_TOKENS, file_names::ADDED_TOKENS];
 
 /// The files to fetch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct WantedFiles {
     /// All files but the weights.
     pub small: Vec<&'static str>,
     /// The weights, or the index of their shards.
@@ -31,7 +31,7 @@ pub(super) struct Wanted {
     pub absent: Vec<&'static str>,
 }
 
-impl Wanted {
+impl WantedFiles {
     /// Returns whether the weights are in shards.
     pub fn sharded(&self) -> bool {
         self.weights.ends_with(".index.json")
@@ -42,12 +42,12 @@ impl Wanted {
 ///
 /// # Errors
 /// The missing file.
-pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
+pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<WantedFiles, String> {
     let mut small = vec![CONFIG];
     small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
-    small.extend([layout::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
-    if !has(TOKENIZER) && !has(layout::SENTENCEPIECE) {
-        small.extend([layout::VOCABULARY, layout::MERGES]);
+    small.extend([file_names::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
+    if !has(TOKENIZER) && !has(file_names::SENTENCEPIECE) {
+        small.extend([file_names::VOCABULARY, file_names::MERGES]);
     }
     if !has(CONFIG) {
         return Err(format!("it has no {CONFIG}"));
@@ -62,7 +62,7 @@ pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
     let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", WEIGHTS.join(", ")))?;
     let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain([TOKENIZER]).chain(WEIGHTS);
     let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
-    Ok(Wanted { small, weights, absent })
+    Ok(WantedFiles { small, weights, absent })
 }
 
 /// Returns the shards that an index names.
@@ -71,10 +71,10 @@ pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<Wanted, String> {
 /// If it is not an index, or names files outside the folder.
 pub(super) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
     #[derive(Deserialize)]
-    struct Index {
+    struct WeightMap {
         weight_map: HashMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index).map_err(|e| format!("is not an index of shards: {e}"))?;
+    let index: WeightMap = serde_json::from_slice(index).map_err(|e| format!("is not an index of shards: {e}"))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     match shards.iter().find(|name| name.contains(['/', '\\', '\0']) || name.starts_with('.')) {
         Some(name) => Err(format!("names a shard outside the repository's folder: {name:?}")),
@@ -84,7 +84,7 @@ pub(super) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
 
 /// How much of a checkpoint a directory holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum Completeness {
     /// It cannot be opened; with what is missing.
     Part(String),
     /// It can be opened, but lacks small files of its repository.
@@ -94,29 +94,29 @@ pub(super) enum Held {
 }
 
 /// Examines a snapshot; `listed` are the files of its commit, if they are known.
-pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Held {
+pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Completeness {
     let here = |name: &str| snapshot.join(name).exists();
     match std::fs::metadata(snapshot.join(".")) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            return Held::Part(HubError::reading(snapshot, e).to_string());
+            return Completeness::Part(HubError::reading(snapshot, e).to_string());
         }
-        Err(_) => return Held::Part("nothing of it is there".to_owned()),
+        Err(_) => return Completeness::Part("nothing of it is there".to_owned()),
         Ok(_) => {}
     }
-    let missing = |what: &str| Held::Part(what.replace("it has no", "its copy has no"));
+    let missing = |what: &str| Completeness::Part(what.replace("it has no", "its copy has no"));
     let wanted = match choose(here) {
         Ok(wanted) => wanted,
         Err(reason) => return missing(&reason),
     };
     let unpacked = |name: &str| stand_in(&snapshot.join(name)) == Some(StandIn::Link);
-    let text = |name: &str| Held::Part(format!("its {name} is a link that was unpacked as text"));
+    let text = |name: &str| Completeness::Part(format!("its {name} is a link that was unpacked as text"));
     if let Some(name) = wanted.small.iter().chain([&wanted.weights]).find(|name| unpacked(name)) {
         return text(name);
     }
     if wanted.sharded() {
         let index = regular::read(&snapshot.join(wanted.weights), MAX_READ).map_err(|e| reason(&e));
         match index.and_then(|index| shards(&index)) {
-            Err(reason) => return Held::Part(format!("its {} {reason}", wanted.weights)),
+            Err(reason) => return Completeness::Part(format!("its {} {reason}", wanted.weights)),
             Ok(shards) => {
                 if let Some(shard) = shards.iter().find(|shard| !here(shard)) {
                     return missing(&format!("it has no {shard}"));
@@ -129,8 +129,8 @@ pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<Strin
     }
     let whole = listed.and_then(|listed| choose(|name| listed.contains_key(name)).ok());
     match whole {
-        Some(whole) if !whole.small.iter().all(|name| here(name)) => Held::Enough,
-        _ => Held::All,
+        Some(whole) if !whole.small.iter().all(|name| here(name)) => Completeness::Enough,
+        _ => Completeness::All,
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<Strin
 mod tests {
     use super::*;
 
-    fn of(files: &[&str]) -> Result<Wanted, String> {
+    fn of(files: &[&str]) -> Result<WantedFiles, String> {
         choose(|name| files.contains(&name))
     }
 

@@ -6,7 +6,7 @@ use image::{ImageFormat, RgbImage};
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BYTES_OF_PIXEL, Decoded, Outcome, Rows, Strip, damaged, unsupported};
+use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, RowSink, Strip, damaged, unsupported};
 use crate::source::ImageError;
 
 const RAW: u32 = 0;
@@ -15,7 +15,7 @@ const RLE4: u32 = 2;
 const FIELDS: u32 = 3;
 
 /// Decodes a BMP file, or a bitmap without the file's header. With `rows`, passes the rows on and returns None.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn RowSink>) -> DecodeResult<Option<Decoded>> {
     let bitmap = if is_bare(bytes) {
         Bitmap::read(bytes, 0, 0)?
     } else {
@@ -63,13 +63,13 @@ pub(super) struct Bitmap {
     top_down: bool,
     bits: u32,
     compression: u32,
-    pixels: Pixels,
+    pixels: PixelFormat,
     /// Where the pixels start in the file.
     pub(super) start: usize,
 }
 
 /// The storage of a pixel.
-enum Pixels {
+enum PixelFormat {
     /// Indices of as many bits as the header says.
     Indexed(Box<Palette>),
     /// Greys of 1 or 8 bits: Pillow's reading of a palette that is a ramp of greys.
@@ -82,7 +82,7 @@ enum Pixels {
 
 impl Bitmap {
     /// Reads the header at `at`. `start`, if not zero, is the file's offset of the pixels.
-    pub(super) fn read(file: &[u8], at: usize, start: usize) -> Outcome<Self> {
+    pub(super) fn read(file: &[u8], at: usize, start: usize) -> DecodeResult<Self> {
         let mut rest = Cursor::at(file, at);
         let length = rest.u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
         if !is_header_length(length) {
@@ -125,7 +125,7 @@ impl Bitmap {
     }
 
     /// Decodes the first `height` rows of the file.
-    pub(super) fn decode(&self, file: &[u8], height: u32, bounds: &Bounds) -> Outcome<RgbImage> {
+    pub(super) fn decode(&self, file: &[u8], height: u32, bounds: &Bounds) -> DecodeResult<RgbImage> {
         bounds.check(self.width.into(), height.into())?;
         let length = u64::from(self.width) * u64::from(height) * 3;
         bounds.take(length + self.bytes_unpacked(height))?;
@@ -141,17 +141,17 @@ impl Bitmap {
     }
 
     /// Passes on the colours of the first `rows` rows of the file, from the top.
-    fn each_row(&self, file: &[u8], rows: usize, mut take: impl FnMut(&[u8])) -> Outcome<()> {
+    fn each_row(&self, file: &[u8], rows: usize, mut take: impl FnMut(&[u8])) -> DecodeResult<()> {
         let columns = self.width as usize;
         let unpacked: Vec<u8>;
         let (data, bits, stride) = if matches!(self.compression, RLE8 | RLE4) {
-            if matches!(self.pixels, Pixels::Grey(1)) {
+            if matches!(self.pixels, PixelFormat::Grey(1)) {
                 return Err(unsupported(ImageFormat::Bmp, "compressed black and white"));
             }
             unpacked = self.unpack(file, columns, columns * rows)?;
             (unpacked.as_slice(), 8, columns)
         } else {
-            let bits = if let Pixels::Grey(bits) = self.pixels { bits } else { self.bits };
+            let bits = if let PixelFormat::Grey(bits) = self.pixels { bits } else { self.bits };
             let stride = (columns * self.bits as usize).div_ceil(32) * 4;
             let used = (columns * bits as usize).div_ceil(8);
             if used > stride {
@@ -182,15 +182,17 @@ impl Bitmap {
                 .collect()
         };
         match &self.pixels {
-            Pixels::Indexed(palette) => image.extend(palette.colours(&indices(1))),
-            Pixels::Grey(bits) => image.extend(Palette::greys().colours(&indices(if *bits == 1 { 255 } else { 1 }))),
-            Pixels::Word(fields) => {
+            PixelFormat::Indexed(palette) => image.extend(palette.colours(&indices(1))),
+            PixelFormat::Grey(bits) => {
+                image.extend(Palette::greys().colours(&indices(if *bits == 1 { 255 } else { 1 })))
+            }
+            PixelFormat::Word(fields) => {
                 for word in line.as_chunks().0.iter().take(columns) {
                     let word = u32::from(u16::from_le_bytes(*word));
                     image.extend(fields.map(|(shift, most)| ((word >> shift & most) * 255 / most) as u8));
                 }
             }
-            Pixels::Bytes(at) => {
+            PixelFormat::Bytes(at) => {
                 let pixels = line.chunks_exact(bits as usize / 8).take(columns);
                 image.extend(pixels.flat_map(|pixel| at.map(|at| pixel[at])));
             }
@@ -199,7 +201,7 @@ impl Bitmap {
 
     /// Expands run lengths to one byte a pixel, by Pillow's rules: a run ends with its row, and data continues until
     /// every pixel is set.
-    fn unpack(&self, file: &[u8], columns: usize, count: usize) -> Outcome<Vec<u8>> {
+    fn unpack(&self, file: &[u8], columns: usize, count: usize) -> DecodeResult<Vec<u8>> {
         let mut pixels: Vec<u8> = Vec::with_capacity(count.min(file.len().saturating_mul(256)));
         let mut rest = Cursor::at(file, self.start);
         let mut x = 0;
@@ -246,7 +248,7 @@ impl Bitmap {
 }
 
 /// Reads the palette at `rest`. A ramp of greys does not count as a palette.
-fn palette(rest: &mut Cursor, colours: u32, size: usize) -> Outcome<Pixels> {
+fn palette(rest: &mut Cursor, colours: u32, size: usize) -> DecodeResult<PixelFormat> {
     if !(1..=65536).contains(&colours) {
         return Err(unsupported(ImageFormat::Bmp, format!("{colours} colours")));
     }
@@ -255,30 +257,30 @@ fn palette(rest: &mut Cursor, colours: u32, size: usize) -> Outcome<Pixels> {
     let mut entries = table.chunks(size).filter_map(|entry| entry.first_chunk::<3>());
     let grey = |i: usize| if colours == 2 { i * 255 } else { i };
     if whole && entries.clone().enumerate().all(|(i, entry)| entry.iter().all(|&v| usize::from(v) == grey(i))) {
-        return Ok(Pixels::Grey(if colours <= 2 { 1 } else { 8 }));
+        return Ok(PixelFormat::Grey(if colours <= 2 { 1 } else { 8 }));
     }
     if table.len() / size > 256 {
         return Err(damaged(ImageFormat::Bmp, format!("{colours} colours")));
     }
     let table: Vec<[u8; 3]> = entries.by_ref().map(|&[b, g, r]| [r, g, b]).collect();
-    Ok(Pixels::Indexed(Box::new(Palette::from_rgb(&table))))
+    Ok(PixelFormat::Indexed(Box::new(Palette::from_rgb(&table))))
 }
 
-fn plain(bits: u32) -> Pixels {
-    if bits == 16 { Pixels::Word([(10, 31), (5, 31), (0, 31)]) } else { Pixels::Bytes([2, 1, 0]) }
+fn plain(bits: u32) -> PixelFormat {
+    if bits == 16 { PixelFormat::Word([(10, 31), (5, 31), (0, 31)]) } else { PixelFormat::Bytes([2, 1, 0]) }
 }
 
 /// Returns the pixel layout of a set of masks that Pillow knows.
-fn masked(bits: u32, [r, g, b, a]: [u32; 4]) -> Option<Pixels> {
+fn masked(bits: u32, [r, g, b, a]: [u32; 4]) -> Option<PixelFormat> {
     Some(match (bits, [r, g, b], a) {
-        (16, [0xf800, 0x7e0, 0x1f], _) => Pixels::Word([(11, 31), (5, 63), (0, 31)]),
-        (16, [0x7c00, 0x3e0, 0x1f], _) => Pixels::Word([(10, 31), (5, 31), (0, 31)]),
+        (16, [0xf800, 0x7e0, 0x1f], _) => PixelFormat::Word([(11, 31), (5, 63), (0, 31)]),
+        (16, [0x7c00, 0x3e0, 0x1f], _) => PixelFormat::Word([(10, 31), (5, 31), (0, 31)]),
         (24, [0xff_0000, 0xff00, 0xff], _) | (32, [0xff_0000, 0xff00, 0xff], 0 | 0xff00_0000) | (32, [0, 0, 0], 0) => {
-            Pixels::Bytes([2, 1, 0])
+            PixelFormat::Bytes([2, 1, 0])
         }
-        (32, [0xff00_0000, 0xff_0000, 0xff00], 0 | 0xff) => Pixels::Bytes([3, 2, 1]),
-        (32, [0xff00_0000, 0xff00, 0xff], 0 | 0xff_0000) => Pixels::Bytes([3, 1, 0]),
-        (32, [0xff, 0xff00, 0xff_0000], 0xff00_0000) => Pixels::Bytes([0, 1, 2]),
+        (32, [0xff00_0000, 0xff_0000, 0xff00], 0 | 0xff) => PixelFormat::Bytes([3, 2, 1]),
+        (32, [0xff00_0000, 0xff00, 0xff], 0 | 0xff_0000) => PixelFormat::Bytes([3, 1, 0]),
+        (32, [0xff, 0xff00, 0xff_0000], 0xff00_0000) => PixelFormat::Bytes([0, 1, 2]),
         _ => return None,
     })
 }

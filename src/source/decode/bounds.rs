@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use super::{Options, Outcome};
-use crate::source::room::too_little;
+use super::{DecodeResult, Options};
+use crate::source::memory_budget::too_little;
 use crate::source::{ErrorKind, ImageError, Lease, Limits, Stage};
 
 /// The purpose of the memory, for messages.
@@ -23,7 +23,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Checks a size before pixels are allocated.
-    pub(super) fn check(&self, width: u64, height: u64) -> Outcome<()> {
+    pub(super) fn check(&self, width: u64, height: u64) -> DecodeResult<()> {
         let most = self.limits.max_pixels;
         if width == 0 || height == 0 {
             return Err(ImageError::empty());
@@ -38,7 +38,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Waits for so many bytes, instead of those taken before. Dropping the limits gives them back.
-    pub(super) fn take(&self, bytes: u64) -> Outcome<()> {
+    pub(super) fn take(&self, bytes: u64) -> DecodeResult<()> {
         let room = &self.limits.room;
         let mut lease = self.lease.borrow_mut();
         drop(lease.take()); // give back first: waiting while holding could deadlock
@@ -54,7 +54,7 @@ impl<'a> Bounds<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Room;
+    use crate::source::MemoryBudget;
 
     #[test]
     fn the_cap_counts_pixels() {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_goes_alone_has_what_its_file_leaves() {
-        let limits = Limits { room: Room::of(1600), ..Limits::default() };
+        let limits = Limits { room: MemoryBudget::of(1600), ..Limits::default() };
         let alone = Bounds::new(&Options { limits: &limits, enough: None, spare: Some(700) });
         assert!(alone.take(700).is_ok());
         assert_eq!(alone.take(701).unwrap_err().kind, ErrorKind::Memory);

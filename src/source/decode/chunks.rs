@@ -9,7 +9,7 @@ use image::ImageFormat;
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{Outcome, damaged, unsupported};
+use super::{DecodeResult, damaged, unsupported};
 use crate::source::ImageError;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -20,7 +20,7 @@ const TEXTS: u32 = 64;
 
 /// The contents of the chunks.
 #[derive(Default)]
-pub(super) struct File<'a> {
+pub(super) struct PngFile<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) depth: u8,
@@ -41,8 +41,8 @@ pub(super) struct File<'a> {
     texts: u32,
 }
 
-impl<'a> File<'a> {
-    pub(super) fn read(bytes: &'a [u8], bounds: &Bounds) -> Outcome<Self> {
+impl<'a> PngFile<'a> {
+    pub(super) fn read(bytes: &'a [u8], bounds: &Bounds) -> DecodeResult<Self> {
         let mut file = Self::default();
         let mut rest = Cursor::at(bytes, SIGNATURE.len());
         // Checksums count up to the image data.
@@ -87,7 +87,7 @@ impl<'a> File<'a> {
     }
 
     /// Reads a chunk. Faults that Pillow reports are errors.
-    fn chunk(&mut self, kind: [u8; 4], data: &'a [u8]) -> Outcome<()> {
+    fn chunk(&mut self, kind: [u8; 4], data: &'a [u8]) -> DecodeResult<()> {
         let mut fields = Cursor::new(data);
         let least = match &kind {
             b"IHDR" => 13,
@@ -131,7 +131,7 @@ impl<'a> File<'a> {
     }
 
     /// Checks the numbering of an animation's chunks.
-    fn in_sequence(&mut self, number: Option<u32>) -> Outcome<()> {
+    fn in_sequence(&mut self, number: Option<u32>) -> DecodeResult<()> {
         if number != Some(self.sequence.map_or(0, |last| last.wrapping_add(1))) {
             return Err(damaged(ImageFormat::Png, "frames out of sequence"));
         }
@@ -139,7 +139,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn frame_place(&mut self, mut fields: Cursor) -> Outcome<[u32; 4]> {
+    fn frame_place(&mut self, mut fields: Cursor) -> DecodeResult<[u32; 4]> {
         self.in_sequence(fields.u32_be())?;
         let [width, height, left, top] = [(); 4].map(|()| fields.u32_be().unwrap_or(u32::MAX));
         let fits = |at: u32, size: u32, all: u32| at.checked_add(size).is_some_and(|end| end <= all);
@@ -150,7 +150,7 @@ impl<'a> File<'a> {
     }
 
     /// Reads a text, if it may state an orientation.
-    fn text(&mut self, kind: [u8; 4], data: &[u8]) -> Outcome<()> {
+    fn text(&mut self, kind: [u8; 4], data: &[u8]) -> DecodeResult<()> {
         let (key, rest) = split(data).unwrap_or((data, &[]));
         let inflated = |data: &[u8]| {
             let mut text = Vec::new();
@@ -188,7 +188,7 @@ impl<'a> File<'a> {
     }
 
     /// Checks the kind of PNG.
-    fn check(&self) -> Outcome<()> {
+    fn check(&self) -> DecodeResult<()> {
         match (self.colour, self.depth) {
             (0, 1 | 2 | 4 | 8 | 16) | (3, 1 | 2 | 4 | 8) | (2 | 4 | 6, 8 | 16) => Ok(()),
             (colour, depth) => Err(unsupported(ImageFormat::Png, format!("{depth} bits in colour type {colour}"))),
@@ -214,7 +214,8 @@ fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&data[..end], &data[end + 1..]))
 }
 
-/// Decodes a "raw profile": three lines that describe it, then hexadecimal digits.
+/// Decodes a "raw profile": three lines that describe it, then hexadecimal digits. Other characters between them are
+/// skipped, which crates for hexadecimal refuse.
 fn from_hex(text: &[u8]) -> Vec<u8> {
     let lines = text.split(|&byte| byte == b'\n').skip(3);
     let digits: Vec<u8> = lines.flatten().filter_map(|&byte| char::from(byte).to_digit(16)).map(|d| d as u8).collect();

@@ -7,7 +7,7 @@ use image::{ImageFormat, RgbImage};
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BROKEN, Decoded, Outcome, damaged};
+use super::{BROKEN, DecodeResult, Decoded, damaged};
 use crate::source::ImageError;
 
 /// Bytes of a canvas pixel: its index and its colour.
@@ -16,7 +16,7 @@ const BYTES_OF_CANVAS: u64 = 4;
 const CODES: usize = 4096;
 
 /// The first frame, its pixels still packed.
-struct Frame<'a> {
+struct GifFrame<'a> {
     /// The canvas. A frame that reaches beyond it widens it.
     size: [usize; 2],
     place: [usize; 2],
@@ -29,7 +29,7 @@ struct Frame<'a> {
 }
 
 /// Decodes the first frame.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let frame = first_frame(bytes).ok_or_else(|| ImageError::truncated("GIF"))?;
     let ([width, height], [left, top], [columns, rows]) = (frame.size, frame.place, frame.extent);
     bounds.check(width as u64, height as u64)?;
@@ -48,7 +48,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
 }
 
 /// Reads the blocks up to the first frame. Returns `None` if the file ends before it.
-fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+fn first_frame(bytes: &[u8]) -> Option<GifFrame<'_>> {
     let mut file = Cursor::at(bytes, 6);
     let mut size = [usize::from(file.u16_le()?), usize::from(file.u16_le()?)];
     let [flags, _, _] = file.array()?;
@@ -69,7 +69,7 @@ fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
                 let palette = colours(&mut file, flags)?.or(global).unwrap_or_else(Palette::greys);
                 size = [0, 1].map(|i| size[i].max(place[i] + extent[i]));
                 let (interlaced, bits) = (flags & 0x40 != 0, file.u8()?);
-                return Some(Frame { size, place, extent, palette, clear, interlaced, bits, data: file.rest() });
+                return Some(GifFrame { size, place, extent, palette, clear, interlaced, bits, data: file.rest() });
             }
             _ => {} // Pillow searches on, byte by byte
         }
@@ -147,8 +147,8 @@ impl Codes<'_> {
 }
 
 /// Fills `out` from LZW codes. Every string of the table lies in the output already, so a start and a length describe
-/// it.
-fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> Outcome<()> {
+/// it. weezl does not serve here: it panics at 12 bits, which Pillow reads.
+fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> DecodeResult<()> {
     let broken = || damaged(ImageFormat::Gif, BROKEN);
     if bits > 12 {
         return Err(broken());

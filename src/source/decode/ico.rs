@@ -6,13 +6,13 @@ use image::{ImageFormat, RgbImage};
 
 use super::bmp::Bitmap;
 use super::bounds::Bounds;
-use super::chunks::{File, SIGNATURE};
+use super::chunks::{PngFile, SIGNATURE};
 use super::cursor::Cursor;
-use super::{Decoded, Outcome, damaged, png};
+use super::{DecodeResult, Decoded, damaged, png};
 use crate::source::ImageError;
 
 /// An entry of the directory.
-struct Entry {
+struct IconEntry {
     area: u32,
     /// Distinguishes entries of equal size.
     depth: u32,
@@ -35,11 +35,11 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 /// Decodes an icon's main picture.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let entry = entry(bytes).ok_or_else(|| ImageError::truncated("ICO"))?;
     let picture = bytes.get(entry.offset..).unwrap_or_default();
     let image = if picture.starts_with(SIGNATURE) {
-        png::whole(&File::read(picture, bounds)?, bounds)?.image
+        png::whole(&PngFile::read(picture, bounds)?, bounds)?.image
     } else {
         bitmap(bytes, &entry, bounds)?
     };
@@ -47,7 +47,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
 }
 
 /// Returns the entry of the main picture, or `None` if the file ends in the directory.
-fn entry(bytes: &[u8]) -> Option<Entry> {
+fn entry(bytes: &[u8]) -> Option<IconEntry> {
     let mut file = Cursor::at(bytes, 4);
     let mut entries = Vec::new();
     for _ in 0..file.u16_le()? {
@@ -61,14 +61,14 @@ fn entry(bytes: &[u8]) -> Option<Entry> {
             (bits, _) => bits.into(),
         };
         let (length, offset) = (file.u32_le()? as usize, file.u32_le()? as usize);
-        entries.push(Entry { area: side(width) * side(height), depth, bits, length, offset });
+        entries.push(IconEntry { area: side(width) * side(height), depth, bits, length, offset });
     }
     // The first of equal entries.
     entries.into_iter().min_by_key(|e| (std::cmp::Reverse(e.area), e.depth))
 }
 
 /// Decodes a bitmap with a mask. The mask is transparency, which is dropped, but Pillow requires it.
-fn bitmap(bytes: &[u8], entry: &Entry, bounds: &Bounds) -> Outcome<RgbImage> {
+fn bitmap(bytes: &[u8], entry: &IconEntry, bounds: &Bounds) -> DecodeResult<RgbImage> {
     let bitmap = Bitmap::read(bytes, entry.offset, 0)?;
     let height = bitmap.height / 2;
     let image = bitmap.decode(bytes, height, bounds)?;

@@ -11,7 +11,7 @@ use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::bounds::Bounds;
 use super::scans::Scans;
-use super::{BYTES_OF_PIXEL, Decoded, Outcome, Rows, damaged, rgb, upright};
+use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, RowSink, damaged, rgb, upright};
 use crate::source::ImageError;
 
 const EXIF: &[u8] = b"Exif\0\0";
@@ -53,8 +53,8 @@ pub(super) fn decode(
     bytes: &[u8],
     bounds: &Bounds,
     enough: Option<usize>,
-    rows: Option<&mut dyn Rows>,
-) -> Outcome<Option<Decoded>> {
+    rows: Option<&mut dyn RowSink>,
+) -> DecodeResult<Option<Decoded>> {
     let exhausted = Cell::new(false);
     let tail = Tail { rest: bytes, exhausted: &exhausted };
     let mut file = Decompress::with_markers(&[Marker::APP(1)]).from_reader(tail).map_err(failed)?;
@@ -94,7 +94,7 @@ fn eighths(side: usize, enough: usize) -> Option<u8> {
 }
 
 /// Passes on every row, a few at a time.
-fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &mut dyn Rows) -> Outcome<()> {
+fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &mut dyn RowSink) -> DecodeResult<()> {
     let (width, height) = (started.width(), started.height());
     rows.begin(width, height)?;
     let mut strip = vec![0u8; width * 3 * STRIP.min(height)];
@@ -106,14 +106,14 @@ fn hand_on(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>, rows: &
 }
 
 /// Decodes every pixel.
-fn whole<T: bytemuck::Pod>(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<Vec<T>> {
+fn whole<T: bytemuck::Pod>(mut started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> DecodeResult<Vec<T>> {
     let pixels = started.read_scanlines().map_err(failed)?;
     finish(started, exhausted)?;
     Ok(pixels)
 }
 
 /// Finishes decoding. After the last pixel the data may end, but an error in it still counts.
-fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<()> {
+fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> DecodeResult<()> {
     if exhausted.get() {
         return Err(ImageError::truncated("JPEG"));
     }
@@ -122,7 +122,7 @@ fn finish(started: DecompressStarted<Tail>, exhausted: &Cell<bool>) -> Outcome<(
 
 /// Decodes a strip or tile of a TIFF file: `size` pixels of `channels` bytes in their stored colours, except that YCbCr
 /// becomes RGB. libtiff, and so Pillow, lets libjpeg fill missing data with grey.
-pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool) -> Outcome<Vec<u8>> {
+pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool) -> DecodeResult<Vec<u8>> {
     let exhausted = Cell::new(false);
     Scans::of(bytes)?;
     let file = Decompress::new_reader(Tail { rest: bytes, exhausted: &exhausted }).map_err(failed)?;

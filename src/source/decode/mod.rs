@@ -33,7 +33,7 @@ pub use signature::{explained, is_image, is_image_name, is_raw_name};
 
 use super::{ErrorKind, ImageError, Limits};
 
-type Outcome<T> = Result<T, ImageError>;
+type DecodeResult<T> = Result<T, ImageError>;
 
 /// An image as stored in its file, and its orientation.
 struct Decoded {
@@ -57,7 +57,7 @@ pub struct Options<'a> {
 }
 
 /// Receives an image's rows while they are decoded.
-pub trait Rows {
+pub trait RowSink {
     /// Receives the size before the first row, and again if the decoder starts over.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub trait Rows {
 
 /// Gathers rows for a receiver, a few at a time: few enough to stay in the cache.
 struct Strip<'r> {
-    rows: &'r mut dyn Rows,
+    rows: &'r mut dyn RowSink,
     gathered: Vec<u8>,
     full: usize,
 }
@@ -80,7 +80,7 @@ impl<'r> Strip<'r> {
     const BYTES: usize = 1 << 20;
 
     /// Creates the strip of an image with this width.
-    fn new(rows: &'r mut dyn Rows, width: usize) -> Self {
+    fn new(rows: &'r mut dyn RowSink, width: usize) -> Self {
         let full = 3 * width * Self::rows(width);
         Self { rows, gathered: Vec::with_capacity(full), full }
     }
@@ -110,7 +110,7 @@ impl<'r> Strip<'r> {
 ///
 /// # Errors
 /// [`ImageError`] of kind `format`, `decode` or `too_large`. A panic in a decoder becomes a `decode` error.
-pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
+pub fn decode(bytes: &[u8], max_pixels: u64) -> DecodeResult<RgbImage> {
     let limits = Limits { max_pixels, ..Limits::default() };
     let options = Options { limits: &limits, spare: None, enough: None };
     run(bytes, &options, &Bounds::new(&options), None)?.ok_or_else(ImageError::empty)
@@ -123,7 +123,7 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Outcome<RgbImage> {
 /// # Errors
 /// The errors of [`decode`] and of `rows`, and `memory` if the image never fits in this room. Rows received before an
 /// error are void.
-pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outcome<()> {
+pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn RowSink) -> DecodeResult<()> {
     let bounds = Bounds::new(options);
     if let Some(image) = run(bytes, options, &bounds, Some(&mut *rows))? {
         rows.begin(image.width() as usize, image.height() as usize)?;
@@ -133,7 +133,12 @@ pub fn decode_rows(bytes: &[u8], options: &Options, rows: &mut dyn Rows) -> Outc
 }
 
 /// Returns the image, unless its rows were passed on.
-fn run(bytes: &[u8], options: &Options, bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<RgbImage>> {
+fn run(
+    bytes: &[u8],
+    options: &Options,
+    bounds: &Bounds,
+    rows: Option<&mut dyn RowSink>,
+) -> DecodeResult<Option<RgbImage>> {
     let format = signature::format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, bounds, options.enough, rows),

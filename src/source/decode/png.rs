@@ -13,8 +13,8 @@ use image::{ImageFormat, RgbImage};
 use png::ColorType;
 
 use super::bounds::Bounds;
-use super::chunks::{File, SIGNATURE};
-use super::{BROKEN, Decoded, Outcome, Rows, Strip, damaged, upright};
+use super::chunks::{PngFile, SIGNATURE};
+use super::{BROKEN, DecodeResult, Decoded, RowSink, Strip, damaged, upright};
 use crate::source::ImageError;
 
 /// Adam7: the first column and row of each pass, and the steps to the next ones.
@@ -23,8 +23,8 @@ const PASSES: [[usize; 4]; 7] =
 
 /// Decodes a PNG file, or the first frame of an animation. With `rows`, passes the rows on and returns None, if they
 /// are stored and shown from the top.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>) -> Outcome<Option<Decoded>> {
-    let file = File::read(bytes, bounds)?;
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn RowSink>) -> DecodeResult<Option<Decoded>> {
+    let file = PngFile::read(bytes, bounds)?;
     match rows {
         Some(rows) if !file.interlaced && file.frame.is_none() && file.orientation() == Orientation::NoTransforms => {
             rows.begin(file.width as usize, file.height as usize)?;
@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds, rows: Option<&mut dyn Rows>)
 }
 
 /// Decodes every pixel.
-pub(super) fn whole(file: &File, bounds: &Bounds) -> Outcome<Decoded> {
+pub(super) fn whole(file: &PngFile, bounds: &Bounds) -> DecodeResult<Decoded> {
     let [left, top, width, height] = file.place();
     bounds.check(width.into(), height.into())?;
     let pixels = u64::from(file.width) * u64::from(file.height);
@@ -51,7 +51,7 @@ pub(super) fn whole(file: &File, bounds: &Bounds) -> Outcome<Decoded> {
     Ok(Decoded { image, orientation: file.orientation() })
 }
 
-impl File<'_> {
+impl PngFile<'_> {
     fn orientation(&self) -> Orientation {
         upright::orientation(self.exif.as_deref().or(self.profile.as_deref()), self.xmp.as_deref())
     }
@@ -63,7 +63,12 @@ impl File<'_> {
 
     /// Tries a clean file with the image data, and then, unchecked, one with the rows as Pillow inflates them. `bytes`
     /// is the additional memory of an attempt.
-    fn attempt<T>(&self, bounds: &Bounds, bytes: u64, mut decode: impl FnMut(&[u8], bool) -> Outcome<T>) -> Outcome<T> {
+    fn attempt<T>(
+        &self,
+        bounds: &Bounds,
+        bytes: u64,
+        mut decode: impl FnMut(&[u8], bool) -> DecodeResult<T>,
+    ) -> DecodeResult<T> {
         let [_, _, width, height] = self.place();
         let packed: usize = self.data.iter().map(|part| part.len()).sum();
         bounds.take(packed as u64 + bytes)?;
@@ -147,7 +152,7 @@ impl File<'_> {
 
     /// Returns the length of the rows, after checking that they can be inflated. Data may end early at the end of a
     /// row, but only with its own end mark.
-    fn inflated(&self, width: u32, height: u32) -> Outcome<usize> {
+    fn inflated(&self, width: u32, height: u32) -> DecodeResult<usize> {
         let length = self.row_lengths(width, height).sum();
         let mut end = self.inflate(length, |_| {})?;
         for length in self.row_lengths(width, height) {
@@ -160,7 +165,7 @@ impl File<'_> {
     }
 
     /// Returns the inflated rows, with zeros for missing ones.
-    fn rows(&self, length: usize) -> Outcome<Vec<u8>> {
+    fn rows(&self, length: usize) -> DecodeResult<Vec<u8>> {
         let mut rows = Vec::with_capacity(length);
         self.inflate(length, |part| rows.extend_from_slice(part))?;
         rows.resize(length, 0);
@@ -168,7 +173,7 @@ impl File<'_> {
     }
 
     /// Inflates at most `length` bytes and passes them on in parts. Returns their number.
-    fn inflate(&self, length: usize, mut take: impl FnMut(&[u8])) -> Outcome<usize> {
+    fn inflate(&self, length: usize, mut take: impl FnMut(&[u8])) -> DecodeResult<usize> {
         let mut buffer = vec![0; length.min(1 << 16)];
         let mut stream = Decompress::new(true);
         let mut parts = self.data.iter();
@@ -192,13 +197,13 @@ impl File<'_> {
 }
 
 /// Returns the bytes as uncompressed zlib data.
-fn stored(data: Vec<u8>) -> Outcome<Vec<u8>> {
+fn stored(data: Vec<u8>) -> DecodeResult<Vec<u8>> {
     let mut stream = ZlibEncoder::new(Vec::with_capacity(data.len() + data.len() / 1000 + 64), Compression::none());
     stream.write_all(&data).and_then(|()| stream.finish()).map_err(|e| damaged(ImageFormat::Png, e))
 }
 
 /// Returns the pixels of a clean file.
-fn pixels_of(file: &[u8], checked: bool) -> Outcome<RgbImage> {
+fn pixels_of(file: &[u8], checked: bool) -> DecodeResult<RgbImage> {
     let mut reader = open(file, checked)?;
     let mut data = vec![0; reader.output_buffer_size().ok_or_else(ImageError::empty)?];
     let info = reader.next_frame(&mut data).map_err(failed)?;
@@ -211,7 +216,7 @@ fn pixels_of(file: &[u8], checked: bool) -> Outcome<RgbImage> {
 }
 
 /// Opens a clean file.
-fn open(file: &[u8], checked: bool) -> Outcome<png::Reader<std::io::Cursor<&[u8]>>> {
+fn open(file: &[u8], checked: bool) -> DecodeResult<png::Reader<std::io::Cursor<&[u8]>>> {
     let mut options = png::DecodeOptions::default();
     options.set_ignore_crc(true);
     options.set_ignore_adler32(!checked);
@@ -236,7 +241,7 @@ fn failed(e: png::DecodingError) -> ImageError {
 }
 
 /// Passes on the rows of a clean file.
-fn hand_on(file: &[u8], checked: bool, rows: &mut dyn Rows) -> Outcome<()> {
+fn hand_on(file: &[u8], checked: bool, rows: &mut dyn RowSink) -> DecodeResult<()> {
     let mut reader = open(file, checked)?;
     let (width, kind) = (reader.info().width, reader.output_color_type().0);
     let mut row = vec![0; reader.output_line_size(width).ok_or_else(ImageError::empty)?];

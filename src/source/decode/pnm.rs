@@ -8,7 +8,7 @@ use image::{ImageFormat, RgbImage};
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::signature::is_text;
-use super::{Decoded, Options, Outcome, damaged, rgb, unsupported};
+use super::{DecodeResult, Decoded, Options, damaged, rgb, unsupported};
 use crate::source::{HEAD, ImageError, Limits};
 
 /// The most digits of a number.
@@ -81,7 +81,7 @@ fn is_decoded(bytes: &[u8]) -> bool {
 }
 
 /// Decodes the first picture of a file.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let kind = match bytes {
         [b'P', kind, space, ..] if is_space(*space) => *kind,
         _ => return Err(unsupported(ImageFormat::Pnm, "an unknown magic number")),
@@ -109,7 +109,7 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// Reads the next word of the header. A comment may stand anywhere, even inside a word.
-fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str> {
+fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> DecodeResult<&'a str> {
     word.clear();
     while word.len() <= DIGITS {
         match file.u8() {
@@ -126,7 +126,7 @@ fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> Outcome<&'a str>
     }
 }
 
-fn header_number<T: FromStr>(file: &mut Cursor) -> Outcome<T> {
+fn header_number<T: FromStr>(file: &mut Cursor) -> DecodeResult<T> {
     let mut word = Vec::new();
     let word = header_word(file, &mut word)?;
     let reason = || format!("`{}` in its header is not a number", word.escape_debug());
@@ -135,7 +135,7 @@ fn header_number<T: FromStr>(file: &mut Cursor) -> Outcome<T> {
 
 /// Reads samples as bytes: grey above 255 is scaled to 16 bits and keeps the high byte; everything else is scaled to 8
 /// bits, rounded to even as in Python.
-fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> Outcome<Vec<u8>> {
+fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> DecodeResult<Vec<u8>> {
     let most: u32 = header_number(file)?;
     if !(1..65536).contains(&most) {
         return Err(damaged(ImageFormat::Pnm, format!("its greatest value is {most}")));
@@ -170,7 +170,7 @@ fn without_comments(text: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// Reads `count` numbers in digits.
-fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
+fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>> {
     // Pillow checks the last word before it counts.
     if without_comments(text).fold(0, |length, byte| if is_space(byte) { 0 } else { length + 1 }) > DIGITS {
         return Err(damaged(ImageFormat::Pnm, "a number that is too long"));
@@ -199,7 +199,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> Outcome<Vec<u16>> {
 }
 
 /// Reads `count` bits in digits, with or without space between them; 1 is black.
-fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
+fn plain_bits(text: &[u8], count: usize) -> DecodeResult<Vec<u8>> {
     let mut bits = Vec::with_capacity(count.min(text.len()));
     for byte in without_comments(text).filter(|&byte| !is_space(byte)) {
         match byte {
@@ -213,7 +213,7 @@ fn plain_bits(text: &[u8], count: usize) -> Outcome<Vec<u8>> {
 }
 
 /// Reads rows of bits, each in whole bytes; 1 is black.
-fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> DecodeResult<Vec<u8>> {
     let stride = columns.div_ceil(8);
     let data = file.take(stride * rows).ok_or_else(|| ImageError::truncated("PNM"))?;
     let mut bits = Vec::with_capacity(columns * rows);
@@ -224,7 +224,7 @@ fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8
 }
 
 /// Reads rows of floats from the last to the first, truncated to whole numbers and clipped.
-fn floats(file: &mut Cursor, columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+fn floats(file: &mut Cursor, columns: usize, rows: usize) -> DecodeResult<Vec<u8>> {
     let scale: f64 = header_number(file)?;
     if scale == 0.0 || !scale.is_finite() {
         return Err(damaged(ImageFormat::Pnm, "its scale is not a number"));

@@ -1,7 +1,7 @@
 //! The markers of a JPEG file, read before decoding: the number of scans, and the memory the decoder keeps between
 //! them.
 
-use super::Outcome;
+use super::DecodeResult;
 use super::cursor::Cursor;
 use crate::source::{ErrorKind, ImageError};
 
@@ -25,7 +25,7 @@ impl Scans {
     ///
     /// # Errors
     /// `too_large` for more scans than [`MAX_SCANS`]. The decoder reports damage.
-    pub(super) fn of(bytes: &[u8]) -> Outcome<Self> {
+    pub(super) fn of(bytes: &[u8]) -> DecodeResult<Self> {
         let mut file = Cursor::at(bytes, 2);
         let (mut scans, mut components, mut coefficients) = (Self::default(), 0, 0);
         while let Some(kind) = next_marker(&mut file) {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::ImageFormat;
 
-use super::{Outcome, bmp, ico, ifd, pnm};
+use super::{DecodeResult, bmp, ico, ifd, pnm};
 use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
 /// Endings of images. A photograph that zsic cannot read is a failure, not a skipped file.
@@ -83,12 +83,12 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// Checks that the first bytes of a file are those of a supported image.
-pub(in crate::source) fn check_format(head: &[u8]) -> Outcome<()> {
+pub(in crate::source) fn check_format(head: &[u8]) -> DecodeResult<()> {
     format(head).map(drop)
 }
 
 /// Returns the format by the first bytes, if zsic reads it.
-pub(super) fn format(head: &[u8]) -> Outcome<ImageFormat> {
+pub(super) fn format(head: &[u8]) -> DecodeResult<ImageFormat> {
     use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
     match image::guess_format(head) {
         _ if ifd::is_header(head) => Ok(Tiff), // BigTIFF too

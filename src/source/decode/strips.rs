@@ -6,7 +6,7 @@ use image::ImageFormat;
 use weezl::BitOrder;
 
 use super::ifd::Order;
-use super::{BROKEN, Outcome, damaged, jpeg, unsupported};
+use super::{BROKEN, DecodeResult, damaged, jpeg, unsupported};
 use crate::source::ImageError;
 
 /// The storage of samples in a strip or tile.
@@ -43,7 +43,7 @@ impl Packing<'_> {
     }
 
     /// Returns the samples of `rows` rows of `columns` pixels, each row in whole bytes.
-    pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+    pub(super) fn unpack(&self, data: &[u8], columns: usize, rows: usize) -> DecodeResult<Vec<u8>> {
         let row = self.row_bytes(columns);
         let data = match self.compression {
             1 => data.get(..row * rows).ok_or_else(early)?, // what follows is the next strip's
@@ -74,7 +74,7 @@ impl Packing<'_> {
         Ok(out)
     }
 
-    fn jpeg(&self, data: &[u8], columns: usize, rows: usize) -> Outcome<Vec<u8>> {
+    fn jpeg(&self, data: &[u8], columns: usize, rows: usize) -> DecodeResult<Vec<u8>> {
         // The tables are a JPEG file without an image: drop its end marker and the strip's start marker.
         let stream = match (self.tables, data) {
             ([tables @ .., 0xff, 0xd9], [0xff, 0xd8, rest @ ..]) => &[tables, rest].concat(),
@@ -84,7 +84,7 @@ impl Packing<'_> {
     }
 
     /// Undoes differences: each sample is stored as the difference to the one on its left.
-    fn sum(&self, line: &mut [u8]) -> Outcome<()> {
+    fn sum(&self, line: &mut [u8]) -> DecodeResult<()> {
         match self.bits {
             8 => (self.channels..line.len()).for_each(|i| line[i] = line[i].wrapping_add(line[i - self.channels])),
             16 | 32 => {
@@ -120,7 +120,7 @@ impl Packing<'_> {
     }
 
     /// Decodes fax: a 1 is black. Missing pixels stay white, as in libtiff.
-    fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> Outcome<()> {
+    fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> DecodeResult<()> {
         let width = u16::try_from(columns).ok().filter(|_| self.bits == 1 && self.channels == 1 && !self.fax_2d);
         let width = width.ok_or_else(|| unsupported(ImageFormat::Tiff, "this kind of fax"))?;
         let rows = out.len() / self.row_bytes(columns);
@@ -146,14 +146,14 @@ fn early() -> ImageError {
     ImageError::truncated("TIFF")
 }
 
-fn inflate(data: &[u8], out: &mut [u8]) -> Outcome<()> {
+fn inflate(data: &[u8], out: &mut [u8]) -> DecodeResult<()> {
     let mut stream = Decompress::new(true);
     let status = stream.decompress(data, out, FlushDecompress::None);
     status.map_err(|_| damaged(ImageFormat::Tiff, BROKEN))?;
     if stream.total_out() < out.len() as u64 { Err(early()) } else { Ok(()) }
 }
 
-fn lzw(mut data: &[u8], mut out: &mut [u8]) -> Outcome<()> {
+fn lzw(mut data: &[u8], mut out: &mut [u8]) -> DecodeResult<()> {
     let mut stream = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
     while !out.is_empty() {
         let step = stream.decode_bytes(data, out);
@@ -167,7 +167,7 @@ fn lzw(mut data: &[u8], mut out: &mut [u8]) -> Outcome<()> {
     Ok(())
 }
 
-fn packbits(mut data: &[u8], mut out: &mut [u8]) -> Outcome<()> {
+fn packbits(mut data: &[u8], mut out: &mut [u8]) -> DecodeResult<()> {
     while !out.is_empty() {
         let (&head, rest) = data.split_first().ok_or_else(early)?;
         data = rest;

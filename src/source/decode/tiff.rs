@@ -9,7 +9,7 @@ use super::bounds::Bounds;
 use super::ifd::{Directory, Order};
 use super::rgb::{self, Palette};
 use super::strips::Packing;
-use super::{Decoded, Outcome, damaged, unsupported, upright};
+use super::{DecodeResult, Decoded, damaged, unsupported, upright};
 use crate::source::ImageError;
 
 /// Bytes that parts may share: empty parts are often one. Each is unpacked separately, which takes time.
@@ -31,7 +31,7 @@ enum Colours {
 }
 
 /// Decodes the first page.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let tags = Directory::read(bytes).ok_or_else(|| ImageError::truncated("TIFF"))?;
     let page = Page::read(&tags, bounds)?;
     let samples = page.samples(bytes, &tags, bounds)?;
@@ -59,7 +59,7 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn read(tags: &Directory<'a>, bounds: &Bounds) -> Outcome<Self> {
+    fn read(tags: &Directory<'a>, bounds: &Bounds) -> DecodeResult<Self> {
         let number = |tag, other| tags.number(tag).unwrap_or(other);
         let side = |tag| tags.number(tag).ok_or_else(|| damaged(ImageFormat::Tiff, "it states no size"));
         let (width, height) = (side(256)?, side(257)?);
@@ -87,7 +87,8 @@ impl<'a> Page<'a> {
         let (&[format], Some(&depth)) = (formats.as_slice(), bits.first()) else {
             return Err(unsupported(ImageFormat::Tiff, "samples of several kinds"));
         };
-        let key = Key { photometric, format, depth, extra: &extra, reversed, little: tags.order == Order::Little };
+        let key =
+            PixelKind { photometric, format, depth, extra: &extra, reversed, little: tags.order == Order::Little };
         let colours = key.colours(channels).filter(|_| bits.len() == channels && bits.iter().all(|&b| b == depth));
         let colours = colours.ok_or_else(|| {
             let kind = format!("{bits:?} bits of colours {photometric}, extra samples {extra:?}, format {format}");
@@ -114,7 +115,7 @@ impl<'a> Page<'a> {
     }
 
     /// Returns every sample as a byte [H, W, C].
-    fn samples(&self, file: &[u8], tags: &Directory, bounds: &Bounds) -> Outcome<Vec<u8>> {
+    fn samples(&self, file: &[u8], tags: &Directory, bounds: &Bounds) -> DecodeResult<Vec<u8>> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
         let places = places.filter(|places| !places.is_empty());
@@ -185,7 +186,7 @@ impl<'a> Page<'a> {
     }
 
     /// Puts the samples of a strip or tile in their place.
-    fn place(&self, data: &[u8], columns: usize, at: [usize; 3], rows: usize, samples: &mut [u8]) -> Outcome<()> {
+    fn place(&self, data: &[u8], columns: usize, at: [usize; 3], rows: usize, samples: &mut [u8]) -> DecodeResult<()> {
         let [left, top, plane] = at;
         let in_part = self.packing.channels;
         let count = columns.min(self.width - left) * in_part;
@@ -203,7 +204,7 @@ impl<'a> Page<'a> {
     }
 
     /// Converts the first samples of a row to bytes: scales up fewer bits, takes the high byte of more, clips others.
-    fn bytes<'l>(&self, line: &'l [u8], count: usize) -> Outcome<Cow<'l, [u8]>> {
+    fn bytes<'l>(&self, line: &'l [u8], count: usize) -> DecodeResult<Cow<'l, [u8]>> {
         let (bits, order) = (self.packing.bits, self.packing.order);
         let numbers = line.chunks_exact((bits / 8).max(1)).take(count).map(|sample| order.number(sample));
         let scale = if self.colours == Colours::Indexed { 1 } else { 255 / ((1usize << bits.min(8)) - 1) };
@@ -225,7 +226,7 @@ impl<'a> Page<'a> {
         })
     }
 
-    fn rgb(&self, samples: Vec<u8>, tags: &Directory) -> Outcome<Vec<u8>> {
+    fn rgb(&self, samples: Vec<u8>, tags: &Directory) -> DecodeResult<Vec<u8>> {
         if self.is_rgb() {
             return Ok(samples);
         }
@@ -255,7 +256,7 @@ impl<'a> Page<'a> {
 }
 
 /// The properties by which Pillow knows a kind of TIFF.
-struct Key<'a> {
+struct PixelKind<'a> {
     photometric: u64,
     format: u64,
     depth: u64,
@@ -264,7 +265,7 @@ struct Key<'a> {
     little: bool,
 }
 
-impl Key<'_> {
+impl PixelKind<'_> {
     fn colours(&self, channels: usize) -> Option<Colours> {
         let forward = !self.reversed;
         match (self.photometric, channels, self.format, self.depth, self.extra) {

@@ -6,7 +6,7 @@ use image_webp::{DecodingError, WebPDecoder};
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{Decoded, Outcome, damaged, upright};
+use super::{DecodeResult, Decoded, damaged, upright};
 use crate::source::ImageError;
 
 const ANIMATED: u8 = 0x02;
@@ -22,9 +22,9 @@ const LOSSY_AND_ALPHA: u64 = 12;
 const RGB: u64 = 3;
 
 /// Decodes a WebP file.
-pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
-    let file = File::read(bytes)?;
-    let Frame { place: [left, top], size, .. } = file.frame;
+pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
+    let file = WebpFile::read(bytes)?;
+    let WebpFrame { place: [left, top], size, .. } = file.frame;
     let clean = file.frame.clean();
     let mut decoder = WebPDecoder::new(std::io::Cursor::new(clean)).map_err(failed)?;
     let (width, height) = decoder.dimensions();
@@ -64,16 +64,16 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> Outcome<Decoded> {
 
 /// The contents of the container.
 #[derive(Default)]
-struct File<'a> {
+struct WebpFile<'a> {
     canvas: Option<[u32; 2]>,
-    frame: Frame<'a>,
+    frame: WebpFrame<'a>,
     exif: Option<&'a [u8]>,
     xmp: Option<&'a [u8]>,
 }
 
 /// A picture, and its place in an animation.
 #[derive(Default, Clone)]
-struct Frame<'a> {
+struct WebpFrame<'a> {
     place: [u32; 2],
     size: Option<[u32; 2]>,
     alpha: Option<&'a [u8]>,
@@ -81,8 +81,8 @@ struct Frame<'a> {
     picture: Option<([u8; 4], &'a [u8])>,
 }
 
-impl<'a> File<'a> {
-    fn read(bytes: &'a [u8]) -> Outcome<Self> {
+impl<'a> WebpFile<'a> {
+    fn read(bytes: &'a [u8]) -> DecodeResult<Self> {
         let mut header = Cursor::at(bytes, 4);
         let length = header.u32_le().ok_or_else(|| ImageError::truncated("WebP"))?;
         let body = header.take(length as usize).ok_or_else(|| ImageError::truncated("WebP"))?;
@@ -99,7 +99,7 @@ impl<'a> File<'a> {
                 }
                 b"ANIM" => animation = true,
                 b"ANMF" if flags & ANIMATED != 0 => {
-                    let frame = Frame::read(data)?;
+                    let frame = WebpFrame::read(data)?;
                     if file.frame.picture.is_none() {
                         file.frame = frame; // a frame without a picture is skipped
                     }
@@ -133,7 +133,7 @@ fn u24(fields: &mut Cursor) -> Option<u32> {
 }
 
 /// Reads the next chunk. A chunk that reaches past the end is an error.
-fn chunk<'a>(rest: &mut Cursor<'a>) -> Outcome<Option<([u8; 4], &'a [u8])>> {
+fn chunk<'a>(rest: &mut Cursor<'a>) -> DecodeResult<Option<([u8; 4], &'a [u8])>> {
     if rest.rest().is_empty() {
         return Ok(None);
     }
@@ -145,15 +145,16 @@ fn chunk<'a>(rest: &mut Cursor<'a>) -> Outcome<Option<([u8; 4], &'a [u8])>> {
     whole.map(Some).ok_or_else(|| ImageError::truncated("WebP"))
 }
 
-impl<'a> Frame<'a> {
+impl<'a> WebpFrame<'a> {
     /// Reads a frame of an animation.
-    fn read(data: &'a [u8]) -> Outcome<Self> {
+    fn read(data: &'a [u8]) -> DecodeResult<Self> {
         let mut fields = Cursor::new(data);
         let numbers = [(); 4].map(|()| u24(&mut fields));
         let ([Some(left), Some(top), Some(width), Some(height)], Some(_)) = (numbers, fields.take(4)) else {
             return Err(ImageError::truncated("WebP"));
         };
-        let mut frame = Frame { place: [left * 2, top * 2], size: Some([width + 1, height + 1]), ..Self::default() };
+        let mut frame =
+            WebpFrame { place: [left * 2, top * 2], size: Some([width + 1, height + 1]), ..Self::default() };
         while let Some((kind, data)) = chunk(&mut fields)? {
             frame.add(kind, data);
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zsic::source::{MAX_PIXELS, decode};
 
 use super::command::{err, run, zsic};
+use super::random;
 
 /// What lies beside a file that is being written.
 const BESIDE: [&str; 9] =
@@ -64,7 +65,13 @@ pub fn noting(words: &[&str], folder: &Path, out: &Path, cache: &Path) -> Comman
     command
 }
 
-/// The same, in files that may not grow over so many KiB.
+/// Runs the command until its output has about so many percent of the bytes of `whole`, which a run without a stop wrote:
+/// no file may grow further.
+pub fn stop_at(percent: usize, whole: &[u8], words: &[&str], folder: &Path, out: &Path) -> Output {
+    limited((whole.len() * percent / 100 / 1024).max(1) as u32, words, folder, out)
+}
+
+/// The command in files that may not grow over so many KiB.
 pub fn limited(kib: u32, words: &[&str], folder: &Path, out: &Path) -> Output {
     limit(kib, command(words, folder, out))
 }
@@ -97,20 +104,17 @@ pub fn stop_and_go_on(words: &[&str], folder: &Path, out: &Path, length: u64, st
 
 /// The same with any command.
 pub fn stop_often(command: impl Fn() -> Command, out: &Path, length: u64, stops: u32) -> u32 {
-    let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    let mut random = random(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64);
     let mut stopped = 0;
     for turn in 0..stops {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let grown = || fs::metadata(beside(out, "")).map_or(0, |partial| partial.len());
-        let (before, step) = (grown(), random % (2 * length / u64::from(stops)).max(1));
+        let (before, step) = (grown(), random(2 * length as usize / stops as usize) as u64);
         let mut child = command();
         let mut child = child.args(["--resume", "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while child.try_wait().unwrap().is_none() && grown() < before.saturating_add(step) {
             std::thread::sleep(Duration::from_micros(300));
         }
-        std::thread::sleep(Duration::from_micros(random % 3000));
+        std::thread::sleep(Duration::from_micros(random(3000) as u64));
         let signal = if turn % 4 == 3 { "INT" } else { "KILL" };
         Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
         if child.wait().unwrap().code().is_none_or(|code| code == 130) {

@@ -1,5 +1,7 @@
 //! What the integration tests share: where the fixtures are, and what transformers computed from them.
 
+pub mod by_url;
+pub mod caches;
 pub mod command;
 pub mod long_run;
 pub mod terminal;
@@ -55,6 +57,16 @@ pub fn copied(checkpoint: &str) -> (tempfile::TempDir, PathBuf) {
 
 pub fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Numbers below others, without any pattern that matters here. Prints the seed, which a failing test then shows.
+pub fn random(seed: u64) -> impl FnMut(usize) -> usize {
+    println!("random numbers from seed {seed}");
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    }
 }
 
 pub fn strings(json: &Value) -> Vec<String> {

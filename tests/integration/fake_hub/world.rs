@@ -97,12 +97,3 @@ impl World {
         }
     }
 }
-
-/// Numbers without any pattern that matters here.
-pub fn random(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = seed;
-    move |below| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as usize % below
-    }
-}

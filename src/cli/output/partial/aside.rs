@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::super::beside::{OLD, OLD_JOURNAL, SETTINGS};
-use super::super::journal::{ENTRY, Entry, Journal, record};
+use super::super::journal::{ENTRY, Journal, JournalEntry, record};
 use super::super::own::{self, appear, copy, cut};
 use super::Partial;
 
@@ -17,7 +17,7 @@ impl Partial {
     ///
     /// # Errors
     /// If they cannot be read or written.
-    pub fn set_aside(&mut self, entries: impl Iterator<Item = io::Result<Entry>>) -> Result<u64> {
+    pub fn set_aside(&mut self, entries: impl Iterator<Item = io::Result<JournalEntry>>) -> Result<u64> {
         let (old, journal) = (self.beside(OLD), self.beside(OLD_JOURNAL));
         let failed = || format!("{}: cannot be written", old.display());
         self.own_old()?;

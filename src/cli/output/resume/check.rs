@@ -9,15 +9,15 @@ use zsic::source::Name;
 use super::super::super::fatal::usage;
 use super::super::super::inputs;
 use super::super::beside::{JOURNAL, OLD, OLD_JOURNAL, SETTINGS};
-use super::super::journal::{Entry, Journal, Key, record};
-use super::super::kept::Kept;
+use super::super::journal::{Journal, JournalEntry, Key, record};
+use super::super::kept::{Kept, missing};
 use super::super::own;
 use super::super::partial::Partial;
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
-    /// Refuses to go on where images of earlier records are not among the inputs. Where that shows only at the end of the
-    /// walk, nothing is said yet.
+    /// Refuses to go on where images of earlier records are not among the inputs. If that can be known only at the
+    /// end of the walk, the check is left until then.
     pub(super) fn check_missing(&self, partial: &Partial, mut kept: Vec<&mut Kept>, has_ended: bool) -> Result<()> {
         if self.args.drop_missing {
             return Ok(());
@@ -47,7 +47,7 @@ impl Resume<'_> {
     }
 
     /// The name of an image in the finished file.
-    fn name_in_target(&self, partial: &Partial, kept: &Kept, entry: &Entry) -> Result<Option<String>> {
+    fn name_in_target(&self, partial: &Partial, kept: &Kept, entry: &JournalEntry) -> Result<Option<String>> {
         let place = partial.beside(OLD);
         let unmade = self.unmake(partial.target(), kept, &place);
         let file = unmade.and_then(|()| own::open(&place, false));
@@ -98,12 +98,4 @@ impl Resume<'_> {
             Some(what) => Err(usage(format!("{name}: was made with other settings: {what}; {ANEW}"))),
         }
     }
-}
-
-/// The error about records of images that are not among the inputs.
-pub fn missing(name: &str, count: u64, first: Option<String>) -> anyhow::Error {
-    let images = if count == 1 { "1 image of it is" } else { &format!("{count} images of it are") };
-    let first = first.map_or_else(String::new, |first| format!(" (the first is `{first}`)"));
-    let advice = "name the inputs of the earlier run, or add --drop-missing to leave them out";
-    usage(format!("{name}: {images} no longer among the inputs{first}; {advice}"))
 }

@@ -23,7 +23,7 @@ const ROW_BYTES: usize = 64;
 
 /// Counts of a thread's executed instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
+pub(crate) struct InstructionCounts {
     pub(crate) ldtilecfg: usize,
     pub(crate) tilerelease: usize,
     pub(crate) tilezero: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Counts {
 
 /// A thread's tiles.
 #[repr(C, align(64))]
-struct Tiles {
+struct TileRegisters {
     values: [[[u8; ROW_BYTES]; ROWS]; 8],
     rows: [usize; 8],
     row_bytes: [usize; 8],
@@ -43,16 +43,16 @@ struct Tiles {
 
 thread_local! {
     // Neither has a destructor or is initialized lazily, so that a signal handler may use them.
-    static TILES: UnsafeCell<Tiles> = const {
-        UnsafeCell::new(Tiles { values: [[[0; ROW_BYTES]; ROWS]; 8], rows: [0; 8], row_bytes: [0; 8], configured: false })
+    static TILES: UnsafeCell<TileRegisters> = const {
+        UnsafeCell::new(TileRegisters { values: [[[0; ROW_BYTES]; ROWS]; 8], rows: [0; 8], row_bytes: [0; 8], configured: false })
     };
-    static COUNTS: Cell<Counts> = const {
-        Cell::new(Counts { ldtilecfg: 0, tilerelease: 0, tilezero: 0, tileloadd: 0, tilestored: 0, tdpbf16ps: 0 })
+    static COUNTS: Cell<InstructionCounts> = const {
+        Cell::new(InstructionCounts { ldtilecfg: 0, tilerelease: 0, tilezero: 0, tileloadd: 0, tilestored: 0, tdpbf16ps: 0 })
     };
 }
 
 /// Returns the counts of this thread so far.
-pub(crate) fn counts() -> Counts {
+pub(crate) fn counts() -> InstructionCounts {
     COUNTS.get()
 }
 
@@ -164,7 +164,7 @@ impl Instruction {
 
 /// # Safety
 /// AVX-512, and memory where the operand says.
-unsafe fn execute(tiles: &mut Tiles, instruction: &Instruction) {
+unsafe fn execute(tiles: &mut TileRegisters, instruction: &Instruction) {
     let (prefix, opcode, reg, vvvv) = (instruction.prefix, instruction.opcode, instruction.reg, instruction.vvvv);
     let mut counts = COUNTS.get();
     // SAFETY: the caller's.
@@ -211,7 +211,7 @@ unsafe fn execute(tiles: &mut Tiles, instruction: &Instruction) {
     COUNTS.set(counts);
 }
 
-fn usable(tiles: &Tiles, tile: usize) {
+fn usable(tiles: &TileRegisters, tile: usize) {
     require(tile < 8, "there are eight tiles");
     require(tiles.configured && tiles.rows[tile] > 0, "a tile that is not configured");
 }
@@ -220,7 +220,7 @@ fn usable(tiles: &Tiles, tile: usize) {
 ///
 /// # Safety
 /// 64 bytes at `from`.
-unsafe fn configure(tiles: &mut Tiles, from: *const u8) {
+unsafe fn configure(tiles: &mut TileRegisters, from: *const u8) {
     // SAFETY: the caller's; a zeroed `Tiles` is one.
     unsafe {
         let config = &*from.cast::<[u8; 64]>();
@@ -246,7 +246,7 @@ unsafe fn configure(tiles: &mut Tiles, from: *const u8) {
 ///
 /// # Safety
 /// AVX-512.
-unsafe fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) {
+unsafe fn multiply(tiles: &mut TileRegisters, c: usize, a: usize, b: usize) {
     [c, a, b].into_iter().for_each(|tile| usable(tiles, tile));
     require(a != b && b != c && a != c, "tdpbf16ps with the same tile twice");
     require([c, a, b].into_iter().all(|tile| tiles.row_bytes[tile].is_multiple_of(4)), "tdpbf16ps of half a word");
@@ -263,7 +263,7 @@ unsafe fn multiply(tiles: &mut Tiles, c: usize, a: usize, b: usize) {
 /// # Safety
 /// AVX-512.
 #[target_feature(enable = "avx512f,avx512dq")]
-unsafe fn sums(tiles: &mut Tiles, c: usize, a: usize, b: usize) {
+unsafe fn sums(tiles: &mut TileRegisters, c: usize, a: usize, b: usize) {
     // 0x20: subnormal.
     let flush = |x: __m512| {
         let sign = _mm512_and_ps(x, _mm512_set1_ps(-0.0));
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
     use crate::kernels::product::peak::multiply_in_registers;
     use crate::kernels::testing::noise;
-    use crate::kernels::{Activation, Element, Isa, Linear, Matrix, product, product::Then};
+    use crate::kernels::{ActivationFn, Element, Isa, Linear, Matrix, product, product::Then};
 
     /// Returns the name by which the test harness knows a test of this file.
     const ITSELF: &str = "kernels::product::amx::emulated::tests::wrong_shapes_fault";
@@ -345,7 +345,7 @@ mod tests {
             x.shape(m, k);
             let done = pool.install(|| {
                 let before = counts();
-                product(&x, &linear, &mut y, Then::Store(Activation::None));
+                product(&x, &linear, &mut y, Then::Store(ActivationFn::None));
                 let after = counts();
                 // The number of tasks is arbitrary.
                 let tasks = after.tilerelease - before.tilerelease;

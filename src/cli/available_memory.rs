@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use rustix::process::{Resource, getrlimit};
 use zsic::Checkpoint;
-use zsic::source::{Limits, MAX_BYTES, Room};
+use zsic::source::{Limits, MAX_BYTES, MemoryBudget};
 
 use super::args::Inputs;
 
@@ -24,7 +24,7 @@ pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits 
     Limits {
         max_bytes: inputs.max_bytes.unwrap_or(MAX_BYTES),
         max_pixels: inputs.max_pixels,
-        room: Room::of(bytes.max(LEAST)).counting_holes(is_limited()),
+        room: MemoryBudget::of(bytes.max(LEAST)).counting_holes(is_limited()),
     }
 }
 

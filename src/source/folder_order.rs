@@ -15,7 +15,7 @@ use crate::reason::os_reason;
 
 /// The kind of a folder's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Folder,
     File,
     /// A symbolic link; if links are followed, only one that cannot be followed.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Special,
 }
 
-impl From<FileType> for Kind {
+impl From<FileType> for FileKind {
     fn from(kind: FileType) -> Self {
         match kind {
             kind if kind.is_dir() => Self::Folder,
@@ -37,9 +37,9 @@ impl From<FileType> for Kind {
 
 /// The next item of a folder.
 #[derive(Debug)]
-pub(super) enum Item {
+pub(super) enum FolderItem {
     /// An entry, or the reason why its kind is unknown.
-    Entry(PathBuf, Result<Kind, ImageError>),
+    Entry(PathBuf, Result<FileKind, ImageError>),
     /// A folder that could not be listed to its end.
     Lost(PathBuf, ImageError),
 }
@@ -54,7 +54,7 @@ pub(super) struct Folders {
 struct Level {
     /// The folder's device and inode, if links are followed.
     id: Option<(u64, u64)>,
-    items: vec::IntoIter<Item>,
+    items: vec::IntoIter<FolderItem>,
 }
 
 impl Folders {
@@ -76,9 +76,9 @@ impl Folders {
 }
 
 impl Iterator for Folders {
-    type Item = Item;
+    type Item = FolderItem;
 
-    fn next(&mut self) -> Option<Item> {
+    fn next(&mut self) -> Option<FolderItem> {
         loop {
             if let Some(item) = self.levels.last_mut()?.items.next() {
                 return Some(item);
@@ -88,35 +88,34 @@ impl Iterator for Folders {
     }
 }
 
-fn list(folder: &Path, follow: bool) -> Vec<Item> {
+fn list(folder: &Path, follow: bool) -> Vec<FolderItem> {
     match std::fs::read_dir(folder) {
         Ok(entries) => {
-            let entries = entries.map(|entry| entry.map(|entry| (entry.path(), entry.file_type().map(Kind::from))));
+            let entries = entries.map(|entry| entry.map(|entry| (entry.path(), entry.file_type().map(FileKind::from))));
             gather(folder, entries, follow)
         }
-        Err(e) => vec![Item::Lost(folder.to_path_buf(), lost(&e, "the folder cannot be listed"))],
+        Err(e) => vec![FolderItem::Lost(folder.to_path_buf(), lost(&e, "the folder cannot be listed"))],
     }
 }
 
 /// Returns the entries in order, and last the failure that cut the listing short.
 fn gather(
     folder: &Path,
-    entries: impl Iterator<Item = io::Result<(PathBuf, io::Result<Kind>)>>,
+    entries: impl Iterator<Item = io::Result<(PathBuf, io::Result<FileKind>)>>,
     follow: bool,
-) -> Vec<Item> {
+) -> Vec<FolderItem> {
     let (mut items, mut broken) = (Vec::new(), None);
     for entry in entries {
         match entry {
-            Ok((path, Ok(Kind::Link))) if follow => {
-                let kind = std::fs::metadata(&path).map_or(Kind::Link, |target| target.file_type().into());
-                items.push(Item::Entry(path, Ok(kind)));
+            Ok((path, Ok(FileKind::Link))) if follow => {
+                let kind = std::fs::metadata(&path).map_or(FileKind::Link, |target| target.file_type().into());
+                items.push(FolderItem::Entry(path, Ok(kind)));
             }
-            Ok((path, kind)) => {
-                items.push(Item::Entry(path, kind.map_err(|e| lost(&e, "cannot find out whether this is a folder"))))
-            }
+            Ok((path, kind)) => items
+                .push(FolderItem::Entry(path, kind.map_err(|e| lost(&e, "cannot find out whether this is a folder")))),
             Err(e) => {
                 let e = lost(&e, "the listing of the folder broke off, and images may be missing");
-                broken = Some(Item::Lost(folder.to_path_buf(), e));
+                broken = Some(FolderItem::Lost(folder.to_path_buf(), e));
                 break;
             }
         }
@@ -126,11 +125,11 @@ fn gather(
     items
 }
 
-impl Item {
+impl FolderItem {
     /// Returns its path, and the next byte of paths inside it: a slash for folders and tars.
     fn place(&self) -> (&[u8], &[u8]) {
         let (path, is_folder) = match self {
-            Self::Entry(path, kind) => (path, matches!(kind, Ok(Kind::Folder))),
+            Self::Entry(path, kind) => (path, matches!(kind, Ok(FileKind::Folder))),
             Self::Lost(path, _) => (path, true),
         };
         let slash: &[u8] = if is_folder || is_tar_name(path) { b"/" } else { b"" };
@@ -159,10 +158,10 @@ mod tests {
     use super::*;
 
     /// An item's path, and the kind of its failure.
-    fn told(items: &[Item]) -> Vec<(&str, Option<ErrorKind>)> {
+    fn told(items: &[FolderItem]) -> Vec<(&str, Option<ErrorKind>)> {
         let told = items.iter().map(|item| match item {
-            Item::Entry(path, kind) => (path, kind.as_ref().err().map(|e| e.kind)),
-            Item::Lost(path, e) => (path, Some(e.kind)),
+            FolderItem::Entry(path, kind) => (path, kind.as_ref().err().map(|e| e.kind)),
+            FolderItem::Lost(path, e) => (path, Some(e.kind)),
         });
         told.map(|(path, kind)| (path.to_str().unwrap(), kind)).collect()
     }
@@ -172,11 +171,12 @@ mod tests {
         let broken = || Err(io::Error::from_raw_os_error(5));
         let denied = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
         let entry = |name: &str, kind| Ok((PathBuf::from(name), kind));
-        let entries = [entry("f/b", Ok(Kind::File)), entry("f/a", denied()), broken(), entry("f/c", Ok(Kind::File))];
+        let entries =
+            [entry("f/b", Ok(FileKind::File)), entry("f/a", denied()), broken(), entry("f/c", Ok(FileKind::File))];
         let items = gather(Path::new("f"), entries.into_iter(), false);
         let expected = [("f/a", Some(ErrorKind::Permission)), ("f/b", None), ("f", Some(ErrorKind::Read))];
         assert_eq!(told(&items), expected);
-        let Some(Item::Lost(_, e)) = items.last() else { panic!("the failure comes last") };
+        let Some(FolderItem::Lost(_, e)) = items.last() else { panic!("the failure comes last") };
         assert!(e.message.starts_with("the listing of the folder broke off, and images may be missing: "), "{e}");
     }
 

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use zsic::cache::ContentHash;
-use zsic::{ImageError, Pixels};
+use crate::cache::ContentHash;
+use crate::preprocess::Pixels;
+use crate::source::ImageError;
 
 /// A unit embedding.
-pub type Row = Arc<[f32]>;
+pub(super) type Row = Arc<[f32]>;
 
 /// The most bytes of remembered embeddings: one or two thousand of them. Older ones are computed again.
 const REMEMBERED: usize = 4 << 20;
@@ -17,10 +18,10 @@ const RECENT: usize = 512 << 10;
 /// The pixels of one content, decoded by the first thread that needs them. Threads that wait for its embedding keep it
 /// alive.
 #[derive(Default)]
-pub struct Claim(OnceLock<Result<Pixels, ImageError>>);
+pub(super) struct Claim(OnceLock<Result<Pixels, ImageError>>);
 
 /// The state of an image before it is encoded.
-pub enum Ready {
+pub(super) enum Ready {
     /// Its embedding.
     Known(Row),
     /// Its pixels, to be encoded.
@@ -35,7 +36,7 @@ impl Ready {
 }
 
 /// The contents in progress, and the recent ones.
-pub struct Twins(Mutex<Inner>);
+pub(super) struct Twins(Mutex<Inner>);
 
 struct Inner {
     /// The bytes of remembered embeddings.
@@ -114,13 +115,12 @@ impl Twins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::{Preprocessor, ProcessorClass};
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn pixels() -> Pixels {
-        let preprocessor =
-            zsic::Preprocessor::from_json(json!({"size": 4, "crop_size": 4}), zsic::preprocess::ProcessorClass::Clip)
-                .unwrap();
+        let preprocessor = Preprocessor::from_json(json!({"size": 4, "crop_size": 4}), ProcessorClass::Clip).unwrap();
         preprocessor.run(&image::RgbImage::new(4, 4)).unwrap()
     }
 

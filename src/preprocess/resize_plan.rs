@@ -1,13 +1,13 @@
-//! An image's rows -> Pixels: the plan of resize and crop for its size, made when the size is known. What is decoded is
-//! not known here.
+//! An image's rows -> Pixels: the plan of resize and crop for its size, made when the size is known. Decoders push
+//! rows into it.
 
 use std::sync::Arc;
 
-use super::Pixels;
 use super::config::{Crop, ProcessorConfig};
+use super::pixels::Pixels;
 use super::resize::{Arithmetic, Axis, Filter, Resizer, Window};
 use crate::ImageError;
-use crate::source::{ErrorKind, Rows};
+use crate::source::{ErrorKind, RowSink};
 
 /// The most pixels of a result: beyond any model, and short of what memory holds.
 const MAX_PIXELS: usize = 1 << 26;
@@ -18,11 +18,11 @@ const MAX_BYTES: usize = 1 << 28;
 pub(super) struct Intake<'a> {
     config: &'a ProcessorConfig,
     arithmetic: Arithmetic,
-    plan: Option<Plan>,
+    plan: Option<ResizePlan>,
 }
 
 /// What is computed, once the size is known.
-struct Plan {
+struct ResizePlan {
     resizer: Resizer,
     columns: Window,
     rows: Window,
@@ -37,7 +37,8 @@ impl<'a> Intake<'a> {
 
     /// Returns the pixels, once all rows are there.
     pub(super) fn finish(self) -> Result<Pixels, ImageError> {
-        let Plan { resizer, columns, rows, crop: Crop { width, height } } = self.plan.ok_or_else(ImageError::empty)?;
+        let ResizePlan { resizer, columns, rows, crop: Crop { width, height } } =
+            self.plan.ok_or_else(ImageError::empty)?;
         let kept = resizer.finish();
         let data = if (columns.kept, rows.kept) == (width, height) {
             kept
@@ -49,7 +50,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-impl Rows for Intake<'_> {
+impl RowSink for Intake<'_> {
     fn begin(&mut self, width: usize, height: usize) -> Result<(), ImageError> {
         if width == 0 || height == 0 {
             return Err(ImageError::empty());
@@ -69,7 +70,7 @@ impl Rows for Intake<'_> {
             return Err(ImageError::new(ErrorKind::TooLarge, "is too long and thin to be resized"));
         }
         let resizer = Resizer::new(across, down, filter, self.arithmetic);
-        self.plan = Some(Plan { resizer, columns, rows, crop });
+        self.plan = Some(ResizePlan { resizer, columns, rows, crop });
         Ok(())
     }
 

@@ -1,13 +1,13 @@
-//! The version of an image when its record was made, found without decoding or fetching it.
+//! What an image was when it was read: its version, found without decoding or fetching it.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 
-use zsic::ImageError;
-use zsic::cache::ContentHash;
-use zsic::source::{Entry, Input};
+use crate::cache::ContentHash;
+use crate::source::{Entry, ImageError, Input};
 
-/// The size and the times of the last changes of a file, or the hash of bytes read during the walk.
+/// Tells whether an image has changed: the size and the times of the last changes of a file, or the hash of bytes read
+/// during the walk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Version([u8; Self::BYTES]);
 

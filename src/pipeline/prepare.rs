@@ -1,30 +1,36 @@
 //! The work on an input: bytes, cached results, pixels.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zsic::Preprocessor;
-use zsic::cache::{ContentHash, Scope, Stamp};
-use zsic::net::Images;
-use zsic::preprocess::Decoding;
-use zsic::source::{self, Entry, ErrorKind, Held, ImageError, Input, Limits, Name, Recalled, Work};
-
-use super::image_version::Version;
-use super::previews::Previews;
+use super::settings::Settings;
 use super::stats::{Part, Stats};
 use super::twins::{Ready, Row, Twins};
+use super::version::Version;
+use crate::cache::{ContentHash, Stamp};
+use crate::preprocess::Preprocessor;
+use crate::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recalled, Work};
 
 /// The priority by which workers give way to the encoder's threads.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
+/// The bytes of a camera raw file that contain its preview's size.
+const HEAD: u64 = 64 << 10;
+
+/// Width and height of a small preview, where nothing else of a camera raw file was read.
+pub(super) type Preview = Option<(u64, u64)>;
+
 /// An image that is ready for the encoder, or its failure.
-pub struct Item {
+pub(super) struct Item {
     pub name: Name,
     /// The image's version before it was read.
     pub version: Version,
     pub ready: Result<Ready, ImageError>,
+    pub preview: Preview,
 }
 
 impl Item {
@@ -35,15 +41,13 @@ impl Item {
 }
 
 /// The state that workers share.
-pub struct Prepare {
+pub(super) struct Prepare {
     pub preprocessor: Preprocessor,
-    pub urls: Images,
-    pub limits: Limits,
-    pub decoding: Decoding,
+    pub settings: Settings,
+    /// The working directory, looked up once: stamps are of absolute paths.
+    pub here: PathBuf,
     pub twins: Arc<Twins>,
-    pub kept: Scope,
     pub stats: Arc<Stats>,
-    pub previews: Arc<Previews>,
 }
 
 impl Work<Entry, Item> for Prepare {
@@ -53,13 +57,12 @@ impl Work<Entry, Item> for Prepare {
 
     /// Looks up unchanged files of earlier runs without reading them. An image that goes alone is prepared at once: it
     /// must not wait for others.
-    /// must not wait for others.
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
         let recalled = |(entry, row): (Entry, Option<(Version, Row)>)| match (entry, row) {
             (Ok(input), Some((version, row))) => {
-                self.previews.look_into(&input);
-                Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)) })
+                let preview = preview_in(&input);
+                Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)), preview })
             }
             (entry, _) => self.alone(entry),
         };
@@ -67,18 +70,19 @@ impl Work<Entry, Item> for Prepare {
     }
 
     fn is_remote(&self, entry: &Entry) -> bool {
-        entry.as_ref().is_ok_and(Input::is_remote)
+        self.settings.fetch.is_some() && entry.as_ref().is_ok_and(Input::is_remote)
     }
 
     fn fetch(&self, entry: Entry) -> Recalled<Entry, Item> {
-        let fetched = match entry {
-            Ok(Input::Url(url)) => {
-                let fetch = || self.stats.time(Part::Fetch, || self.urls.fetch_within(&url, &self.limits.room));
+        let fetched = match (entry, &self.settings.fetch) {
+            (Ok(Input::Url(url)), Some(fetch)) => {
+                let room = &self.settings.limits.room;
+                let fetch = || self.stats.time(Part::Fetch, || fetch(&url, room));
                 let failed = |_| Err(ImageError::new(ErrorKind::Internal, "fetching it failed"));
                 let bytes = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(failed);
                 Ok(Input::Held(Held::new(Input::Url(url).name(), bytes)))
             }
-            other => other,
+            (entry, _) => entry,
         };
         self.alone(fetched)
     }
@@ -95,12 +99,16 @@ impl Work<Entry, Item> for Prepare {
             entry => Version::now(entry).unwrap_or_default(),
         };
         match entry {
-            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), version, name },
+            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), version, name, preview: None },
             Ok(input) => {
                 let name = input.name();
                 let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&name, input, &mut version)));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
-                Item { ready: ready.map_err(|e| source::explained(&name, e)), version, name }
+                let (ready, preview) = match ready {
+                    Ok((ready, preview)) => (Ok(ready), preview),
+                    Err(e) => (Err(source::explained(&name, e)), None),
+                };
+                Item { name, version, ready, preview }
             }
         }
     }
@@ -116,11 +124,12 @@ impl Prepare {
         }
     }
 
-    fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<Ready, ImageError> {
+    fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<(Ready, Preview), ImageError> {
+        let Settings { limits, decoding, kept, .. } = &self.settings;
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
         let is_held = input.is_held();
         let (bytes, content) = self.stats.time(Part::Read, || {
-            let bytes = source::read_within(input, &self.limits)?;
+            let bytes = source::read_within(input, limits)?;
             let content = ContentHash::of(&bytes);
             Ok((bytes, content))
         })?;
@@ -129,14 +138,14 @@ impl Prepare {
             *version = Version::of_content(&content);
         }
         if let Some(stamp) = &stamp {
-            self.kept.cache().remember(stamp, &content);
+            kept.cache().remember(stamp, &content);
         }
-        if let Some(row) = self.stats.time(Part::Read, || self.kept.image(&content, self.decoding)) {
-            self.previews.look_at(name, &bytes);
-            return Ok(Ready::Known(row.into()));
+        let preview = |bytes| source::small_preview(Path::new(name.as_str()), bytes);
+        if let Some(row) = self.stats.time(Part::Read, || kept.image(&content, *decoding)) {
+            return Ok((Ready::Known(row.into()), preview(&bytes)));
         }
         let decode = || {
-            let decode = || self.preprocessor.decode_within(&bytes, &self.limits, self.decoding);
+            let decode = || self.preprocessor.decode_within(&bytes, limits, *decoding);
             self.stats.time(Part::Decode, decode)
         };
         let ready = if bytes.is_alone() {
@@ -144,16 +153,15 @@ impl Prepare {
         } else {
             self.twins.ready(content, decode)?
         };
-        self.previews.look_at(name, &bytes);
-        Ok(ready)
+        Ok((ready, preview(&bytes)))
     }
 
     /// Returns the stamp and version of a file, if they are needed. Call it before the file is read.
     fn file(&self, input: &Input) -> Option<(Option<Stamp>, Version)> {
         match input {
-            Input::Path(path) if self.kept.is_on() => {
+            Input::Path(path) if self.settings.kept.is_on() => {
                 let metadata = fs::metadata(path).ok()?;
-                Some((Stamp::of(path, &metadata), Version::of_file(&metadata)))
+                Some((Stamp::of(&self.here.join(path), &metadata), Version::of_file(&metadata)))
             }
             _ => None,
         }
@@ -161,11 +169,12 @@ impl Prepare {
 
     /// Returns the cached results of unchanged files.
     fn rows(&self, entries: &[Entry]) -> Vec<Option<(Version, Row)>> {
+        let Settings { decoding, kept, .. } = &self.settings;
         let files: Vec<_> = entries.iter().map(|entry| self.file(entry.as_ref().ok()?)).collect();
         let some: Vec<Stamp> = files.iter().flatten().filter_map(|(stamp, _)| *stamp).collect();
-        let contents = self.kept.cache().contents_of(&some);
+        let contents = kept.cache().contents_of(&some);
         let known: Vec<ContentHash> = contents.iter().flatten().copied().collect();
-        let mut rows = self.kept.images(&known, self.decoding).into_iter();
+        let mut rows = kept.images(&known, *decoding).into_iter();
         let mut contents = contents.into_iter();
         let row = |file: Option<(Option<Stamp>, Version)>| {
             let (stamp, version) = file?;
@@ -174,4 +183,15 @@ impl Prepare {
         };
         files.into_iter().map(row).collect()
     }
+}
+
+/// Returns the small preview of a file that an earlier run read, if it has a camera raw file's name.
+fn preview_in(input: &Input) -> Preview {
+    let Input::Path(path) = input else { return None };
+    if !source::is_raw_name(path) {
+        return None;
+    }
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    source::small_preview(path, &head)
 }

@@ -1,0 +1,74 @@
+//! Flags about images: which ones, their limits, and how they are decoded.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use zsic::preprocess::Decoding;
+
+/// The names of flags that apply to images only.
+pub(super) const NAMES: [&str; 7] = ["inputs", "files_from", "include", "exclude", "shard", "follow", "decode"];
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Inputs")]
+pub struct Inputs {
+    /// Image files, folders, tar files, http(s) URLs or data: URIs; `-` reads an image or a tar from standard input
+    #[arg(value_name = "INPUT")]
+    pub inputs: Vec<OsString>,
+    /// Read a list of inputs from FILE, one per line (`-` reads standard input)
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+    /// Separate the inputs in --files-from by NUL bytes, as `find -print0` writes them
+    #[arg(short = '0', long, requires = "files_from")]
+    pub null: bool,
+    /// Use only files in folders and tars that match GLOB; a GLOB with a slash matches the path below the folder;
+    /// repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Skip files and folders that match GLOB in folders and tars; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Use only share I of N, from 1/N to N/N; a hash of each image's name chooses its share
+    #[arg(long, value_name = "I/N", default_value_t, hide_default_value = true)]
+    pub shard: zsic::source::Shard,
+    /// Follow symbolic links to folders
+    #[arg(long)]
+    pub follow: bool,
+    /// Follow redirects of image URLs from public to private addresses
+    #[arg(long)]
+    pub allow_private_redirects: bool,
+    /// Refuse images with more than N pixels
+    #[arg(long, value_name = "N", default_value_t = zsic::source::MAX_PIXELS)]
+    pub max_pixels: u64,
+    /// Refuse images with more than N bytes [default: 2147483648; for URLs 268435456]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_bytes: Option<u64>,
+    /// Decode JPEG files exactly or fast; fast decodes large pictures at 1/2, 1/4 or 1/8 of their size and changes scores
+    /// slightly
+    #[arg(long, value_name = "HOW", default_value = "exact")]
+    pub decode: DecodeArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecodeArg {
+    Exact,
+    Fast,
+}
+
+impl From<DecodeArg> for Decoding {
+    fn from(arg: DecodeArg) -> Self {
+        match arg {
+            DecodeArg::Exact => Self::Exact,
+            DecodeArg::Fast => Self::Fast,
+        }
+    }
+}
+
+impl Inputs {
+    /// Returns the files that are named, which must not be written over.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.inputs.iter().map(Path::new).chain(self.files_from.as_deref())
+    }
+}
