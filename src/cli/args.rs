@@ -28,7 +28,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  zsic classify owl.png --labels fox,bear,owl --model demo
+  zsic classify demo:owl.png --labels fox,bear,owl --model demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l cat,dog --format csv -o scores.csv
   zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'";
@@ -120,6 +120,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  zsic classify demo:owl.png -l fox,bear,owl -m demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
   zsic classify photos/ -l cat,dog -o scores.jsonl --resume

@@ -1,8 +1,9 @@
-//! The user's inputs -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
-//! decoded to RGB. `net` fetches URLs.
+//! The user's inputs -> an ordered stream of images: files, folders, tars, `data:` URIs, built-in pictures and standard
+//! input, read and decoded to RGB. `net` fetches URLs.
 
 mod data_uri;
 mod decode;
+mod demo;
 mod entry;
 mod error;
 mod folder_order;
