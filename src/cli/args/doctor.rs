@@ -10,15 +10,19 @@ use super::output::ListFormat;
 /// Check this machine and this build, and test the numbers
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The test of the numbers:
-  The built-in model scores its built-in pictures on every instruction set of this CPU and every device of this build,
-  in f32, in split products (AMX) and in bf16. The results are compared with those of transformers in float64. Logits may
-  differ by 2e-4 and scores by 5e-5; in bf16, which keeps 8 bits of a number, by 0.1 and 0.001.
+Self-test:
+  The built-in model scores built-in pictures on every instruction set of this CPU and every
+  device of this build: in f32, in split products (AMX) and in bf16. The results are compared
+  with those of transformers in float64. Logits may differ by 2e-4 and scores by 5e-5. bf16
+  keeps 8 bits of a number: there logits may differ by 0.1 and scores by 0.02.
+
+Warnings:
+  A hub that does not answer and a hub cache that cannot be written are only warnings.
 
 Exit status:
   0  nothing is wrong
-  1  something is wrong: a number, a cache that cannot be used, a token that the hub refuses, or a variable that no run
-     accepts; a hub that does not answer and a hub cache that cannot be written are only warnings
+  1  something is wrong: a number, a cache that cannot be used, a token that the hub refuses,
+     or a ZSIC_ISA that no run accepts
 
 Examples:
   zsic doctor

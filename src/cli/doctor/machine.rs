@@ -29,7 +29,7 @@ pub fn cpu(found: &mut Findings) {
     });
     let name = opened.as_ref().ok();
     let by = if std::env::var_os(settings::ISA).is_some() { format!(" by {}", settings::ISA) } else { String::new() };
-    let text = format!("{}{by}; there are {}", name.unwrap_or(&"none"), available.join(", "));
+    let text = format!("{}{by}; this machine has {}", name.unwrap_or(&"none"), available.join(", "));
     found.add("instruction set", text, json!({ "used": name, "available": available }));
     if let Err(e) = opened {
         found.fault(fatal::reason(&e, true));
@@ -83,7 +83,7 @@ pub fn gpu(found: &mut Findings) -> Vec<String> {
     }
     let (models, driver) = nvidia(Path::new(NVIDIA));
     let mut text = match (built_in.is_empty(), devices.is_empty()) {
-        (true, _) => "cuda and metal are not built in".to_owned(),
+        (true, _) => "not built in (cuda, metal)".to_owned(),
         (_, true) => format!("{} is built in, and no device answers", built_in.join(" and ")),
         _ => devices.join(", "),
     };

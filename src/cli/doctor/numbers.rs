@@ -14,9 +14,9 @@ const REFERENCE: &str = include_str!("../../../models/demo/reference.json");
 
 /// Errors of f32 and of split products, as the tests allow them.
 const EXACT: Off = Off { logits: 2e-4, scores: 5e-5 };
-/// Errors of bf16. Each value keeps 8 bits, so each is off by up to 0.4 %. On these pictures logits were off by up to
-/// 0.037 and scores by up to 3.1e-5, and other orders of the sums give other errors of that size.
-const COARSE: Off = Off { logits: 0.1, scores: 1e-3 };
+/// Errors of bf16, three times what it costs here: with the factors of each product rounded to bf16, PyTorch's logits of
+/// these pictures are off by 0.036 and its scores by 0.006.
+const COARSE: Off = Off { logits: 0.1, scores: 0.02 };
 
 #[derive(Deserialize)]
 struct Reference {
@@ -161,10 +161,9 @@ impl Tested {
     }
 }
 
+#[cfg(feature = "demo")]
 #[cfg(test)]
 mod tests {
-    #![cfg(feature = "demo")]
-
     use super::*;
 
     #[test]

@@ -89,9 +89,9 @@ pub fn answer(found: &mut Findings, args: &Hub) {
     match hub::ask(args) {
         Ok(Ok(time)) => add(found, &format!("answers within {:.1} s", time.as_secs_f32()), Some(true)),
         Ok(Err(e)) => {
-            add(found, "does not answer as it should", Some(false));
+            add(found, "cannot be used now", Some(false));
             let is_setting = matches!(e, HubError::Token { .. } | HubError::Http(HttpError::Settings(_)));
-            if is_setting { found.fault(e) } else { found.warn(format!("no checkpoint can be fetched now: {e}")) }
+            if is_setting { found.fault(e) } else { found.warn(format!("no checkpoint can be fetched: {e}")) }
         }
         Err(e) => {
             add(found, "is not asked", None);
