@@ -6,13 +6,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use zsic::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::checkpoint::identity;
 use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
-use zsic::net::{HttpError, HttpSettings, Proxies};
+use zsic::net::{HttpError, HttpSettings, Patience, Proxies};
 
 use super::args::{Common, DEFAULT_MODEL, Hub};
 use super::expand::expand;
@@ -32,8 +33,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         Err(e) => (None, Some(e)), // what is in the cache needs no token
     };
     let settings = HubSettings {
-        endpoint: text("HF_ENDPOINT")
-            .map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned()),
+        endpoint: endpoint(),
         token,
         offline: is_offline(args) || unreadable.is_some(),
         links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
@@ -48,6 +48,28 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
     let result = hub::fetch(name, revision, &settings);
     drop(settings.progress); // takes the bar off the terminal
     result.map_err(|e| unreadable.unwrap_or_else(|| explain(&e, name, revision, &settings.cache)))
+}
+
+/// Asks the hub once, for a few seconds at most, and returns how long it took. That it has no such checkpoint is an answer
+/// too.
+///
+/// # Errors
+/// Outside, if the token cannot be read; inside, what the hub or the network said.
+pub fn ask(args: &Hub) -> Result<Result<Duration, HubError>> {
+    const WAIT: Duration = Duration::from_secs(3);
+    let patience = Patience { connect: WAIT, answer: WAIT, stall: WAIT, attempts: 1, ..Patience::default() };
+    let http = HttpSettings { patience, ..http(args) };
+    let settings = HubSettings { endpoint: endpoint(), token: token()?, http, ..HubSettings::new("") }; // no cache is used
+    let start = Instant::now();
+    Ok(match hub::ask(DEFAULT_MODEL, hub::REVISION, &settings) {
+        Ok(()) | Err(HubError::NoRepo { .. }) => Ok(start.elapsed()),
+        Err(e) => Err(e),
+    })
+}
+
+/// The hub, or the mirror that the environment names.
+pub fn endpoint() -> String {
+    text("HF_ENDPOINT").map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned())
 }
 
 /// Whether a `config.json` is of a model that can be run, before its weights are fetched.

@@ -1,4 +1,4 @@
-//! What `zsic models` and `zsic cache` print: lines, columns and JSON.
+//! What `zsic models`, `zsic cache` and `zsic doctor` print: lines, columns and JSON.
 
 use std::fmt::Display;
 use std::io::IsTerminal;

@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         format: impl FnOnce(&Place) -> Result<F>,
     ) -> Result<(Self, Outputs, F)> {
         let Asked { inputs, machine, output, long_run, common } = asked;
-        let threads = settings::threads(machine);
+        let threads = settings::threads(machine.threads);
         let compute = settings::compute(machine, threads)?;
         interrupt::install()?;
         let place = Place::new(output, common);
