@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the files of a release, byte for byte the same from every clone of a commit with the same tools.
+# Makes the files of a release, byte for byte the same from every clone of a commit with the same tools. The binary is built
+# from the files of the source tarball, with cargo offline: what is published builds.
 set -euo pipefail
 
 usage='Usage: tools/release.sh
@@ -25,7 +26,7 @@ pack() {
 
 # Prints the crates in the binary with their licences, then each licence's text once.
 licences() {
-    local vendor=$1 crates file users
+    local crates file users
     crates=$(cargo tree --locked --offline --target "$(uname -m)-unknown-linux-gnu" --edges normal --prefix none \
         --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*/\1-\2/; s/ \(\*\)$//' | sort -u | grep -v '^zsic-')
     echo 'zsic contains the crates below, each under its licence, and the Rust standard library (MIT OR Apache-2.0).'
@@ -33,16 +34,16 @@ licences() {
     echo
     printf '%s\n' "${crates//|/: }"
     cut -d '|' -f 1 <<< "$crates" | while read -r crate; do
-        (cd "$vendor" && find "$crate" -maxdepth 4 -type f -not -name '*.rs' \
-            -iregex '.*/\(licen[cs]e\|copying\|copyright\|notice\|unlicense\)[^/]*' | sort)
-    done | (cd "$vendor" && xargs -d '\n' sha256sum) | awk '
+        find "vendor/$crate" -maxdepth 4 -type f -not -name '*.rs' \
+            -iregex '.*/\(licen[cs]e\|copying\|copyright\|notice\|unlicense\)[^/]*' | sort
+    done | xargs -d '\n' sha256sum | awk '
         { path = substr($0, 67); split(path, part, "/") }
         !($1 in users) { order[++count] = $1; file[$1] = path }
-        !(($1, part[1]) in seen) { seen[$1, part[1]] = 1; users[$1] = users[$1] " " part[1] }
+        !(($1, part[2]) in seen) { seen[$1, part[2]] = 1; users[$1] = users[$1] " " part[2] }
         END { for (i = 1; i <= count; i++) print file[order[i]] "|" users[order[i]] }' |
         while IFS='|' read -r file users; do
             printf '\n%s\n%s\n\n' "----------------------------------------" "Of$users:" | fold -s -w 100
-            cat "$vendor/$file"
+            cat "$file"
         done
 }
 
@@ -62,50 +63,52 @@ if [[ $arch == x86_64 ]] && ! command -v nasm > /dev/null; then
     fail 'nasm is not installed: the JPEG decoder would be built without its assembler, at half the speed'
 fi
 python3 -c 'import ziglang' 2> /dev/null || fail "python3 has no ziglang, which links for old systems: pip install ziglang"
+[[ $PWD != *[[:space:]]* ]] || fail "the compiler's flags take no spaces in the name of this folder: $PWD"
 [[ -z $(git status --porcelain) ]] || fail 'the work tree has changes or untracked files: commit or remove them'
 
-# The environment must not decide any byte: not its flags, its time zone, nor the folders of this clone and of cargo.
+# The environment must not decide any byte: not its flags, its time zone, nor this folder.
 for name in $(compgen -e | grep -E '^(CARGO_(PROFILE|BUILD|TARGET|ENCODED)_|MATURIN_|(C|CXX|LD)FLAGS)' || true); do
     unset "$name"
 done
 umask 022
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC CARGO_TARGET_DIR=$PWD/target
-export RUSTFLAGS="--remap-path-prefix=$PWD=/zsic --remap-path-prefix=$cargo_home=/cargo"
-export CFLAGS="-ffile-prefix-map=$PWD=/zsic -ffile-prefix-map=$cargo_home=/cargo"
-export CXXFLAGS=$CFLAGS
+export RUSTFLAGS=--remap-path-prefix=$PWD=/zsic CFLAGS=-ffile-prefix-map=$PWD=/zsic CXXFLAGS=-ffile-prefix-map=$PWD=/zsic
 
 commit=$(git rev-parse HEAD)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-work=target/release-files
+work=$PWD/target/release-files
 source_name=zsic-$version-source
 binary_name=zsic-$version-$arch-linux
-rm -rf dist zsic.data "$work"
-mkdir -p dist "$work/$source_name/.cargo" "$work/$binary_name/bin"
+dist=$PWD/dist
+rm -rf "$dist" "$work"
+mkdir -p "$dist" "$work/$source_name/.cargo" "$work/$binary_name/bin"
 
 say "Release notes of $version, from CHANGELOG.md"
-awk -v heading="## $version" 'index($0, "## ") == 1 { on = index($0 " ", heading " ") == 1 } on' CHANGELOG.md > dist/RELEASE_NOTES.md
-[[ -s dist/RELEASE_NOTES.md ]] || fail "CHANGELOG.md has no section for $version"
+notes=$dist/RELEASE_NOTES.md
+awk -v heading="## $version" 'index($0, "## ") == 1 { on = index($0 " ", heading " ") == 1 } on' CHANGELOG.md > "$notes"
+[[ -s $notes ]] || fail "CHANGELOG.md has no section for $version"
 printf '\nMade from commit %s with %s, zig %s, %s%s.\n' "$commit" "$(rustc --version)" "$(python3 -m ziglang version)" \
-    "$(maturin --version)" "$(nasm --version 2> /dev/null | sed -E 's/^(NASM version [^ ]+).*/, \1/')" >> dist/RELEASE_NOTES.md
+    "$(maturin --version)" "$(nasm --version 2> /dev/null | sed -E 's/^(NASM version [^ ]+).*/, \1/')" >> "$notes"
 
 say 'Source with all crates'
-git archive HEAD | tar -x -C "$work/$source_name"
-printf '{ "git": { "sha1": "%s" } }\n' "$commit" > "$work/$source_name/.cargo_vcs_info.json"
-(cd "$work/$source_name" && cargo vendor --quiet --locked --versioned-dirs > .cargo/config.toml)
+# -m: cargo must take all files for new, whatever an earlier commit left in target/.
+git archive HEAD | tar -xm -C "$work/$source_name"
+cd "$work/$source_name"
+printf '{ "git": { "sha1": "%s" } }\n' "$commit" > .cargo_vcs_info.json
+cargo vendor --quiet --locked --versioned-dirs > .cargo/config.toml
 # Two threads or more split the file in the same blocks, one does not.
-pack "$source_name" | xz -6 -T2 > "dist/$source_name.tar.xz"
+pack "$source_name" | xz -6 -T2 > "$dist/$source_name.tar.xz"
 
 say 'Binary, linked for glibc 2.17 and later'
-build=(maturin build --quiet --release --locked --zig --compatibility manylinux2014)
+build=(maturin build --quiet --release --frozen --zig --compatibility manylinux2014)
 "${build[@]}" --out "$work/wheel"
 python3 -m zipfile -e "$work"/wheel/*.whl "$work/wheel"
 zsic=$work/$binary_name/bin/zsic
 install "$work/wheel/zsic-$version.data/scripts/zsic" "$zsic"
-if grep -aqF -e "$PWD" -e "$cargo_home" "$zsic"; then
-    fail "the binary names folders of this machine: $PWD or $cargo_home"
-fi
+for folder in "$CARGO_TARGET_DIR" "${CARGO_HOME:-$HOME/.cargo}"; do
+    ! grep -aqF "$folder" "$zsic" || fail "the binary names a folder of this machine: $folder"
+done
 
 say 'Manual page, completions, licences'
 share=zsic.data/data/share
@@ -116,15 +119,16 @@ env -i "$zsic" completions zsh | put zsh/site-functions/_zsic
 env -i "$zsic" completions fish | put fish/vendor_completions.d/zsic.fish
 env -i "$zsic" completions powershell | put zsic/completions/_zsic.ps1
 put doc/zsic/LICENSE < LICENSE
-licences "$work/$source_name/vendor" | put doc/zsic/THIRD-PARTY.txt
+licences | put doc/zsic/THIRD-PARTY.txt
 
 say 'Wheel and tarball with the same binary'
-"${build[@]}" --out dist
-python3 -m zipfile -e dist/*.whl "$work/check"
+"${build[@]}" --out "$dist"
+python3 -m zipfile -e "$dist"/*.whl "$work/check"
 cmp "$work/check/zsic-$version.data/scripts/zsic" "$zsic"
 cp -r "$share" "$work/$binary_name/share"
-pack "$binary_name" | gzip -9n > "dist/$binary_name.tar.gz"
-rm -r zsic.data
+pack "$binary_name" | gzip -9n > "$dist/$binary_name.tar.gz"
 
 say 'Sums'
-(cd dist && sha256sum -- * > ../"$work/SHA256SUMS" && mv ../"$work/SHA256SUMS" . && ls -l)
+cd "$dist"
+sums=$(sha256sum -- *)
+echo "$sums" | tee SHA256SUMS
