@@ -96,7 +96,8 @@ say 'Source with all crates'
 git archive HEAD | tar -xm -C "$work/$source_name"
 cd "$work/$source_name"
 printf '{ "git": { "sha1": "%s" } }\n' "$commit" > .cargo_vcs_info.json
-cargo vendor --quiet --locked --versioned-dirs > .cargo/config.toml
+cargo vendor --quiet --locked --versioned-dirs > /dev/null
+printf '[source.crates-io]\nreplace-with = "vendor"\n\n[source.vendor]\ndirectory = "vendor"\n' > .cargo/config.toml
 # Two threads or more split the file in the same blocks, one does not.
 pack "$source_name" | xz -6 -T2 > "$dist/$source_name.tar.xz"
 
