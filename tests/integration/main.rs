@@ -22,8 +22,8 @@ mod templates; // str.format
 mod tokens; // token ids
 
 // The command.
-mod docs; // the commands of README.md and docs/
 mod cli; // what it prints, where, and how it exits
+mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
 mod hostile_text; // names and messages that would change a terminal
 mod labels; // labels and templates as people write them

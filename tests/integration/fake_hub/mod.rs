@@ -87,7 +87,15 @@ impl FakeHub {
         let mut later = files.clone();
         later.values_mut().for_each(|bytes| bytes.push(b'\n'));
         let commits = vec![("a".repeat(40), files), ("b".repeat(40), later)];
-        let state = State { commits, head: 0, faults: Vec::new(), seen: Vec::new(), plain_list: false, token: None, any_name: false };
+        let state = State {
+            commits,
+            head: 0,
+            faults: Vec::new(),
+            seen: Vec::new(),
+            plain_list: false,
+            token: None,
+            any_name: false,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let hub = Self { address: listener.local_addr().unwrap(), state: Arc::new(Mutex::new(state)) };
         let server = hub.clone();
