@@ -28,12 +28,14 @@ pub struct Models {
 pub enum ModelsCommand {
     /// List the checkpoints in the cache, or those that could be fetched
     #[command(after_help = "\
-Columns of --known, of which a narrow terminal shows as many as fit (--format json has all):
+Columns of --known (a narrow terminal shows those that fit, JSON has all):
   SIZE       the weights to fetch; SigLIP 2 has a tokenizer of 34 MB besides
   GFLOP      work of the image tower for one image, in billions of operations
-  TOP-1      zero-shot accuracy on ImageNet in percent, measured by others with prompts of their own
-  SOURCE     where TOP-1 is published: docs/openclip_results.csv in github.com/mlfoundations/open_clip,
-             or README_siglip2.md in github.com/google-research/big_vision
+  TOP-1      zero-shot accuracy on ImageNet in percent, measured by others
+             with prompts of their own
+  SOURCE     where TOP-1 is published on GitHub: openclip_results.csv in
+             mlfoundations/open_clip, or README_siglip2.md in
+             google-research/big_vision
   LICENCE    what the repository states; read it before you use a checkpoint
   LANGUAGES  the languages of labels")]
     List {
