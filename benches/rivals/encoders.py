@@ -120,6 +120,7 @@ def main():
     with torch.no_grad():
         pytorch(Tower(model).eval(), model.config.vision_config.image_size, batches)
         exported(Tower(model).eval(), model.config.vision_config.image_size, batches)
+    zsic(checkpoint, batches)  # again: shows how much the machine's speed has drifted
 
 
 if __name__ == "__main__":

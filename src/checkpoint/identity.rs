@@ -1,5 +1,5 @@
-//! What a checkpoint is called, and what its bits are: told by the folders of the hub's cache, `models--owner--name`, which
-//! holds `blobs/` named by their hashes and `snapshots/<commit>/`.
+//! A checkpoint's name, commit and hashes, from its path in the hub's cache: `models--owner--name` holds `blobs/`
+//! named by their hashes, and `snapshots/<commit>/`.
 
 use std::path::Path;
 

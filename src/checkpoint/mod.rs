@@ -2,9 +2,9 @@
 //! `model` and `text`.
 
 pub(crate) mod demo;
+pub mod file_names;
 mod files;
 pub mod identity;
-pub mod layout;
 mod pickle;
 mod safetensors;
 mod stored;

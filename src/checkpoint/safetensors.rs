@@ -10,13 +10,13 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// The header of a safetensors file, checked against the file's length.
 pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
-    let torn = |e: std::io::Error| format!("is no safetensors file, or a torn one: {e}");
+    let torn = |e: std::io::Error| format!("is not a safetensors file, or is cut off: {e}");
     let length = file.len().map_err(torn)?;
     let mut size = [0; 8];
     file.read_exact_at(&mut size, 0).map_err(torn)?;
     let size = u64::from_le_bytes(size);
     if size > MAX_HEADER || size + 8 > length {
-        return Err("is no safetensors file, or a torn one: its header does not fit the file".to_owned());
+        return Err("is not a safetensors file, or is cut off: its header does not fit the file".to_owned());
     }
     let mut header = vec![0; size as usize];
     file.read_exact_at(&mut header, 8).map_err(torn)?;

@@ -8,11 +8,10 @@ use serde::Deserialize;
 
 use super::files::Files;
 use super::stored::{Stored, TensorTable, gather};
-use super::{layout, safetensors, torch};
+use super::{file_names, safetensors, torch};
 use crate::{Error, Result};
 
-/// Beginnings of names as models that hold CLIP, or its towers, save them, and what is read for each (the rules of
-/// transformers).
+/// Prefixes that wrapper models put before weight names, and what is read for each (the rules of transformers).
 const BEGINNINGS: [(&str, &str); 3] =
     [("clip.", ""), ("text_model.text_model.", "text_model."), ("vision_model.vision_model.", "vision_model.")];
 
@@ -36,10 +35,10 @@ impl Weights {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or torn.
     pub fn open(files: &Files) -> Result<Self> {
-        let Some(name) = layout::WEIGHTS.iter().find(|name| files.contains(name)) else {
+        let Some(name) = file_names::WEIGHTS.iter().find(|name| files.contains(name)) else {
             return Err(Error::checkpoint(
                 files.root(),
-                format!("has no weights: none of {}", layout::WEIGHTS.join(", ")),
+                format!("has no weights: none of {}", file_names::WEIGHTS.join(", ")),
             ));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };

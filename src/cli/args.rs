@@ -1,6 +1,7 @@
 //! The command line as clap parses it. Each command's own file gives it meaning.
 
 mod cache;
+mod doctor;
 mod inputs;
 mod labels;
 mod machine;
@@ -14,6 +15,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub use doctor::Doctor;
 pub use inputs::{DecodeArg, Inputs};
 pub use labels::LabelArgs;
 pub use machine::{DEFAULT_MODEL, Hub, Machine, PrecisionArg};
@@ -28,7 +30,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  zsic classify owl.png --labels fox,bear,owl --model demo
+  zsic classify demo:owl.png --labels fox,bear,owl --model demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l cat,dog --format csv -o scores.csv
   zsic classify owl.jpg -l fox,bear,owl | jq -r '.predictions[0].label'";
@@ -53,7 +55,7 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed
+  1    finished, but an image failed, or doctor found something wrong
   2    wrong usage
   3    could not start, or had to stop early
   130  interrupted (Ctrl-C)
@@ -105,6 +107,8 @@ pub enum Command {
     Models(Models),
     /// Show or clear the embeddings kept between runs
     Cache(CacheArgs),
+    /// Check this machine and this build, and test the numbers
+    Doctor(Doctor),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  zsic completions bash > ~/.local/share/bash-completion/completions/zsic")]
     Completions {
@@ -120,6 +124,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  zsic classify demo:owl.png -l fox,bear,owl -m demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
   zsic classify photos/ -l cat,dog -o scores.jsonl --resume

@@ -90,7 +90,10 @@ pub fn notes(args: &Caching, resume: bool, common: &Common) -> Notes {
 }
 
 /// Returns the cache's directory: from the flag or ZSIC_CACHE_DIR, else the system's place for caches.
-fn dir(place: &CachePlace) -> Result<PathBuf> {
+///
+/// # Errors
+/// If nothing says where it is, not even a home directory.
+pub fn dir(place: &CachePlace) -> Result<PathBuf> {
     if let Some(dir) = &place.cache_dir {
         return Ok(dir.clone());
     }

@@ -12,7 +12,7 @@ use super::output::meta::Facts;
 use super::output::{Format, Place, Prediction, RecordWriter};
 use super::progress::Progress;
 use super::session::{Begun, Records, Session};
-use super::{Outcome, labels, memory, messages};
+use super::{Outcome, available_memory, labels, messages};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -33,8 +33,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let (session, outputs, format) = Session::open(asked, &read, format)?;
     let Session { place, checkpoint, plan, threads, .. } = &session;
     let made_with = MadeWith::classify(args, format.name(), labels, &templates, checkpoint, plan)?;
-    let of_labels = memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
-    memory::check(labels.len(), "labels", of_labels)?;
+    let of_labels = available_memory::of_texts(labels.len(), checkpoint.family().facts().embedding);
+    available_memory::check(labels.len(), "labels", of_labels)?;
     let (log, run) = match session.start(outputs, &made_with, format.form(output.logits, labels), of_labels)? {
         Begun::Finished(outcome) => return Ok(outcome),
         Begun::Going(log, run) => (log, run),

@@ -14,7 +14,7 @@ use super::output::resume::anew;
 use super::output::{Form, Log, Place, Tensor, ending, image_embedding, text_embedding};
 use super::progress::Progress;
 use super::session::{Begun, Outputs, Records, Session};
-use super::{Outcome, cache, labels, memory, messages, text};
+use super::{Outcome, available_memory, cache, labels, messages, text};
 
 /// The ending, and the name, of the format that is one tensor.
 const TENSOR: &str = "safetensors";
@@ -83,7 +83,11 @@ fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
 /// Writes the embedding of each text.
 fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut EmbeddingWriter) -> Result<()> {
     let Session { checkpoint, plan, asked: Asked { common, .. }, .. } = session;
-    memory::check(texts.len(), "texts", memory::of_texts(texts.len(), checkpoint.family().facts().embedding))?;
+    available_memory::check(
+        texts.len(),
+        "texts",
+        available_memory::of_texts(texts.len(), checkpoint.family().facts().embedding),
+    )?;
     let kept = cache::open(&args.machine.caching, checkpoint, plan, common)?;
     let embeddings = kept.texts(texts, args.truncate, |texts| {
         let encoder = TextEncoder::load(checkpoint, plan)?.with_truncation(args.truncate);

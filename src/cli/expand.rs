@@ -1,4 +1,5 @@
-//! Expands paths in variables as Python's `os.path.expandvars(os.path.expanduser(path))` does.
+//! Expands `~`, `~user` and `$VAR` in paths that variables hold as Python's
+//! `os.path.expandvars(os.path.expanduser(path))` does.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

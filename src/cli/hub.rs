@@ -6,13 +6,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use zsic::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::checkpoint::identity;
-use zsic::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
 use zsic::model::family::Family;
 use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
-use zsic::net::{HttpError, HttpSettings, Proxies};
+use zsic::net::{HttpError, HttpSettings, Patience, Proxies};
 
 use super::args::{Common, DEFAULT_MODEL, Hub};
 use super::expand::expand;
@@ -32,8 +33,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         Err(e) => (None, Some(e)), // what is in the cache needs no token
     };
     let settings = HubSettings {
-        endpoint: text("HF_ENDPOINT")
-            .map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned()),
+        endpoint: endpoint(),
         token,
         offline: is_offline(args) || unreadable.is_some(),
         links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
@@ -50,13 +50,35 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
     result.map_err(|e| unreadable.unwrap_or_else(|| explain(&e, name, revision, &settings.cache)))
 }
 
+/// Asks the hub once, for a few seconds at most, and returns how long it took. That it has no such checkpoint is an answer
+/// too.
+///
+/// # Errors
+/// Outside, if the token cannot be read; inside, what the hub or the network said.
+pub fn ask(args: &Hub) -> Result<Result<Duration, HubError>> {
+    const WAIT: Duration = Duration::from_secs(3);
+    let patience = Patience { connect: WAIT, answer: WAIT, stall: WAIT, attempts: 1, ..Patience::default() };
+    let http = HttpSettings { patience, ..http(args) };
+    let settings = HubSettings { endpoint: endpoint(), token: token()?, http, ..HubSettings::new("") }; // no cache is used
+    let start = Instant::now();
+    Ok(match hub::ask(DEFAULT_MODEL, hub::REVISION, &settings) {
+        Ok(()) | Err(HubError::NoRepo { .. }) => Ok(start.elapsed()),
+        Err(e) => Err(e),
+    })
+}
+
+/// The hub, or the mirror that the environment names.
+pub fn endpoint() -> String {
+    text("HF_ENDPOINT").map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned())
+}
+
 /// Whether a `config.json` is of a model that can be run, before its weights are fetched.
 fn check_config(json: &[u8]) -> Result<(), String> {
     let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
     Family::from_config(json).map(drop).map_err(|e| format!("its config.json: {e}"))
 }
 
-/// Whether the tokenizer that these files tell of can be run, before weights are fetched.
+/// Checks, before weights are fetched, that the tokenizer described by these files is supported.
 fn check_tokenizer(settings: &[u8], config: &[u8]) -> Result<(), String> {
     let read = |file: &str, json| serde_json::from_slice(json).map_err(|e| format!("its {file} is damaged: {e}"));
     let family = Family::from_config(serde_json::from_slice(config).unwrap_or_default())?;

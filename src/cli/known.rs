@@ -1,63 +1,39 @@
-//! The names of checkpoints that this version runs, to suggest one for an unknown name.
+//! The table of checkpoints that this version runs: to list them, and to suggest one for an unknown name.
+
+use serde::{Deserialize, Serialize};
 
 /// The built-in checkpoint's name, whatever directories there are; `./demo` is one of those.
 pub const DEMO: &str = "demo";
 
-/// CLIP and SigLIP checkpoints in the layout of transformers.
-const NAMES: [&str; 52] = [
-    "apple/DFN5B-CLIP-ViT-H-14",
-    "apple/DFN5B-CLIP-ViT-H-14-378",
-    "facebook/metaclip-b16-400m",
-    "facebook/metaclip-b16-fullcc2.5b",
-    "facebook/metaclip-b32-400m",
-    "facebook/metaclip-b32-fullcc2.5b",
-    "facebook/metaclip-h14-fullcc2.5b",
-    "facebook/metaclip-l14-400m",
-    "facebook/metaclip-l14-fullcc2.5b",
-    "flax-community/clip-rsicd-v2",
-    "geolocal/StreetCLIP",
-    "google/siglip-base-patch16-224",
-    "google/siglip-base-patch16-256",
-    "google/siglip-base-patch16-256-multilingual",
-    "google/siglip-base-patch16-384",
-    "google/siglip-base-patch16-512",
-    "google/siglip-large-patch16-256",
-    "google/siglip-large-patch16-384",
-    "google/siglip-so400m-patch14-224",
-    "google/siglip-so400m-patch14-384",
-    "google/siglip2-base-patch16-224",
-    "google/siglip2-base-patch16-256",
-    "google/siglip2-base-patch16-384",
-    "google/siglip2-base-patch16-512",
-    "google/siglip2-base-patch32-256",
-    "google/siglip2-giant-opt-patch16-256",
-    "google/siglip2-giant-opt-patch16-384",
-    "google/siglip2-large-patch16-256",
-    "google/siglip2-large-patch16-384",
-    "google/siglip2-large-patch16-512",
-    "google/siglip2-so400m-patch14-224",
-    "google/siglip2-so400m-patch14-384",
-    "google/siglip2-so400m-patch16-256",
-    "google/siglip2-so400m-patch16-384",
-    "google/siglip2-so400m-patch16-512",
-    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
-    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
-    "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-    "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
-    "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
-    "openai/clip-vit-base-patch16",
-    "openai/clip-vit-base-patch32",
-    "openai/clip-vit-large-patch14",
-    "openai/clip-vit-large-patch14-336",
-    "patrickjohncyh/fashion-clip",
-    "vinid/plip",
-    "wkcn/TinyCLIP-ViT-39M-16-Text-19M-YFCC15M",
-    "wkcn/TinyCLIP-ViT-40M-32-Text-19M-LAION400M",
-    "wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M",
-    "wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M",
-    "wkcn/TinyCLIP-auto-ViT-63M-32-Text-31M-LAION400M",
-];
+/// The table, written by tools/known.py.
+const TABLE: &str = include_str!("known.csv");
+
+/// A checkpoint in the layout of transformers.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Known {
+    /// Its name on the hub.
+    pub name: String,
+    /// Its `model_type`.
+    pub family: String,
+    /// Bytes of its weights.
+    pub size: u64,
+    /// The work of its image tower for one image.
+    pub gflop: f64,
+    /// Zero-shot accuracy in percent.
+    pub imagenet_top1: Option<f64>,
+    /// Where the accuracy is published.
+    pub top1_source: Option<String>,
+    /// The licence that its repository states.
+    pub licence: String,
+    /// The languages of its prompts.
+    pub languages: String,
+}
+
+/// Returns the known checkpoints, by family and work.
+pub fn all() -> Vec<Known> {
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(TABLE.as_bytes());
+    reader.deserialize().flatten().collect() // a test shows that no row is lost
+}
 
 /// The least similarity of a suggestion, from 0 to 1.
 const ALIKE: f64 = 0.5;
@@ -66,7 +42,7 @@ const SUGGESTIONS: usize = 3;
 
 /// Returns the known names similar to `name`, most similar first. The part after the owner also counts alone: people
 /// remember it.
-pub fn nearest(name: &str) -> Vec<&'static str> {
+pub fn nearest(name: &str) -> Vec<String> {
     let name = name.to_lowercase();
     let tail = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let likeness = |known: &str| {
@@ -74,7 +50,7 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
         let whole = strsim::normalized_damerau_levenshtein(&name, &known);
         whole.max(0.95 * strsim::normalized_damerau_levenshtein(&tail(&name), &tail(&known)))
     };
-    let mut alike: Vec<(f64, &str)> = NAMES.iter().map(|known| (likeness(known), *known)).collect();
+    let mut alike: Vec<(f64, String)> = all().into_iter().map(|known| (likeness(&known.name), known.name)).collect();
     alike.retain(|(likeness, _)| *likeness >= ALIKE);
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
     alike.into_iter().take(SUGGESTIONS).map(|(_, known)| known).collect()
@@ -82,6 +58,8 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -93,9 +71,33 @@ mod tests {
             ("laion/clip-vit-b-32-laion2b-s34b-b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
             ("fashion-clip", "patrickjohncyh/fashion-clip"),
         ] {
-            assert_eq!(nearest(slip).first(), Some(&meant), "{slip}");
+            assert_eq!(nearest(slip).first().map(String::as_str), Some(meant), "{slip}");
         }
         assert!(nearest("bert-base-uncased").is_empty());
-        assert!(NAMES.is_sorted() && NAMES.iter().all(|name| zsic::net::hub::is_name(name)));
+    }
+
+    #[test]
+    fn rows_are_complete_and_in_order() {
+        let all = all();
+        for known in &all {
+            assert!(zsic::net::hub::is_name(&known.name), "{known:?}");
+            assert!(["clip", "siglip"].contains(&&*known.family), "{known:?}");
+            assert!(known.size > 100_000_000 && known.gflop > 1.0, "{known:?}");
+            assert!(known.imagenet_top1.is_none_or(|top1| (50.0..100.0).contains(&top1)), "{known:?}");
+            assert_eq!(known.top1_source.is_some(), known.imagenet_top1.is_some(), "{known:?}");
+            assert!(!known.licence.is_empty() && !known.languages.is_empty(), "{known:?}");
+        }
+        let place = |known: &Known| (known.family.clone(), (known.gflop * 10.0) as u64, known.name.clone());
+        assert!(all.iter().map(place).is_sorted());
+        let names: HashSet<_> = all.iter().map(|known| &known.name).collect();
+        let lines = TABLE.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!((names.len(), all.len()), (lines - 1, lines - 1));
+    }
+
+    #[test]
+    fn figures_are_those_of_the_benchmarks() {
+        let work = |name: &str| all().into_iter().find(|known| known.name == name).map(|known| known.gflop);
+        assert_eq!(work("openai/clip-vit-base-patch32"), Some(8.8));
+        assert_eq!(work(crate::cli::args::DEFAULT_MODEL), Some(162.0));
     }
 }

@@ -16,7 +16,7 @@ use zsic::{Error, Label, Template};
 
 use super::args::{Inputs, LabelArgs};
 use super::fatal::usage;
-use super::{memory, text};
+use super::{available_memory, text};
 
 /// The most bytes of a label or a prompt: far more than any model reads.
 const LONGEST_LABEL: usize = 64 << 10;
@@ -210,7 +210,7 @@ fn check_memory(path: &Path, text: &str, is_json: bool, templates: &[Template]) 
         if is_json { text.matches('"').count() / 2 } else { lines(text).filter(|(_, line)| !line.is_empty()).count() };
     let around: usize = templates.iter().map(|template| template.to_string().len() + OF_PROMPT).sum();
     let bytes = text.len() * (3 + templates.len()) + count * (OF_LABEL + around);
-    memory::check(count, if is_json { "labels and prompts" } else { "labels" }, bytes as u64)
+    available_memory::check(count, if is_json { "labels and prompts" } else { "labels" }, bytes as u64)
         .map_err(|e| anyhow::anyhow!("{}: {e}", text::name(path)))
 }
 

@@ -69,10 +69,10 @@ pub fn too_long(most: u64) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zsic::source::Room;
+    use zsic::source::MemoryBudget;
 
     fn line(mut list: &[u8]) -> io::Result<usize> {
-        let limits = Limits { max_bytes: 3 << 20, room: Room::of(1 << 40), ..Limits::default() };
+        let limits = Limits { max_bytes: 3 << 20, room: MemoryBudget::of(1 << 40), ..Limits::default() };
         let mut line = Vec::new();
         read(&mut list, b'\n', &limits, &mut line, |line| line.starts_with(b"data:"))?;
         assert_eq!(line.pop(), Some(b'\n'));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_line_and_what_is_decoded_from_it_have_room() {
-        let limits = Limits { room: Room::of(64 << 20), ..Limits::default() };
+        let limits = Limits { room: MemoryBudget::of(64 << 20), ..Limits::default() };
         let take = |length: usize| {
             let (list, mut line) = ([b"data:,".to_vec(), vec![b'x'; length], b"\n".to_vec()].concat(), Vec::new());
             let lease = read(&mut &list[..], b'\n', &limits, &mut line, |_| true);

@@ -2,8 +2,10 @@
 
 pub mod allocator;
 pub mod args;
+pub mod available_memory;
 mod cache;
 mod classify;
+mod doctor;
 mod embed;
 mod expand;
 pub mod fatal;
@@ -15,7 +17,6 @@ mod known;
 mod labels;
 mod lines;
 mod lists;
-pub mod memory;
 mod messages;
 mod model;
 mod models;
@@ -43,9 +44,9 @@ use args::{Cli, Command};
 /// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every image was scored.
+    /// Every image was scored, or nothing else is to be said.
     Complete,
-    /// An image failed, and the output says which.
+    /// An image failed, or something else is wrong, and the output says what.
     SomeFailed,
 }
 
@@ -59,6 +60,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Embed(args) => embed::run(args, &cli.common),
         Command::Models(args) => models::run(args, &cli.common),
         Command::Cache(args) => cache::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man => shell::man(),
     }

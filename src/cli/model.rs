@@ -25,7 +25,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
         return Ok(Checkpoint::open(path)?);
     }
     if !library::is_name(&name) {
-        bail!("{name}: no directory with a config.json, and no name on the hub, which is like {DEFAULT_MODEL}");
+        bail!("{name}: neither a directory with a config.json nor a name on the hub, such as {DEFAULT_MODEL}");
     }
     if path.is_dir() {
         messages::warn(

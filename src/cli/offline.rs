@@ -1,4 +1,4 @@
-//! A command to paste where there is no network.
+//! Offline runs: the command that fetches what is missing, to be pasted where there is a network.
 
 use std::ffi::OsString;
 

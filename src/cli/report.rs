@@ -1,4 +1,4 @@
-//! What `zsic models` and `zsic cache` print: lines, columns and JSON.
+//! What `zsic models`, `zsic cache` and `zsic doctor` print: lines, columns and JSON.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -24,10 +24,10 @@ pub fn field(name: &str, value: impl Display) -> String {
 }
 
 /// Rows with their columns under each other, as they are safe to show.
-pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+pub fn columns(rows: &[impl AsRef<[String]>]) -> String {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.as_ref().iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
@@ -37,6 +37,21 @@ pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         }
         text += line.trim_end();
         text.push('\n');
+    }
+    text
+}
+
+/// The same within `width` cells: columns with these heads are left out, one after another, until the rest fits.
+pub fn columns_within(width: usize, mut rows: Vec<Vec<String>>, spare: &[&str]) -> String {
+    let mut text = columns(&rows);
+    for name in spare {
+        if text.lines().all(|line| line.width() <= width) {
+            break;
+        }
+        if let Some(column) = rows.first().and_then(|heads| heads.iter().position(|head| head == name)) {
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+        text = columns(&rows);
     }
     text
 }
@@ -66,6 +81,17 @@ pub fn date(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_fit_a_width() {
+        let rows =
+            [["NAME", "KIND", "SIZE"], ["owner/name", "clip", "9 MB"]].map(|row| row.map(str::to_owned).to_vec());
+        let within = |width| columns_within(width, rows.to_vec(), &["SIZE", "KIND"]);
+        assert_eq!(within(22), "NAME        KIND  SIZE\nowner/name  clip  9 MB\n");
+        assert_eq!(within(21), "NAME        KIND\nowner/name  clip\n");
+        assert_eq!(within(15), "NAME\nowner/name\n");
+        assert_eq!(within(1), within(15));
+    }
 
     #[test]
     fn dates_are_civil() {

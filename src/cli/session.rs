@@ -18,7 +18,7 @@ use super::output::meta::{Counts, Facts, Meta};
 use super::output::resume::{Resume, Start};
 use super::output::{Earlier, Form, Log, Place, Sink, families};
 use super::stream::{self, Stream};
-use super::{Outcome, cache, interrupt, memory, settings};
+use super::{Outcome, available_memory, cache, interrupt, settings};
 
 /// What a run computes with, and where its records go.
 pub struct Session<'a> {
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         format: impl FnOnce(&Place) -> Result<F>,
     ) -> Result<(Self, Outputs, F)> {
         let Asked { inputs, machine, output, long_run, common } = asked;
-        let threads = settings::threads(machine);
+        let threads = settings::threads(machine.threads);
         let compute = settings::compute(machine, threads)?;
         interrupt::install()?;
         let place = Place::new(output, common);
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
     ) -> Result<Begun<'s>> {
         let Asked { inputs, machine, output, long_run, common } = self.asked;
         let own = families(output.into_iter().chain(long_run.meta.as_deref()));
-        let limits = memory::limits(inputs, &self.checkpoint, besides);
+        let limits = available_memory::limits(inputs, &self.checkpoint, besides);
         let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
         let notes = cache::notes(&machine.caching, long_run.resume, common);
         let resume =

@@ -12,6 +12,8 @@ use zsic::{Compute, Isa, Precision};
 
 use super::args::{Machine, PrecisionArg};
 
+/// The variable that chooses the vector instructions.
+pub const ISA: &str = "ZSIC_ISA";
 /// The message when the system starts no more threads.
 pub const NO_THREAD: &str = "a thread cannot be started; allow more of them (ulimit -u) or more memory (ulimit -v), or use \
     fewer (-j N)";
@@ -30,9 +32,9 @@ pub fn forget_empty_variables() {
     }
 }
 
-/// Returns the number of threads: from the flag, else from affinity and cgroup quota.
-pub fn threads(machine: &Machine) -> usize {
-    machine.threads.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
+/// Returns the number of threads: what the flag asks for, else what affinity and cgroup quota allow.
+pub fn threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
 }
 
 /// Opens the device with `threads` threads. Call it once, before any other thread starts.
@@ -40,6 +42,21 @@ pub fn threads(machine: &Machine) -> usize {
 /// # Errors
 /// If this build or machine lacks the device or precision.
 pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
+    start_threads(threads)?;
+    let precision = match machine.precision {
+        PrecisionArg::Auto => Precision::Auto,
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::Bf16 => Precision::Bf16,
+        PrecisionArg::F16 => Precision::F16,
+    };
+    Ok(Compute::open_with(&machine.device, precision, instructions()?)?)
+}
+
+/// Starts `threads` threads for arithmetic. Call it once, before any other thread starts.
+///
+/// # Errors
+/// If the system starts no more threads.
+pub fn start_threads(threads: usize) -> Result<()> {
     // candle reads the environment, and would otherwise count the host's cores.
     for variable in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
         #[allow(unsafe_code)]
@@ -48,23 +65,28 @@ pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
             std::env::set_var(variable, threads.to_string());
         }
     }
-    let precision = match machine.precision {
-        PrecisionArg::Auto => Precision::Auto,
-        PrecisionArg::F32 => Precision::F32,
-        PrecisionArg::Bf16 => Precision::Bf16,
-        PrecisionArg::F16 => Precision::F16,
-    };
     let pool = ThreadPoolBuilder::new().num_threads(threads);
-    pinned(pool, threads).build_global().context(NO_THREAD)?;
-    Ok(Compute::open_with(&machine.device, precision, instructions()?)?)
+    pinned(pool, threads).build_global().context(NO_THREAD)
+}
+
+/// Returns the CPUs that this process may run on, where the system says.
+#[cfg(target_os = "linux")]
+pub fn allowed_cpus() -> Option<Vec<usize>> {
+    let all = sched_getaffinity(None).ok()?;
+    Some((0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu)).collect())
+}
+
+/// Returns the CPUs that this process may run on, where the system says.
+#[cfg(not(target_os = "linux"))]
+pub fn allowed_cpus() -> Option<Vec<usize>> {
+    None
 }
 
 /// Pins each thread to its CPU, if there is one for each. Linux may wake two threads on one CPU after a pause, and
 /// leave them there for tens of milliseconds while another CPU is idle: one image took up to twice as long.
 #[cfg(target_os = "linux")]
 fn pinned(pool: ThreadPoolBuilder, threads: usize) -> ThreadPoolBuilder {
-    let Ok(all) = sched_getaffinity(None) else { return pool };
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu)).collect();
+    let Some(cpus) = allowed_cpus() else { return pool };
     if cpus.len() != threads {
         return pool; // other programs use the remaining CPUs, and we cannot know which
     }
@@ -82,8 +104,11 @@ fn pinned(pool: ThreadPoolBuilder, _: usize) -> ThreadPoolBuilder {
 }
 
 /// Returns the vector instructions of `ZSIC_ISA`, else the best ones.
-fn instructions() -> Result<Isa> {
-    match std::env::var("ZSIC_ISA") {
+///
+/// # Errors
+/// If the variable has another word. Whether this machine has them is for [`Compute::open_with`] to say.
+pub fn instructions() -> Result<Isa> {
+    match std::env::var(ISA) {
         Ok(name) if !name.is_empty() => {
             let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
             isa.with_context(|| format!("ZSIC_ISA is `{name}`; use amx, avx512, avx2 or plain"))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use zsic::cache::Scope;
 use zsic::pipeline::{Answer, Pipeline, Settings};
-use zsic::source::{Limits, Room, Shard, Tally};
+use zsic::source::{Limits, MemoryBudget, Shard, Tally};
 use zsic::{Checkpoint, Error};
 
 use super::args::{Asked, Common};
@@ -54,8 +54,7 @@ impl<'a> Stream<'a> {
     /// Encodes every image and hands the answers, in order, to `write`, which returns how many of their records are
     /// failures. Says on stderr what was skipped and failed.
     ///
-    /// # Errors
-    /// What the encoder and `write` say, and that there is no image at all.
+    /// # Errors The errors of the encoder and of `write`, and one if there is no image.
     pub fn run(
         mut self,
         results_on_terminal: bool,
@@ -112,7 +111,7 @@ impl<'a> Stream<'a> {
         Ok(outcome(common, total, failed))
     }
 
-    /// What it means that there is no image: an error, unless another share has some.
+    /// Reports an error if no image was found, unless another share has some.
     fn none(self) -> Result<Outcome> {
         let Asked { inputs, common, .. } = self.asked;
         if inputs.shard != Shard::default() && self.tally.elsewhere() > 0 {
@@ -140,7 +139,7 @@ fn settings(asked: Asked, kept: &Scope, threads: usize, limits: Limits) -> Setti
         decoding: inputs.decode.into(),
         limits,
         may_be_slow: inputs::may_be_slow(inputs),
-        fetch: Some(Arc::new(move |url: &str, room: &Room| images.fetch_within(url, room))),
+        fetch: Some(Arc::new(move |url: &str, room: &MemoryBudget| images.fetch_within(url, room))),
         kept: kept.clone(),
     }
 }

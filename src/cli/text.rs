@@ -10,8 +10,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use zsic::reason::os_reason;
 use zsic::text::lines;
 
+use super::available_memory;
 use super::fatal::usage;
-use super::memory;
 
 /// The most bytes of a text: a million labels have fewer.
 const LONGEST: u64 = 256 << 20;
@@ -26,7 +26,7 @@ const NUL: &str = "has NUL bytes, as UTF-16 and UTF-32 text has; save it as UTF-
 /// A usage error if it cannot be read, or is neither UTF-8 nor UTF-16; another error without enough memory.
 pub fn read(path: &Path) -> Result<String> {
     let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
-    let most = LONGEST.min(memory::for_texts() / COPIES);
+    let most = LONGEST.min(available_memory::for_texts() / COPIES);
     let read = |file: File| Ok((file.metadata()?.len(), read_file(file, most)?));
     let read = if is_stdin(path) { read_stdin(most).map(|bytes| (0, bytes)) } else { File::open(path).and_then(read) };
     let (length, bytes) = read.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;

@@ -11,6 +11,11 @@ use zsic::Isa;
 use super::args::Cli;
 use super::fatal;
 
+/// The commit that this build was made from, if the build was told.
+pub const COMMIT: Option<&str> = option_env!("ZSIC_COMMIT");
+/// What is printed in its place.
+pub const NO_COMMIT: &str = "unknown; release builds from a clone or a package record it";
+
 /// Parses the command line. `--version`, `--help` and wrong usage end the process, as in clap.
 pub fn parse() -> Cli {
     let words = || std::env::args_os();
@@ -31,7 +36,12 @@ fn is_verbose(word: OsString) -> bool {
 }
 
 fn details() -> String {
-    let commit = option_env!("ZSIC_COMMIT").unwrap_or("unknown; release builds from a clone or a package record it");
+    let commit = COMMIT.unwrap_or(NO_COMMIT);
+    format!("commit: {commit}\nfeatures: {}\ninstruction set: {}\n", features().join(" "), Isa::best().name())
+}
+
+/// Returns the features of this build.
+pub fn features() -> Vec<&'static str> {
     let features = [
         ("cli", cfg!(feature = "cli")),
         ("demo", cfg!(feature = "demo")),
@@ -40,6 +50,5 @@ fn details() -> String {
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
     ];
-    let features: Vec<&str> = features.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
-    format!("commit: {commit}\nfeatures: {}\ninstruction set: {}\n", features.join(" "), Isa::best().name())
+    features.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
 }

@@ -80,6 +80,14 @@ impl Isa {
         }
     }
 
+    /// Returns what keeps this process from using [`Isa::Amx`], if anything.
+    pub fn amx_obstacle() -> Option<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        return product::amx::obstacle();
+        #[cfg(not(target_arch = "x86_64"))]
+        Some("the CPU is not an x86-64 one")
+    }
+
     /// Returns whether it multiplies bf16 on this machine.
     pub fn has_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -1,9 +1,9 @@
 //! Which backend runs a tower: candle's tensors (`tensors.rs`) or the CPU's kernels (`engine.rs`). It is chosen here and
 //! nowhere else.
 
+use super::attention_rows::Prompt;
 use super::engine::Engine;
 use super::plan::Plan;
-use super::rows::Prompt;
 use super::spec::{ImageStem, TokenStem, TowerSpec};
 use super::tensors::Tensors;
 use super::tower::{Forward, LoadStem, Tower};

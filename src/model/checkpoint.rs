@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::family::Family;
 use super::spec::TokenStem;
-use crate::checkpoint::{Files, Weights, demo, layout};
+use crate::checkpoint::{Files, Weights, demo, file_names};
 use crate::preprocess::ProcessorClass;
 use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
@@ -46,9 +46,9 @@ impl Checkpoint {
     }
 
     fn from_files(files: Files) -> Result<Self> {
-        let family = Family::from_config(files.read_json(layout::CONFIG)?);
-        let family = family.map_err(|e| Error::checkpoint(files.path(layout::CONFIG), e))?;
-        for name in layout::SETTINGS.iter().filter(|name| files.contains(name)) {
+        let family = Family::from_config(files.read_json(file_names::CONFIG)?);
+        let family = family.map_err(|e| Error::checkpoint(files.path(file_names::CONFIG), e))?;
+        for name in file_names::SETTINGS.iter().filter(|name| files.contains(name)) {
             files.check_small(name)?;
         }
         let preprocessor = open_preprocessor(&files, family.processor())?;
@@ -58,7 +58,7 @@ impl Checkpoint {
 
     /// Returns the files that decide what the model computes, those that exist.
     pub fn paths(&self) -> Vec<PathBuf> {
-        let settings = layout::SETTINGS.into_iter().filter(|name| self.files.contains(name));
+        let settings = file_names::SETTINGS.into_iter().filter(|name| self.files.contains(name));
         settings.map(|name| self.files.path(name)).chain(self.weights.paths()).collect()
     }
 
@@ -114,8 +114,8 @@ impl Checkpoint {
 /// Reads the image processor's settings where transformers 5 looks for them: `processor_config.json` under
 /// `image_processor` first, then `preprocessor_config.json`.
 fn open_preprocessor(files: &Files, default: ProcessorClass) -> Result<Preprocessor> {
-    const NESTED: &str = layout::NESTED_PROCESSOR;
-    const FLAT: &str = layout::PROCESSOR;
+    const NESTED: &str = file_names::NESTED_PROCESSOR;
+    const FLAT: &str = file_names::PROCESSOR;
     let nested = if files.contains(NESTED) {
         files.read_json::<Map<String, Value>>(NESTED)?.remove("image_processor")
     } else {

@@ -2,9 +2,9 @@
 
 use image::RgbImage;
 
+use super::attention_rows::Prompt;
 use super::backend::Loaded;
 use super::plan::Plan;
-use super::rows::Prompt;
 use super::spec::{ImageStem, PromptPool, TokenStem, TowerSpec};
 use crate::device::Threads;
 use crate::preprocess::{Normalizer, Preprocessor};
@@ -225,9 +225,9 @@ impl TextEncoder {
 /// What is put behind prompts.
 #[derive(Debug, Clone, Copy)]
 enum PromptPadding {
-    /// Nothing: no row changes with what follows it.
+    /// No padding: no row depends on later tokens.
     None,
-    /// A token that is pooled for a prompt that is shorter than others.
+    /// Pads shorter prompts; the padding token is pooled.
     OfShorter(u32),
     /// A token at every position that is left. Every row attends to it.
     ToTheEnd(u32),

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::attention_rows::{self, Prompt, Rows};
 use super::parts::Parts;
-use super::rows::{self, Prompt, Rows};
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
 use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
 use crate::Result;
@@ -262,6 +262,6 @@ impl Forward for Engine {
     }
 
     fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {
-        rows::batches(mask, prompts, ROWS)
+        attention_rows::batches(mask, prompts, ROWS)
     }
 }

@@ -1,5 +1,5 @@
-//! Which kind of checkpoint it is. A family is one file in `families/`, which says what a `config.json` means as data;
-//! nothing is loaded or computed there.
+//! The family of a checkpoint, from its `config.json`. A family is one file in `families/`, which says what a
+//! `config.json` means as data; nothing is loaded or computed there.
 
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use super::attention_rows::Prompt;
 use super::backend::Loaded;
-use super::rows::Prompt;
 use super::spec::Mask;
 use crate::{Checkpoint, Isa, Plan, Precision, Threads};
 

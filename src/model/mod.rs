@@ -3,6 +3,7 @@
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod amx_tests;
+pub mod attention_rows;
 pub mod backend;
 pub mod checkpoint;
 pub mod encoder;
@@ -13,7 +14,6 @@ pub mod family;
 mod mask_tests;
 pub mod parts;
 pub mod plan;
-pub mod rows;
 pub mod spec;
 pub mod tensors;
 pub mod tower;

@@ -1,4 +1,4 @@
-//! The parts of a tower, in the forms that a backend holds weights in.
+//! The trait through which a backend holds the parts of a tower: tables, norms and linear layers.
 
 use super::spec::LinearSpec;
 use crate::Result;

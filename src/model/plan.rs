@@ -1,4 +1,5 @@
-//! What really runs: resolved once from what was asked for, the machine and the checkpoint.
+//! Chooses what really runs: device, instruction set and precision, once, from what was asked for, the machine and
+//! the checkpoint.
 
 use candle_core::Device;
 
@@ -7,8 +8,8 @@ use crate::kernels::{Element, Isa};
 use crate::model::checkpoint::Checkpoint;
 use crate::score::Activation;
 
-/// Values of an embedding from which on `auto` may split products. Each value has an error of its own, and the more there
-/// are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
+/// The narrowest embedding for which `auto` may split products. Each value has an error of its own, and the more
+/// there are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
 const SPLIT_FROM: usize = 512;
 
 /// The device, instruction set and arithmetic that run a checkpoint's towers.
@@ -18,7 +19,8 @@ pub struct Plan {
     pub device: Device,
     /// The arithmetic. `Auto` stands for split products here, and for nothing else.
     pub precision: Precision,
-    /// The vector instructions that the CPU's kernels may use. Plain: none of ours, candle's tensors run.
+    /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead of our
+    /// kernels.
     pub isa: Isa,
     /// The CPU's threads.
     pub threads: Threads,

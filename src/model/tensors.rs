@@ -2,8 +2,8 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::rows::Prompt;
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
 use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
 use crate::Result;

@@ -1,7 +1,7 @@
-//! A loaded tower, the one loader, which makes it from a [`TowerSpec`], and what a backend does with it.
+//! A loaded tower, its loader (from a [`TowerSpec`]), and the trait that backends implement.
 
+use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::rows::Prompt;
 use super::spec::{BlockSpec, ImageStem, LinearSpec, Mask, Pool, TokenStem, TowerSpec};
 use crate::Result;
 use crate::checkpoint::{WeightScope, Weights};

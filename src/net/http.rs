@@ -15,8 +15,8 @@ use ureq::{Agent, Body, Proxy, Timeout};
 use super::address::{credentials, host, parse, same_origin, shown, without_credentials};
 use super::error::HttpError;
 use super::meter::{Counting, Endless, Meter};
+use super::private_addresses::{OutOfReach, Reach, Within, is_private_host};
 use super::proxies::{self, Proxies};
-use super::reach::{OutOfReach, Reach, Within, is_private_host};
 use super::redirects::follow;
 use super::settings::{HttpSettings, Patience, USER_AGENT};
 

@@ -14,11 +14,11 @@ use super::address::{host, parse, written};
 use super::cookies::Cookies;
 use super::encoding::{is_damage, is_read, named, unpacked};
 use super::http::{Client, Request, no_url};
-use super::reach::Reach;
+use super::private_addresses::Reach;
 use super::redirects::follow;
 use super::space::AwaitedRoom;
 use super::{HttpError, HttpSettings, Patience, reason};
-use crate::source::{Bytes, ErrorKind, ImageError, Room, too_many_bytes};
+use crate::source::{Bytes, ErrorKind, ImageError, MemoryBudget, too_many_bytes};
 
 /// How images are fetched.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ impl Images {
     /// [`ImageError`] of kind `refused` if the settings forbid it, `timeout`, `not_found`, `permission`, `network`,
     /// `too_large`, or `format` if the bytes do not begin like an image. Messages do not name the URL.
     pub fn fetch(&self, url: &str) -> Result<Vec<u8>, ImageError> {
-        self.fetch_within(url, &Room::default()).map(Bytes::into_vec)
+        self.fetch_within(url, &MemoryBudget::default()).map(Bytes::into_vec)
     }
 
     /// Does the same once there is room for the bytes. Waiting for room does not count towards the time limit, and no
@@ -110,7 +110,7 @@ impl Images {
     ///
     /// # Errors
     /// The errors of [`Self::fetch`], and `memory` if the image never fits.
-    pub fn fetch_within(&self, url: &str, room: &Room) -> Result<Bytes, ImageError> {
+    pub fn fetch_within(&self, url: &str, room: &MemoryBudget) -> Result<Bytes, ImageError> {
         if self.settings.offline {
             return Err(ImageError::new(ErrorKind::Refused, "is a URL, and the network is off (--offline)"));
         }

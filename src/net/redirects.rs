@@ -1,4 +1,4 @@
-//! Follows redirects.
+//! Follows redirects. private_addresses.rs decides which addresses one may lead to.
 
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, Uri};

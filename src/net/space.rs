@@ -3,18 +3,18 @@
 
 use std::io::{self, Read};
 
-use crate::source::{Bytes, ErrorKind, ImageError, Lease, READ, Room, Space, Stage, read_whole};
+use crate::source::{Bytes, ErrorKind, ImageError, Lease, MemoryBudget, READ, Space, Stage, read_whole};
 
 /// The room that one image waits for.
 pub(super) struct AwaitedRoom<'a> {
-    room: &'a Room,
+    room: &'a MemoryBudget,
     /// Bytes that did not fit.
     wanted: Option<u64>,
     lease: Option<Lease>,
 }
 
 impl<'a> AwaitedRoom<'a> {
-    pub(super) fn new(room: &'a Room) -> Self {
+    pub(super) fn new(room: &'a MemoryBudget) -> Self {
         Self { room, wanted: None, lease: None }
     }
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_body_of_unknown_length_is_asked_for_again_with_room_for_the_longest() {
-        let room = Room::of(256 << 20);
+        let room = MemoryBudget::of(256 << 20);
         let body = [b"\xff\xd8\xff\xe0".to_vec(), vec![0; 40 << 20]].concat();
         let all = || room.take(Stage::Fetch, 20 << 20, "").unwrap();
         let mut waiting = AwaitedRoom::new(&room);

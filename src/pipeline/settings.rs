@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cache::Scope;
 use crate::preprocess::Decoding;
-use crate::source::{Ahead, Bytes, ImageError, Limits, MAX_BYTES, MAX_PIXELS, Room};
+use crate::source::{Ahead, Bytes, ImageError, Limits, MAX_BYTES, MAX_PIXELS, MemoryBudget};
 
 /// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
 const LOOKED_UP_TOGETHER: usize = 64;
@@ -16,7 +16,7 @@ const FETCHERS: usize = 16;
 const FETCHERS_OF_WORKER: usize = 8;
 
 /// Returns the bytes at a URL once the room has space for them. Runs on several threads at once.
-pub type Fetch = Arc<dyn Fn(&str, &Room) -> Result<Bytes, ImageError> + Send + Sync>;
+pub type Fetch = Arc<dyn Fn(&str, &MemoryBudget) -> Result<Bytes, ImageError> + Send + Sync>;
 
 /// The settings of a [`Pipeline`](super::Pipeline). No setting but `decoding` changes an embedding.
 #[derive(Clone)]

@@ -2,9 +2,9 @@
 //! from the checkpoint's own file ([`config`]); the resampler is in [`resize`].
 
 pub mod config;
-mod intake;
 mod pixels;
 pub mod resize;
+mod resize_plan;
 
 use image::RgbImage;
 use serde_json::Value;
@@ -13,11 +13,11 @@ use crate::source::{self, Bytes, Limits, RowSink};
 use crate::{ImageError, Result};
 pub use config::ProcessorClass;
 use config::{Crop, ProcessorConfig, Size};
-use intake::Intake;
 pub use pixels::Pixels;
 pub use resize::{Arithmetic, Filter};
+use resize_plan::Intake;
 
-/// How many times the side that a picture is resized to its reduced decoding keeps at least.
+/// A reduced decode keeps at least this many times the side that it will be resized to.
 const REDUCED_TO: usize = 2;
 
 /// How JPEG files are decoded.

@@ -1,4 +1,4 @@
-//! An image as a model takes it.
+//! Pixels: an image resized, cropped and ready to be normalised.
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ fn before_mark(head: &[u8]) -> Option<&[u8]> {
     end.eq_ignore_ascii_case(MARK).then_some(start)
 }
 
-/// Bytes that nothing is left to decode in: no more than their text.
+/// Bytes that need no further decoding.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     bytes.extend(percent_decode(text));

@@ -1,4 +1,4 @@
-//! Bytes that are here already, beside the name of their image.
+//! The bytes of an image that are in memory already, with its name.
 
 use super::name::Name;
 use super::{Bytes, ImageError, Lease};

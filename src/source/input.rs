@@ -1,4 +1,4 @@
-//! What the user's word means. Nothing is opened here.
+//! An input as named on the command line: a path, a URL, a `data:` URI or standard input. Nothing is opened here.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_encode_byte;
 
-use super::data_uri;
 use super::held::Held;
 use super::name::Name;
+use super::{data_uri, demo};
 
 /// Where an image's bytes are.
 #[derive(Debug)]
@@ -19,12 +19,13 @@ pub enum Input {
     Path(PathBuf),
     /// An `http` or `https` URL, as it was given. [`crate::net::Images`] fetches it.
     Url(String),
-    /// Bytes that are here already: a `data:` URI, a member of a tar, or what standard input held.
+    /// Bytes that are here already: a `data:` URI, a built-in picture, a member of a tar, or what standard input held.
     Held(Held),
 }
 
 impl Input {
-    /// What the user's word means: `-`, a `data:` URI, an `http(s)://` URL, or else a path. Schemes may be in capitals.
+    /// What the user's word means: `-`, a `data:` URI, a built-in picture such as `demo:owl.png`, an `http(s)://` URL, or
+    /// else a path. Schemes may be in capitals.
     pub fn from_arg(arg: impl Into<OsString>) -> Self {
         let arg = arg.into();
         let begins = |scheme: &str| {
@@ -33,6 +34,7 @@ impl Input {
         match () {
             () if arg == "-" => Self::Stdin,
             () if begins("data:") => Self::Held(data_uri::decode(arg.as_bytes())),
+            () if begins(demo::SCHEME) => Self::Held(demo::picture(Name::of(arg.as_ref()))),
             () if begins("http://") || begins("https://") => Self::Url(text(arg)),
             () => Self::Path(arg.into()),
         }
@@ -48,7 +50,8 @@ impl Input {
         }
     }
 
-    /// Whether its bytes came with the walk: those of a tar's member, of a `data:` URI or of standard input.
+    /// Whether its bytes came with the walk: those of a tar's member, of a `data:` URI, of a built-in picture or of
+    /// standard input.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
     }
@@ -86,18 +89,22 @@ mod tests {
             Input::Stdin => "stdin",
             Input::Path(_) => "path",
             Input::Url(_) => "url",
-            Input::Held(_) => "data",
+            Input::Held(_) => "held",
         };
         for (word, kind) in [
             ("-", "stdin"),
             ("http://h/x", "url"),
             ("HTTPS://h/x", "url"),
-            ("data:,x", "data"),
+            ("data:,x", "held"),
+            ("demo:x", "held"),
+            ("Demo:", "held"),
             ("http:/x", "path"),
             ("https:x", "path"),
             ("ftp://h/x", "path"),
             ("c:\\x.jpg", "path"),
             ("./data:x", "path"),
+            ("./demo:owl.png", "path"),
+            ("demo", "path"),
             ("./-", "path"),
             ("dat", "path"),
         ] {
@@ -112,5 +119,6 @@ mod tests {
         assert_eq!(Input::from_arg("http://me:pw@h/x").name().to_string(), "http://me:***@h/x", "in a message");
         assert_eq!(name(b"http://h/caf\xe9"), "http://h/caf%E9");
         assert_eq!(name(b"caf\xe9"), "caf\\xE9");
+        assert_eq!(name(b"demo:caf\xe9"), "demo:caf\\xE9");
     }
 }

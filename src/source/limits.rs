@@ -1,6 +1,6 @@
-//! What an image may take at most.
+//! Limits on one image: pixels, bytes and memory.
 
-use super::room::Room;
+use super::memory_budget::MemoryBudget;
 
 /// The default limit on an image's pixels: Pillow refuses larger files as bombs.
 pub const MAX_PIXELS: u64 = 179_000_000;
@@ -16,12 +16,12 @@ pub struct Limits {
     /// The most pixels.
     pub max_pixels: u64,
     /// The memory it is held in.
-    pub room: Room,
+    pub room: MemoryBudget,
 }
 
 impl Default for Limits {
     /// Returns the usual caps, and a room without a limit.
     fn default() -> Self {
-        Self { max_bytes: MAX_BYTES, max_pixels: MAX_PIXELS, room: Room::default() }
+        Self { max_bytes: MAX_BYTES, max_pixels: MAX_PIXELS, room: MemoryBudget::default() }
     }
 }

@@ -1,19 +1,20 @@
-//! The user's inputs -> an ordered stream of images: files, folders, tars, `data:` URIs and standard input, read and
-//! decoded to RGB. `net` fetches URLs.
+//! The user's inputs -> an ordered stream of images: files, folders, tars, `data:` URIs, built-in pictures and standard
+//! input, read and decoded to RGB. `net` fetches URLs.
 
 mod data_uri;
 mod decode;
+mod demo;
 mod entry;
 mod error;
-mod folders;
+mod folder_order;
 mod held;
 mod input;
 mod limits;
+mod memory_budget;
 mod name;
-mod ordered;
+mod parallel;
 mod passwords;
 mod read;
-mod room;
 mod select;
 mod tar;
 mod walk;
@@ -26,13 +27,13 @@ pub use error::{ErrorKind, ImageError};
 pub use held::Held;
 pub use input::Input;
 pub use limits::{Limits, MAX_BYTES, MAX_PIXELS};
+pub use memory_budget::{Bytes, Lease, MemoryBudget, Stage};
 pub use name::Name;
-pub use ordered::{Ahead, Ordered, Recalled, Work};
+pub use parallel::{Ahead, Ordered, Recalled, Work};
 pub use passwords::without_passwords;
 pub use read::{HEAD, read, read_within};
 #[cfg(feature = "net")]
 pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
-pub use room::{Bytes, Lease, Room, Stage};
 pub use select::{BadGlob, Select, Shard};
 pub use tar::is_tar_name;
 pub use walk::Walk;

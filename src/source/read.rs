@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fcntl_setfl, seek};
 use rustix::io::Errno;
 
 use super::decode::check_format;
-use super::room::too_little;
+use super::memory_budget::too_little;
 use super::{Bytes, ErrorKind, Held, ImageError, Input, Lease, Limits, Stage};
 
 /// The first bytes of a file, which identify its format.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::{Entry, Skipped, Tally};
-use super::folders::{FileKind, FolderItem, Folders, lost};
+use super::folder_order::{FileKind, FolderItem, Folders, lost};
 use super::read::{HEAD, read_image};
 use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};

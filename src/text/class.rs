@@ -1,9 +1,9 @@
-//! Which class splits text, by `tokenizer_config.json` and `config.json`: the settings that tell, before there is a
-//! tokenizer, whether it is supported.
+//! Chooses the tokenizer's class from `tokenizer_config.json` and `config.json`, and refuses one that is not
+//! supported before any tokenizer is read.
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
+use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 
 const CLASS: &str = "tokenizer_class";
 

@@ -12,7 +12,7 @@ use super::bpe::Bpe;
 use super::sentencepiece::SPACE;
 use super::settings::{Settings, Tokens};
 use super::token_spec::{Numbered, Padding, Written};
-use crate::checkpoint::{Files, layout};
+use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
 /// The pipeline. Nothing is split before the model, as no space is left.
@@ -34,11 +34,11 @@ struct TokenizerFile {
 /// # Errors
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
 pub(super) fn open(files: &Files, settings: Settings) -> Result<(Gemma, Tokens, PathBuf)> {
-    let path = files.path(layout::TOKENIZER);
-    if !files.contains(layout::TOKENIZER) {
+    let path = files.path(file_names::TOKENIZER);
+    if !files.contains(file_names::TOKENIZER) {
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
     }
-    let TokenizerFile { mut model, added_tokens, padding, post_processor } = files.read_json(layout::TOKENIZER)?;
+    let TokenizerFile { mut model, added_tokens, padding, post_processor } = files.read_json(file_names::TOKENIZER)?;
     let tokens = settings.tokens(Written { added_tokens, padding })?;
     model.unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
     let failed = |e| Error::checkpoint(&path, format!("is no Gemma tokenizer: {e}"));

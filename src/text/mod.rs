@@ -19,8 +19,8 @@ pub use clean::canonicalize;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 
-/// What texts become under each checkpoint's settings. It is raised when any text gets other tokens, or another of its
-/// tokens stands for it: embeddings of texts that were kept before are not found then.
+/// The version of the tokenization. Raise it when any text gets other tokens or another pooled token: kept embeddings
+/// of texts are then computed again.
 pub const TOKENS_VERSION: u32 = 2;
 
 /// Returns the lines of `text` with their numbers. A line ends with LF, CR LF or CR.

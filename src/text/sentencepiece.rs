@@ -168,7 +168,7 @@ impl SentencePiece {
         byte_fallback: bool,
     ) -> Result<Self, String> {
         let unknown = pieces.iter().position(|(.., kind)| *kind == Kind::Unknown);
-        let unknown = unknown.ok_or("has no piece for what is unknown")? as u32;
+        let unknown = unknown.ok_or("has no unknown piece")? as u32;
         let lengths: BTreeSet<usize> =
             pieces.iter().map(|(piece, ..)| piece.len()).filter(|length| *length > 0).collect();
         let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);

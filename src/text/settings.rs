@@ -10,7 +10,7 @@ use tokenizers::AddedToken;
 use super::class::{TokenizerClass, check, padded_on};
 use super::token_spec::{Flags, TokenSpec, Written, last_flags};
 use crate::checkpoint::Files;
-use crate::checkpoint::layout::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
+use crate::checkpoint::file_names::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
 use crate::{Error, Result};
 
 /// The tokens with a role: their keys in the settings.
@@ -237,7 +237,7 @@ impl Settings {
     }
 }
 
-/// Marks a token of `special_tokens_map.json` as what all are there. Returns its text.
+/// Marks a token as special, as every token of `special_tokens_map.json` is. Returns its text.
 fn mark_special(token: &mut Map<String, Value>) -> Option<String> {
     token.extend([("special".to_owned(), true.into()), ("__type".to_owned(), "AddedToken".into())]);
     token.get("content").and_then(Value::as_str).map(str::to_owned)

@@ -12,7 +12,7 @@ use super::clean::{spaced, without_punctuation};
 use super::sentencepiece::{self, SPACE, SentencePiece};
 use super::settings::Settings;
 use super::token_spec::Written;
-use crate::checkpoint::{Files, layout};
+use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
 /// The tokenizer.
@@ -50,7 +50,7 @@ impl Siglip {
         let tokens = settings.tokens(Written::default())?;
         if let Some(token) = tokens.added.iter().find(|token| token.single_word) {
             let reason = format!("the token `{}` is for single words, which is not supported", token.content);
-            return Err(Error::checkpoint(files.path(layout::TOKENIZER_SETTINGS), reason));
+            return Err(Error::checkpoint(files.path(file_names::TOKENIZER_SETTINGS), reason));
         }
         let behind = tokens.numbers.values().filter(|id| **id as usize >= model.len()).count();
         let mut next = (model.len() + behind) as u32;
@@ -68,7 +68,7 @@ impl Siglip {
             let token = tokens.role(role)?;
             added.iter().find(|(content, ..)| content == token).map(|(_, id, _)| *id).or_else(|| model.id(token))
         };
-        let missing = || Error::checkpoint(&path, "has no piece for the end of a text");
+        let missing = || Error::checkpoint(&path, "has no end-of-text piece");
         let (end, padding) = (id("eos_token").ok_or_else(missing)?, id("pad_token"));
         added.sort_by_key(|(content, ..)| std::cmp::Reverse(content.len()));
         let unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
@@ -138,12 +138,12 @@ fn first(places: &[Option<usize>]) -> Option<(usize, usize)> {
 }
 
 fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {
-    let (model, path) = if files.contains(layout::SENTENCEPIECE) {
-        (SentencePiece::read(&files.read(layout::SENTENCEPIECE)?), files.path(layout::SENTENCEPIECE))
-    } else if files.contains(layout::TOKENIZER) {
-        let file: TokenizerFile = files.read_json(layout::TOKENIZER)?;
+    let (model, path) = if files.contains(file_names::SENTENCEPIECE) {
+        (SentencePiece::read(&files.read(file_names::SENTENCEPIECE)?), files.path(file_names::SENTENCEPIECE))
+    } else if files.contains(file_names::TOKENIZER) {
+        let file: TokenizerFile = files.read_json(file_names::TOKENIZER)?;
         let charsmap = file.normalizer.as_ref().and_then(charsmap).unwrap_or_default();
-        (SentencePiece::written(file.model, &charsmap), files.path(layout::TOKENIZER))
+        (SentencePiece::written(file.model, &charsmap), files.path(file_names::TOKENIZER))
     } else {
         let reason = "has no tokenizer: neither spiece.model nor tokenizer.json";
         return Err(Error::checkpoint(files.root(), reason));

@@ -1,4 +1,4 @@
-//! A token as the tokenizer's files write it.
+//! Reads one token of the tokenizer's settings: its text, or an object with text and flags.
 
 use std::collections::HashMap;
 

@@ -16,7 +16,7 @@ use super::settings::{Settings, Tokens};
 use super::siglip::Siglip;
 use super::token_spec::Written;
 use crate::checkpoint::Files;
-use crate::checkpoint::layout::TOKENIZER as WHOLE;
+use crate::checkpoint::file_names::TOKENIZER as WHOLE;
 use crate::{Error, Result};
 
 /// The tokenizer of a checkpoint.

@@ -102,6 +102,35 @@ fn logits_and_scores_are_the_reference_s() {
 }
 
 #[test]
+fn built_in_pictures_need_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let classify = |inputs: &[&str]| {
+        let args = ["classify", "-m", "demo", "-l", "fox,bear,owl"];
+        run(zsic(&args).args(inputs).current_dir(dir.path()))
+    };
+    let names = ["owl.png", "fox.png", "bear.png", "owl.jpg"];
+    let words = names.map(|name| format!("demo:{name}"));
+    let (built_in, files) = (classify(&words.each_ref().map(String::as_str)), names.map(picture));
+    assert_eq!((built_in.status.code(), err(&built_in)), (Some(0), ""));
+    let as_files = classify(&files.each_ref().map(|path| path.to_str().unwrap()));
+    for ((word, built_in), file) in words.iter().zip(lines(&built_in)).zip(lines(&as_files)) {
+        assert_eq!(built_in["image"], **word);
+        assert_eq!(built_in["predictions"], file["predictions"]);
+    }
+
+    let unknown = classify(&["demo:cat.png"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let error = &lines(&unknown)[0]["error"];
+    assert_eq!(error["kind"], "not_found");
+    assert!(error["message"].as_str().unwrap().starts_with("demo:cat.png: no such built-in picture; there are"));
+
+    fs::copy(picture("fox.png"), dir.path().join("demo:owl.png")).unwrap();
+    let of_file = classify(&["./demo:owl.png"]);
+    assert_eq!(lines(&of_file)[0]["predictions"][0]["label"], "fox");
+    assert_eq!(lines(&classify(&["demo:owl.png"]))[0]["predictions"][0]["label"], "owl");
+}
+
+#[test]
 fn a_directory_called_demo_is_not_the_built_in() {
     let dir = tempfile::tempdir().unwrap();
     let owl = picture("owl.png").display().to_string();

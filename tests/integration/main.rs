@@ -23,6 +23,8 @@ mod tokens; // token ids
 
 // The command.
 mod cli; // what it prints, where, and how it exits
+mod docs; // the commands of README.md and docs/
+mod doctor; // zsic doctor
 mod hostile_text; // names and messages that would change a terminal
 mod labels; // labels and templates as people write them
 mod memory; // bounds on memory and threads

@@ -121,7 +121,7 @@ fn lengths_are_looked_at_before_files_are_read() {
     let holes = sparse("holes.png", 200 << 20);
     let bytes = read_within(
         Input::Path(holes.clone()),
-        &Limits { room: zsic::source::Room::of(32 << 20), ..Limits::default() },
+        &Limits { room: zsic::source::MemoryBudget::of(32 << 20), ..Limits::default() },
     );
     let bytes = bytes.unwrap();
     assert!(bytes.len() == 200 << 20 && bytes.starts_with(&small) && bytes[small.len()..].iter().all(|&b| b == 0));
@@ -151,7 +151,7 @@ fn a_file_that_goes_alone_leaves_what_its_holes_do_not_take() {
     file.write_all(&fs::read(image("wide.png")).unwrap()).unwrap();
     file.write_all(&vec![1; 8 << 20]).unwrap();
     file.set_len(200 << 20).unwrap();
-    let limits = Limits { room: zsic::source::Room::of(32 << 20), ..Limits::default() };
+    let limits = Limits { room: zsic::source::MemoryBudget::of(32 << 20), ..Limits::default() };
     let bytes = read_within(Input::Path(path), &limits).unwrap();
     assert_eq!(bytes.iter().filter(|&&byte| byte == 1).count() >> 20, 8);
     let spare = bytes.spare().unwrap() >> 20; // of 14 sixteenths

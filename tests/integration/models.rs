@@ -8,10 +8,10 @@ use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::command::{cache_dir, err, out};
+use crate::common::command::{cache_dir, err, out, zsic};
 use crate::fake_hub::shell::{WEIGHTS, World, checkpoint, expected, files, image};
 use crate::fake_hub::{Fault, NAME, etag};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn a_name_is_fetched_once_and_gives_what_its_directory_gives() {
@@ -185,7 +185,7 @@ fn unknown_names_get_the_nearest_known_ones() {
     let e = error("openai/clip-vit-base-patch23");
     assert!(e.contains("no such repository") && e.contains("did you mean openai/clip-vit-base-patch32"), "{e}");
     assert!(!error("nobody/knows-this-thing").contains("did you mean"));
-    assert!(error("no name at all").contains("no directory with a config.json, and no name on the hub"));
+    assert!(error("no name at all").contains("neither a directory with a config.json nor a name on the hub"));
     assert!(error("./nowhere").contains("./nowhere"));
 }
 
@@ -262,6 +262,27 @@ fn tokens_come_from_the_usual_places_and_are_never_printed() {
     for output in outputs {
         assert!(!err(&output).contains("hf_") && !out(&output).contains("hf_"), "{}", err(&output));
     }
+}
+
+#[test]
+fn known_checkpoints_are_listed_without_a_cache() {
+    let run = |args: &[&str]| zsic(&[&["models", "list", "--known"], args].concat()).output().unwrap();
+    let (table, json) = (run(&[]), run(&["--format", "json"]));
+    assert_eq!((table.status.code(), err(&table), err(&json)), (Some(0), "", ""));
+    let lines: Vec<Vec<&str>> = out(&table).lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "FAMILY", "SIZE", "GFLOP", "TOP-1", "SOURCE", "LICENCE", "LANGUAGES"]);
+    let default = "openai/clip-vit-large-patch14 clip 1.71 GB 162 75.5 open_clip none stated English";
+    assert!(lines.contains(&default.split(' ').collect()), "{}", out(&table));
+    let list: Vec<Value> = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(list.iter().map(|known| &known["name"]).eq(lines[1..].iter().map(|line| line[0])));
+    let base = list.iter().find(|known| known["name"] == "google/siglip2-base-patch16-224").unwrap();
+    let expected = json!({
+        "name": "google/siglip2-base-patch16-224", "family": "siglip", "size": 1_500_751_880, "gflop": 35.4,
+        "imagenet_top1": 78.2, "top1_source": "big_vision", "licence": "Apache-2.0", "languages": "100+",
+    });
+    assert_eq!(*base, expected);
+    assert!(list.iter().any(|known| known["imagenet_top1"].is_null() && known["top1_source"].is_null()));
+    assert_eq!(run(&["--hub-cache", "/nowhere"]).status.code(), Some(2));
 }
 
 #[test]

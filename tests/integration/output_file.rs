@@ -310,7 +310,7 @@ fn a_partial_that_is_ours_is_told_whatever_the_format() {
         child.wait().unwrap();
         let output = write_to(&path);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        assert!(err(&output).contains("left by a run that was stopped; written anew"), "{}", err(&output));
+        assert!(err(&output).contains("left by a run that was stopped; starting over"), "{}", err(&output));
         assert!(!partial.exists());
     }
 }

@@ -312,7 +312,7 @@ fn where_there_is_nothing_to_resume() {
     for (words, name, said) in [
         (&CLASSIFY[..], "x.json", "a json cannot be resumed"),
         (&CLASSIFY, "-", "cannot be resumed"),
-        (&CLASSIFY, "/dev/null", "is no file"),
+        (&CLASSIFY, "/dev/null", "is not a regular file"),
     ] {
         let output = run(command(words, &folder, Path::new(name)).arg("--resume"));
         assert_eq!(output.status.code(), Some(2), "{name}");
@@ -324,7 +324,7 @@ fn where_there_is_nothing_to_resume() {
     }
     fs::write(beside(&out, ".json"), r#"{"zsic": "0.1.0", "command": "classify"}"#).unwrap();
     let output = run(&mut command(&CLASSIFY, &folder, &out));
-    assert!(err(&output).contains("left by a run that was stopped; written anew, where --resume"), "{}", err(&output));
+    assert!(err(&output).contains("left by a run that was stopped; starting over (--resume"), "{}", err(&output));
     assert_alone(&out);
 }
 

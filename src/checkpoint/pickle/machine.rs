@@ -112,7 +112,7 @@ impl Unpickler {
     fn set_items(&mut self, items: &[Id]) -> Result<(), String> {
         let top = self.top()? as usize;
         let Value::Dict(dict) = &mut self.arena[top] else {
-            return Err("its pickle sets items of what is no dict".to_owned());
+            return Err("its pickle sets items on something that is not a dict".to_owned());
         };
         dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         Ok(())
@@ -147,7 +147,7 @@ impl Unpickler {
     /// `('storage', StorageClass, key, device, length)` -> a storage.
     fn persistent_id(&mut self) -> Result<(), String> {
         let id = self.pop()?;
-        let unknown = || "its pickle refers to something that is no storage".to_owned();
+        let unknown = || "its pickle refers to something that is not a storage".to_owned();
         let [_, class, key, _, length] = *self.items(id)? else { return Err(unknown()) };
         let (Value::Global(Global::Storage(dtype)), Value::Text(key)) = (self.value(class), self.value(key)) else {
             return Err(unknown());

@@ -13,7 +13,8 @@ pub(super) const NAMES: [&str; 7] = ["inputs", "files_from", "include", "exclude
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Inputs")]
 pub struct Inputs {
-    /// Image files, folders, tar files, http(s) URLs or data: URIs; `-` reads an image or a tar from standard input
+    /// Image files, folders, tar files, http(s) URLs, data: URIs or built-in pictures (demo:owl.png); `-` reads an image
+    /// or a tar from standard input
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<OsString>,
     /// Read a list of inputs from FILE, one per line (`-` reads standard input)

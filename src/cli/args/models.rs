@@ -13,6 +13,7 @@ use super::output::ListFormat;
 Examples:
   zsic models pull openai/clip-vit-base-patch32
   zsic models list
+  zsic models list --known
   zsic models verify openai/clip-vit-base-patch32
   zsic models rm openai/clip-vit-base-patch32")]
 pub struct Models {
@@ -25,8 +26,22 @@ pub struct Models {
 
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// List the checkpoints in the cache
+    /// List the checkpoints in the cache, or those that could be fetched
+    #[command(after_help = "\
+Columns of --known (a narrow terminal shows those that fit, JSON has all):
+  SIZE       the weights to fetch; SigLIP 2 has a tokenizer of 34 MB besides
+  GFLOP      work of the image tower for one image, in billions of operations
+  TOP-1      zero-shot accuracy on ImageNet in percent, measured by others
+             with prompts of their own
+  SOURCE     where TOP-1 is published on GitHub: openclip_results.csv in
+             mlfoundations/open_clip, or README_siglip2.md in
+             google-research/big_vision
+  LICENCE    what the repository states; read it before you use a checkpoint
+  LANGUAGES  the languages of labels")]
     List {
+        /// List well-known checkpoints that zsic supports, fetched or not
+        #[arg(long, conflicts_with = "hub_cache")]
+        known: bool,
         /// The directory of fetched checkpoints [default: the cache of Python's huggingface_hub]
         #[arg(long, value_name = "DIR")]
         hub_cache: Option<PathBuf>,

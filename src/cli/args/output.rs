@@ -66,7 +66,7 @@ pub enum FormatArg {
     Parquet,
 }
 
-/// The output format of `zsic models` and `zsic cache`.
+/// The output format of `zsic models`, `zsic cache` and `zsic doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// Columns for people

@@ -1,5 +1,6 @@
-//! `zsic models`: what is in the cache that Python's tools share, and changes to it.
+//! `zsic models`: what is in the cache that Python's tools share, changes to it, and what could be fetched.
 
+mod known;
 mod show;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let json = args.format == ListFormat::Json;
     match &args.command {
-        ModelsCommand::List { hub_cache } => list(hub_cache.as_deref(), json, common),
+        ModelsCommand::List { known: true, .. } => known::list(json),
+        ModelsCommand::List { hub_cache, .. } => list(hub_cache.as_deref(), json, common),
         ModelsCommand::Pull { model } => pull(model, json, common),
         ModelsCommand::Show { model } => show::show(model, json),
         ModelsCommand::Verify { model } => verify(model, json, common),
@@ -69,7 +71,8 @@ fn list(hub_cache: Option<&Path>, json: bool, common: &Common) -> Result<Outcome
     let outcome = if failed.count() == 0 { Outcome::Complete } else { Outcome::SomeFailed };
     let rows = all.values().flatten().flat_map(|repo| repo.snapshots.iter().map(move |snapshot| (repo, snapshot)));
     if outcome == Outcome::Complete && rows.clone().next().is_none() {
-        let advice = "`zsic models pull openai/clip-vit-base-patch32` fetches one";
+        let advice =
+            "`zsic models pull openai/clip-vit-base-patch32` fetches one, `zsic models list --known` lists more";
         say(common, format!("{}: no checkpoint in the cache; {advice}", hub::cache(hub_cache)?.display()));
     }
     let mut table = vec![["NAME", "REVISION", "KIND", "SIZE", "LAST USED"].map(str::to_owned)];

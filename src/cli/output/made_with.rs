@@ -1,5 +1,5 @@
-//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a finished
-//! file, to be compared before either is gone on from; `--meta` and Parquet files have it too.
+//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a
+//! finished file, and is compared before either is continued; `--meta` and Parquet files have it too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +38,7 @@ pub struct MadeWith {
     task: Task,
 }
 
-/// What a command does with images. Other keys than these are of another version.
+/// What a command does with images. Unknown keys come from another version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Task {
@@ -73,7 +73,7 @@ enum Identity {
     Directory { directory: String, files: BTreeMap<String, FileStamp> },
 }
 
-/// What tells that a file is as it was.
+/// Shows whether a file is unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileStamp {
@@ -184,7 +184,8 @@ impl MadeWith {
     }
 }
 
-/// What of these decides records: the precision. What `model`, `hub` and `device` lead to is in the checkpoint and the plan.
+/// Of these flags only the precision decides records; `model`, `hub` and `device` are covered by the checkpoint and
+/// the plan.
 fn precision(machine: &Machine, long_run: &LongRun) -> PrecisionArg {
     let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
     let Machine { model: _, hub, caching, device: _, precision, threads: _, batch_size: _, max_wait: _, stats: _ } =

@@ -203,7 +203,7 @@ impl<'a> RecordWriter<'a> {
         self.log.flush()
     }
 
-    /// One input gives a list of predictions, more give a list of such lists: which it is shows with the second.
+    /// One input gives one list, several give a list of lists. The first list is held back until a second arrives.
     fn pipeline(&mut self, list: String) -> Result<()> {
         match (self.records, self.held.take()) {
             (1, _) => {

@@ -32,7 +32,7 @@ use super::sink::Sink;
 use zsic::pipeline::Version;
 
 /// What to do about a file that cannot be gone on from.
-const ANEW: &str = "without --resume it is written anew";
+const ANEW: &str = "run without --resume to start over";
 
 /// A run that may go on from an earlier one.
 pub struct Resume<'a> {
@@ -68,7 +68,7 @@ pub fn anew(mut sink: Sink, made_with: &MadeWith, common: &Common) -> Result<Log
     if let Some(partial) = sink.partial() {
         partial.set_settings(serde_json::to_vec_pretty(made_with)?);
         if partial.is_left() {
-            warn(common, format!("{}: left by a run that was stopped; written anew", partial.path().display()));
+            warn(common, format!("{}: left by a run that was stopped; starting over", partial.path().display()));
         }
     }
     Ok(Log::new(sink, Vec::new()))
@@ -91,7 +91,7 @@ impl Resume<'_> {
         }
         let Some(partial) = sink.partial() else {
             if self.args.resume {
-                return Err(usage(format!("{name}: is no file, and cannot be resumed")));
+                return Err(usage(format!("{name}: is not a regular file, and cannot be resumed")));
             }
             return self.all(sink, entries);
         };
@@ -100,7 +100,7 @@ impl Resume<'_> {
         let is_left = partial.is_left() || partial.open_beside(OLD_JOURNAL)?.is_some();
         if !self.args.resume {
             if is_left {
-                let reason = "left by a run that was stopped; written anew, where --resume goes on from it";
+                let reason = "left by a run that was stopped; starting over (--resume continues it)";
                 warn(self.common, format!("{name}: {reason}"));
             }
             return self.all(sink, entries);

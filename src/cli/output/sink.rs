@@ -45,7 +45,7 @@ impl Place {
         self.file.is_none() && std::io::stdout().is_terminal()
     }
 
-    /// True if records go to a file, or will: a pipe or device is none.
+    /// Returns whether records go to a regular file, existing or new, and not to a pipe or device.
     pub fn is_file(&self) -> bool {
         self.file.as_ref().is_some_and(|path| std::fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir()))
     }

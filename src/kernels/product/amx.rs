@@ -19,9 +19,9 @@ use crate::kernels::Element;
 use crate::kernels::lanes::{Avx512, Lanes};
 use crate::kernels::matrix::BLOCK;
 
-pub(crate) use available::is_available;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use available::is_on_this_machine;
+pub(crate) use available::{is_available, obstacle};
 pub(super) use tiles::spin;
 use tiles::{Tiles, configure, one, release, split_one, split_two, two};
 

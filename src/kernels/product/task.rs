@@ -27,7 +27,7 @@ pub(crate) struct Job {
     pub(super) then: Then,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
-    /// Room for the task's partial sums, whole panels.
+    /// MemoryBudget for the task's partial sums, whole panels.
     pub(super) sums: *mut f32,
 }
 

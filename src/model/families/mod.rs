@@ -53,7 +53,7 @@ impl Description {
     }
 }
 
-/// Refuses what has the `model_type` of a family and the weights of something else: only `architecture` is run.
+/// Refuses a configuration that shares a family's `model_type` but describes another architecture.
 fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
     let says = |key| match config.get(key) {
         None | Some(Value::Null) => false,

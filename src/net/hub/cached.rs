@@ -13,7 +13,7 @@ use super::layout::{Repo, is_commit, linked_blob, stand_in};
 use super::notes::{read_ref, read_tree};
 use super::settings::MAX_READ;
 use super::wanted::{self, Completeness};
-use crate::checkpoint::layout::CONFIG;
+use crate::checkpoint::file_names::CONFIG;
 use crate::regular;
 
 /// A repository in the cache.

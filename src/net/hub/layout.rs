@@ -165,7 +165,7 @@ pub(super) fn partial_path(blob: &Path) -> PathBuf {
     blob.with_file_name(name)
 }
 
-/// What a file is in place of its content, if it is.
+/// Returns what stands in for a file's content (a git-lfs pointer or an unpacked link), or None for a real file.
 pub(super) fn stand_in(file: &Path) -> Option<StandIn> {
     StandIn::of(&regular::read_unnoticed(file, LONGEST as u64).ok()?)
 }

@@ -23,11 +23,12 @@ use std::path::{Path, PathBuf};
 pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify};
 pub use error::HubError;
 pub use layout::is_name;
+pub use plan::free_space;
 pub use removal::Removal;
 pub use settings::{ENDPOINT, Event, HubSettings, REVISION, Token};
 
 use super::http::Client;
-use crate::checkpoint::layout::{CONFIG, TOKENIZER_SETTINGS};
+use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 use ask::{HubClient, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use settings::MAX_READ;
@@ -63,6 +64,15 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
         Err(e) if !settings.refresh => here.ok_or(e),
         done => done,
     }
+}
+
+/// Asks the hub for the list of files of `name` at `revision`, and keeps nothing of it.
+///
+/// # Errors
+/// See [`HubError`].
+pub fn ask(name: &str, revision: &str, settings: &HubSettings) -> Result<(), HubError> {
+    let repo = Repo::new(&settings.cache, name, revision)?;
+    HubClient { repo: &repo, settings, client: Client::new(&settings.http)? }.list().map(drop)
 }
 
 /// Returns the cached snapshot of a revision, and what is missing of it.

@@ -23,7 +23,7 @@ pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) 
 }
 
 /// Bytes that may be written where `path` is; None where the system does not say.
-pub(super) fn free_space(path: &Path) -> Option<u64> {
+pub fn free_space(path: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(path.ancestors().find(|p| p.exists())?).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -250,7 +250,7 @@ impl PartialBlob {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// What was refused leaves no trace.
+    /// Removes the part of a refused file if it is empty.
     fn discard_empty(&self) {
         if self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
             self.discard();

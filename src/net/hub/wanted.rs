@@ -10,15 +10,15 @@ use serde::Deserialize;
 use super::error::HubError;
 use super::layout::stand_in;
 use super::settings::MAX_READ;
-use crate::checkpoint::layout::{self, CONFIG, TOKENIZER, WEIGHTS};
+use crate::checkpoint::file_names::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
 
 /// The settings of an image processor. One of these must be there.
-const PROCESSORS: [&str; 2] = [layout::NESTED_PROCESSOR, layout::PROCESSOR];
+const PROCESSORS: [&str; 2] = [file_names::NESTED_PROCESSOR, file_names::PROCESSOR];
 /// Files that a tokenizer reads if they are there.
-const EXTRAS: [&str; 3] = [layout::TOKENIZER_SETTINGS, layout::SPECIAL_TOKENS, layout::ADDED_TOKENS];
+const EXTRAS: [&str; 3] = [file_names::TOKENIZER_SETTINGS, file_names::SPECIAL_TOKENS, file_names::ADDED_TOKENS];
 
 /// The files to fetch.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl WantedFiles {
 pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<WantedFiles, String> {
     let mut small = vec![CONFIG];
     small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
-    small.extend([layout::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
-    if !has(TOKENIZER) && !has(layout::SENTENCEPIECE) {
-        small.extend([layout::VOCABULARY, layout::MERGES]);
+    small.extend([file_names::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
+    if !has(TOKENIZER) && !has(file_names::SENTENCEPIECE) {
+        small.extend([file_names::VOCABULARY, file_names::MERGES]);
     }
     if !has(CONFIG) {
         return Err(format!("it has no {CONFIG}"));

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::{DecodeResult, Options};
-use crate::source::room::too_little;
+use crate::source::memory_budget::too_little;
 use crate::source::{ErrorKind, ImageError, Lease, Limits, Stage};
 
 /// The purpose of the memory, for messages.
@@ -54,7 +54,7 @@ impl<'a> Bounds<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Room;
+    use crate::source::MemoryBudget;
 
     #[test]
     fn the_cap_counts_pixels() {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_goes_alone_has_what_its_file_leaves() {
-        let limits = Limits { room: Room::of(1600), ..Limits::default() };
+        let limits = Limits { room: MemoryBudget::of(1600), ..Limits::default() };
         let alone = Bounds::new(&Options { limits: &limits, enough: None, spare: Some(700) });
         assert!(alone.take(700).is_ok());
         assert_eq!(alone.take(701).unwrap_err().kind, ErrorKind::Memory);

@@ -11,9 +11,9 @@ use crate::source::error::{ErrorKind, ImageError};
 use crate::source::held::Held;
 use crate::source::input::Input;
 use crate::source::limits::Limits;
+use crate::source::memory_budget::{Bytes, Stage};
 use crate::source::name::Name;
 use crate::source::read::{HEAD, READ, fill_sparse, read_up_to, too_many_bytes};
-use crate::source::room::{Bytes, Stage};
 use crate::source::select::Select;
 
 /// The result of one step through a tar.

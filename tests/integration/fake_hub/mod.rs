@@ -72,6 +72,7 @@ struct State {
     seen: Vec<Seen>,
     plain_list: bool,
     token: Option<String>,
+    any_name: bool,
 }
 
 #[derive(Clone)]
@@ -86,7 +87,15 @@ impl FakeHub {
         let mut later = files.clone();
         later.values_mut().for_each(|bytes| bytes.push(b'\n'));
         let commits = vec![("a".repeat(40), files), ("b".repeat(40), later)];
-        let state = State { commits, head: 0, faults: Vec::new(), seen: Vec::new(), plain_list: false, token: None };
+        let state = State {
+            commits,
+            head: 0,
+            faults: Vec::new(),
+            seen: Vec::new(),
+            plain_list: false,
+            token: None,
+            any_name: false,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let hub = Self { address: listener.local_addr().unwrap(), state: Arc::new(Mutex::new(state)) };
         let server = hub.clone();
@@ -126,6 +135,23 @@ impl FakeHub {
     /// Lists of files have no sizes and hashes, as on some mirrors.
     pub fn list_names_only(&self) {
         self.with(|state| state.plain_list = true);
+    }
+
+    /// Every name is a name of the repository.
+    pub fn answer_to_any_name(&self) {
+        self.with(|state| state.any_name = true);
+    }
+
+    /// The path as it is for [`NAME`].
+    fn by_name(&self, path: &str) -> String {
+        if !self.with(|state| state.any_name) {
+            return path.to_owned();
+        }
+        let (api, rest) = path.strip_prefix("/api/models/").map_or(("/", &path[1..]), |rest| ("/api/models/", rest));
+        match rest.splitn(3, '/').collect::<Vec<_>>()[..] {
+            [_, _, rest] if api.len() > 1 || rest.starts_with("resolve/") => format!("{api}{NAME}/{rest}"),
+            _ => path.to_owned(),
+        }
     }
 
     /// Only this token opens the repository.
@@ -177,7 +203,7 @@ impl FakeHub {
                 _ => {}
             }
         }
-        let path = target.split('?').next()?.to_owned();
+        let path = self.by_name(target.split('?').next()?);
         let seen = Seen { method: method.clone(), path: path.clone(), from, authorization: authorization.clone() };
         self.with(|state| state.seen.push(seen));
         let fault = self.fault(&path);
@@ -262,7 +288,7 @@ impl FakeHub {
         self.with(|state| {
             let main = &state.commits[state.head];
             let (commit, files) = match revision {
-                "main" | "refs/pr/1" => main,
+                "main" | "refs/pr/1" | "refs/pr/15" => main,
                 other => state.commits.iter().find(|(commit, _)| commit == other)?,
             };
             let sibling = |(name, bytes): (&String, &Vec<u8>)| match (state.plain_list, bytes.len() >= LARGE) {

@@ -16,8 +16,8 @@ use super::super::partial::Partial;
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
-    /// Refuses to go on where images of earlier records are not among the inputs. Where that shows only at the end of the
-    /// walk, nothing is said yet.
+    /// Refuses to go on where images of earlier records are not among the inputs. If that can be known only at the
+    /// end of the walk, the check is left until then.
     pub(super) fn check_missing(&self, partial: &Partial, mut kept: Vec<&mut Kept>, has_ended: bool) -> Result<()> {
         if self.args.drop_missing {
             return Ok(());

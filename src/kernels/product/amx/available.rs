@@ -1,4 +1,4 @@
-//! Whether this machine has AMX, and lets us use it.
+//! Whether this machine has AMX and lets this process use it.
 
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
@@ -21,15 +21,34 @@ fn emulated() -> bool {
     false
 }
 
-/// Returns whether the CPU has the instructions, the system saves the registers, and lets this process use them. It
-/// asks the system for that once.
+/// Returns whether nothing is in the way of AMX here.
 pub(crate) fn is_on_this_machine() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| Isa::Avx512.is_available() && cpu_and_system_have_it() && permitted())
+    obstacle().is_none()
+}
+
+/// Returns what is in the way of AMX: the CPU lacks the instructions, or the system does not save the registers or does
+/// not let this process use them. It asks the system for that once.
+pub(crate) fn obstacle() -> Option<&'static str> {
+    static ANSWER: OnceLock<Option<&str>> = OnceLock::new();
+    *ANSWER.get_or_init(|| match () {
+        () if !Isa::Avx512.is_available() || !cpu_has_it() => Some("the CPU has none"),
+        () if !system_saves_it() => Some("the system does not save its registers"),
+        () if !permitted() => Some("the system does not let this process use its registers"),
+        () => None,
+    })
 }
 
 #[allow(unused_unsafe)] // whether __cpuid is safe depends on the compiler's version
-fn cpu_and_system_have_it() -> bool {
+fn cpu_has_it() -> bool {
+    const AMX_BF16: u32 = 1 << 22;
+    const AMX_TILE: u32 = 1 << 24;
+    // SAFETY: CPUs with AVX-512 have leaf 7.
+    let features = unsafe { __cpuid_count(7, 0).edx };
+    features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
+}
+
+#[allow(unused_unsafe)] // as above
+fn system_saves_it() -> bool {
     /// # Safety
     /// The system has switched XSAVE on.
     #[target_feature(enable = "xsave")]
@@ -38,17 +57,10 @@ fn cpu_and_system_have_it() -> bool {
         unsafe { _xgetbv(0) }
     }
     const OSXSAVE: u32 = 1 << 27;
-    const AMX_BF16: u32 = 1 << 22;
-    const AMX_TILE: u32 = 1 << 24;
     /// The tiles' configuration and the tiles.
     const STATE: u64 = 1 << 17 | 1 << 18;
-    // SAFETY: every x86-64 CPU has CPUID; CPUs with AVX-512 have leaf 7. XGETBV exists if its bit is set.
-    unsafe {
-        let features = __cpuid_count(7, 0).edx;
-        __cpuid(1).ecx & OSXSAVE != 0 && features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE && {
-            saved() & STATE == STATE
-        }
-    }
+    // SAFETY: every x86-64 CPU has CPUID. XGETBV exists if its bit is set.
+    unsafe { __cpuid(1).ecx & OSXSAVE != 0 && saved() & STATE == STATE }
 }
 
 /// Asks Linux for the tile registers, for this process and its future threads. Kernels before 5.16 and some sandboxes

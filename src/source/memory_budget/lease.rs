@@ -1,4 +1,4 @@
-//! Memory that is taken.
+//! A share of the memory budget, given back when it is dropped.
 
 use std::fmt;
 

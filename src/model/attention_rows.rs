@@ -14,7 +14,7 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// The position that is pooled.
     pub end: usize,
-    /// True if that is padding: no row attends to it, nor does its own.
+    /// True if the pooled token is padding, which no row attends to, not even its own.
     pub padded: bool,
 }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Bytes, Room, Stage, too_little};
+use super::{Bytes, MemoryBudget, Stage, too_little};
 use crate::source::ErrorKind;
 
 #[test]
 fn what_is_taken_never_exceeds_the_share() {
-    let room = Room::of(160);
+    let room = MemoryBudget::of(160);
     let (now, highest) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for n in 0..8u64 {
@@ -33,7 +33,7 @@ fn what_is_taken_never_exceeds_the_share() {
 
 #[test]
 fn a_large_image_goes_alone_and_none_is_larger_than_the_room() {
-    let room = Room::of(160);
+    let room = MemoryBudget::of(160);
     let first = room.take(Stage::Read, 90, "").unwrap();
     assert_eq!(Bytes::new(vec![0; 30], Some(first)).spare(), Some(140 - 30));
     let first = room.take(Stage::Read, 11, "").unwrap();
@@ -52,7 +52,7 @@ fn a_large_image_goes_alone_and_none_is_larger_than_the_room() {
 
 #[test]
 fn whoever_goes_alone_waits_for_others_and_they_for_it() {
-    let room = Room::of(160);
+    let room = MemoryBudget::of(160);
     thread::scope(|scope| {
         for n in 0..8u64 {
             let room = &room;
@@ -83,7 +83,7 @@ fn what_is_needed_and_what_there_is_differ_in_print() {
 
 #[test]
 fn whoever_came_first_is_served_first() {
-    let room = Arc::new(Room::of(1600));
+    let room = Arc::new(MemoryBudget::of(1600));
     let half = room.take(Stage::Decode, 150, "").unwrap();
     let large = thread::spawn({
         let room = Arc::clone(&room);
@@ -100,7 +100,7 @@ fn whoever_came_first_is_served_first() {
 
 #[test]
 fn bytes_give_back_what_they_do_not_need() {
-    let room = Room::of(1600);
+    let room = MemoryBudget::of(1600);
     let lease = room.take(Stage::Walk, 100, "").unwrap();
     let bytes = Bytes::new(vec![0; 40], Some(lease));
     assert!(room.try_take(Stage::Walk, 61).is_none() && room.try_take(Stage::Walk, 60).is_some());

@@ -1,5 +1,5 @@
-//! The names of a checkpoint's files. Every other file takes them from here: a name that is missing from one list would
-//! let embeddings of another checkpoint answer.
+//! The names of a checkpoint's files. Every other file takes them from here: if a list missed a name, the cache could
+//! return embeddings of another checkpoint.
 
 /// The model's settings.
 pub const CONFIG: &str = "config.json";

@@ -1,5 +1,5 @@
-//! An image's rows -> Pixels: the plan of resize and crop for its size, made when the size is known. What is decoded is
-//! not known here.
+//! An image's rows -> Pixels: the plan of resize and crop for its size, made when the size is known. Decoders push
+//! rows into it.
 
 use std::sync::Arc;
 

@@ -38,13 +38,13 @@ const WHOLE: u64 = 16;
 
 /// The memory of images in flight. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct MemoryBudget {
     bytes: u64,
     shares: [Arc<Share>; 4],
     are_holes_counted: bool,
 }
 
-impl Room {
+impl MemoryBudget {
     /// Creates a room of so many bytes.
     pub fn of(bytes: u64) -> Self {
         let shares = SHARES.map(|parts| Arc::new(Share::new(bytes / WHOLE * parts)));
@@ -97,7 +97,7 @@ impl Room {
     }
 }
 
-impl Default for Room {
+impl Default for MemoryBudget {
     /// Creates a room without a limit.
     fn default() -> Self {
         Self::of(u64::MAX)

@@ -1,4 +1,4 @@
-//! What the work on an item is.
+//! The trait of work that the threads do on items.
 
 /// An item that was looked up.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use rustix::process::{Resource, getrlimit};
 use zsic::Checkpoint;
-use zsic::source::{Limits, MAX_BYTES, Room};
+use zsic::source::{Limits, MAX_BYTES, MemoryBudget};
 
 use super::args::Inputs;
 
@@ -24,7 +24,7 @@ pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits 
     Limits {
         max_bytes: inputs.max_bytes.unwrap_or(MAX_BYTES),
         max_pixels: inputs.max_pixels,
-        room: Room::of(bytes.max(LEAST)).counting_holes(is_limited()),
+        room: MemoryBudget::of(bytes.max(LEAST)).counting_holes(is_limited()),
     }
 }
 
@@ -66,12 +66,23 @@ fn weights(checkpoint: &Checkpoint) -> u64 {
 
 /// Returns the bytes that this process may still take.
 pub fn available() -> u64 {
-    let machine = field("/proc/meminfo", "MemAvailable:");
-    let limits = [(Resource::As, "VmSize:"), (Resource::Data, "VmData:")].map(|(resource, used)| {
+    tightest().0
+}
+
+/// Returns the bytes that this process may still take, and what decides that.
+pub fn tightest() -> (u64, &'static str) {
+    let machine = field("/proc/meminfo", "MemAvailable:").map(|bytes| (bytes, "all that the machine has left"));
+    let limits = [
+        (Resource::As, "VmSize:", "the limit of addresses (ulimit -v)"),
+        (Resource::Data, "VmData:", "the limit of data (ulimit -d)"),
+    ]
+    .map(|(resource, used, what)| {
         let limit = getrlimit(resource).current?;
-        Some(limit.saturating_sub(field("/proc/self/status", used).unwrap_or(0)))
+        Some((limit.saturating_sub(field("/proc/self/status", used).unwrap_or(0)), what))
     });
-    machine.into_iter().chain(limits.into_iter().flatten()).chain(groups()).min().unwrap_or(UNKNOWN)
+    let groups = groups().into_iter().map(|bytes| (bytes, "the limit of the control group"));
+    let all = machine.into_iter().chain(limits.into_iter().flatten()).chain(groups);
+    all.min().unwrap_or((UNKNOWN, "a guess, since the system does not say"))
 }
 
 /// Returns whether the address space of this process is limited. Then reserved memory counts as used.

@@ -1,0 +1,138 @@
+//! The machine: its CPU, the threads and the memory that a run gets, its GPUs.
+
+use std::env::consts::{ARCH, OS};
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::json;
+use zsic::{Compute, Isa, Precision};
+
+use super::findings::Findings;
+use crate::cli::fetching::size;
+use crate::cli::{available_memory, fatal, settings};
+
+/// Where NVIDIA's driver tells about itself.
+const NVIDIA: &str = "/proc/driver/nvidia";
+/// The most GPUs to look for.
+const MOST_GPUS: usize = 16;
+
+/// Adds the CPU, and the instruction sets in use and available.
+pub fn cpu(found: &mut Findings) {
+    let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| value(&text, "model name"));
+    let name = model.as_deref().unwrap_or("unknown model");
+    found.add("cpu", format!("{name}, {ARCH}, {OS}"), json!({ "model": model, "architecture": ARCH, "system": OS }));
+    let available: Vec<&str> = Isa::available().map(Isa::name).collect();
+    let opened = settings::instructions().and_then(|isa| {
+        let opened = Compute::open_with("cpu", Precision::Auto, isa).context(settings::ISA);
+        opened.map(|compute| compute.isa.name())
+    });
+    let name = opened.as_ref().ok();
+    let by = if std::env::var_os(settings::ISA).is_some() { format!(" by {}", settings::ISA) } else { String::new() };
+    let text = format!("{}{by}; this machine has {}", name.unwrap_or(&"none"), available.join(", "));
+    found.add("instruction set", text, json!({ "used": name, "available": available }));
+    if let Err(e) = opened {
+        found.fault(fatal::reason(&e, true));
+    }
+    let obstacle = Isa::amx_obstacle();
+    let text = obstacle.map_or_else(|| "available".to_owned(), |obstacle| format!("not available: {obstacle}"));
+    found.add("amx", text, json!({ "available": obstacle.is_none(), "reason": obstacle }));
+}
+
+/// Adds the number of threads, and what decides it.
+pub fn threads(found: &mut Findings, asked: Option<u16>, used: usize) {
+    let cpus = settings::allowed_cpus().map(|cpus| cpus.len());
+    let allowed = settings::threads(None);
+    let quota = cpus.filter(|&cpus| cpus > allowed).map(|_| allowed);
+    let mut text = used.to_string();
+    if asked.is_some() {
+        text += " by -j or ZSIC_THREADS";
+    }
+    if let Some(cpus) = cpus {
+        text += &format!("; this process may use {cpus} CPUs");
+    }
+    if let Some(quota) = quota {
+        text += &format!(", and its control group's quota is the time of {quota}");
+    }
+    found.add("threads", text, json!({ "used": used, "asked": asked, "cpus": cpus, "quota": quota }));
+}
+
+/// Adds the memory that a run may take, and what decides it.
+pub fn memory(found: &mut Findings) {
+    let (bytes, what) = available_memory::tightest();
+    found.add("memory", format!("{}: {what}", size(bytes)), json!({ "bytes": bytes, "limit": what }));
+}
+
+/// Adds the GPUs, and returns the names of those that this build can use and that answer.
+pub fn gpu(found: &mut Findings) -> Vec<String> {
+    let (mut built_in, mut devices) = (Vec::new(), Vec::new());
+    for (kind, is_built_in, names) in [
+        ("cuda", cfg!(feature = "cuda"), (0..MOST_GPUS).map(|index| format!("cuda:{index}")).collect()),
+        ("metal", cfg!(feature = "metal"), vec!["metal".to_owned()]),
+    ] {
+        if is_built_in {
+            built_in.push(kind);
+            let before = devices.len();
+            devices.extend(names.into_iter().take_while(|name| open(name).is_ok()));
+            if devices.len() == before
+                && let Err(e) = open(kind)
+            {
+                found.warn(format!("runs use the CPU: {e}"));
+            }
+        }
+    }
+    let (models, driver) = nvidia(Path::new(NVIDIA));
+    let mut text = match (built_in.is_empty(), devices.is_empty()) {
+        (true, _) => "not built in (cuda, metal)".to_owned(),
+        (_, true) => format!("{} is built in, and no device answers", built_in.join(" and ")),
+        _ => devices.join(", "),
+    };
+    if let Some(driver) = &driver {
+        text += &format!("; this machine has {}, NVIDIA driver {driver}", models.join(", "));
+    }
+    let value = json!({ "built_in": built_in, "devices": devices, "models": models, "driver": driver });
+    found.add("gpu", text, value);
+    devices
+}
+
+fn open(device: &str) -> zsic::Result<Compute> {
+    Compute::open(device, Precision::F32)
+}
+
+/// Returns the models of NVIDIA's GPUs, and the version of their driver.
+fn nvidia(folder: &Path) -> (Vec<String>, Option<String>) {
+    let gpus = fs::read_dir(folder.join("gpus")).into_iter().flatten().flatten();
+    let model = |gpu: fs::DirEntry| value(&fs::read_to_string(gpu.path().join("information")).ok()?, "Model");
+    let is_version = |word: &&str| word.contains('.') && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let driver = fs::read_to_string(folder.join("version")).ok();
+    let driver = driver.and_then(|text| Some(text.split_whitespace().find(is_version)?.to_owned()));
+    (gpus.filter_map(model).collect(), driver)
+}
+
+/// Returns the value of the first line `name: value`.
+fn value(text: &str, name: &str) -> Option<String> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nvidia_s_driver_and_gpus_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(nvidia(dir.path()), (Vec::new(), None));
+        let gpu = dir.path().join("gpus/0000:1b:00.0");
+        fs::create_dir_all(&gpu).unwrap();
+        fs::write(gpu.join("information"), "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 18\n").unwrap();
+        for version in [
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Sat Nov  4 23:36:53 UTC 2023\nGCC version:  gcc 12.3.0\n",
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (a@b)  Mon 1 Jan\n",
+        ] {
+            fs::write(dir.path().join("version"), version).unwrap();
+            let models = vec!["NVIDIA H100 80GB HBM3".to_owned()];
+            assert_eq!(nvidia(dir.path()), (models, Some("570.86.15".to_owned())));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The caches, the disks that they are on, and the hub.
+
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use serde_json::json;
+use zsic::cache::{Cache, LIMIT};
+use zsic::net::HttpError;
+use zsic::net::hub::{self as library, HubError};
+use zsic::source::without_passwords;
+
+use super::findings::Findings;
+use crate::cli::args::{CachePlace, Hub};
+use crate::cli::fetching::size;
+use crate::cli::report::shown;
+use crate::cli::{cache, fatal, hub};
+
+/// Adds the cache of checkpoints.
+pub fn hub_cache(found: &mut Findings, flag: Option<&Path>) {
+    let dir = match hub::cache(flag) {
+        Ok(dir) => dir,
+        Err(e) => return found.fault(e),
+    };
+    let (mut count, mut bytes) = (0, 0);
+    let explained = |e: &HubError| hub::explain(e, "", library::REVISION, &dir);
+    match library::cached(&dir) {
+        Err(e) => found.fault(format!("the hub cache cannot be used: {}", explained(&e))),
+        Ok(repos) => {
+            for (name, repo) in repos {
+                match repo {
+                    Ok(repo) => (count, bytes) = (count + repo.snapshots.len(), bytes + repo.size),
+                    Err(e) => found.fault(format!("{name} in the hub cache cannot be used: {}", explained(&e))),
+                }
+            }
+            if !is_writable(&dir) {
+                found.warn(format!("{}: may not be written, so no checkpoint can be fetched", dir.display()));
+            }
+        }
+    }
+    let checkpoints = if count == 1 { "1 checkpoint".to_owned() } else { format!("{count} checkpoints") };
+    add(found, "hub cache", &dir, &checkpoints, bytes);
+}
+
+/// Adds the cache of embeddings. It is opened as a run opens it, if its folder is there.
+pub fn own_cache(found: &mut Findings, place: &CachePlace) {
+    let dir = match cache::dir(place) {
+        Ok(dir) => dir,
+        Err(e) => return found.fault(e),
+    };
+    let info = zsic::cache::info(&dir);
+    let opened = if dir.exists() { Cache::open(&dir, LIMIT).err() } else { None };
+    if let Some(e) = info.as_ref().err().or(opened.as_ref()) {
+        found.fault(format!("{e}; use --cache-dir DIR for another folder"));
+    } else if !is_writable(&dir) {
+        found.fault(format!("{}: may not be written; use --cache-dir DIR for another folder", dir.display()));
+    }
+    let (count, bytes) = info.map_or((0, 0), |info| (info.groups.iter().map(|group| group.entries).sum(), info.bytes));
+    add(found, "zsic cache", &dir, &format!("{count} embeddings and hashes"), bytes);
+}
+
+fn add(found: &mut Findings, name: &str, dir: &Path, what: &str, bytes: u64) {
+    let (free, is_writable) = (library::free_space(dir), is_writable(dir));
+    let mut text = format!("{}: {what}, {}", dir.display(), size(bytes));
+    if let Some(free) = free {
+        text += &format!("; {} are free", size(free));
+    }
+    text += if is_writable { "; writable" } else { "; not writable" };
+    let value = json!({ "dir": shown(dir), "bytes": bytes, "free": free, "writable": is_writable });
+    found.add(name, text, value);
+}
+
+/// Returns whether this process may write in a folder, or may make it.
+fn is_writable(dir: &Path) -> bool {
+    let here = Path::new(".");
+    let nearest = dir.ancestors().map(|dir| if dir.as_os_str().is_empty() { here } else { dir });
+    let nearest = nearest.into_iter().find(|dir| dir.exists()).unwrap_or(here);
+    nearest.is_dir() && access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// Adds whether the hub answers.
+pub fn answer(found: &mut Findings, args: &Hub) {
+    let endpoint = without_passwords(&hub::endpoint()).into_owned();
+    let add = |found: &mut Findings, text: &str, answers: Option<bool>| {
+        found.add("hub", format!("{endpoint} {text}"), json!({ "endpoint": endpoint, "answers": answers }));
+    };
+    if hub::is_offline(args) {
+        return add(found, "is not asked: the network is off", None);
+    }
+    match hub::ask(args) {
+        Ok(Ok(time)) => add(found, &format!("answers within {:.1} s", time.as_secs_f32()), Some(true)),
+        Ok(Err(e)) => {
+            add(found, "cannot be used now", Some(false));
+            let is_setting = matches!(e, HubError::Token { .. } | HubError::Http(HttpError::Settings(_)));
+            if is_setting { found.fault(e) } else { found.warn(format!("no checkpoint can be fetched: {e}")) }
+        }
+        Err(e) => {
+            add(found, "is not asked", None);
+            found.fault(fatal::reason(&e, true));
+        }
+    }
+}
