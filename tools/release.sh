@@ -45,6 +45,8 @@ licences() {
             printf '\n%s\n%s\n\n' "----------------------------------------" "Of$users:" | fold -s -w 100
             cat "$file"
         done
+    printf '\n%s\nThe pictures:\n\n' "----------------------------------------"
+    cat examples/images/README.md
 }
 
 case "${1-}" in
