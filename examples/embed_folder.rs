@@ -1,4 +1,4 @@
-//! Embeds every image of a folder and prints the two that are most alike. Broken images are told and passed over.
+//! Embeds every image of a folder and prints the two that are most alike. Broken images are reported and skipped.
 //!
 //!     cargo run --release --example embed_folder -- CHECKPOINT_DIR FOLDER
 

@@ -73,7 +73,7 @@ fn with_known_names(tensors: TensorTable) -> std::result::Result<TensorTable, St
             }
         }
         if known.contains_key(&name) {
-            return Err(format!("has two weights `{name}`, of which one has a longer name"));
+            return Err(format!("has two weights `{name}`, one of them under a longer name"));
         }
         known.insert(name, stored);
     }

@@ -156,7 +156,7 @@ fn text(name: &str) -> Option<String> {
     set(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A variable that is written in capitals by some and in small letters by others.
+/// A variable that is written in capitals by some and in lower case by others.
 fn either(name: &str) -> Option<String> {
     text(&name.to_lowercase()).or_else(|| text(name))
 }
@@ -177,12 +177,12 @@ pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow
             let nearest = known::nearest(name);
             if nearest.is_empty() { return anyhow!("{e}") } else { format!("did you mean {}?", nearest.join(" or ")) }
         }
-        HubError::Unfit { .. } => match known::nearest(name).into_iter().find(|known| *known != name) {
+        HubError::Unfit { .. } => match known::nearest(name).first() {
             Some(nearest) => format!("the nearest that runs is {nearest}"),
             None => format!("one that runs is {DEFAULT_MODEL}"),
         },
-        HubError::Gated { .. } => "a token is HF_TOKEN, or what `hf auth login` leaves".to_owned(),
-        HubError::RateLimit { .. } => "with a token (HF_TOKEN) more are allowed".to_owned(),
+        HubError::Gated { .. } => "set HF_TOKEN, or run `hf auth login`".to_owned(),
+        HubError::RateLimit { .. } => "set HF_TOKEN for a higher limit".to_owned(),
         HubError::Permission(_) => PLACE.to_owned(),
         HubError::NoSpace { path, need, free } => {
             let (path, need, free) = (path.display(), size(*need), size(*free));

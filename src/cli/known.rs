@@ -40,10 +40,10 @@ const ALIKE: f64 = 0.5;
 /// The most suggestions.
 const SUGGESTIONS: usize = 3;
 
-/// Returns the known names similar to `name`, most similar first. The part after the owner also counts alone: people
+/// Returns other known names that are similar to `name`, most similar first. The part after the owner also counts alone: people
 /// remember it.
-pub fn nearest(name: &str) -> Vec<String> {
-    let name = name.to_lowercase();
+pub fn nearest(asked: &str) -> Vec<String> {
+    let name = asked.to_lowercase();
     let tail = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let likeness = |known: &str| {
         let known = known.to_lowercase();
@@ -51,7 +51,7 @@ pub fn nearest(name: &str) -> Vec<String> {
         whole.max(0.95 * strsim::normalized_damerau_levenshtein(&tail(&name), &tail(&known)))
     };
     let mut alike: Vec<(f64, String)> = all().into_iter().map(|known| (likeness(&known.name), known.name)).collect();
-    alike.retain(|(likeness, _)| *likeness >= ALIKE);
+    alike.retain(|(likeness, known)| *likeness >= ALIKE && *known != asked);
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
     alike.into_iter().take(SUGGESTIONS).map(|(_, known)| known).collect()
 }
@@ -74,6 +74,8 @@ mod tests {
             assert_eq!(nearest(slip).first().map(String::as_str), Some(meant), "{slip}");
         }
         assert!(nearest("bert-base-uncased").is_empty());
+        let known = "openai/clip-vit-base-patch32";
+        assert!(nearest(known).iter().all(|other| other != known));
     }
 
     #[test]

@@ -44,14 +44,14 @@ pub fn write(bytes: &[u8]) -> Result<()> {
 }
 
 /// Standard output, for records.
-pub struct Records {
+pub struct RecordOut {
     out: Patient<Stdout>,
     is_terminal: bool,
     /// Records that are not written yet.
     waiting: Vec<u8>,
 }
 
-impl Records {
+impl RecordOut {
     /// Opens standard output.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Records {
     }
 }
 
-impl Drop for Records {
+impl Drop for RecordOut {
     /// Writes the records before a failure that ends the run.
     fn drop(&mut self) {
         _ = self.flush();

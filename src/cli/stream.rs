@@ -54,7 +54,8 @@ impl<'a> Stream<'a> {
     /// Encodes every image and hands the answers, in order, to `write`, which returns how many of their records are
     /// failures. Says on stderr what was skipped and failed.
     ///
-    /// # Errors The errors of the encoder and of `write`, and one if there is no image.
+    /// # Errors
+    /// The errors of the encoder and of `write`, and one if there is no image.
     pub fn run(
         mut self,
         results_on_terminal: bool,

@@ -11,7 +11,7 @@ use zsic::Isa;
 use super::args::Cli;
 use super::fatal;
 
-/// The commit that this build was made from, if the build was told.
+/// The commit that this build was made from, if it is known.
 pub const COMMIT: Option<&str> = option_env!("ZSIC_COMMIT");
 /// What is printed in its place.
 pub const NO_COMMIT: &str = "unknown; release builds from a clone or a package record it";

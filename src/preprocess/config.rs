@@ -137,7 +137,7 @@ impl ProcessorConfig {
     /// # Errors
     /// One line: the value that cannot be followed.
     pub fn from_json(json: Value, default: ProcessorClass) -> Result<Self, String> {
-        let Value::Object(keys) = json else { return Err("is no JSON object".to_owned()) };
+        let Value::Object(keys) = json else { return Err("is not a JSON object".to_owned()) };
         let keys = Keys(keys);
         let class = match keys.text("image_processor_type").or(keys.text("feature_extractor_type")) {
             None => default,

@@ -102,8 +102,8 @@ const KEPT: usize = 4;
 
 /// Returns an axis's weights, kept for the next image of that size: for a small one they take as long as a pass.
 fn taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Rc<Taps> {
-    type Kept = ((Axis, Filter, Arithmetic), Rc<Taps>);
-    thread_local!(static RECENT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) });
+    type KeptTaps = ((Axis, Filter, Arithmetic), Rc<Taps>);
+    thread_local!(static RECENT: RefCell<Vec<KeptTaps>> = const { RefCell::new(Vec::new()) });
     let key = (axis, filter, arithmetic);
     RECENT.with_borrow_mut(|recent| {
         if let Some((_, taps)) = recent.iter().find(|(kept, _)| *kept == key) {

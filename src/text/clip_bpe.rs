@@ -14,8 +14,8 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
-use super::settings::{Settings, Tokens};
-use super::token_spec::{Numbered, Padding, Written};
+use super::settings::{TokenizerSettings, Tokens};
+use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
 
@@ -27,12 +27,12 @@ const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|
 ///
 /// # Errors
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-pub(super) fn open(files: &Files, settings: Settings) -> Result<(Tokenizer, Tokens, PathBuf)> {
+pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Tokenizer, Tokens, PathBuf)> {
     let mut source = Source::open(files)?;
     let tokens = settings.tokens(std::mem::take(&mut source.written))?;
     source.check_merges(&tokens)?;
     let path = source.path.clone();
-    let failed = |e| Error::checkpoint(&path, format!("is no CLIP tokenizer: {e}"));
+    let failed = |e| Error::checkpoint(&path, format!("is not a CLIP tokenizer: {e}"));
     let mut tokenizer = pipeline(source, tokens.role("unk_token")).map_err(failed)?;
     tokenizer.add_tokens(&tokens.added);
     let end = |role| -> Result<_> {
@@ -67,12 +67,12 @@ struct Source {
     merges_path: PathBuf,
     vocab: Vocab,
     merges: Merges,
-    written: Written,
+    written: WrittenTokens,
 }
 
 /// What is used of a `tokenizer.json`.
 #[derive(Deserialize)]
-struct TokenizerFile {
+struct ClipFile {
     model: ModelSection,
     #[serde(default)]
     added_tokens: Vec<Numbered>,
@@ -82,18 +82,18 @@ struct TokenizerFile {
 #[derive(Deserialize)]
 struct ModelSection {
     vocab: AHashMap<String, u32>,
-    merges: Vec<Merge>,
+    merges: Vec<MergePair>,
 }
 
 /// `"a b"` or `["a", "b"]`: older and newer files.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Merge {
+enum MergePair {
     Pair(String, String),
     Line(String),
 }
 
-impl Merge {
+impl MergePair {
     fn pair(self) -> std::result::Result<(String, String), String> {
         let line = match self {
             Self::Pair(a, b) => return Ok((a, b)),
@@ -113,9 +113,9 @@ impl Source {
         const MERGES: &str = "merges.txt";
         if files.contains(WHOLE) {
             let path = files.path(WHOLE);
-            let TokenizerFile { model, added_tokens, padding } = files.read_json(WHOLE)?;
-            let written = Written { added_tokens, padding };
-            let merges = model.merges.into_iter().map(Merge::pair).collect::<std::result::Result<_, _>>();
+            let ClipFile { model, added_tokens, padding } = files.read_json(WHOLE)?;
+            let written = WrittenTokens { added_tokens, padding };
+            let merges = model.merges.into_iter().map(MergePair::pair).collect::<std::result::Result<_, _>>();
             let merges = merges.map_err(|e| Error::checkpoint(&path, e))?;
             return Ok(Self { merges_path: path.clone(), path, vocab: model.vocab, merges, written });
         }
@@ -125,7 +125,7 @@ impl Source {
         let merges_path = files.path(MERGES);
         let merges = parse_merges(&files.read(MERGES)?).map_err(|e| Error::checkpoint(&merges_path, e))?;
         let vocab = files.read_json(VOCAB)?;
-        Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, written: Written::default() })
+        Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, written: WrittenTokens::default() })
     }
 
     /// A cut `merges.txt` is still a list of merges. But every token of more than one byte comes from a merge, so a
@@ -150,5 +150,5 @@ impl Source {
 fn parse_merges(bytes: &[u8]) -> std::result::Result<Merges, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
     let lines = text.lines().filter(|line| !line.starts_with("#version"));
-    lines.map(|line| Merge::Line(line.to_owned()).pair()).collect()
+    lines.map(|line| MergePair::Line(line.to_owned()).pair()).collect()
 }

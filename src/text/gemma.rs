@@ -10,8 +10,8 @@ use tokenizers::{DecoderWrapper, PostProcessorWrapper, PreTokenizerWrapper, Toke
 
 use super::bpe::Bpe;
 use super::sentencepiece::SPACE;
-use super::settings::{Settings, Tokens};
-use super::token_spec::{Numbered, Padding, Written};
+use super::settings::{TokenizerSettings, Tokens};
+use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(super) type Gemma = TokenizerImpl<Bpe, Replace, PreTokenizerWrapper, PostPro
 
 /// What is used of a `tokenizer.json`.
 #[derive(Deserialize)]
-struct TokenizerFile {
+struct GemmaFile {
     model: Bpe,
     #[serde(default)]
     added_tokens: Vec<Numbered>,
@@ -33,15 +33,15 @@ struct TokenizerFile {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-pub(super) fn open(files: &Files, settings: Settings) -> Result<(Gemma, Tokens, PathBuf)> {
+pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Gemma, Tokens, PathBuf)> {
     let path = files.path(file_names::TOKENIZER);
     if !files.contains(file_names::TOKENIZER) {
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
     }
-    let TokenizerFile { mut model, added_tokens, padding, post_processor } = files.read_json(file_names::TOKENIZER)?;
-    let tokens = settings.tokens(Written { added_tokens, padding })?;
+    let GemmaFile { mut model, added_tokens, padding, post_processor } = files.read_json(file_names::TOKENIZER)?;
+    let tokens = settings.tokens(WrittenTokens { added_tokens, padding })?;
     model.unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
-    let failed = |e| Error::checkpoint(&path, format!("is no Gemma tokenizer: {e}"));
+    let failed = |e| Error::checkpoint(&path, format!("is not a Gemma tokenizer: {e}"));
     let mut tokenizer = Gemma::new(model);
     tokenizer.with_normalizer(Some(Replace::new(" ", SPACE).map_err(failed)?));
     tokenizer.add_tokens(&tokens.added);

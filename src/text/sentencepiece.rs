@@ -32,12 +32,12 @@ struct PieceProto {
     piece: String,
     #[prost(float, tag = "2")]
     score: f32,
-    #[prost(enumeration = "Kind", optional, tag = "3")]
+    #[prost(enumeration = "PieceKind", optional, tag = "3")]
     kind: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
-enum Kind {
+enum PieceKind {
     Normal = 1,
     Unknown = 2,
     Control = 3,
@@ -70,7 +70,7 @@ struct NormalizerProto {
 
 /// The `model` of a `tokenizer.json`.
 #[derive(Deserialize)]
-pub(super) struct Written {
+pub(super) struct WrittenPieces {
     #[serde(rename = "type")]
     kind: String,
     vocab: Value,
@@ -94,7 +94,7 @@ pub(super) struct SentencePiece {
     spaces: Spaces,
     /// Every piece, by its text.
     ids: Pieces,
-    kinds: Vec<Kind>,
+    kinds: Vec<PieceKind>,
     scores: Vec<f32>,
     /// The scores of the least and of the most likely piece.
     least: f32,
@@ -131,26 +131,26 @@ impl SentencePiece {
         };
         let charsmap = Charsmap::read(&normalizer.precompiled_charsmap)?;
         let pieces = model.pieces.into_iter().map(|piece| {
-            let kind = piece.kind.map_or(Ok(Kind::Normal), Kind::try_from);
+            let kind = piece.kind.map_or(Ok(PieceKind::Normal), PieceKind::try_from);
             Ok((piece.piece, piece.score, kind.map_err(|_| "holds a piece of an unknown kind")?))
         });
         Self::new(pieces.collect::<Result<_, String>>()?, charsmap, spaces, trainer.byte_fallback)
     }
 
     /// Takes what a `tokenizer.json` says. `charsmap` is the `Precompiled` part of its normalizer. The file does not say
-    /// which pieces are no text: those that look like `<s>` and the unknown one are taken for that.
+    /// which pieces are not text: those that look like `<s>` and the unknown one are taken for that.
     ///
     /// # Errors
     /// One line: what the file is not.
-    pub fn written(model: Written, charsmap: &[u8]) -> Result<Self, String> {
+    pub fn written(model: WrittenPieces, charsmap: &[u8]) -> Result<Self, String> {
         if model.kind != "Unigram" {
             return Err(format!("holds a model of type {}; this checkpoint needs Unigram", model.kind));
         }
         let kind = |at: usize, piece: &str| match () {
-            () if Some(at) == model.unk_id.map(|id| id as usize) => Kind::Unknown,
-            () if is_byte(piece) => Kind::Byte,
-            () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => Kind::Control,
-            () => Kind::Normal,
+            () if Some(at) == model.unk_id.map(|id| id as usize) => PieceKind::Unknown,
+            () if is_byte(piece) => PieceKind::Byte,
+            () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => PieceKind::Control,
+            () => PieceKind::Normal,
         };
         let vocab: Vec<(String, f32)> =
             serde_json::from_value(model.vocab).map_err(|e| format!("has a damaged vocab: {e}"))?;
@@ -162,22 +162,22 @@ impl SentencePiece {
     }
 
     fn new(
-        pieces: Vec<(String, f32, Kind)>,
+        pieces: Vec<(String, f32, PieceKind)>,
         charsmap: Charsmap,
         spaces: Spaces,
         byte_fallback: bool,
     ) -> Result<Self, String> {
-        let unknown = pieces.iter().position(|(.., kind)| *kind == Kind::Unknown);
+        let unknown = pieces.iter().position(|(.., kind)| *kind == PieceKind::Unknown);
         let unknown = unknown.ok_or("has no unknown piece")? as u32;
         let lengths: BTreeSet<usize> =
             pieces.iter().map(|(piece, ..)| piece.len()).filter(|length| *length > 0).collect();
-        let normal = || pieces.iter().filter(|(.., kind)| *kind == Kind::Normal).map(|(_, score, _)| *score);
+        let normal = || pieces.iter().filter(|(.., kind)| *kind == PieceKind::Normal).map(|(_, score, _)| *score);
         let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
         let mut ids = Builder::with_capacity(pieces.len());
         for (id, (piece, ..)) in pieces.iter().enumerate() {
             ids.insert(piece.as_str(), id as u32);
         }
-        let has_user_defined = pieces.iter().any(|(.., kind)| *kind == Kind::UserDefined);
+        let has_user_defined = pieces.iter().any(|(.., kind)| *kind == PieceKind::UserDefined);
         let (scores, kinds) = pieces.iter().map(|(_, score, kind)| (*score, *kind)).unzip();
         Ok(Self {
             charsmap,
@@ -268,7 +268,7 @@ impl SentencePiece {
     /// Maps the beginning of a text. Returns what it becomes, and how long it is. A piece that the user defined stays.
     fn next<'a>(&'a self, text: &'a str) -> (&'a str, usize) {
         let is_defined =
-            |end: &usize| self.id(&text[..*end]).is_some_and(|id| self.kinds[id as usize] == Kind::UserDefined);
+            |end: &usize| self.id(&text[..*end]).is_some_and(|id| self.kinds[id as usize] == PieceKind::UserDefined);
         let defined = self.has_user_defined.then(|| self.ends(text).rev().find(is_defined)).flatten();
         defined.map_or_else(|| self.charsmap.next(text), |end| (&text[..end], end))
     }
@@ -300,8 +300,8 @@ impl SentencePiece {
             for length in self.ends(&text[start..]) {
                 let Some(id) = self.id(&text[start..start + length]) else { continue };
                 let score = match self.kinds[id as usize] {
-                    Kind::Normal => f64::from(self.scores[id as usize]),
-                    Kind::UserDefined => f64::from(length as f32 * self.most) - 0.1,
+                    PieceKind::Normal => f64::from(self.scores[id as usize]),
+                    PieceKind::UserDefined => f64::from(length as f32 * self.most) - 0.1,
                     _ => continue,
                 };
                 offer(start + length, id, score + f64::from(before));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::class::{TokenizerClass, check, padded_on};
-use super::token_spec::{Flags, TokenSpec, Written, last_flags};
+use super::token_spec::{Flags, TokenSpec, WrittenTokens, last_flags};
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ const EXTRA: &str = "extra_special_tokens";
 const ADDITIONAL: &str = "additional_special_tokens";
 
 /// The settings beside the vocabulary.
-pub(super) struct Settings {
+pub(super) struct TokenizerSettings {
     pub class: TokenizerClass,
     path: PathBuf,
     /// `tokenizer_config.json`, and over it `special_tokens_map.json`.
@@ -46,7 +46,7 @@ impl Tokens {
     }
 }
 
-impl Settings {
+impl TokenizerSettings {
     /// Reads the files beside the vocabulary. `default` is the class where they name none.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the setting that cannot be followed.
-    pub fn tokens(mut self, written: Written) -> Result<Tokens> {
+    pub fn tokens(mut self, written: WrittenTokens) -> Result<Tokens> {
         let side = written.padding.as_ref().map(|padding| padding.direction.to_lowercase());
         let side = side.unwrap_or_else(|| self.class.default_side().to_owned());
         if side != "right" && !self.values.contains_key("padding_side") {
@@ -126,7 +126,7 @@ impl Settings {
 
     /// The tokens that have ids, in the order of the files: those of `added_tokens_decoder` where there is one, else those
     /// of `added_tokens.json` and `tokenizer.json`.
-    fn numbered(&mut self, written: Written) -> Result<Vec<(u32, Flags)>> {
+    fn numbered(&mut self, written: WrittenTokens) -> Result<Vec<(u32, Flags)>> {
         let id = |path: &PathBuf, token: &str, id: Option<u32>| {
             id.ok_or_else(|| Error::checkpoint(path, format!("gives the token `{token}` no id")))
         };

@@ -1,4 +1,4 @@
-//! SigLIP's tokenizer (transformers, tokenization_siglip.py): SentencePiece over text in small letters, without
+//! SigLIP's tokenizer (transformers, tokenization_siglip.py): SentencePiece over lower-case text, without
 //! punctuation, behind a space.
 
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::clean::{spaced, without_punctuation};
 use super::sentencepiece::{self, SPACE, SentencePiece};
-use super::settings::Settings;
-use super::token_spec::Written;
+use super::settings::TokenizerSettings;
+use super::token_spec::WrittenTokens;
 use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
@@ -34,8 +34,8 @@ pub(super) struct Siglip {
 
 /// What is used of a `tokenizer.json`.
 #[derive(Deserialize)]
-struct TokenizerFile {
-    model: sentencepiece::Written,
+struct SiglipFile {
+    model: sentencepiece::WrittenPieces,
     normalizer: Option<Value>,
 }
 
@@ -44,10 +44,10 @@ impl Siglip {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-    pub fn open(files: &Files, settings: Settings) -> Result<(Self, PathBuf)> {
+    pub fn open(files: &Files, settings: TokenizerSettings) -> Result<(Self, PathBuf)> {
         let (model, path) = model(files)?;
         let (lower, split_special) = (settings.do_lower_case(), settings.split_special());
-        let tokens = settings.tokens(Written::default())?;
+        let tokens = settings.tokens(WrittenTokens::default())?;
         if let Some(token) = tokens.added.iter().find(|token| token.single_word) {
             let reason = format!("the token `{}` is for single words, which is not supported", token.content);
             return Err(Error::checkpoint(files.path(file_names::TOKENIZER_SETTINGS), reason));
@@ -141,7 +141,7 @@ fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {
     let (model, path) = if files.contains(file_names::SENTENCEPIECE) {
         (SentencePiece::read(&files.read(file_names::SENTENCEPIECE)?), files.path(file_names::SENTENCEPIECE))
     } else if files.contains(file_names::TOKENIZER) {
-        let file: TokenizerFile = files.read_json(file_names::TOKENIZER)?;
+        let file: SiglipFile = files.read_json(file_names::TOKENIZER)?;
         let charsmap = file.normalizer.as_ref().and_then(charsmap).unwrap_or_default();
         (SentencePiece::written(file.model, &charsmap), files.path(file_names::TOKENIZER))
     } else {

@@ -92,7 +92,7 @@ fn texts(source: &str) -> Result<Vec<String>, String> {
         rest = &after[end + 1..];
     }
     if automatic > 1 || (automatic > 0 && numbered > 0) {
-        return Err("has {} beside another place; write {0} for each place of the label".to_owned());
+        return Err("has {} and another place; write {0} for each place of the label".to_owned());
     }
     let last = texts.len() - 1;
     texts[last] += rest;

@@ -60,7 +60,7 @@ impl TokenSpec {
 
 /// What a `tokenizer.json` says beside its vocabulary and its pipeline.
 #[derive(Deserialize, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenTokens {
     #[serde(default)]
     pub added_tokens: Vec<Numbered>,
     pub padding: Option<Padding>,

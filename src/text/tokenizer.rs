@@ -12,9 +12,9 @@ use tokenizers::{
 use super::class::TokenizerClass;
 use super::clip_bpe;
 use super::gemma::{self, Gemma};
-use super::settings::{Settings, Tokens};
+use super::settings::{TokenizerSettings, Tokens};
 use super::siglip::Siglip;
-use super::token_spec::Written;
+use super::token_spec::WrittenTokens;
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER as WHOLE;
 use crate::{Error, Result};
@@ -22,14 +22,14 @@ use crate::{Error, Result};
 /// The tokenizer of a checkpoint.
 #[derive(Debug)]
 pub struct Tokenizer {
-    kind: Kind,
+    kind: TokenizerKind,
     path: PathBuf,
     padding: Option<u32>,
 }
 
 /// What splits text.
 #[derive(Debug)]
-enum Kind {
+enum TokenizerKind {
     Pipeline(Box<Pipeline>),
     Gemma(Box<Gemma>),
     Siglip(Box<Siglip>),
@@ -41,13 +41,13 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged, or the setting that is not supported.
     pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
-        let settings = Settings::open(files, default)?;
+        let settings = TokenizerSettings::open(files, default)?;
         let split_special = settings.split_special();
         let of = |tokens: &Tokens, id: &dyn Fn(&str) -> Option<u32>| tokens.role("pad_token").and_then(id);
         let pipeline = |(mut tokenizer, tokens, path): (Pipeline, Tokens, PathBuf)| {
             tokenizer.set_encode_special_tokens(split_special);
             let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
-            Self { kind: Kind::Pipeline(Box::new(tokenizer)), path, padding }
+            Self { kind: TokenizerKind::Pipeline(Box::new(tokenizer)), path, padding }
         };
         Ok(match settings.class {
             TokenizerClass::Clip => pipeline(clip_bpe::open(files, settings)?),
@@ -56,11 +56,11 @@ impl Tokenizer {
                 let (mut tokenizer, tokens, path) = gemma::open(files, settings)?;
                 tokenizer.set_encode_special_tokens(split_special);
                 let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
-                Self { kind: Kind::Gemma(Box::new(tokenizer)), path, padding }
+                Self { kind: TokenizerKind::Gemma(Box::new(tokenizer)), path, padding }
             }
             TokenizerClass::Siglip => {
                 let (siglip, path) = Siglip::open(files, settings)?;
-                Self { padding: siglip.padding, kind: Kind::Siglip(Box::new(siglip)), path }
+                Self { padding: siglip.padding, kind: TokenizerKind::Siglip(Box::new(siglip)), path }
             }
         })
     }
@@ -78,8 +78,8 @@ impl Tokenizer {
     /// Returns the token that stands for what the vocabulary cannot spell, where that takes no account of letters.
     pub fn unknown(&self) -> Option<u32> {
         match &self.kind {
-            Kind::Siglip(siglip) => siglip.unknown(),
-            Kind::Pipeline(_) | Kind::Gemma(_) => None,
+            TokenizerKind::Siglip(siglip) => siglip.unknown(),
+            TokenizerKind::Pipeline(_) | TokenizerKind::Gemma(_) => None,
         }
     }
 
@@ -97,9 +97,9 @@ impl Tokenizer {
     /// As [`Self::encode`].
     pub fn encode_upto(&self, text: &str, limit: usize) -> Result<Vec<u32>> {
         let ids = match &self.kind {
-            Kind::Pipeline(tokenizer) => run(tokenizer, text, limit),
-            Kind::Gemma(tokenizer) => run(tokenizer, text, limit),
-            Kind::Siglip(siglip) => Ok(siglip.encode_upto(text, limit)),
+            TokenizerKind::Pipeline(tokenizer) => run(tokenizer, text, limit),
+            TokenizerKind::Gemma(tokenizer) => run(tokenizer, text, limit),
+            TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(text, limit)),
         };
         ids.map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
     }
@@ -125,7 +125,7 @@ where
 }
 
 /// Reads a `tokenizer.json` with all that it says. How it cuts and pads is left out: the pipeline has its own way.
-fn as_written(files: &Files, settings: Settings) -> Result<(Pipeline, Tokens, PathBuf)> {
+fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Pipeline, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
     if !files.contains(WHOLE) {
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
@@ -136,7 +136,7 @@ fn as_written(files: &Files, settings: Settings) -> Result<(Pipeline, Tokens, Pa
     }
     json.remove("truncation");
     let written = ["added_tokens", "padding"].into_iter().filter_map(|key| json.remove_entry(key));
-    let written = Written::deserialize(Value::Object(written.collect()));
+    let written = WrittenTokens::deserialize(Value::Object(written.collect()));
     let unreadable = |e| Error::checkpoint(&path, format!("is not a tokenizer that zsic can read: {e}"));
     let tokens = settings.tokens(written.map_err(unreadable)?)?;
     let mut tokenizer = Pipeline::deserialize(Value::Object(json)).map_err(unreadable)?;

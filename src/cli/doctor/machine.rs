@@ -12,7 +12,7 @@ use super::findings::Findings;
 use crate::cli::fetching::size;
 use crate::cli::{available_memory, fatal, settings};
 
-/// Where NVIDIA's driver tells about itself.
+/// Where NVIDIA's driver describes itself.
 const NVIDIA: &str = "/proc/driver/nvidia";
 /// The most GPUs to look for.
 const MOST_GPUS: usize = 16;

@@ -174,7 +174,11 @@ fn check_name(name: &str) -> Result<()> {
     if name == DEMO {
         return Err(usage("demo is built in: it can be shown, and there is nothing to fetch, verify or remove"));
     }
-    if library::is_name(name) { Ok(()) } else { Err(usage(format!("{name:?} is no name on the hub, like owner/name"))) }
+    if library::is_name(name) {
+        Ok(())
+    } else {
+        Err(usage(format!("{name:?} is not a name on the hub; use owner/name")))
+    }
 }
 
 /// A checkpoint in the cache, by name and revision.

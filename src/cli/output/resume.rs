@@ -31,7 +31,7 @@ use super::rest::{Earlier, Matching, Rest, name_of};
 use super::sink::Sink;
 use zsic::pipeline::Version;
 
-/// What to do about a file that cannot be gone on from.
+/// What to do about a file that cannot be continued.
 const ANEW: &str = "run without --resume to start over";
 
 /// A run that may go on from an earlier one.
@@ -60,7 +60,7 @@ pub enum Start {
     Going(Log, Rest),
 }
 
-/// Begins an output that cannot be gone on from.
+/// Begins an output that cannot be continued.
 ///
 /// # Errors
 /// If the settings cannot be written as JSON.
@@ -218,8 +218,8 @@ impl Resume<'_> {
         Ok(Start::Going(Log::going_on(sink, self.form.head()?, Some(source)), rest))
     }
 
-    /// Passes over the entries that the first of the records are of. Returns the entry behind them; with `look` that behind
-    /// the last record too.
+    /// Skips the entries that the leading records belong to. Returns the next entry; with `look`, also the one after the last
+    /// record.
     fn pass(&self, entries: &mut Entries, kept: &mut Kept, look: bool, earlier: &Earlier) -> Result<Option<Entry>> {
         let mut next = None;
         while kept.passed() < kept.journal.count || look {

@@ -62,7 +62,7 @@ impl Place {
         self.color
     }
 
-    /// Returns what follows the last dot of the file's name, in small letters.
+    /// Returns what follows the last dot of the file's name, in lower case.
     pub fn ending(&self) -> Option<String> {
         ending::of(self.file.as_ref()?)
     }
@@ -85,7 +85,7 @@ impl Place {
     /// another run is writing it; and if standard output is closed.
     pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
-            return Ok(Sink { out: Out::Stdout(stdout::Records::open()?), name: "standard output".to_owned() });
+            return Ok(Sink { out: Out::Stdout(stdout::RecordOut::open()?), name: "standard output".to_owned() });
         };
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
             let name = path.display().to_string();
@@ -134,7 +134,7 @@ pub struct Sink {
 }
 
 enum Out {
-    Stdout(stdout::Records),
+    Stdout(stdout::RecordOut),
     Device(Patient<File>),
     File(Box<Partial>),
 }

@@ -96,7 +96,7 @@ impl Repo {
         *self.can_link.get_or_init(|| {
             let (file, link) = (self.temporary(), self.temporary());
             if make_parent(&file).and_then(|()| create(&file, b"")).is_err() {
-                return true; // nothing can be made at all, which is told where it matters
+                return true; // nothing can be made at all, which is an error where it matters
             }
             let can = symlink(file.file_name().unwrap_or_default(), &link).is_ok();
             _ = (fs::remove_file(&link), fs::remove_file(&file));

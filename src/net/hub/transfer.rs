@@ -62,7 +62,7 @@ fn download(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, blob: &Path, t
             break;
         }
         partial.start_over();
-        partial.kept = 0; // what is there is no part of the file
+        partial.kept = 0; // what is there is not a part of the file
         if !std::mem::take(&mut resumed) {
             partial.discard();
             let reason = format!("what came is not what the hub promised (its hash is not {})", file.etag);
