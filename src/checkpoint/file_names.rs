@@ -3,6 +3,8 @@
 
 /// The model's settings.
 pub const CONFIG: &str = "config.json";
+/// The model's and the image processor's settings as open_clip writes them.
+pub const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
 /// The image processor's settings where transformers 5 writes them, under `image_processor`.
 pub const NESTED_PROCESSOR: &str = "processor_config.json";
 /// The image processor's settings where they used to be.
@@ -23,9 +25,14 @@ pub const MERGES: &str = "merges.txt";
 /// A vocabulary as SentencePiece writes it.
 pub const SENTENCEPIECE: &str = "spiece.model";
 
+/// A vocabulary of word pieces, one a line.
+pub const WORD_PIECES: &str = "vocab.txt";
+
 /// Every file that settings may be in. Weights are beside them.
-pub const SETTINGS: [&str; 10] = [
+pub const SETTINGS: [&str; 12] = [
     CONFIG,
+    OPEN_CLIP_CONFIG,
+    WORD_PIECES,
     NESTED_PROCESSOR,
     PROCESSOR,
     TOKENIZER,
@@ -40,3 +47,11 @@ pub const SETTINGS: [&str; 10] = [
 /// The sets of files that weights may be in, best first (the order of transformers). An index names its shards.
 pub const WEIGHTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// The same for open_clip.
+pub const OPEN_CLIP_WEIGHTS: [&str; 5] = [
+    "open_clip_model.safetensors",
+    "open_clip_model.safetensors.index.json",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.bin.index.json",
+];

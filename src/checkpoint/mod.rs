@@ -5,11 +5,14 @@ pub(crate) mod demo;
 pub mod file_names;
 mod files;
 pub mod identity;
+pub mod layout;
 mod pickle;
+pub mod recipe;
 mod safetensors;
 mod stored;
 mod torch;
 mod weights;
 
 pub use files::Files;
+pub use layout::Layout;
 pub use weights::{WeightRows, WeightScope, Weights};

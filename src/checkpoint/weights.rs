@@ -7,13 +7,10 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use super::files::Files;
+use super::recipe::{self, Recipe};
 use super::stored::{Stored, TensorTable, gather};
-use super::{file_names, safetensors, torch};
+use super::{safetensors, torch};
 use crate::{Error, Result};
-
-/// Prefixes that wrapper models put before weight names, and what is read for each (the rules of transformers).
-const BEGINNINGS: [(&str, &str); 3] =
-    [("clip.", ""), ("text_model.text_model.", "text_model."), ("vision_model.vision_model.", "vision_model.")];
 
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
@@ -30,20 +27,17 @@ struct ShardIndex {
 }
 
 impl Weights {
-    /// Finds the weights: one set of files, safetensors before pickles, whole before sharded.
+    /// Finds the weights in the first of `names` that is there, under the names that `recipe` gives them.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or torn.
-    pub fn open(files: &Files) -> Result<Self> {
-        let Some(name) = file_names::WEIGHTS.iter().find(|name| files.contains(name)) else {
-            return Err(Error::checkpoint(
-                files.root(),
-                format!("has no weights: none of {}", file_names::WEIGHTS.join(", ")),
-            ));
+    pub fn open(files: &Files, names: &[&str], recipe: &Recipe) -> Result<Self> {
+        let Some(name) = names.iter().find(|name| files.contains(name)) else {
+            return Err(Error::checkpoint(files.root(), format!("has no weights: none of {}", names.join(", "))));
         };
         let tensors = if name.ends_with(".index.json") { open_shards(files, name)? } else { open_file(files, name)? };
         let path = files.path(name);
-        let tensors = with_known_names(tensors).map_err(|e| Error::checkpoint(&path, e))?;
+        let tensors = recipe::apply(recipe, tensors).map_err(|e| Error::checkpoint(&path, e))?;
         Ok(Self { path, tensors })
     }
 
@@ -61,23 +55,6 @@ impl Weights {
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
-}
-
-/// The table with the names that the model asks for.
-fn with_known_names(tensors: TensorTable) -> std::result::Result<TensorTable, String> {
-    let mut known = TensorTable::with_capacity(tensors.len());
-    for (mut name, stored) in tensors {
-        for (beginning, instead) in BEGINNINGS {
-            if let Some(rest) = name.strip_prefix(beginning) {
-                name = format!("{instead}{rest}");
-            }
-        }
-        if known.contains_key(&name) {
-            return Err(format!("has two weights `{name}`, one of them under a longer name"));
-        }
-        known.insert(name, stored);
-    }
-    Ok(known)
 }
 
 fn open_shards(files: &Files, index: &str) -> Result<TensorTable> {
@@ -154,6 +131,16 @@ impl WeightScope<'_> {
         Ok(values)
     }
 
+    /// The one value of tensor `name`, of any number of dimensions.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn number(&self, name: &str) -> Result<f32> {
+        let stored = self.weights.tensors.get(&self.name(name));
+        let ones = vec![1; stored.map_or(0, |stored| stored.shape.len())];
+        Ok(self.values(name, &ones)?[0])
+    }
+
     /// Finds tensor `name`, to be read row by row.
     ///
     /// # Errors
@@ -168,6 +155,16 @@ impl WeightScope<'_> {
         };
         rows.stored.size().map_err(|e| rows.failed(&e))?;
         Ok(rows)
+    }
+
+    /// Finds tensor `name`, rows of `width` values, of which there may be any number.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn rows_of(&self, name: &str, width: usize) -> Result<WeightRows> {
+        let stored = self.weights.tensors.get(&self.name(name));
+        let count = stored.and_then(|stored| stored.shape.first().copied()).unwrap_or(1);
+        self.rows(name, &[count, width])
     }
 
     fn name(&self, name: &str) -> String {
@@ -213,6 +210,11 @@ pub struct WeightRows {
 }
 
 impl WeightRows {
+    /// Returns the number of rows.
+    pub fn count(&self) -> usize {
+        self.stored.shape[0]
+    }
+
     /// Reads rows from `first` on, as many as fit, on this thread.
     ///
     /// # Errors

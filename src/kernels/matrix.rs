@@ -1,6 +1,8 @@
 //! Activations in memory: rows of f32, or of bf16 two to a word, at a stride that avoids filling one set of the cache.
 //! The memory stays when the shape changes.
 
+use rayon::prelude::*;
+
 use super::memory::Memory;
 
 /// The type of a matrix's values.
@@ -141,6 +143,20 @@ impl Matrix {
     pub fn pick(&mut self, from: &Self, rows: &[usize]) {
         self.shape(rows.len(), from.columns);
         rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
+    }
+
+    /// Copies the f32 rows of `from`, rounded to its own kind of values.
+    pub fn copy(&mut self, from: &Self) {
+        self.shape(from.rows, from.columns);
+        let (stride, element, columns) = (self.stride, self.element, self.columns);
+        self.words_mut().par_chunks_mut(stride.max(1)).enumerate().for_each(|(row, to)| {
+            let values = from.row(row);
+            match element {
+                Element::F32 => to[..columns].copy_from_slice(values),
+                // SAFETY: the row has every column.
+                _ => values.iter().enumerate().for_each(|(at, &v)| unsafe { write(to.as_mut_ptr(), element, at, v) }),
+            }
+        });
     }
 
     /// Returns the words of all rows, `stride` words each. In f32 the first `columns` of each are its values.

@@ -4,6 +4,8 @@
 //! Under a causal mask a token's row depends only on the tokens before it. Prompts with equal beginnings share those
 //! rows, and the tokens behind the pooled one are left out. Without a mask each prompt has all its rows to itself.
 
+use std::ops::Range;
+
 use super::spec::{Mask, PromptPool};
 use crate::kernels::Attends;
 
@@ -50,6 +52,8 @@ pub struct Rows {
     pub pooled: Attends,
     /// Those rows.
     pub ends: Vec<usize>,
+    /// The rows of each item that shares none of them.
+    pub items: Vec<Range<usize>>,
     /// Of prompts: the token of each row and its position.
     pub tokens: Vec<(u32, usize)>,
 }
@@ -57,21 +61,23 @@ pub struct Rows {
 impl Rows {
     fn new(mask: Mask) -> Self {
         let attends = || Attends::new(mask == Mask::Causal);
-        Self { all: attends(), pooled: attends(), ends: Vec::new(), tokens: Vec::new() }
+        Self { all: attends(), pooled: attends(), ends: Vec::new(), items: Vec::new(), tokens: Vec::new() }
     }
 
-    /// Lays out images of `length` rows, of which the first is pooled.
+    /// Lays out images of so many rows each. The first row of each is pooled.
     ///
     /// # Panics
     /// Under a causal mask, where the first row sees no other.
-    pub fn images(mask: Mask, count: usize, length: usize) -> Self {
+    pub fn images(mask: Mask, lengths: impl Iterator<Item = usize>) -> Self {
         assert_eq!(mask, Mask::None, "the first row of an image attends to all");
-        let mut rows = Self::new(mask);
-        for item in 0..count {
-            let own = (item * length) as u32..((item + 1) * length) as u32;
+        let (mut rows, mut first) = (Self::new(mask), 0);
+        for length in lengths {
+            let own = first as u32..(first + length) as u32;
             rows.all.push(length, own.clone());
             rows.pooled.push(1, own);
-            rows.ends.push(item * length);
+            rows.ends.push(first);
+            rows.items.push(first..first + length);
+            first += length;
         }
         rows
     }
@@ -89,6 +95,7 @@ impl Rows {
                 path.push(rows.tokens.len() as u32);
                 rows.tokens.push((token, position));
             }
+            rows.items.push(rows.tokens.len() - (prompt.len() - shared)..rows.tokens.len());
             rows.all.push(prompt.len() - shared, path.iter().copied());
             rows.pooled.push(1, path.iter().copied());
             if *padded {

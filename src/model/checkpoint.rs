@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::family::Family;
 use super::spec::TokenStem;
-use crate::checkpoint::{Files, Weights, demo, file_names};
+use crate::checkpoint::{Files, Layout, Weights, demo, file_names};
 use crate::preprocess::ProcessorClass;
 use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
@@ -52,7 +52,7 @@ impl Checkpoint {
             files.check_small(name)?;
         }
         let preprocessor = open_preprocessor(&files, family.processor())?;
-        let weights = Weights::open(&files)?;
+        let weights = Weights::open(&files, Layout::Transformers.weights(), family.recipe())?;
         Ok(Self { files, family, preprocessor, weights })
     }
 

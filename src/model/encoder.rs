@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::attention_rows::Prompt;
 use super::backend::Loaded;
 use super::plan::Plan;
-use super::spec::{ImageStem, PromptPool, TokenStem, TowerSpec};
+use super::spec::{Filling, ImageStem, TokenStem, TowerSpec};
 use crate::device::Threads;
 use crate::preprocess::{Normalizer, Preprocessor};
 use crate::score::Readout;
@@ -236,8 +236,10 @@ enum PromptPadding {
 impl PromptPadding {
     fn of(stem: &TokenStem, tokenizer: &Tokenizer) -> Result<Self> {
         let missing = || Error::checkpoint(tokenizer.path(), "has no token for padding, which this model needs");
-        if stem.pool == PromptPool::Last {
-            return Ok(Self::ToTheEnd(tokenizer.padding().ok_or_else(missing)?));
+        match stem.filling {
+            Filling::None => {}
+            Filling::Padding => return Ok(Self::ToTheEnd(tokenizer.padding().ok_or_else(missing)?)),
+            Filling::Token(token) => return Ok(Self::ToTheEnd(token)),
         }
         let ends = tokenizer.encode("")?; // the tokens that every prompt has
         let is_pooled = |padding: &u32| Prompt::new(stem.pool, &ends, Some(*padding)).padded;

@@ -1,14 +1,15 @@
 //! Towers on the CPU's kernels: weights packed as they are read, a few matrices that are reused from block to block and
 //! from batch to batch. The arithmetic itself is in `kernels`.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::attention_rows::{self, Prompt, Rows};
 use super::parts::Parts;
-use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
+use super::spec::{BlockSpec, HiddenAct, ImageStem, LinearSpec, Mask, Order};
+use super::tower::{AttentionPool, Block, Forward, Patches, Pooling, TokenEmbeddings, Tower};
 use crate::Result;
 use crate::checkpoint::{self as weights, WeightScope};
 use crate::kernels::product::Then;
@@ -84,11 +85,21 @@ impl Engine {
     fn block(&self, block: &Block<Self>, spec: &BlockSpec, batch: &Rows, last: bool, space: &mut Workspace) {
         let Workspace { x, rows, wide, hidden, pooled, queries, .. } = space;
         let store = Then::Store(ActivationFn::None);
-        layer_norm(x, &block.layer_norm1, rows);
+        // What goes into a product, and what comes out of it and is added to `x`, by the place of the norms.
+        let into = |x: &Matrix, norm: &Norm, rows: &mut Matrix| match spec.order {
+            Order::PreNorm => layer_norm(x, norm, rows),
+            Order::PostNorm => rows.copy(x),
+        };
+        let behind = |x: &mut Matrix, norm: &Norm| {
+            if spec.order == Order::PostNorm {
+                layer_norm_in_place(x, norm);
+            }
+        };
+        into(x, &block.layer_norm1, rows);
         let x = if last {
             product_columns(rows, &block.qkv_proj, spec.width..3 * spec.width, wide, store);
             pooled.pick(x, &batch.ends);
-            layer_norm(pooled, &block.layer_norm1, rows);
+            into(pooled, &block.layer_norm1, rows);
             product_columns(rows, &block.qkv_proj, 0..spec.width, queries, store);
             attention(self.isa, spec.heads, queries, wide, &batch.pooled, rows);
             pooled
@@ -98,9 +109,11 @@ impl Engine {
             x
         };
         product(rows, &block.out_proj, x, Then::Add);
-        layer_norm(x, &block.layer_norm2, rows);
+        behind(x, &block.layer_norm1);
+        into(x, &block.layer_norm2, rows);
         product(rows, &block.fc1, hidden, Then::Store(activation(spec.act))); // [R, M]
         product(hidden, &block.fc2, x, Then::Add);
+        behind(x, &block.layer_norm2);
     }
 
     /// Runs the blocks on the rows of `space.x`, and appends the features of the items to `features`.
@@ -109,63 +122,88 @@ impl Engine {
             layer_norm_in_place(&mut space.x, norm);
         }
         for (index, block) in tower.blocks.iter().enumerate() {
-            let is_last = tower.pool.is_none() && index + 1 == tower.blocks.len();
+            let is_last = matches!(tower.pool, Pooling::Row) && index + 1 == tower.blocks.len();
             self.block(block, &tower.spec, batch, is_last, space);
         }
-        match &tower.pool {
-            None => layer_norm_in_place(&mut space.pooled, &tower.post_norm),
-            Some(pool) => self.pool(tower, pool, batch, space),
+        self.pool(tower, batch, space);
+        for (product_of, act) in &tower.head {
+            let then = Then::Store(act.map_or(ActivationFn::None, activation));
+            product(&space.pooled, product_of, &mut space.features, then); // [B, ..]
+            std::mem::swap(&mut space.pooled, &mut space.features);
         }
-        let features_of = match &tower.head {
-            None => &space.pooled,
-            Some(head) => {
-                product(&space.pooled, head, &mut space.features, Then::Store(ActivationFn::None)); // [B, D]
-                &space.features
-            }
-        };
-        (0..batch.ends.len()).for_each(|item| features.extend_from_slice(features_of.row(item)));
+        (0..batch.ends.len()).for_each(|item| features.extend_from_slice(space.pooled.row(item)));
     }
 
-    /// Pools the rows of `space.x` into `space.pooled` [B, W].
-    fn pool<S>(&self, tower: &Tower<Self, S>, pool: &AttentionPool<Self>, batch: &Rows, space: &mut Workspace) {
-        let Workspace { x, rows, wide, hidden, pooled, queries, .. } = space;
-        let (width, store) = (tower.spec.width, Then::Store(ActivationFn::None));
-        layer_norm(x, &tower.post_norm, rows);
+    /// Pools the rows of `space.x` into `space.pooled` [B, W], where the last block left the only row of each item already.
+    fn pool<S>(&self, tower: &Tower<Self, S>, batch: &Rows, space: &mut Workspace) {
+        let norm = |x: &mut Matrix| tower.post_norm.iter().for_each(|norm| layer_norm_in_place(x, norm));
+        match &tower.pool {
+            Pooling::Row => norm(&mut space.pooled),
+            Pooling::Mean { skip, norm_first } => {
+                if *norm_first {
+                    norm(&mut space.x);
+                }
+                mean(&space.x, batch, *skip, &mut space.pooled);
+                if !norm_first {
+                    norm(&mut space.pooled);
+                }
+            }
+            Pooling::Attention(pool) => {
+                match &tower.post_norm {
+                    Some(norm) => layer_norm(&space.x, norm, &mut space.rows),
+                    None => space.rows.copy(&space.x),
+                }
+                self.attend(pool, &tower.spec, batch, space);
+            }
+        }
+    }
+
+    /// Lets a query attend to the rows of each item: from `space.rows` to `space.pooled`.
+    fn attend(&self, pool: &AttentionPool<Self>, spec: &BlockSpec, batch: &Rows, space: &mut Workspace) {
+        let Workspace { rows, wide, hidden, pooled, queries, .. } = space;
+        let (width, store) = (spec.width, Then::Store(ActivationFn::None));
         product_columns(rows, &pool.in_proj, width..3 * width, wide, store);
         queries.shape(batch.ends.len(), 3 * width);
         (0..batch.ends.len()).for_each(|item| queries.row_mut(item)[..width].copy_from_slice(pool.query.row(0)));
-        attention(self.isa, tower.spec.heads, queries, wide, &batch.pooled, rows);
+        attention(self.isa, spec.heads, queries, wide, &batch.pooled, rows);
         product(rows, &pool.out_proj, pooled, store);
         layer_norm(pooled, &pool.layernorm, rows);
-        product(rows, &pool.fc1, hidden, Then::Store(activation(tower.spec.act))); // [B, M]
+        product(rows, &pool.fc1, hidden, Then::Store(activation(spec.act))); // [B, M]
         product(hidden, &pool.fc2, pooled, Then::Add);
     }
 }
 
 impl Patches<Engine> {
-    /// Puts the rows of images into `space.x` [B * R, W].
+    /// Puts the rows of images into `space.x` [R, W].
     fn rows(&self, mask: Mask, pixels: &[Pixels], normalizer: &Normalizer, space: &mut Workspace) -> Rows {
-        let (count, width, length) = (self.spec.patches(), self.positions.width, self.spec.rows());
+        let (width, class) = (self.positions.width, usize::from(self.spec.class));
         let Workspace { patches, x, wide, .. } = space;
-        patches.shape(pixels.len() * count, self.kernel.input());
+        let batch = Rows::images(mask, pixels.iter().map(|p| self.spec.rows(p)));
+        // The image of each row, and which of its rows it is.
+        let of_item = |(item, rows): (usize, &Range<usize>)| (0..rows.len()).map(move |at| (item, at));
+        let places: Vec<(usize, usize)> = batch.items.iter().enumerate().flat_map(of_item).collect();
+        let of_patches: Vec<(usize, usize)> = places.iter().copied().filter(|(_, at)| *at >= class).collect();
+        patches.shape(of_patches.len(), self.kernel.input());
         let stride = patches.stride();
-        patches.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
+        patches.words_mut().par_chunks_mut(stride).zip(&of_patches).for_each(|(out, &(item, at))| {
             let out = &mut out[..self.kernel.input()];
-            normalizer.patch(&pixels[row / count], self.spec.patch, row % count, out);
+            normalizer.patch(&pixels[item], self.spec.patch, at - class, out);
         });
-        product(patches, &self.kernel, wide, Then::Store(ActivationFn::None)); // [B * N, W]
-        x.shape(pixels.len() * length, width);
+        product(patches, &self.kernel, wide, Then::Store(ActivationFn::None)); // [N, W]
+        let positions: Vec<Option<Vec<f32>>> = pixels.par_iter().map(|p| self.resized(self.spec.grid(p))).collect();
+        x.shape(places.len(), width);
         let stride = x.stride();
         x.words_mut().par_chunks_mut(stride).enumerate().for_each(|(row, out)| {
-            let (item, at) = (row / length, row % length);
+            let (item, at) = places[row];
             let value = match &self.class {
-                None => wide.row(item * count + at),
                 Some(class) if at == 0 => class.row(0),
-                Some(_) => wide.row(item * count + at - 1),
+                _ => wide.row(row - class * (item + 1)),
             };
-            sum(value, self.positions.row(at), out);
+            let position =
+                positions[item].as_ref().map_or_else(|| self.positions.row(at), |p| &p[at * width..][..width]);
+            sum(value, position, out);
         });
-        Rows::images(mask, pixels.len(), length)
+        batch
     }
 }
 
@@ -180,6 +218,36 @@ impl TokenEmbeddings<Engine> {
             x.iter_mut().zip(self.positions.row(position)).for_each(|(x, position)| *x += position);
         }
         Ok(rows)
+    }
+}
+
+/// Divides images into groups of about as many rows, and of no more than `ROWS` unless an image has more.
+fn groups<'a>(spec: &ImageStem, pixels: &'a [Pixels]) -> Vec<&'a [Pixels]> {
+    let rows: Vec<usize> = pixels.iter().map(|p| spec.rows(p)).collect();
+    let (total, longest) = (rows.iter().sum::<usize>(), rows.iter().copied().max().unwrap_or(0));
+    let count = total.div_ceil(ROWS.max(longest)).max(1);
+    let (mut groups, mut first, mut before) = (Vec::with_capacity(count), 0, 0);
+    for (index, rows) in rows.iter().enumerate() {
+        let group = |rows: usize| (rows * count).div_ceil(total.max(1));
+        if index > first && group(before + rows) > group(before) {
+            groups.push(&pixels[first..index]);
+            first = index;
+        }
+        before += rows;
+    }
+    groups.push(&pixels[first..]);
+    groups
+}
+
+/// Averages the rows of each item without the first `skip`: [R, W] -> [B, W].
+fn mean(x: &Matrix, batch: &Rows, skip: usize, pooled: &mut Matrix) {
+    pooled.shape(batch.items.len(), x.columns());
+    for (item, rows) in batch.items.iter().enumerate() {
+        let out = pooled.row_mut(item);
+        out.fill(0.0);
+        rows.clone().skip(skip).for_each(|row| out.iter_mut().zip(x.row(row)).for_each(|(sum, x)| *sum += x));
+        let count = (rows.len() - skip) as f32;
+        out.iter_mut().for_each(|sum| *sum /= count);
     }
 }
 
@@ -237,16 +305,11 @@ impl Forward for Engine {
         pixels: &[Pixels],
         normalizer: &Normalizer,
     ) -> Result<Vec<f32>> {
-        let length = tower.stem.spec.rows();
-        let groups = (pixels.len() * length).div_ceil(ROWS.max(length)).max(1);
         let mut features = Vec::with_capacity(pixels.len() * tower.dim);
         let mut space = self.take();
-        for group in 0..groups {
-            let some = &pixels[group * pixels.len() / groups..(group + 1) * pixels.len() / groups];
-            if !some.is_empty() {
-                let batch = tower.stem.rows(tower.spec.mask, some, normalizer, &mut space);
-                self.finish(tower, &batch, &mut space, &mut features);
-            }
+        for some in groups(&tower.stem.spec, pixels) {
+            let batch = tower.stem.rows(tower.spec.mask, some, normalizer, &mut space);
+            self.finish(tower, &batch, &mut space, &mut features);
         }
         self.give_back(space);
         Ok(features)

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::families::{Description, FAMILIES, Towers};
+use super::families::{Description, FAMILIES, Logits, Model};
 use super::spec::{ImageStem, TokenStem, TowerSpec};
+use crate::checkpoint::recipe::Recipe;
 use crate::checkpoint::{Files, Weights};
 use crate::preprocess::ProcessorClass;
 use crate::score::{Activation, Readout};
@@ -14,7 +15,7 @@ use crate::text::{Tokenizer, TokenizerClass};
 #[derive(Debug, Clone)]
 pub struct Family {
     description: &'static Description,
-    towers: Towers,
+    model: Model,
 }
 
 /// What a checkpoint is, in numbers.
@@ -48,30 +49,35 @@ impl Family {
         let description = FAMILIES.into_iter().find(|family| family.model_type == name);
         let description =
             description.ok_or_else(|| format!("model_type `{name}` is not supported; zsic reads {known}"))?;
-        Ok(Self { description, towers: description.towers(&config)? })
+        Ok(Self { description, model: description.model(&config)? })
     }
 
     /// Returns what the checkpoint is, in numbers.
     pub fn facts(&self) -> ModelFacts {
-        let Towers { image, text } = self.towers;
+        let Model { image, text, logits } = self.model;
         ModelFacts {
             kind: self.description.model_type,
             image_size: image.stem.side,
             patch_size: image.stem.patch,
             max_tokens: text.stem.length,
             embedding: image.dim,
-            activation: self.description.activation,
+            activation: logits.activation,
         }
     }
 
     /// Describes the image tower.
     pub fn image(&self) -> TowerSpec<ImageStem> {
-        self.towers.image
+        self.model.image
     }
 
     /// Describes the text tower.
     pub fn text(&self) -> TowerSpec<TokenStem> {
-        self.towers.text
+        self.model.text
+    }
+
+    /// Returns what its weights are called.
+    pub fn recipe(&self) -> &'static Recipe {
+        &self.description.recipe
     }
 
     /// Returns the image processor of checkpoints that name none.
@@ -98,9 +104,9 @@ impl Family {
     /// # Errors
     /// [`crate::Error::Checkpoint`] if a weight is missing or misshapen.
     pub fn readout(&self, weights: &Weights) -> crate::Result<Readout> {
-        let Description { logit_shape, logit_bias, activation, .. } = *self.description;
-        let value = |name| weights.root().values(name, logit_shape).map(|values| f64::from(values[0]));
-        let bias = if logit_bias { value("logit_bias")? } else { 0.0 };
+        let value = |name| weights.root().number(name).map(f64::from);
+        let Logits { bias, activation } = self.model.logits;
+        let bias = if bias { value("logit_bias")? } else { 0.0 };
         Ok(Readout { scale: value("logit_scale")?.exp(), bias, activation })
     }
 }

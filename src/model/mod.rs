@@ -14,6 +14,7 @@ pub mod family;
 mod mask_tests;
 pub mod parts;
 pub mod plan;
+pub mod positions;
 pub mod spec;
 pub mod tensors;
 pub mod tower;

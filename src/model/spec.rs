@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::preprocess::Pixels;
+
 /// An image tower or a text tower, by its stem.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TowerSpec<Stem> {
@@ -14,12 +16,12 @@ pub struct TowerSpec<Stem> {
     pub pre_norm: Option<&'static str>,
     /// The blocks.
     pub blocks: BlockSpec,
-    /// The name of the norm after the blocks.
-    pub post_norm: &'static str,
+    /// The name of a norm after the blocks.
+    pub post_norm: Option<&'static str>,
     /// How an item's rows become one.
     pub pool: Pool,
-    /// The projection of the pooled row.
-    pub head: Option<HeadSpec>,
+    /// What the pooled row goes through, in order.
+    pub head: &'static [HeadSpec],
     /// Values in an embedding.
     pub dim: usize,
 }
@@ -29,23 +31,40 @@ pub struct TowerSpec<Stem> {
 pub enum Pool {
     /// One of them, which the stem chooses.
     Row,
+    /// Their mean, without the first `skip` of them. The norm after the blocks comes before or after it.
+    Mean {
+        /// Rows that are left out: the class row.
+        skip: usize,
+        /// Whether the rows are normalised, and not their mean.
+        norm_first: bool,
+    },
     /// A learned query attends to all of them, behind the norm; its row goes through an MLP of the blocks' kind.
     Attention,
 }
 
-/// A projection: `[dim, width]`.
+/// A product of the head. The last one has as many outputs as an embedding has values; the weights tell how many the
+/// others have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadSpec {
     /// Its name, outside the tower's root.
     pub name: &'static str,
     /// Whether it has a bias.
     pub bias: bool,
+    /// The nonlinearity behind it.
+    pub act: Option<HiddenAct>,
 }
 
-/// The patches of a square image, perhaps behind a class row, which is the row to be pooled. Positions are added to all.
+impl HeadSpec {
+    /// Describes a product without a bias and without a nonlinearity.
+    pub const fn plain(name: &'static str) -> Self {
+        Self { name, bias: false, act: None }
+    }
+}
+
+/// The patches of an image, perhaps behind a class row, which is the row to be pooled. Positions are added to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageStem {
-    /// The image's side in pixels.
+    /// The side in pixels of the square image that the positions are of.
     pub side: usize,
     /// A patch's side in pixels.
     pub patch: usize,
@@ -53,18 +72,35 @@ pub struct ImageStem {
     pub bias: bool,
     /// Whether there is a class row.
     pub class: bool,
+    /// How positions are made for an image of another size. None: there are no other sizes.
+    pub resize: Option<PositionResize>,
 }
 
 impl ImageStem {
-    /// Returns the number of patches.
-    pub fn patches(&self) -> usize {
-        (self.side / self.patch).pow(2)
+    /// Returns the rows and columns of patches that the positions are of.
+    pub fn table(&self) -> (usize, usize) {
+        (self.side / self.patch, self.side / self.patch)
     }
 
-    /// Returns the number of rows.
-    pub fn rows(&self) -> usize {
-        usize::from(self.class) + self.patches()
+    /// Returns the rows and columns of an image's patches.
+    pub fn grid(&self, pixels: &Pixels) -> (usize, usize) {
+        (pixels.height() / self.patch, pixels.width() / self.patch)
     }
+
+    /// Returns the number of an image's rows.
+    pub fn rows(&self, pixels: &Pixels) -> usize {
+        let (rows, columns) = self.grid(pixels);
+        usize::from(self.class) + rows * columns
+    }
+}
+
+/// How a table of positions is resized. Positions outside the table are those at its edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PositionResize {
+    /// By cubic interpolation (a = -0.75) of the four nearest in each direction, whatever the scale: torch's `bicubic`.
+    Bicubic,
+    /// Linearly, over all positions that fall together where the table shrinks: torch's antialiased `bilinear`.
+    BilinearAntialiased,
 }
 
 /// Embeddings of tokens; positions are added. One row of each prompt is pooled.
@@ -74,17 +110,36 @@ pub struct TokenStem {
     pub vocabulary: usize,
     /// Positions that have an embedding.
     pub positions: usize,
+    /// The position of the first token. Those before it are not used.
+    pub first: usize,
+    /// Whether tokens have types. All are of the first type, whose embedding is added to every position.
+    pub types: bool,
     /// The most tokens of a prompt.
     pub length: usize,
     /// The row that is pooled.
     pub pool: PromptPool,
+    /// What is put behind a prompt up to its full length, where rows attend to it.
+    pub filling: Filling,
     /// Whether the reference cuts prompts that are too long without being asked.
     pub cuts: bool,
+}
+
+/// What fills a prompt up to the model's own length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// Nothing: no row depends on what follows a prompt.
+    None,
+    /// The tokenizer's token for padding.
+    Padding,
+    /// A token.
+    Token(u32),
 }
 
 /// Which row stands for a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptPool {
+    /// The first.
+    First,
     /// The first of the largest id.
     LargestId,
     /// The first of this id, or row 0 if it is absent.
@@ -99,13 +154,14 @@ impl PromptPool {
         let id = match self {
             Self::LargestId => ids.iter().copied().max().unwrap_or(0),
             Self::FirstOf(id) => id,
+            Self::First => return 0,
             Self::Last => return ids.len().saturating_sub(1),
         };
         ids.iter().position(|&i| i == id).unwrap_or(0)
     }
 }
 
-/// A stack of blocks. Each is pre-norm: `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+/// A stack of blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlockSpec {
     /// Values in a row.
@@ -122,6 +178,17 @@ pub struct BlockSpec {
     pub eps: f64,
     /// Which rows of an item attend to which. Both backends take it from here.
     pub mask: Mask,
+    /// Where a block's norms are.
+    pub order: Order,
+}
+
+/// Where the norms of a block are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+    PreNorm,
+    /// `norm1(x + attention(x))`, then `norm2(x + mlp(x))`.
+    PostNorm,
 }
 
 /// Which rows of an item a row attends to.
@@ -195,5 +262,6 @@ mod tests {
         assert_eq!(PromptPool::FirstOf(5).position(&ids), 3);
         assert_eq!(PromptPool::FirstOf(99).position(&ids), 0);
         assert_eq!((PromptPool::Last.position(&ids), PromptPool::Last.position(&[])), (5, 0));
+        assert_eq!(PromptPool::First.position(&ids), 0);
     }
 }

@@ -4,8 +4,8 @@ use candle_core::{D, Device, Tensor};
 
 use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask};
-use super::tower::{AttentionPool, Block, Forward, Patches, TokenEmbeddings, Tower};
+use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask, Order};
+use super::tower::{AttentionPool, Block, Forward, Patches, Pooling, TokenEmbeddings, Tower};
 use crate::Result;
 use crate::checkpoint::WeightScope;
 use crate::preprocess::{Normalizer, Pixels};
@@ -42,16 +42,24 @@ impl Tensors {
         for block in &tower.blocks {
             x = forward(block, &tower.spec, &x, mask.as_ref())?;
         }
-        let pooled = match &tower.pool {
-            Some(pool) => pool.forward(&tower.spec, &tower.post_norm.forward(&x)?)?,
-            None => {
+        let norm = |x: Tensor| tower.post_norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.forward(&x));
+        let mut x = match &tower.pool {
+            Pooling::Attention(pool) => pool.forward(&tower.spec, &norm(x)?)?,
+            Pooling::Mean { skip, norm_first } => {
+                let mean = |x: Tensor| Ok::<_, crate::Error>(x.narrow(1, *skip, length - skip)?.mean(1)?);
+                if *norm_first { mean(norm(x)?)? } else { norm(mean(x)?)? }
+            }
+            Pooling::Row => {
                 let pooled: Vec<u32> = pooled.enumerate().map(|(item, at)| (item * length + at) as u32).collect();
                 let pooled = Tensor::new(pooled, &self.device)?;
-                tower.post_norm.forward(&x.flatten(0, 1)?.index_select(&pooled, 0)?)?
+                norm(x.flatten(0, 1)?.index_select(&pooled, 0)?)?
             }
         }; // [B, W]
-        let features = tower.head.as_ref().map_or_else(|| Ok(pooled.clone()), |head| head.forward(&pooled))?;
-        Ok(features.flatten_all()?.to_vec1()?) // [B, D]
+        for (product, act) in &tower.head {
+            x = product.forward(&x)?;
+            x = act.map_or_else(|| Ok(x.clone()), |act| activate(act, &x))?;
+        }
+        Ok(x.flatten_all()?.to_vec1()?) // [B, D]
     }
 }
 
@@ -93,19 +101,12 @@ impl Forward for Tensors {
         pixels: &[Pixels],
         normalizer: &Normalizer,
     ) -> Result<Vec<f32>> {
-        let Patches { class, kernel, positions, spec } = &tower.stem;
-        let (batch, count, patch) = (pixels.len(), spec.patches(), spec.patch);
-        let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, patch)).collect();
-        let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
-        let patches = kernel.forward(&patches)?; // [B, N, W]
-        let x = match class {
-            None => patches,
-            Some(class) => {
-                let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
-                Tensor::cat(&[&class.contiguous()?, &patches], 1)? // [B, 1 + N, W]
-            }
-        };
-        self.finish(tower, x.broadcast_add(positions)?, false, pixels.iter().map(|_| 0)) // the class row
+        let mut features = Vec::with_capacity(pixels.len() * tower.dim);
+        let size = |p: &Pixels| (p.width(), p.height());
+        for same in pixels.chunk_by(|a, b| size(a) == size(b)) {
+            features.extend(self.images_of_a_size(tower, same, normalizer)?);
+        }
+        Ok(features)
     }
 
     fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
@@ -129,6 +130,33 @@ impl Forward for Tensors {
     }
 }
 
+impl Tensors {
+    /// Encodes images of one size: features [B, D].
+    fn images_of_a_size(
+        &self,
+        tower: &Tower<Self, Patches<Self>>,
+        pixels: &[Pixels],
+        normalizer: &Normalizer,
+    ) -> Result<Vec<f32>> {
+        let Patches { class, kernel, positions, spec, .. } = &tower.stem;
+        let (rows, columns) = spec.grid(&pixels[0]);
+        let (batch, count, patch) = (pixels.len(), rows * columns, spec.patch);
+        let patches: Vec<f32> = pixels.iter().flat_map(|p| normalizer.patches(p, patch)).collect();
+        let patches = Tensor::from_vec(patches, (batch, count, 3 * patch * patch), &self.device)?;
+        let patches = kernel.forward(&patches)?; // [B, N, W]
+        let x = match class {
+            None => patches,
+            Some(class) => {
+                let class = class.unsqueeze(0)?.broadcast_as((batch, 1, patches.dim(2)?))?;
+                Tensor::cat(&[&class.contiguous()?, &patches], 1)? // [B, 1 + N, W]
+            }
+        };
+        let resized = tower.stem.resized((rows, columns)).map(|values| self.table(values, x.dim(2)?)).transpose()?;
+        let x = x.broadcast_add(resized.as_ref().unwrap_or(positions))?;
+        self.finish(tower, x, false, pixels.iter().map(|_| 0)) // the class row
+    }
+}
+
 /// Returns zero where a position may look and minus infinity elsewhere, [T, T]; nothing if all may look everywhere. No
 /// position looks at the last one if that is `padded`.
 fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Option<Tensor>> {
@@ -145,8 +173,18 @@ fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Opti
 
 /// Runs one block: [B, T, W] -> [B, T, W].
 fn forward(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-    let x = (x + attention(block, spec, &block.layer_norm1.forward(x)?, mask)?)?; // [B, T, W]
-    Ok((&x + mlp(&block.fc1, &block.fc2, spec, &block.layer_norm2.forward(&x)?)?)?) // [B, T, W]
+    let (norm1, norm2) = (&block.layer_norm1, &block.layer_norm2);
+    let mlp = |x: &Tensor| mlp(&block.fc1, &block.fc2, spec, x);
+    match spec.order {
+        Order::PreNorm => {
+            let x = (x + attention(block, spec, &norm1.forward(x)?, mask)?)?;
+            Ok((&x + mlp(&norm2.forward(&x)?)?)?)
+        }
+        Order::PostNorm => {
+            let x = norm1.forward(&(x + attention(block, spec, x, mask)?)?)?;
+            norm2.forward(&(&x + mlp(&x)?)?)
+        }
+    }
 }
 
 fn attention(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
@@ -187,14 +225,16 @@ impl AttentionPool<Tensors> {
 }
 
 fn mlp(fc1: &TensorLinear, fc2: &TensorLinear, spec: &BlockSpec, x: &Tensor) -> Result<Tensor> {
-    let x = fc1.forward(x)?; // [.., M]
-    let x = match spec.act {
-        HiddenAct::QuickGelu => (&x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?)?,
+    fc2.forward(&activate(spec.act, &fc1.forward(x)?)?) // [.., M] -> [.., W]
+}
+
+fn activate(act: HiddenAct, x: &Tensor) -> Result<Tensor> {
+    Ok(match act {
+        HiddenAct::QuickGelu => (x * candle_nn::ops::sigmoid(&(x * 1.702)?)?)?,
         HiddenAct::Gelu => x.gelu_erf()?,
         HiddenAct::GeluPytorchTanh => x.gelu()?,
         HiddenAct::Relu => x.relu()?,
-    };
-    fc2.forward(&x) // [.., W]
+    })
 }
 
 /// Layer norm with the variance in two passes.

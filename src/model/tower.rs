@@ -2,7 +2,8 @@
 
 use super::attention_rows::Prompt;
 use super::parts::Parts;
-use super::spec::{BlockSpec, ImageStem, LinearSpec, Mask, Pool, TokenStem, TowerSpec};
+use super::positions;
+use super::spec::{BlockSpec, HiddenAct, ImageStem, LinearSpec, Mask, Pool, TokenStem, TowerSpec};
 use crate::Result;
 use crate::checkpoint::{WeightScope, Weights};
 use crate::preprocess::{Normalizer, Pixels};
@@ -18,12 +19,12 @@ pub struct Tower<P: Parts, Stem> {
     pub pre_norm: Option<P::Norm>,
     /// The blocks.
     pub blocks: Vec<Block<P>>,
-    /// The norm after the blocks: of the row that is pooled, or of all rows that the pool attends to.
-    pub post_norm: P::Norm,
-    /// The pool, unless it is one row.
-    pub pool: Option<AttentionPool<P>>,
-    /// The projection of the pooled row.
-    pub head: Option<P::Linear>,
+    /// A norm after the blocks: of the rows that the pool sees, or of the pooled row.
+    pub post_norm: Option<P::Norm>,
+    /// How rows become one.
+    pub pool: Pooling<P>,
+    /// What the pooled row goes through: products, and the nonlinearities behind them.
+    pub head: Vec<(P::Linear, Option<HiddenAct>)>,
     /// Values in an embedding.
     pub dim: usize,
 }
@@ -37,8 +38,23 @@ pub struct Patches<P: Parts> {
     pub kernel: P::Linear,
     /// [R, W]: of the class row, if there is one, and of the patches.
     pub positions: P::Table,
+    /// The same values, if they are resized for images of other sizes.
+    table: Option<Vec<f32>>,
     /// The sizes.
     pub spec: ImageStem,
+}
+
+impl<P: Parts> Patches<P> {
+    /// Returns the positions [R, W] of an image whose patches form this grid, unless they are those of the table.
+    pub fn resized(&self, grid: (usize, usize)) -> Option<Vec<f32>> {
+        let (table, how) = (self.table.as_ref()?, self.spec.resize?);
+        let (from, class) = (self.spec.table(), usize::from(self.spec.class));
+        let width = table.len() / (class + from.0 * from.1);
+        (grid != from).then(|| {
+            let (class, patches) = table.split_at(class * width);
+            [class, &positions::resize(patches, width, from, grid, how)].concat()
+        })
+    }
 }
 
 /// The stem of a text tower.
@@ -46,7 +62,7 @@ pub struct Patches<P: Parts> {
 pub struct TokenEmbeddings<P: Parts> {
     /// [V, W]
     pub tokens: P::Lookup,
-    /// [T, W]
+    /// [T, W], from the first position that is used.
     pub positions: P::Table,
 }
 
@@ -61,6 +77,18 @@ pub struct Block<P: Parts> {
     pub layer_norm2: P::Norm,
     pub fc1: P::Linear,
     pub fc2: P::Linear,
+}
+
+/// How the rows of an item become one.
+#[derive(Debug)]
+pub enum Pooling<P: Parts> {
+    /// One of them.
+    Row,
+    /// Their mean; see [`Pool::Mean`].
+    #[allow(missing_docs)]
+    Mean { skip: usize, norm_first: bool },
+    /// A query attends to them.
+    Attention(Box<AttentionPool<P>>),
 }
 
 /// A query that attends to all rows of an item, and the MLP behind it: `y + mlp(norm(y))` of what it saw, `y`.
@@ -97,11 +125,14 @@ impl LoadStem for ImageStem {
         let kernel = LinearSpec::new(&["patch_embedding"], &shape, self.bias).exact();
         let table = |name: &str, shape: &[usize]| parts.table(embeddings.values(name, shape)?, width);
         let class = self.class.then(|| table("class_embedding", &[width]));
-        let positions = [self.rows(), width];
+        let (rows, columns) = self.table();
+        let shape = [usize::from(self.class) + rows * columns, width];
+        let positions = embeddings.values("position_embedding.weight", &shape)?;
         Ok(Patches {
             class: class.transpose()?,
             kernel: parts.linear(embeddings, &kernel)?,
-            positions: table("position_embedding.weight", &positions)?,
+            table: self.resize.map(|_| positions.clone()),
+            positions: parts.table(positions, width)?,
             spec: *self,
         })
     }
@@ -111,7 +142,14 @@ impl LoadStem for TokenStem {
     type Stem<P: Parts> = TokenEmbeddings<P>;
 
     fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<TokenEmbeddings<P>> {
-        let positions = embeddings.values("position_embedding.weight", &[self.positions, width])?;
+        let mut positions = embeddings.values("position_embedding.weight", &[self.positions, width])?;
+        positions.drain(..self.first * width);
+        if self.types {
+            let types = embeddings.rows_of("token_type_embedding.weight", width)?;
+            let mut first = vec![0.0; width];
+            types.read(0, &mut first)?;
+            positions.chunks_exact_mut(width).flat_map(|row| row.iter_mut().zip(&first)).for_each(|(x, t)| *x += t);
+        }
         Ok(TokenEmbeddings {
             tokens: parts.lookup(embeddings, "token_embedding.weight", [self.vocabulary, width])?,
             positions: parts.table(positions, width)?,
@@ -128,22 +166,36 @@ impl<S: LoadStem> TowerSpec<S> {
         let (root, model) = (weights.root(), weights.root().pp(self.root));
         let (width, eps) = (self.blocks.width, self.blocks.eps);
         let norm = |name| parts.norm(&model.pp(name), width, eps);
-        let shape = [self.dim, width];
-        let head = self.head.map(|head| LinearSpec::new(&[head.name], &shape, head.bias).exact());
         let layers = model.pp("encoder").pp("layers");
         Ok(Tower {
             spec: self.blocks,
             stem: self.stem.load(parts, &model.pp("embeddings"), width)?,
             pre_norm: self.pre_norm.map(norm).transpose()?,
             blocks: (0..self.blocks.layers).map(|i| self.blocks.load(parts, &layers.pp(i))).collect::<Result<_>>()?,
-            post_norm: norm(self.post_norm)?,
+            post_norm: self.post_norm.map(norm).transpose()?,
             pool: match self.pool {
-                Pool::Row => None,
-                Pool::Attention => Some(self.blocks.load_pool(parts, &model.pp("head"))?),
+                Pool::Row => Pooling::Row,
+                Pool::Mean { skip, norm_first } => Pooling::Mean { skip, norm_first },
+                Pool::Attention => Pooling::Attention(Box::new(self.blocks.load_pool(parts, &model.pp("head"))?)),
             },
-            head: head.map(|head| parts.linear(&root, &head)).transpose()?,
+            head: self.load_head(parts, &root)?,
             dim: self.dim,
         })
+    }
+
+    /// Loads the products of the head.
+    fn load_head<P: Parts>(&self, parts: &P, root: &WeightScope) -> Result<Vec<(P::Linear, Option<HiddenAct>)>> {
+        let mut input = self.blocks.width;
+        let mut layers = Vec::with_capacity(self.head.len());
+        for (index, head) in self.head.iter().enumerate() {
+            let weight = format!("{}.weight", head.name);
+            let is_last = index + 1 == self.head.len();
+            let output = if is_last { self.dim } else { root.rows_of(&weight, input)?.count() };
+            let shape = [output, input];
+            layers.push((parts.linear(root, &LinearSpec::new(&[head.name], &shape, head.bias).exact())?, head.act));
+            input = output;
+        }
+        Ok(layers)
     }
 }
 
@@ -168,15 +220,9 @@ impl BlockSpec {
     fn load_pool<P: Parts>(&self, parts: &P, weights: &WeightScope) -> Result<AttentionPool<P>> {
         let (w, mlp) = (self.width, self.mlp_width);
         let attention = weights.pp("attention");
-        let in_proj = LinearSpec {
-            weights: vec!["in_proj_weight".to_owned()],
-            biases: vec!["in_proj_bias".to_owned()],
-            shape: &[3 * w, w],
-            exact: false,
-        };
         Ok(AttentionPool {
             query: parts.table(query(weights, w)?, w)?,
-            in_proj: parts.linear(&attention, &in_proj)?,
+            in_proj: parts.linear(&attention, &LinearSpec::new(&["q_proj", "k_proj", "v_proj"], &[w, w], true))?,
             out_proj: parts.linear(&attention, &LinearSpec::new(&["out_proj"], &[w, w], true))?,
             layernorm: parts.norm(&weights.pp("layernorm"), w, self.eps)?,
             fc1: parts.linear(&weights.pp("mlp"), &LinearSpec::new(&["fc1"], &[mlp, w], true))?,
@@ -185,12 +231,12 @@ impl BlockSpec {
     }
 }
 
-/// The query of an attention pool [W]: its probe times the first third of `in_proj_weight`. It is the same for every item.
+/// The query of an attention pool [W]: its probe, projected. It is the same for every item.
 fn query(weights: &WeightScope, width: usize) -> Result<Vec<f32>> {
     let attention = weights.pp("attention");
     let probe = weights.values("probe", &[1, 1, width])?;
-    let rows = attention.rows("in_proj_weight", &[3 * width, width])?;
-    let bias = attention.values("in_proj_bias", &[3 * width])?;
+    let rows = attention.rows("q_proj.weight", &[width, width])?;
+    let bias = attention.values("q_proj.bias", &[width])?;
     let mut row = vec![0.0; width];
     let value = |at: usize| {
         rows.read(at, &mut row)?;

@@ -1,8 +1,11 @@
 //! CLIP as transformers names it (`CLIPModel`), with the defaults of CLIPConfig (5.23).
 
-use super::super::spec::{BlockSpec, HeadSpec, HiddenAct, ImageStem, Mask, Pool, PromptPool, TokenStem, TowerSpec};
+use super::super::spec::{
+    BlockSpec, Filling, HeadSpec, HiddenAct, ImageStem, Mask, Order, Pool, PromptPool, TokenStem, TowerSpec,
+};
 use super::config::Section;
-use super::{Description, Towers};
+use super::{Description, Logits, Model};
+use crate::checkpoint::recipe::{Recipe, WRAPPERS};
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
 use crate::text::TokenizerClass;
@@ -11,18 +14,16 @@ use crate::text::TokenizerClass;
 pub const CLIP: Description = Description {
     model_type: "clip",
     architecture: "CLIPModel",
-    towers,
+    model,
     processor: ProcessorClass::Clip,
     tokenizer: TokenizerClass::Clip,
-    logit_shape: &[],
-    logit_bias: false,
-    activation: Activation::Softmax,
+    recipe: Recipe { views: &[], names: &[WRAPPERS] },
 };
 
 /// `vision_model` and `visual_projection`.
-const IMAGE: TowerSpec<ImageStem> = TowerSpec {
+pub const IMAGE: TowerSpec<ImageStem> = TowerSpec {
     root: "vision_model",
-    stem: ImageStem { side: 224, patch: 32, bias: false, class: true },
+    stem: ImageStem { side: 224, patch: 32, bias: false, class: true, resize: None },
     pre_norm: Some("pre_layrnorm"), // the checkpoints' own spelling
     blocks: BlockSpec {
         width: 768,
@@ -32,21 +33,25 @@ const IMAGE: TowerSpec<ImageStem> = TowerSpec {
         act: HiddenAct::QuickGelu,
         eps: 1e-5,
         mask: Mask::None,
+        order: Order::PreNorm,
     },
-    post_norm: "post_layernorm",
+    post_norm: Some("post_layernorm"),
     pool: Pool::Row,
-    head: Some(HeadSpec { name: "visual_projection", bias: false }),
+    head: &[HeadSpec::plain("visual_projection")],
     dim: 512,
 };
 
 /// `text_model` and `text_projection`.
-const TEXT: TowerSpec<TokenStem> = TowerSpec {
+pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     root: "text_model",
     stem: TokenStem {
         vocabulary: 49408,
         positions: 77,
+        first: 0,
+        types: false,
         length: usize::MAX,
         pool: PromptPool::FirstOf(49407),
+        filling: Filling::None,
         cuts: false,
     },
     pre_norm: None,
@@ -58,16 +63,17 @@ const TEXT: TowerSpec<TokenStem> = TowerSpec {
         act: HiddenAct::QuickGelu,
         eps: 1e-5,
         mask: Mask::Causal,
+        order: Order::PreNorm,
     },
-    post_norm: "final_layer_norm",
+    post_norm: Some("final_layer_norm"),
     pool: Pool::Row,
-    head: Some(HeadSpec { name: "text_projection", bias: false }),
+    head: &[HeadSpec::plain("text_projection")],
     dim: 512,
 };
 
 /// Lays `config.json` over the defaults. The legacy dicts were completed with defaults before they overrode the newer
 /// sections, so where one is present nothing of the newer section remains.
-fn towers(config: &Section) -> Result<Towers, String> {
+fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config_dict", "vision_config"])?;
     let texts = config.section(&["text_config_dict", "text_config"])?;
     let dim = config.size("projection_dim", IMAGE.dim)?;
@@ -75,7 +81,8 @@ fn towers(config: &Section) -> Result<Towers, String> {
     let pool = texts.read("eos_token_id", TEXT.stem.pool, id, |id| Some(pool(id.as_u64()?.try_into().ok()?)))?;
     let text = texts.text_tower(TEXT)?;
     let image = TowerSpec { dim, ..vision.image_tower(IMAGE)? };
-    Ok(Towers { image, text: TowerSpec { dim, stem: TokenStem { pool, ..text.stem }, ..text } })
+    let text = TowerSpec { dim, stem: TokenStem { pool, ..text.stem }, ..text };
+    Ok(Model { image, text, logits: Logits { bias: false, activation: Activation::Softmax } })
 }
 
 /// Returns which row is pooled. Checkpoints from before the end token's id was written down correctly say 2
@@ -89,8 +96,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(config: Value) -> Towers {
-        towers(&Section::whole(&config)).unwrap()
+    fn read(config: Value) -> Model {
+        model(&Section::whole(&config)).unwrap()
     }
 
     #[test]
@@ -109,14 +116,14 @@ mod tests {
             "projection_dim": 512,
         });
         assert_eq!(read(json!({})), read(written));
-        let Towers { image, text } = read(json!({"text_config": {"eos_token_id": 2, "junk": []}}));
+        let Model { image, text, .. } = read(json!({"text_config": {"eos_token_id": 2, "junk": []}}));
         assert_eq!((image, text.stem.length), (IMAGE, 77));
         assert_eq!(text.stem.pool, PromptPool::LargestId);
     }
 
     #[test]
     fn a_legacy_dict_replaces_the_whole_section() {
-        let Towers { image, text } = read(json!({
+        let Model { image, text, .. } = read(json!({
             "text_config": {"eos_token_id": 2, "hidden_act": "gelu"},
             "text_config_dict": {"hidden_size": 64},
             "vision_config": {"patch_size": 16},

@@ -89,7 +89,8 @@ impl<'a> Section<'a> {
     pub fn text_tower(&self, default: TowerSpec<TokenStem>) -> Result<TowerSpec<TokenStem>, String> {
         let positions = self.size("max_position_embeddings", default.stem.positions)?;
         let vocabulary = self.size("vocab_size", default.stem.vocabulary)?;
-        let stem = TokenStem { vocabulary, positions, length: positions.min(default.stem.length), ..default.stem };
+        let length = positions.saturating_sub(default.stem.first).min(default.stem.length);
+        let stem = TokenStem { vocabulary, positions, length, ..default.stem };
         Ok(TowerSpec { stem, blocks: self.blocks(default.blocks)?, ..default })
     }
 
@@ -109,6 +110,7 @@ impl<'a> Section<'a> {
             act: self.read("hidden_act", default.act, known, |value| HiddenAct::deserialize(value).ok())?,
             eps: self.read("layer_norm_eps", default.eps, "a number from 0 to 1", eps)?,
             mask: default.mask,
+            order: default.order,
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod siglip;
 use serde_json::Value;
 
 use super::spec::{ImageStem, TokenStem, TowerSpec};
+use crate::checkpoint::recipe::Recipe;
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
 use crate::text::TokenizerClass;
@@ -21,25 +22,31 @@ pub struct Description {
     pub model_type: &'static str,
     /// The class of transformers that has both towers.
     architecture: &'static str,
-    towers: fn(&config::Section) -> Result<Towers, String>,
+    model: fn(&config::Section) -> Result<Model, String>,
     /// The image processor of checkpoints that name none.
     pub processor: ProcessorClass,
     /// The tokenizer of checkpoints that name none.
     pub tokenizer: TokenizerClass,
-    /// The shape of `logit_scale`, and of `logit_bias`.
-    pub logit_shape: &'static [usize],
-    /// Whether there is a `logit_bias`.
-    pub logit_bias: bool,
-    /// How logits become scores.
-    pub activation: Activation,
+    /// What the weights are called.
+    pub recipe: Recipe,
 }
 
-/// The two towers of a checkpoint.
+/// What a checkpoint computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)]
-pub struct Towers {
+pub struct Model {
     pub image: TowerSpec<ImageStem>,
     pub text: TowerSpec<TokenStem>,
+    pub logits: Logits,
+}
+
+/// How cosines become logits and scores. Every checkpoint has a `logit_scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logits {
+    /// Whether there is a `logit_bias`.
+    pub bias: bool,
+    /// How logits become scores.
+    pub activation: Activation,
 }
 
 impl Description {
@@ -47,9 +54,9 @@ impl Description {
     ///
     /// # Errors
     /// One line: the value that no model of the family has, and what it should be.
-    pub fn towers(&self, config: &Value) -> Result<Towers, String> {
+    pub fn model(&self, config: &Value) -> Result<Model, String> {
         check_kind(config, self.architecture)?;
-        (self.towers)(&config::Section::whole(config))
+        (self.model)(&config::Section::whole(config))
     }
 }
 

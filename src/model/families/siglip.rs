@@ -1,9 +1,12 @@
 //! SigLIP and SigLIP 2 at a fixed resolution, as transformers names them (`SiglipModel`), with the defaults of SiglipConfig
 //! (5.23).
 
-use super::super::spec::{BlockSpec, HeadSpec, HiddenAct, ImageStem, Mask, Pool, PromptPool, TokenStem, TowerSpec};
+use super::super::spec::{
+    BlockSpec, Filling, HeadSpec, HiddenAct, ImageStem, Mask, Order, Pool, PromptPool, TokenStem, TowerSpec,
+};
 use super::config::Section;
-use super::{Description, Towers};
+use super::{Description, Logits, Model};
+use crate::checkpoint::recipe::{IN_PROJ, Recipe, WRAPPERS};
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
 use crate::text::TokenizerClass;
@@ -12,41 +15,42 @@ use crate::text::TokenizerClass;
 pub const SIGLIP: Description = Description {
     model_type: "siglip",
     architecture: "SiglipModel",
-    towers,
+    model,
     processor: ProcessorClass::Siglip,
     tokenizer: TokenizerClass::Siglip,
-    logit_shape: &[1],
-    logit_bias: true,
-    activation: Activation::Sigmoid,
+    recipe: Recipe { views: &[IN_PROJ], names: &[WRAPPERS] },
 };
 
 /// `vision_model`: no class row, and a pool that attends to all rows.
-const IMAGE: TowerSpec<ImageStem> = TowerSpec {
+pub const IMAGE: TowerSpec<ImageStem> = TowerSpec {
     root: "vision_model",
-    stem: ImageStem { side: 224, patch: 16, bias: true, class: false },
+    stem: ImageStem { side: 224, patch: 16, bias: true, class: false, resize: None },
     pre_norm: None,
     blocks: BLOCKS,
-    post_norm: "post_layernorm",
+    post_norm: Some("post_layernorm"),
     pool: Pool::Attention,
-    head: None,
+    head: &[],
     dim: 768,
 };
 
 /// `text_model`: every row attends to all, padding included, and the last is pooled.
-const TEXT: TowerSpec<TokenStem> = TowerSpec {
+pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     root: "text_model",
     stem: TokenStem {
         vocabulary: 32000,
         positions: 64,
+        first: 0,
+        types: false,
         length: 64, // in the pipeline of transformers, however many positions there are
         pool: PromptPool::Last,
+        filling: Filling::Padding,
         cuts: true,
     },
     pre_norm: None,
     blocks: BLOCKS,
-    post_norm: "final_layer_norm",
+    post_norm: Some("final_layer_norm"),
     pool: Pool::Row,
-    head: Some(HeadSpec { name: "text_model.head", bias: true }),
+    head: &[HeadSpec { name: "text_model.head", bias: true, act: None }],
     dim: 768,
 };
 
@@ -58,10 +62,11 @@ const BLOCKS: BlockSpec = BlockSpec {
     act: HiddenAct::GeluPytorchTanh,
     eps: 1e-6,
     mask: Mask::None,
+    order: Order::PreNorm,
 };
 
 /// Lays `config.json` over the defaults.
-fn towers(config: &Section) -> Result<Towers, String> {
+pub(super) fn model(config: &Section) -> Result<Model, String> {
     let (vision, texts) = (config.section(&["vision_config"])?, config.section(&["text_config"])?);
     vision.read("vision_use_head", (), "true: without the head there are no image embeddings", |head| {
         (*head == true).then_some(())
@@ -72,7 +77,8 @@ fn towers(config: &Section) -> Result<Towers, String> {
     if dim != width {
         return Err(texts.refuse("projection_size", dim, format!("{width}, the hidden_size of vision_config")));
     }
-    Ok(Towers { image: TowerSpec { dim, ..image }, text: TowerSpec { dim, ..text } })
+    let logits = Logits { bias: true, activation: Activation::Sigmoid };
+    Ok(Model { image: TowerSpec { dim, ..image }, text: TowerSpec { dim, ..text }, logits })
 }
 
 #[cfg(test)]
@@ -82,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_omitted_has_the_reference_defaults() {
-        let read = |config: Value| towers(&Section::whole(&config)).unwrap();
+        let read = |config: Value| model(&Section::whole(&config)).unwrap();
         let written = json!({ // SiglipConfig().to_dict() of transformers 5.23
             "text_config": {
                 "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
@@ -104,7 +110,7 @@ mod tests {
     fn a_head_of_another_width_must_fit_the_images() {
         let dim = |size| {
             let config = json!({"text_config": {"projection_size": size}, "vision_config": {"hidden_size": 1536}});
-            towers(&Section::whole(&config)).map(|towers| towers.text.dim)
+            model(&Section::whole(&config)).map(|model| model.text.dim)
         };
         assert_eq!(dim(json!(1536)), Ok(1536));
         assert!(dim(json!(768)).is_err() && dim(json!(null)).is_err());
