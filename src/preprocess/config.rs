@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value};
 
-use super::resize::Filter;
+use super::resize::{Arithmetic, Filter};
 
 /// Means of CLIP's training images (openai/CLIP, clip.py).
-const OPENAI_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
+pub(super) const OPENAI_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 /// Deviations of CLIP's training images (openai/CLIP, clip.py).
-const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+pub(super) const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// The image processors of transformers, by what they do where a file says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Size {
     },
     /// The shorter side; the other keeps the shape.
     ShortestEdge(usize),
+    /// The longer side; the other keeps the shape.
+    LongestEdge(usize),
 }
 
 impl Size {
@@ -72,6 +74,11 @@ impl Size {
             Self::ShortestEdge(side) => {
                 let long = (side as f64 * width.max(height) as f64 / width.min(height) as f64) as usize;
                 if width <= height { (side, long) } else { (long, side) }
+            }
+            Self::LongestEdge(side) => {
+                let ratio = width.max(height) as f64 / side as f64;
+                let scaled = |side: usize| ((side as f64 / ratio).round_ties_even() as usize).max(1);
+                (scaled(width), scaled(height))
             }
         }
     }
@@ -84,6 +91,17 @@ pub struct Crop {
     pub width: usize,
     /// Rows.
     pub height: usize,
+    /// Whether a half pixel at its beginning is rounded to the even one. Else it is dropped.
+    pub rounded: bool,
+    /// The value of every channel around an image that is smaller.
+    pub fill: u8,
+}
+
+impl Crop {
+    /// Returns a crop that drops half pixels, on black.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self { width, height, rounded: false, fill: 0 }
+    }
 }
 
 /// The steps of an image processor; `None` is a step that it skips.
@@ -97,6 +115,8 @@ pub struct ProcessorConfig {
     pub rescale: Option<f64>,
     /// Mean and deviation per channel.
     pub normalize: Option<([f32; 3], [f32; 3])>,
+    /// Whose rounding to follow.
+    pub arithmetic: Arithmetic,
 }
 
 /// The file's keys. An absent key takes its default. Null does not: it switches a step off, and a step that is on
@@ -146,13 +166,14 @@ impl ProcessorConfig {
                 format!("image processor `{name}` is not supported; zsic knows {known}")
             })?,
         };
-        let mut config = Self { resize: None, crop: None, rescale: None, normalize: None };
+        let arithmetic = Arithmetic::Torchvision;
+        let mut config = Self { resize: None, crop: None, rescale: None, normalize: None, arithmetic };
         if keys.step("do_resize", true)? {
             let filter = keys.value("resample", 3, Value::as_u64)?;
             config.resize = Some((keys.size(class)?, Filter::from_pillow(filter)?));
         }
         if keys.step("do_center_crop", class == ProcessorClass::Clip)? {
-            config.crop = Some(keys.value("crop_size", Crop { width: 224, height: 224 }, parse_crop)?);
+            config.crop = Some(keys.value("crop_size", Crop::new(224, 224), parse_crop)?);
         }
         if keys.step("do_rescale", true)? {
             let factor = |v: &Value| v.as_f64().filter(|f| f.is_normal());
@@ -172,7 +193,7 @@ impl ProcessorConfig {
 }
 
 /// Reads one value for all channels, or one each.
-fn channels(value: &Value) -> Option<[f32; 3]> {
+pub(super) fn channels(value: &Value) -> Option<[f32; 3]> {
     let number = |v: &Value| v.as_f64().map(|v| v as f32);
     match value.as_array().map(Vec::as_slice) {
         None => number(value).map(|v| [v; 3]),
@@ -187,7 +208,7 @@ fn parse_size(size: &Value, square: bool) -> Option<Size> {
     match size {
         Value::Number(_) if !square => Some(Size::ShortestEdge(side(size)?)),
         Value::Object(keys) if keys.len() == 1 => Some(Size::ShortestEdge(side(keys.get("shortest_edge")?)?)),
-        _ => parse_crop(size).map(|Crop { width, height }| Size::Exact { width, height }),
+        _ => parse_crop(size).map(|Crop { width, height, .. }| Size::Exact { width, height }),
     }
 }
 
@@ -199,10 +220,10 @@ fn parse_crop(size: &Value) -> Option<Crop> {
         Value::Object(keys) if keys.len() == 2 => (keys.get("height")?, keys.get("width")?),
         _ => return None,
     };
-    Some(Crop { width: side(width)?, height: side(height)? })
+    Some(Crop::new(side(width)?, side(height)?))
 }
 
-fn side(value: &Value) -> Option<usize> {
+pub(super) fn side(value: &Value) -> Option<usize> {
     value.as_u64().map(|side| side as usize).filter(|side| (1..=MAX_SIDE).contains(side))
 }
 

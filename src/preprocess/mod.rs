@@ -2,6 +2,7 @@
 //! from the checkpoint's own file ([`config`]); the resampler is in [`resize`].
 
 pub mod config;
+mod open_clip;
 mod pixels;
 pub mod resize;
 mod resize_plan;
@@ -34,7 +35,6 @@ pub enum Decoding {
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     config: ProcessorConfig,
-    arithmetic: Arithmetic,
 }
 
 impl Preprocessor {
@@ -43,19 +43,28 @@ impl Preprocessor {
     /// # Errors
     /// One line: the value that cannot be followed.
     pub fn from_json(json: Value, default: ProcessorClass) -> std::result::Result<Self, String> {
-        Ok(Self { config: ProcessorConfig::from_json(json, default)?, arithmetic: Arithmetic::Torchvision })
+        Ok(Self { config: ProcessorConfig::from_json(json, default)? })
     }
 
-    /// Returns the same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`].
+    /// Reads the `preprocess_cfg` of open_clip; see [`open_clip::read`].
+    ///
+    /// # Errors
+    /// One line: the value that cannot be followed.
+    pub fn open_clip(json: Option<&Value>, side: usize) -> std::result::Result<Self, String> {
+        Ok(Self { config: open_clip::read(json, side)? })
+    }
+
+    /// Returns the same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`], and
+    /// [`Arithmetic::Pillow13`] for open_clip.
     pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
-        self.arithmetic = arithmetic;
+        self.config.arithmetic = arithmetic;
         self
     }
 
     /// Width and height of every result, where they do not depend on the image.
     pub fn output_size(&self) -> Option<(usize, usize)> {
         match (self.config.crop, self.config.resize) {
-            (Some(Crop { width, height }), _) => Some((width, height)),
+            (Some(Crop { width, height, .. }), _) => Some((width, height)),
             (None, Some((Size::Exact { width, height }, _))) => Some((width, height)),
             _ => None,
         }
@@ -72,7 +81,7 @@ impl Preprocessor {
     /// # Errors
     /// [`ImageError`] for an image without pixels, or, where nothing is cropped, one too long to be resized.
     pub fn run(&self, image: &RgbImage) -> Result<Pixels> {
-        let mut intake = Intake::new(&self.config, self.arithmetic);
+        let mut intake = Intake::new(&self.config);
         intake.begin(image.width() as usize, image.height() as usize)?;
         intake.push(image.as_raw());
         Ok(intake.finish()?)
@@ -112,7 +121,7 @@ impl Preprocessor {
             Decoding::Exact => None,
             Decoding::Fast => self.resized_side().map(|side| side * REDUCED_TO),
         };
-        let mut intake = Intake::new(&self.config, self.arithmetic);
+        let mut intake = Intake::new(&self.config);
         source::decode_rows(bytes, &source::Options { limits, spare, enough }, &mut intake)?;
         intake.finish()
     }
@@ -121,7 +130,7 @@ impl Preprocessor {
     fn resized_side(&self) -> Option<usize> {
         self.config.resize.map(|(size, _)| match size {
             Size::Exact { width, height } => width.max(height),
-            Size::ShortestEdge(side) => side,
+            Size::ShortestEdge(side) | Size::LongestEdge(side) => side,
         })
     }
 }

@@ -1,7 +1,7 @@
-//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12) compute on 8-bit
-//! RGB. The horizontal pass comes first since they round to bytes behind it: the other order would often be cheaper,
-//! and differ. Only the window that the crop keeps is computed. Here are the weights and the order; the sums are
-//! `kernels/resample.rs`'s.
+//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12 and 13) compute on 8-bit
+//! RGB. They round to bytes between the passes, so the order of these matters: the horizontal pass comes first, but in
+//! Pillow 13 where the height shrinks most. Only the window that the crop keeps is computed. Here are the weights and the
+//! order; the sums are `kernels/resample.rs`'s.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -59,6 +59,16 @@ pub enum Arithmetic {
     Torchvision,
     /// Pillow up to 12, what transformers 4 uses: weights with 22 fractional bits.
     Pillow,
+    /// Pillow 13, what open_clip uses: the same weights, and the vertical pass first where the height shrinks most.
+    Pillow13,
+}
+
+impl Arithmetic {
+    /// Returns whether the vertical pass comes first (Pillow 13, Resample.c).
+    fn is_vertical_first(self, columns: Axis, rows: Axis) -> bool {
+        let shrinks = |axis: Axis| axis.from as i64 - axis.to as i64;
+        self == Self::Pillow13 && shrinks(rows) > 0 && shrinks(rows) > 2 * shrinks(columns)
+    }
 }
 
 /// One axis of a resize: `from` pixels to `to`, of which `length` from `start` on are wanted.
@@ -83,15 +93,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Returns the centre `crop` of `size`; all of it where the crop is larger.
-    pub(super) fn centred(size: usize, crop: usize) -> Self {
-        Self { start: size.saturating_sub(crop) / 2, kept: size.min(crop), shortfall: crop.saturating_sub(size) }
+    /// Returns the centre `crop` of `size`; all of it where the crop is larger. What is left over is halved, and a half pixel
+    /// is `rounded` to the even one or dropped.
+    pub(super) fn centred(size: usize, crop: usize, rounded: bool) -> Self {
+        let over = size.saturating_sub(crop);
+        let start = if rounded { (over as f64 / 2.0).round_ties_even() as usize } else { over / 2 };
+        Self { start, kept: size.min(crop), shortfall: crop.saturating_sub(size) }
     }
 
-    /// Black pixels before the image where the crop is larger. The backends differ on an odd shortfall.
+    /// Filled pixels before the image where the crop is larger. The backends differ on an odd shortfall.
     pub(super) fn padding(&self, arithmetic: Arithmetic) -> usize {
         match arithmetic {
-            Arithmetic::Torchvision => self.shortfall / 2,
+            Arithmetic::Torchvision | Arithmetic::Pillow13 => self.shortfall / 2,
             Arithmetic::Pillow => self.shortfall.div_ceil(2),
         }
     }
@@ -133,7 +146,7 @@ fn computed_taps(axis: Axis, filter: Filter, arithmetic: Arithmetic) -> Taps {
     };
     let runs: Vec<(usize, Vec<f64>)> = (axis.start..axis.start + axis.length).map(run).collect();
     let bits = match arithmetic {
-        Arithmetic::Pillow => 22,
+        Arithmetic::Pillow | Arithmetic::Pillow13 => 22,
         Arithmetic::Torchvision => torchvision_bits(largest_weight(axis, &run, &runs)),
     };
     let whole = f64::from(1u32 << bits);
@@ -185,8 +198,10 @@ pub struct Resizer {
     needed: Range<usize>,
     /// How many rows came in.
     rows: usize,
-    /// The needed rows after the horizontal pass.
-    narrow: Vec<u8>,
+    /// Whether the vertical pass comes first.
+    vertical_first: bool,
+    /// The needed rows: after the horizontal pass, unless the vertical one comes first.
+    kept: Vec<u8>,
     isa: Isa,
 }
 
@@ -196,17 +211,20 @@ impl Resizer {
         let weights = |axis: Axis| (axis.from != axis.to).then(|| taps(axis, filter, arithmetic));
         let (across, down) = (weights(columns), weights(rows));
         let needed = down.as_ref().map_or(rows.start..rows.start + rows.length, |taps| taps.reach());
-        let narrow = Vec::with_capacity(needed.len() * columns.length * 3);
-        Self { columns, across, down, needed, rows: 0, narrow, isa: Isa::best() }
+        let vertical_first = arithmetic.is_vertical_first(columns, rows);
+        let width = if vertical_first { columns.from } else { columns.length };
+        let kept = Vec::with_capacity(needed.len() * width * 3);
+        Self { columns, across, down, needed, rows: 0, vertical_first, kept, isa: Isa::best() }
     }
 
     /// The bytes that a resize takes at its height: the weights of both axes, and the rows between the passes.
-    pub(super) fn bytes(columns: Axis, rows: Axis) -> usize {
+    pub(super) fn bytes(columns: Axis, rows: Axis, arithmetic: Arithmetic) -> usize {
         /// Of a pixel's weight, as it is computed and as it is kept, in each of the results that it is part of.
         const WEIGHTS: usize = 4 * (8 + 4);
         let scaled = |axis: Axis| (axis.from as u128 * axis.length as u128).div_ceil(axis.to.max(1) as u128) as usize;
         let weights = (scaled(columns) + scaled(rows)).saturating_mul(WEIGHTS);
-        scaled(rows).saturating_mul(columns.length * 3).saturating_add(weights)
+        let width = if arithmetic.is_vertical_first(columns, rows) { columns.from } else { columns.length };
+        scaled(rows).saturating_mul(width * 3).saturating_add(weights)
     }
 
     /// Takes the next rows, RGB bytes `[n, W, 3]`.
@@ -220,12 +238,10 @@ impl Resizer {
         let wanted = |row: usize| (row.clamp(self.rows, self.rows + count) - self.rows) * stride;
         let band = &rows[wanted(self.needed.start)..wanted(self.needed.end)];
         self.rows += count;
-        match &self.across {
-            Some(taps) => resample::horizontal(self.isa, band, self.columns.from, taps, &mut self.narrow),
-            None => {
-                let kept = self.columns.start * 3..(self.columns.start + self.columns.length) * 3;
-                band.chunks_exact(stride).for_each(|row| self.narrow.extend_from_slice(&row[kept.clone()]));
-            }
+        if self.vertical_first {
+            self.kept.extend_from_slice(band);
+        } else {
+            horizontal(self.isa, band, self.columns, self.across.as_deref(), &mut self.kept);
         }
     }
 
@@ -234,11 +250,28 @@ impl Resizer {
     /// # Panics
     /// If rows of the source that it depends on did not come in.
     pub fn finish(self) -> Vec<u8> {
-        let stride = self.columns.length * 3;
-        assert_eq!(self.narrow.len(), self.needed.len() * stride, "the rows of the source image");
-        match self.down {
-            Some(taps) => resample::vertical(self.isa, &self.narrow, stride, self.needed.start, &taps),
-            None => self.narrow,
+        let stride = 3 * if self.vertical_first { self.columns.from } else { self.columns.length };
+        assert_eq!(self.kept.len(), self.needed.len() * stride, "the rows of the source image");
+        let rows = match self.down {
+            Some(taps) => resample::vertical(self.isa, &self.kept, stride, self.needed.start, &taps),
+            None => self.kept,
+        };
+        if !self.vertical_first {
+            return rows;
+        }
+        let mut window = Vec::with_capacity(rows.len() / self.columns.from * self.columns.length);
+        horizontal(self.isa, &rows, self.columns, self.across.as_deref(), &mut window);
+        window
+    }
+}
+
+/// Resizes whole rows along the axis, and appends the wanted columns to `out`.
+fn horizontal(isa: Isa, rows: &[u8], columns: Axis, taps: Option<&Taps>, out: &mut Vec<u8>) {
+    match taps {
+        Some(taps) => resample::horizontal(isa, rows, columns.from, taps, out),
+        None => {
+            let kept = columns.start * 3..(columns.start + columns.length) * 3;
+            rows.chunks_exact(columns.from * 3).for_each(|row| out.extend_from_slice(&row[kept.clone()]));
         }
     }
 }
@@ -277,7 +310,7 @@ mod tests {
             [(31, 17, 64, 48), (90, 70, 33, 40), (5, 200, 32, 1280), (640, 10, 640, 7), (33, 9, 1000, 9)]
         {
             let source = noise(w * h * 3);
-            for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow] {
+            for arithmetic in [Arithmetic::Torchvision, Arithmetic::Pillow, Arithmetic::Pillow13] {
                 for filter in [Filter::Bilinear, Filter::Bicubic] {
                     let all = resize(&source, whole(w, tw), whole(h, th), filter, arithmetic);
                     let (x, y, n, m) = (tw / 3, th / 2, tw / 4 + 1, th / 3);

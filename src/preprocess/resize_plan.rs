@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Crop, ProcessorConfig};
 use super::pixels::Pixels;
-use super::resize::{Arithmetic, Axis, Filter, Resizer, Window};
+use super::resize::{Axis, Filter, Resizer, Window};
 use crate::ImageError;
 use crate::source::{ErrorKind, RowSink};
 
@@ -17,7 +17,6 @@ const MAX_BYTES: usize = 1 << 28;
 /// The steps for one image.
 pub(super) struct Intake<'a> {
     config: &'a ProcessorConfig,
-    arithmetic: Arithmetic,
     plan: Option<ResizePlan>,
 }
 
@@ -31,20 +30,20 @@ struct ResizePlan {
 
 impl<'a> Intake<'a> {
     /// Creates an intake that has taken no rows.
-    pub(super) fn new(config: &'a ProcessorConfig, arithmetic: Arithmetic) -> Self {
-        Self { config, arithmetic, plan: None }
+    pub(super) fn new(config: &'a ProcessorConfig) -> Self {
+        Self { config, plan: None }
     }
 
     /// Returns the pixels, once all rows are there.
     pub(super) fn finish(self) -> Result<Pixels, ImageError> {
-        let ResizePlan { resizer, columns, rows, crop: Crop { width, height } } =
+        let ResizePlan { resizer, columns, rows, crop: Crop { width, height, fill, .. } } =
             self.plan.ok_or_else(ImageError::empty)?;
         let kept = resizer.finish();
         let data = if (columns.kept, rows.kept) == (width, height) {
             kept
         } else {
-            let pad = |w: &Window| w.padding(self.arithmetic);
-            surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (width, height))
+            let pad = |w: &Window| w.padding(self.config.arithmetic);
+            surround(&kept, (columns.kept, rows.kept), (pad(&columns), pad(&rows)), (width, height), fill)
         };
         Ok(Pixels { data: Arc::new(data), width, height })
     }
@@ -58,18 +57,19 @@ impl RowSink for Intake<'_> {
         let (resized_width, resized_height) =
             self.config.resize.map_or((width, height), |(size, _)| size.of(width, height));
         let filter = self.config.resize.map_or(Filter::Bicubic, |(_, filter)| filter);
-        let crop = self.config.crop.unwrap_or(Crop { width: resized_width, height: resized_height });
+        let crop = self.config.crop.unwrap_or_else(|| Crop::new(resized_width, resized_height));
+        let arithmetic = self.config.arithmetic;
         if crop.width.checked_mul(crop.height).is_none_or(|pixels| pixels > MAX_PIXELS) {
             return Err(ImageError::new(ErrorKind::TooLarge, "would be resized to more pixels than any model takes"));
         }
-        let (columns, rows) =
-            (Window::centred(resized_width, crop.width), Window::centred(resized_height, crop.height));
+        let window = |size, side| Window::centred(size, side, crop.rounded);
+        let (columns, rows) = (window(resized_width, crop.width), window(resized_height, crop.height));
         let across = Axis { from: width, to: resized_width, start: columns.start, length: columns.kept };
         let down = Axis { from: height, to: resized_height, start: rows.start, length: rows.kept };
-        if Resizer::bytes(across, down) > MAX_BYTES {
+        if Resizer::bytes(across, down, arithmetic) > MAX_BYTES {
             return Err(ImageError::new(ErrorKind::TooLarge, "is too long and thin to be resized"));
         }
-        let resizer = Resizer::new(across, down, filter, self.arithmetic);
+        let resizer = Resizer::new(across, down, filter, arithmetic);
         self.plan = Some(ResizePlan { resizer, columns, rows, crop });
         Ok(())
     }
@@ -81,14 +81,15 @@ impl RowSink for Intake<'_> {
     }
 }
 
-/// Places an image at (left, top) on a black canvas.
+/// Places an image at (left, top) on a canvas of one grey.
 fn surround(
     image: &[u8],
     (w, h): (usize, usize),
     (left, top): (usize, usize),
     (width, height): (usize, usize),
+    fill: u8,
 ) -> Vec<u8> {
-    let mut canvas = vec![0; width * height * 3];
+    let mut canvas = vec![fill; width * height * 3];
     for row in 0..h {
         let at = ((top + row) * width + left) * 3;
         canvas[at..at + w * 3].copy_from_slice(&image[row * w * 3..][..w * 3]);
