@@ -26,6 +26,12 @@ pub fn published(directory: &Path) -> Option<(String, String)> {
     (snapshots.file_name()? == "snapshots").then(|| (name, commit.to_owned()))
 }
 
+/// Returns what a directory is called: the name that it has on the hub, if it is in the cache, or its own.
+pub fn called(directory: &Path) -> String {
+    let own = || directory.file_name().map(|name| name.to_string_lossy().into_owned());
+    published(directory).map(|(name, _)| name).or_else(own).unwrap_or_default()
+}
+
 /// Returns the name of a blob of the cache: the hash of its bits. None of any other file.
 pub fn blob(file: &Path) -> Option<&str> {
     file.file_name()?.to_str().filter(|_| file.parent().and_then(Path::file_name).is_some_and(|dir| dir == "blobs"))

@@ -167,6 +167,11 @@ impl WeightScope<'_> {
         self.rows(name, &[count, width])
     }
 
+    /// Returns the shape of tensor `name`, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.weights.tensors.get(&self.name(name)).map(|stored| stored.shape.as_slice())
+    }
+
     fn name(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }

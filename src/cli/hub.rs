@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Map, Value};
 use zsic::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
-use zsic::checkpoint::identity;
+use zsic::checkpoint::{Layout, identity};
 use zsic::model::family::Family;
-use zsic::net::hub::{self, HubError, HubSettings, Snapshot, Token};
+use zsic::net::hub::{self, EarlyFiles, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Patience, Proxies};
 
 use super::args::{Common, DEFAULT_MODEL, Hub};
@@ -39,8 +40,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
         refresh,
         http: http(args),
-        accept: check_config,
-        accept_tokenizer: check_tokenizer,
+        accept,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)
     };
@@ -72,17 +72,21 @@ pub fn endpoint() -> String {
     text("HF_ENDPOINT").map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned())
 }
 
-/// Whether a `config.json` is of a model that can be run, before its weights are fetched.
-fn check_config(json: &[u8]) -> Result<(), String> {
-    let json = serde_json::from_slice(json).map_err(|e| format!("its config.json is damaged: {e}"))?;
-    Family::from_config(json).map(drop).map_err(|e| format!("its config.json: {e}"))
-}
-
-/// Checks, before weights are fetched, that the tokenizer described by these files is supported.
-fn check_tokenizer(settings: &[u8], config: &[u8]) -> Result<(), String> {
-    let read = |file: &str, json| serde_json::from_slice(json).map_err(|e| format!("its {file} is damaged: {e}"));
-    let family = Family::from_config(serde_json::from_slice(config).unwrap_or_default())?;
-    zsic::text::accept(&read(TOKENIZER_SETTINGS, settings)?, &read(CONFIG, config)?, family.tokenizer_class())
+/// Checks, before weights are fetched, that a checkpoint's model and tokenizer can be run. Returns its layout.
+fn accept(early: &EarlyFiles) -> Result<Layout, String> {
+    let layout = early.layout();
+    let json = |name: &str| match early.files.get(name) {
+        None => Ok(Value::Object(Map::new())),
+        Some(json) => serde_json::from_slice(json).map_err(|e| format!("its {name} is damaged: {e}")),
+    };
+    let config = layout.config(|name| early.files.contains_key(name));
+    let family = Family::read(&json(config)?, layout, &early.name).map_err(|e| format!("its {config}: {e}"))?;
+    let keys = |name: &str| match json(name)? {
+        Value::Object(keys) => Ok(keys),
+        _ => Err(format!("its {name} is damaged: it is not an object")),
+    };
+    zsic::text::accept(&keys(TOKENIZER_SETTINGS)?, &keys(CONFIG)?, family.tokenizer_plan())?;
+    Ok(layout)
 }
 
 /// How requests leave this machine, as flags and the environment say.

@@ -3,12 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use super::family::Family;
 use super::spec::TokenStem;
-use crate::checkpoint::{Files, Layout, Weights, demo, file_names};
-use crate::preprocess::ProcessorClass;
+use crate::checkpoint::{Files, Layout, Weights, demo, file_names, identity};
 use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
 
@@ -25,16 +22,25 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint in `dir`: `config.json`, the image processor's settings and the table of weights.
+    /// Opens the checkpoint in `dir`: its settings and the table of its weights. Where it is in two layouts, that of
+    /// transformers is read.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing, torn, or of a kind that is not supported.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(dir, None)
+    }
+
+    /// Opens the checkpoint in `dir`, in a layout if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as(dir: impl AsRef<Path>, layout: Option<Layout>) -> Result<Self> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
             return Err(Error::checkpoint(dir, "is not a directory"));
         }
-        Self::from_files(Files::directory(dir))
+        Self::from_files(Files::directory(dir), layout)
     }
 
     /// Opens the built-in checkpoint, which knows pictograms; see `models/demo/README.md`.
@@ -42,17 +48,26 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::NoDemo`] in a build without the feature `demo`.
     pub fn demo() -> Result<Self> {
-        Self::from_files(demo::FILES.ok_or(Error::NoDemo)?)
+        Self::from_files(demo::FILES.ok_or(Error::NoDemo)?, None)
     }
 
-    fn from_files(files: Files) -> Result<Self> {
-        let family = Family::from_config(files.read_json(file_names::CONFIG)?);
-        let family = family.map_err(|e| Error::checkpoint(files.path(file_names::CONFIG), e))?;
+    fn from_files(files: Files, layout: Option<Layout>) -> Result<Self> {
+        let has_open_clip = files.contains(file_names::OPEN_CLIP_CONFIG);
+        let config = (!has_open_clip || files.contains(file_names::CONFIG)).then(|| files.read_json(file_names::CONFIG));
+        let layout = layout.unwrap_or_else(|| Layout::of(config.as_ref().and_then(|read| read.as_ref().ok()), has_open_clip));
+        let name = layout.config(|name| files.contains(name));
+        let config = match config {
+            Some(config) if name == file_names::CONFIG => config?,
+            _ => files.read_json(name)?,
+        };
+        let family = Family::read(&config, layout, &identity::called(files.root()));
+        let family = family.map_err(|e| Error::checkpoint(files.path(name), e))?;
         for name in file_names::SETTINGS.iter().filter(|name| files.contains(name)) {
             files.check_small(name)?;
         }
-        let preprocessor = open_preprocessor(&files, family.processor())?;
-        let weights = Weights::open(&files, Layout::Transformers.weights(), family.recipe())?;
+        let preprocessor = family.preprocessor(&files)?;
+        let weights = family.weights(&files)?;
+        let family = family.measured(&weights);
         Ok(Self { files, family, preprocessor, weights })
     }
 
@@ -109,21 +124,4 @@ impl Checkpoint {
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         self.family.tokenizer(&self.files)
     }
-}
-
-/// Reads the image processor's settings where transformers 5 looks for them: `processor_config.json` under
-/// `image_processor` first, then `preprocessor_config.json`.
-fn open_preprocessor(files: &Files, default: ProcessorClass) -> Result<Preprocessor> {
-    const NESTED: &str = file_names::NESTED_PROCESSOR;
-    const FLAT: &str = file_names::PROCESSOR;
-    let nested = if files.contains(NESTED) {
-        files.read_json::<Map<String, Value>>(NESTED)?.remove("image_processor")
-    } else {
-        None
-    };
-    let (name, settings) = match nested.filter(|settings| !settings.is_null()) {
-        Some(settings) => (NESTED, settings),
-        None => (FLAT, files.read_json(FLAT)?),
-    };
-    Preprocessor::from_json(settings, default).map_err(|e| Error::checkpoint(files.path(name), e))
 }

@@ -1,21 +1,35 @@
-//! The family of a checkpoint, from its `config.json`. A family is one file in `families/`, which says what a
-//! `config.json` means as data; nothing is loaded or computed there.
+//! The family of a checkpoint, from its settings. A family is one file in `families/`, which says what these mean as data;
+//! nothing is loaded or computed there.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::families::{Description, FAMILIES, Logits, Model};
+use super::families::{FAMILIES, Logits, Model, open_clip};
 use super::spec::{ImageStem, TokenStem, TowerSpec};
+use crate::Preprocessor;
 use crate::checkpoint::recipe::Recipe;
-use crate::checkpoint::{Files, Weights};
+use crate::checkpoint::{Files, Layout, Weights, file_names};
 use crate::preprocess::ProcessorClass;
 use crate::score::{Activation, Readout};
-use crate::text::{Tokenizer, TokenizerClass};
+use crate::text::{Tokenizer, TokenizerPlan};
 
-/// A checkpoint's family, with what its `config.json` says.
+/// A checkpoint's family, with what its settings say.
 #[derive(Debug, Clone)]
 pub struct Family {
-    description: &'static Description,
+    kind: &'static str,
+    layout: Layout,
     model: Model,
+    recipe: &'static Recipe,
+    processor: Processor,
+    tokenizer: TokenizerPlan,
+}
+
+/// Where the steps of the image processor come from.
+#[derive(Debug, Clone)]
+enum Processor {
+    /// From its own file, or else those of a class.
+    File(ProcessorClass),
+    /// From the model's settings.
+    Given(Preprocessor),
 }
 
 /// What a checkpoint is, in numbers.
@@ -36,11 +50,24 @@ pub struct ModelFacts {
 }
 
 impl Family {
-    /// Reads the JSON of `config.json`.
+    /// Reads the settings of a checkpoint called `name`, in a layout.
     ///
     /// # Errors
     /// One line: the family that zsic does not run, or the value that no model of the family has.
-    pub fn from_config(config: Value) -> Result<Self, String> {
+    pub fn read(config: &Value, layout: Layout, name: &str) -> Result<Self, String> {
+        match layout {
+            Layout::Transformers => Self::from_config(config),
+            Layout::OpenClip => {
+                let model = open_clip::model(config, name)?;
+                let processor = Processor::Given(open_clip::preprocessor(config, model.image.stem.side)?);
+                let tokenizer = open_clip::tokenizer(config)?;
+                Ok(Self { kind: "open_clip", layout, model, recipe: &open_clip::RECIPE, processor, tokenizer })
+            }
+        }
+    }
+
+    /// Reads the JSON of a `config.json` of transformers.
+    fn from_config(config: &Value) -> Result<Self, String> {
         let known = FAMILIES.map(|family| format!("`{}`", family.model_type)).join(" and ");
         let name = match config.get("model_type") {
             None => return Err(format!("has no model_type; zsic reads {known}")),
@@ -49,14 +76,29 @@ impl Family {
         let description = FAMILIES.into_iter().find(|family| family.model_type == name);
         let description =
             description.ok_or_else(|| format!("model_type `{name}` is not supported; zsic reads {known}"))?;
-        Ok(Self { description, model: description.model(&config)? })
+        Ok(Self {
+            kind: description.model_type,
+            layout: Layout::Transformers,
+            model: description.model(config)?,
+            recipe: &description.recipe,
+            processor: Processor::File(description.processor),
+            tokenizer: TokenizerPlan::of(description.tokenizer),
+        })
+    }
+
+    /// Takes the sizes of towers from the weights, where the settings do not say them.
+    pub fn measured(self, weights: &Weights) -> Self {
+        match self.layout {
+            Layout::Transformers => self,
+            Layout::OpenClip => Self { model: open_clip::measured(self.model, weights), ..self },
+        }
     }
 
     /// Returns what the checkpoint is, in numbers.
     pub fn facts(&self) -> ModelFacts {
         let Model { image, text, logits } = self.model;
         ModelFacts {
-            kind: self.description.model_type,
+            kind: self.kind,
             image_size: image.stem.side,
             patch_size: image.stem.patch,
             max_tokens: text.stem.length,
@@ -75,19 +117,41 @@ impl Family {
         self.model.text
     }
 
-    /// Returns what its weights are called.
-    pub fn recipe(&self) -> &'static Recipe {
-        &self.description.recipe
+    /// Finds the weights.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn weights(&self, files: &Files) -> crate::Result<Weights> {
+        Weights::open(files, self.layout.weights(), self.recipe)
     }
 
-    /// Returns the image processor of checkpoints that name none.
-    pub fn processor(&self) -> ProcessorClass {
-        self.description.processor
+    /// Reads how images become pixels: where transformers 5 looks for it, `processor_config.json` under `image_processor`
+    /// first, then `preprocessor_config.json`; or in open_clip's own file.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] naming the file and the value that cannot be followed.
+    pub fn preprocessor(&self, files: &Files) -> crate::Result<Preprocessor> {
+        const NESTED: &str = file_names::NESTED_PROCESSOR;
+        const FLAT: &str = file_names::PROCESSOR;
+        let default = match &self.processor {
+            Processor::Given(preprocessor) => return Ok(preprocessor.clone()),
+            Processor::File(default) => *default,
+        };
+        let nested = if files.contains(NESTED) {
+            files.read_json::<Map<String, Value>>(NESTED)?.remove("image_processor")
+        } else {
+            None
+        };
+        let (name, settings) = match nested.filter(|settings| !settings.is_null()) {
+            Some(settings) => (NESTED, settings),
+            None => (FLAT, files.read_json(FLAT)?),
+        };
+        Preprocessor::from_json(settings, default).map_err(|e| crate::Error::checkpoint(files.path(name), e))
     }
 
-    /// Returns the tokenizer of checkpoints that name none.
-    pub fn tokenizer_class(&self) -> TokenizerClass {
-        self.description.tokenizer
+    /// Returns what it says of its tokenizer.
+    pub fn tokenizer_plan(&self) -> &TokenizerPlan {
+        &self.tokenizer
     }
 
     /// Reads the tokenizer.
@@ -95,7 +159,7 @@ impl Family {
     /// # Errors
     /// [`crate::Error::Checkpoint`] naming the tokenizer's file.
     pub fn tokenizer(&self, files: &Files) -> crate::Result<Tokenizer> {
-        Tokenizer::open(files, self.tokenizer_class())
+        Tokenizer::open(files, &self.tokenizer)
     }
 
     /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` where there is one. No
@@ -118,14 +182,14 @@ mod tests {
 
     #[test]
     fn other_families_are_refused_by_name() {
-        let error = |json| Family::from_config(json).unwrap_err();
+        let error = |json| Family::from_config(&json).unwrap_err();
         assert!(error(json!({"model_type": "align"})).contains("`align`"));
         assert!(error(json!({})).contains("model_type") && error(json!([])).contains("model_type"));
     }
 
     #[test]
     fn facts_are_those_of_the_towers() {
-        let facts = Family::from_config(json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
+        let facts = Family::from_config(&json!({"model_type": "clip", "projection_dim": 64})).unwrap().facts();
         let expected = ModelFacts {
             kind: "clip",
             image_size: 224,

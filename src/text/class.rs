@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::tokenizer::TokenizerPlan;
 use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 
 const CLASS: &str = "tokenizer_class";
@@ -12,6 +13,8 @@ const CLASS: &str = "tokenizer_class";
 pub enum TokenizerClass {
     /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
     Clip,
+    /// CLIP's, as open_clip has its own version of it (SimpleTokenizer): no special token is read inside a text.
+    OpenClip,
     /// SigLIP's own class, which reads `spiece.model`.
     Siglip,
     /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
@@ -21,22 +24,31 @@ pub enum TokenizerClass {
 }
 
 impl TokenizerClass {
-    /// Returns the class that `tokenizer_config.json` names, or `config.json` where that names none, or else `default`.
+    /// True if it is CLIP's, in either version.
+    pub(super) fn is_clip(self) -> bool {
+        matches!(self, Self::Clip | Self::OpenClip)
+    }
+
+    /// Returns the class that the plan fixes, or that `tokenizer_config.json` names, or `config.json` where that names none,
+    /// or else the plan's default.
     ///
     /// # Errors
     /// The file that names a class that is not supported, and one line about it.
     pub(super) fn of(
         settings: &Map<String, Value>,
         config: &Map<String, Value>,
-        default: Self,
+        plan: &TokenizerPlan,
     ) -> Result<Self, (&'static str, String)> {
+        if let Some(class) = plan.class {
+            return Ok(class);
+        }
         let named = |map: &Map<String, Value>| map.get(CLASS).filter(|class| !class.is_null()).cloned();
         let (file, class) = match named(settings) {
             Some(class) => (TOKENIZER_SETTINGS, Some(class)),
             None => (CONFIG, named(config)),
         };
         match class.as_ref().map(|class| class.as_str().unwrap_or_default()) {
-            None => Ok(default),
+            None => Ok(plan.default),
             Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
             Some("SiglipTokenizer") => Ok(Self::Siglip),
             Some("GemmaTokenizer" | "GemmaTokenizerFast") => Ok(Self::Gemma),
@@ -53,8 +65,8 @@ impl TokenizerClass {
     /// Returns the token that the class takes for a role where the settings name none.
     pub(super) fn default_token(self, role: &str) -> Option<&'static str> {
         match (self, role) {
-            (Self::Clip, "bos_token") => Some("<|startoftext|>"),
-            (Self::Clip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
+            (Self::Clip | Self::OpenClip, "bos_token") => Some("<|startoftext|>"),
+            (Self::Clip | Self::OpenClip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
             (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
             (Self::Siglip | Self::Gemma, "unk_token") => Some("<unk>"),
             (Self::Gemma, "bos_token") => Some("<bos>"),
@@ -72,16 +84,15 @@ impl TokenizerClass {
 }
 
 /// Checks that what `tokenizer_config.json` and `config.json` say of a tokenizer is supported, before there is one.
-/// `default` is the class where they name none.
 ///
 /// # Errors
 /// One line: which file is not supported, and why.
 pub fn accept(
     settings: &Map<String, Value>,
     config: &Map<String, Value>,
-    default: TokenizerClass,
+    plan: &TokenizerPlan,
 ) -> Result<(), String> {
-    let class = TokenizerClass::of(settings, config, default);
+    let class = TokenizerClass::of(settings, config, plan);
     let checked = class.and_then(|class| check(settings, class).map_err(|e| (TOKENIZER_SETTINGS, e)));
     checked.map_err(|(file, reason)| format!("its {file}: {reason}"))
 }
@@ -97,7 +108,7 @@ pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> Res
     if side("padding_side") != "right" {
         return Err(padded_on(side("padding_side")));
     }
-    if class != TokenizerClass::Clip && side("truncation_side") != "right" {
+    if !class.is_clip() && side("truncation_side") != "right" {
         return Err(format!(
             "truncation_side `{}` is not supported; prompts are cut at their end",
             side("truncation_side")

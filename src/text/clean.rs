@@ -20,3 +20,35 @@ pub(super) fn spaced(text: &str) -> String {
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
+
+/// How open_clip cleans a text before it is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clean {
+    /// As [`canonicalize`].
+    Canonicalize,
+    /// Single spaces, small letters.
+    Lower,
+    /// Single spaces.
+    Whitespace,
+}
+
+impl Clean {
+    /// Reads its name in `tokenizer_kwargs`.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "canonicalize" => Self::Canonicalize,
+            "lower" => Self::Lower,
+            "whitespace" => Self::Whitespace,
+            _ => return None,
+        })
+    }
+
+    /// Returns the cleaned text.
+    pub fn run(self, text: &str) -> String {
+        match self {
+            Self::Canonicalize => canonicalize(text),
+            Self::Lower => spaced(text).to_lowercase(),
+            Self::Whitespace => spaced(text),
+        }
+    }
+}

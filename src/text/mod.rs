@@ -15,9 +15,9 @@ mod token_spec;
 mod tokenizer;
 
 pub use class::{TokenizerClass, accept};
-pub use clean::canonicalize;
+pub use clean::{Clean, canonicalize};
 pub use template::{OPENAI_7, OPENAI_80, Template};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Tokenizer, TokenizerPlan};
 
 /// The version of the tokenization. Raise it when any text gets other tokens or another pooled token: kept embeddings
 /// of texts are then computed again.

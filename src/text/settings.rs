@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::class::{TokenizerClass, check, padded_on};
+use super::tokenizer::TokenizerPlan;
 use super::token_spec::{Flags, TokenSpec, WrittenTokens, last_flags};
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};
@@ -47,14 +48,14 @@ impl Tokens {
 }
 
 impl TokenizerSettings {
-    /// Reads the files beside the vocabulary. `default` is the class where they name none.
+    /// Reads the files beside the vocabulary.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file and the setting that is not supported.
-    pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
+    pub fn open(files: &Files, plan: &TokenizerPlan) -> Result<Self> {
         let path = files.path(SETTINGS);
         let mut values = read_optional(files, SETTINGS)?;
-        let class = TokenizerClass::of(&values, &read_optional(files, CONFIG)?, default);
+        let class = TokenizerClass::of(&values, &read_optional(files, CONFIG)?, plan);
         let class = class.map_err(|(file, reason)| Error::checkpoint(files.path(file), reason))?;
         check(&values, class).map_err(|e| Error::checkpoint(&path, e))?;
         if values.get(EXTRA).is_none_or(|extra| extra.is_null() || *extra == Value::Array(Vec::new()))
@@ -84,7 +85,8 @@ impl TokenizerSettings {
 
     /// True if a special token inside a text is read as text.
     pub fn split_special(&self) -> bool {
-        self.values.get("split_special_tokens") == Some(&Value::Bool(true))
+        // open_clip's own version writes them another way.
+        self.class == TokenizerClass::OpenClip || self.values.get("split_special_tokens") == Some(&Value::Bool(true))
     }
 
     /// Gathers the tokens: those with ids in the order of their ids, those with a role, the extra ones. `written` is what
@@ -99,7 +101,7 @@ impl TokenizerSettings {
             return Err(Error::checkpoint(self.path.with_file_name(TOKENIZER), padded_on(&side)));
         }
         if let Some(padding) = &written.padding
-            && self.class != TokenizerClass::Clip
+            && !self.class.is_clip()
         {
             self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
         }
@@ -198,7 +200,7 @@ impl TokenizerSettings {
             let default = self.class.default_token(role);
             let token = match self.values.get(role) {
                 Some(Value::Null)
-                    if self.class == TokenizerClass::Clip && matches!(role, "bos_token" | "eos_token") =>
+                    if self.class.is_clip() && matches!(role, "bos_token" | "eos_token") =>
                 {
                     return Err(Error::checkpoint(&self.path, format!("says that there is no {role}; CLIP needs one")));
                 }

@@ -10,6 +10,7 @@ use tokenizers::{
 };
 
 use super::class::TokenizerClass;
+use super::clean::Clean;
 use super::clip_bpe;
 use super::gemma::{self, Gemma};
 use super::settings::{TokenizerSettings, Tokens};
@@ -19,12 +20,35 @@ use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER as WHOLE;
 use crate::{Error, Result};
 
+/// What a family says of its tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenizerPlan {
+    /// The class, whatever the settings name.
+    pub class: Option<TokenizerClass>,
+    /// The class where the settings name none.
+    pub default: TokenizerClass,
+    /// How text is cleaned first.
+    pub clean: Option<Clean>,
+    /// Whether token 0 stands in the place of the separator.
+    pub blank_separator: bool,
+}
+
+impl TokenizerPlan {
+    /// Returns the plan of a family that leaves the class to the settings.
+    pub fn of(default: TokenizerClass) -> Self {
+        Self { class: None, default, clean: None, blank_separator: false }
+    }
+}
+
 /// The tokenizer of a checkpoint.
 #[derive(Debug)]
 pub struct Tokenizer {
     kind: TokenizerKind,
     path: PathBuf,
     padding: Option<u32>,
+    clean: Option<Clean>,
+    /// The token in whose place token 0 stands.
+    blank: Option<u32>,
 }
 
 /// What splits text.
@@ -36,31 +60,37 @@ enum TokenizerKind {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer's files and the settings beside them. `default` is its class where they name none.
+    /// Reads the tokenizer's files and the settings beside them.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged, or the setting that is not supported.
-    pub fn open(files: &Files, default: TokenizerClass) -> Result<Self> {
-        let settings = TokenizerSettings::open(files, default)?;
+    pub fn open(files: &Files, plan: &TokenizerPlan) -> Result<Self> {
+        let settings = TokenizerSettings::open(files, plan)?;
         let split_special = settings.split_special();
-        let of = |tokens: &Tokens, id: &dyn Fn(&str) -> Option<u32>| tokens.role("pad_token").and_then(id);
+        let role = |tokens: &Tokens, role: &str, id: &dyn Fn(&str) -> Option<u32>| tokens.role(role).and_then(id);
+        let made = |kind, path, tokens: &Tokens, id: &dyn Fn(&str) -> Option<u32>| {
+            let blank = if plan.blank_separator { role(tokens, "sep_token", id) } else { None };
+            Self { kind, path, padding: role(tokens, "pad_token", id), clean: plan.clean, blank }
+        };
         let pipeline = |(mut tokenizer, tokens, path): (Pipeline, Tokens, PathBuf)| {
             tokenizer.set_encode_special_tokens(split_special);
-            let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
-            Self { kind: TokenizerKind::Pipeline(Box::new(tokenizer)), path, padding }
+            let ids = tokenizer.get_vocab(true);
+            made(TokenizerKind::Pipeline(Box::new(tokenizer)), path, &tokens, &|token| ids.get(token).copied())
         };
         Ok(match settings.class {
-            TokenizerClass::Clip => pipeline(clip_bpe::open(files, settings)?),
+            TokenizerClass::Clip | TokenizerClass::OpenClip => pipeline(clip_bpe::open(files, settings)?),
             TokenizerClass::AsWritten => pipeline(as_written(files, settings)?),
             TokenizerClass::Gemma => {
                 let (mut tokenizer, tokens, path) = gemma::open(files, settings)?;
                 tokenizer.set_encode_special_tokens(split_special);
-                let padding = of(&tokens, &|token| tokenizer.token_to_id(token));
-                Self { kind: TokenizerKind::Gemma(Box::new(tokenizer)), path, padding }
+                let padding = role(&tokens, "pad_token", &|token| tokenizer.token_to_id(token));
+                let kind = TokenizerKind::Gemma(Box::new(tokenizer));
+                Self { kind, path, padding, clean: plan.clean, blank: None }
             }
             TokenizerClass::Siglip => {
                 let (siglip, path) = Siglip::open(files, settings)?;
-                Self { padding: siglip.padding, kind: TokenizerKind::Siglip(Box::new(siglip)), path }
+                let padding = siglip.padding;
+                Self { padding, kind: TokenizerKind::Siglip(Box::new(siglip)), path, clean: plan.clean, blank: None }
             }
         })
     }
@@ -96,12 +126,15 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_upto(&self, text: &str, limit: usize) -> Result<Vec<u32>> {
+        let cleaned = self.clean.map(|clean| clean.run(text));
+        let words = cleaned.as_deref().unwrap_or(text);
         let ids = match &self.kind {
-            TokenizerKind::Pipeline(tokenizer) => run(tokenizer, text, limit),
-            TokenizerKind::Gemma(tokenizer) => run(tokenizer, text, limit),
-            TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(text, limit)),
+            TokenizerKind::Pipeline(tokenizer) => run(tokenizer, words, limit),
+            TokenizerKind::Gemma(tokenizer) => run(tokenizer, words, limit),
+            TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(words, limit)),
         };
-        ids.map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
+        let seen = |id| if self.blank == Some(id) { 0 } else { id };
+        ids.map(|ids| ids.into_iter().map(seen).collect()).map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
     }
 }
 

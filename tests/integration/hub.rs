@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::fixtures;
 use crate::fake_hub::world::{WEIGHTS, World, files};
 use crate::fake_hub::{FakeHub, Fault, NAME, etag};
-use zsic::net::hub::{Event, HubError, HubSettings, Removal, Verdict, cached, fetch, verify};
+use zsic::net::hub::{EarlyFiles, Event, HubError, HubSettings, Removal, Verdict, cached, fetch, verify};
 
 #[test]
 fn only_what_is_needed_is_fetched_and_only_once() {
@@ -156,7 +156,7 @@ fn space_is_checked_before_anything_large_is_fetched() {
 #[test]
 fn a_model_of_another_kind_is_refused_before_its_weights() {
     let world = World::new(50_000);
-    let accept = |config: &[u8]| Err(format!("it is {}", String::from_utf8_lossy(config)));
+    let accept = |early: &EarlyFiles| Err(format!("it is {}", String::from_utf8_lossy(&early.files["config.json"])));
     let e = fetch(NAME, "main", &HubSettings { accept, ..world.settings() }).unwrap_err().to_string();
     assert!(e.starts_with("org/clip cannot be used: it is {\"model_type\""), "{e}");
     assert_eq!(world.hub.seen().len(), 2); // the list and the config

@@ -36,6 +36,35 @@ impl<'a> Section<'a> {
         Ok(Self { name: names[0], keys: None })
     }
 
+    /// Returns whether it has any keys.
+    pub fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Returns whether a key has a value that is not null, false or zero.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)) && value.as_f64() != Some(0.0))
+    }
+
+    /// Returns whether a key has a list.
+    pub fn is_list(&self, key: &str) -> bool {
+        self.get(key).is_some_and(Value::is_array)
+    }
+
+    /// Reads a text, if the key has one.
+    pub fn text(&self, key: &str) -> Result<Option<&'a str>, String> {
+        match self.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.refuse(key, shown(other), "a text")),
+        }
+    }
+
+    /// Reads a switch. Null is its default.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool, String> {
+        self.read(key, default, "true or false", |value| if value.is_null() { Some(default) } else { value.as_bool() })
+    }
+
     fn get(&self, key: &str) -> Option<&'a Value> {
         self.keys?.get(key)
     }

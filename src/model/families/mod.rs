@@ -1,7 +1,9 @@
 //! One file a family: what its `config.json` means, as data. No loading, no arithmetic.
 
+pub mod bert;
 pub mod clip;
 mod config;
+pub mod open_clip;
 pub mod siglip;
 
 use serde_json::Value;

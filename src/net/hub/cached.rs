@@ -47,7 +47,7 @@ pub struct CachedSnapshot {
 impl CachedSnapshot {
     /// Returns what is missing to open it as a checkpoint, if anything.
     pub fn missing(&self) -> Option<String> {
-        match wanted::held(&self.dir, None) {
+        match wanted::held(&self.dir, None, None) {
             Completeness::Part(what) => Some(what),
             Completeness::Enough | Completeness::All => None,
         }

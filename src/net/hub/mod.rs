@@ -18,6 +18,7 @@ mod settings;
 mod transfer;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify};
@@ -25,15 +26,16 @@ pub use error::HubError;
 pub use layout::is_name;
 pub use plan::free_space;
 pub use removal::Removal;
-pub use settings::{ENDPOINT, Event, HubSettings, REVISION, Token};
+pub use settings::{ENDPOINT, EarlyFiles, Event, HubSettings, REVISION, Token};
 
 use super::http::Client;
-use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
+use crate::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG};
 use ask::{HubClient, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use settings::MAX_READ;
 use wanted::Completeness;
 
+use crate::checkpoint::Layout;
 use crate::regular;
 
 /// A checkpoint's files at one commit.
@@ -51,7 +53,7 @@ pub struct Snapshot {
 /// See [`HubError`].
 pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snapshot, HubError> {
     let repo = Repo::new(&settings.cache, name, revision)?;
-    let (here, missing) = look(&repo);
+    let (here, missing) = look(&repo, settings.layout);
     let here = match (here, missing) {
         (Some(snapshot), None) if !settings.refresh || settings.offline => return Ok(snapshot),
         (Some(snapshot), Some(Completeness::Enough)) if settings.offline => return Ok(snapshot),
@@ -76,14 +78,14 @@ pub fn ask(name: &str, revision: &str, settings: &HubSettings) -> Result<(), Hub
 }
 
 /// Returns the cached snapshot of a revision, and what is missing of it.
-fn look(repo: &Repo) -> (Option<Snapshot>, Option<Completeness>) {
+fn look(repo: &Repo, layout: Option<Layout>) -> (Option<Snapshot>, Option<Completeness>) {
     let commit = match repo.commit() {
         Ok(Some(commit)) => commit,
         Ok(None) => return (None, None),
         Err(e) => return (None, Some(Completeness::Part(e.to_string()))),
     };
     let snapshot = Snapshot { dir: repo.snapshot(&commit), commit };
-    match wanted::held(&snapshot.dir, repo.listed(&snapshot.commit).as_ref()) {
+    match wanted::held(&snapshot.dir, repo.listed(&snapshot.commit).as_ref(), layout) {
         Completeness::All => (Some(snapshot), None),
         part => (Some(snapshot), Some(part)),
     }
@@ -110,24 +112,19 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     let dir = repo.snapshot(commit);
     let unfit = |reason: String| HubError::Unfit { name: repo.name.clone(), reason };
 
-    // The config shows a repository of another kind before its files are looked for.
+    // The settings show a repository of another kind before its files are looked for.
     let mut files: Vec<RemoteFile> = Vec::new();
-    let mut early = |name| {
-        if !listing.has(name) {
-            return Ok(b"{}".to_vec());
-        }
+    let mut early = EarlyFiles { name: repo.name.clone(), asked: settings.layout, files: BTreeMap::new() };
+    for name in EarlyFiles::NAMES.into_iter().filter(|name| listing.has(name)) {
         let file = readable(&hub, hub.file(&listing, name)?)?;
         transfer::fetch(&hub, commit, &file)?;
         files.push(file);
-        read(&dir.join(name))
-    };
-    if listing.has(CONFIG) {
-        let config = early(CONFIG)?;
-        (settings.accept)(&config).map_err(unfit)?;
-        (settings.accept_tokenizer)(&early(TOKENIZER_SETTINGS)?, &config).map_err(unfit)?;
+        early.files.insert(name, read(&dir.join(name))?);
     }
-    let wanted = wanted::choose(|name| listing.has(name)).map_err(unfit)?;
-    for name in wanted.small.iter().filter(|name| ![CONFIG, TOKENIZER_SETTINGS].contains(name)) {
+    let is_model = early.files.contains_key(CONFIG) || early.files.contains_key(OPEN_CLIP_CONFIG);
+    let layout = if is_model { (settings.accept)(&early).map_err(unfit)? } else { early.layout() };
+    let wanted = wanted::choose(layout, |name| listing.has(name)).map_err(unfit)?;
+    for name in wanted.small.iter().filter(|name| !EarlyFiles::NAMES.contains(name)) {
         files.push(hub.file(&listing, name)?);
     }
     files.extend(weights(&hub, &listing, &wanted, &dir)?);

@@ -1,9 +1,12 @@
 //! Settings of a fetch, and its events.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::HubError;
+use crate::checkpoint::Layout;
+use crate::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG, TOKENIZER_SETTINGS};
 use crate::net::HttpSettings;
 
 /// The default hub.
@@ -41,6 +44,28 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// The settings of a checkpoint, which come before its weights.
+#[derive(Debug)]
+pub struct EarlyFiles {
+    /// The repository's name.
+    pub name: String,
+    /// The layout that was asked for.
+    pub asked: Option<Layout>,
+    /// The files that are there, by name.
+    pub files: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl EarlyFiles {
+    /// The names of these files.
+    pub(super) const NAMES: [&str; 3] = [CONFIG, OPEN_CLIP_CONFIG, TOKENIZER_SETTINGS];
+
+    /// Returns the layout that was asked for, or else the one that they are in.
+    pub fn layout(&self) -> Layout {
+        let config = self.files.get(CONFIG).and_then(|json| serde_json::from_slice(json).ok());
+        self.asked.unwrap_or_else(|| Layout::of(config.as_ref(), self.files.contains_key(OPEN_CLIP_CONFIG)))
+    }
+}
+
 /// How to reach the hub.
 pub struct HubSettings {
     /// The hub or a mirror of it, without a trailing slash.
@@ -57,10 +82,11 @@ pub struct HubSettings {
     pub refresh: bool,
     /// Waits, proxies, certificates.
     pub http: HttpSettings,
-    /// Checks a `config.json` before weights are fetched. An error says why it cannot be used.
-    pub accept: fn(&[u8]) -> Result<(), String>,
-    /// Checks a `tokenizer_config.json` (`{}` if missing) together with the `config.json`, in the same way.
-    pub accept_tokenizer: fn(&[u8], &[u8]) -> Result<(), String>,
+    /// The layout to fetch, where a repository has two.
+    pub layout: Option<Layout>,
+    /// Checks a checkpoint before its weights are fetched, and says in which layout it is. An error says why it cannot be
+    /// used.
+    pub accept: fn(&EarlyFiles) -> Result<Layout, String>,
     /// Receives an event for everything that takes time.
     pub progress: Box<dyn Fn(Event<'_>) + Send + Sync>,
 }
@@ -76,8 +102,8 @@ impl HubSettings {
             links: true,
             refresh: false,
             http: HttpSettings::default(),
-            accept: |_| Ok(()),
-            accept_tokenizer: |_, _| Ok(()),
+            layout: None,
+            accept: |early| Ok(early.layout()),
             progress: Box::new(|_| ()),
         }
     }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::error::HubError;
 use super::layout::stand_in;
 use super::settings::MAX_READ;
-use crate::checkpoint::file_names::{self, CONFIG, TOKENIZER, WEIGHTS};
+use crate::checkpoint::Layout;
+use crate::checkpoint::file_names::{self, CONFIG, TOKENIZER};
 use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
@@ -38,29 +39,35 @@ impl WantedFiles {
     }
 }
 
-/// Chooses among the files that `has` knows.
+/// Chooses among the files that `has` knows, in a layout.
 ///
 /// # Errors
 /// The missing file.
-pub(super) fn choose(has: impl Fn(&str) -> bool) -> Result<WantedFiles, String> {
-    let mut small = vec![CONFIG];
-    small.extend(PROCESSORS.into_iter().chain(EXTRAS).filter(|name| has(name)));
+pub(super) fn choose(layout: Layout, has: impl Fn(&str) -> bool) -> Result<WantedFiles, String> {
+    let processors: &[&str] = if layout == Layout::Transformers { &PROCESSORS } else { &[] };
+    let mut small = vec![layout.config(&has)];
+    let optional = processors.iter().copied().chain(EXTRAS);
+    small.extend(optional.clone().filter(|name| has(name)));
     small.extend([file_names::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
     if !has(TOKENIZER) && !has(file_names::SENTENCEPIECE) {
-        small.extend([file_names::VOCABULARY, file_names::MERGES]);
+        match [file_names::VOCABULARY, file_names::WORD_PIECES].map(&has) {
+            [false, true] => small.push(file_names::WORD_PIECES),
+            _ => small.extend([file_names::VOCABULARY, file_names::MERGES]),
+        }
     }
-    if !has(CONFIG) {
-        return Err(format!("it has no {CONFIG}"));
+    if !has(small[0]) {
+        return Err(format!("it has no {}", small[0]));
     }
-    if !PROCESSORS.iter().any(|name| has(name)) {
+    if !processors.is_empty() && !processors.iter().any(|name| has(name)) {
         return Err(format!("it has no {}", PROCESSORS[1]));
     }
     if let Some(missing) = small.iter().find(|name| !has(name)) {
         return Err(format!("it has no tokenizer.json and no {missing}"));
     }
-    let weights = WEIGHTS.into_iter().find(|name| has(name));
-    let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", WEIGHTS.join(", ")))?;
-    let looked_for = PROCESSORS.into_iter().chain(EXTRAS).chain([TOKENIZER]).chain(WEIGHTS);
+    let sets = layout.weights();
+    let weights = sets.iter().copied().find(|name| has(name));
+    let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", sets.join(", ")))?;
+    let looked_for = optional.chain([TOKENIZER]).chain(sets.iter().copied());
     let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
     Ok(WantedFiles { small, weights, absent })
 }
@@ -93,8 +100,12 @@ pub(super) enum Completeness {
     All,
 }
 
-/// Examines a snapshot; `listed` are the files of its commit, if they are known.
-pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<String>>>) -> Completeness {
+/// Examines a snapshot; `listed` are the files of its commit, if they are known, and `layout` is the one that is asked for.
+pub(super) fn held(
+    snapshot: &Path,
+    listed: Option<&HashMap<String, Option<String>>>,
+    layout: Option<Layout>,
+) -> Completeness {
     let here = |name: &str| snapshot.join(name).exists();
     match std::fs::metadata(snapshot.join(".")) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
@@ -104,7 +115,12 @@ pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<Strin
         Ok(_) => {}
     }
     let missing = |what: &str| Completeness::Part(what.replace("it has no", "its copy has no"));
-    let wanted = match choose(here) {
+    let layout = layout.unwrap_or_else(|| {
+        let config = regular::read(&snapshot.join(CONFIG), MAX_READ).ok();
+        let config = config.and_then(|json| serde_json::from_slice(&json).ok());
+        Layout::of(config.as_ref(), here(file_names::OPEN_CLIP_CONFIG))
+    });
+    let wanted = match choose(layout, here) {
         Ok(wanted) => wanted,
         Err(reason) => return missing(&reason),
     };
@@ -127,7 +143,7 @@ pub(super) fn held(snapshot: &Path, listed: Option<&HashMap<String, Option<Strin
             }
         }
     }
-    let whole = listed.and_then(|listed| choose(|name| listed.contains_key(name)).ok());
+    let whole = listed.and_then(|listed| choose(layout, |name| listed.contains_key(name)).ok());
     match whole {
         Some(whole) if !whole.small.iter().all(|name| here(name)) => Completeness::Enough,
         _ => Completeness::All,
@@ -139,7 +155,7 @@ mod tests {
     use super::*;
 
     fn of(files: &[&str]) -> Result<WantedFiles, String> {
-        choose(|name| files.contains(&name))
+        choose(Layout::Transformers, |name| files.contains(&name))
     }
 
     #[test]
