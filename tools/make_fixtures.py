@@ -1,12 +1,14 @@
 """Make the test fixtures: what `transformers` itself computes, for the tests to compare with.
 
 usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
+                        [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
 a second run writes the same files. The versions that produced them go to `tests/fixtures/VERSIONS.txt`.
 
 needs: pip install torch torchvision transformers pillow safetensors numpy
+       (siglip, naflex, metaclip2, altclip: sentencepiece and protobuf too; siglip: open_clip_torch)
 """
 
 import argparse
@@ -18,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
+GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 
