@@ -28,8 +28,11 @@ pub const SENTENCEPIECE: &str = "spiece.model";
 /// A vocabulary of word pieces, one a line.
 pub const WORD_PIECES: &str = "vocab.txt";
 
+/// The same, as XLM-RoBERTa's files have it.
+pub const SENTENCEPIECE_BPE: &str = "sentencepiece.bpe.model";
+
 /// Every file that settings may be in. Weights are beside them.
-pub const SETTINGS: [&str; 12] = [
+pub const SETTINGS: [&str; 13] = [
     CONFIG,
     OPEN_CLIP_CONFIG,
     WORD_PIECES,
@@ -42,6 +45,7 @@ pub const SETTINGS: [&str; 12] = [
     VOCABULARY,
     MERGES,
     SENTENCEPIECE,
+    SENTENCEPIECE_BPE,
 ];
 
 /// The sets of files that weights may be in, best first (the order of transformers). An index names its shards.

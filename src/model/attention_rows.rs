@@ -111,6 +111,17 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Gives the tokens of each prompt the positions that `places` returns. No prompt shares rows with another.
+    pub fn place(&mut self, places: impl Fn(&[u32]) -> Vec<usize>) {
+        for item in &self.items {
+            let rows = &mut self.tokens[item.clone()];
+            let ids: Vec<u32> = rows.iter().map(|(id, _)| *id).collect();
+            rows.iter_mut().zip(places(&ids)).for_each(|(row, position)| row.1 = position);
+        }
+    }
+}
+
 /// Returns batches of about `rows` rows, as indices of prompts, so that prompts that share rows are neighbours. Equal
 /// prompts may share all their rows, but each has one in the last block: there are no more than `rows` of them either.
 pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize) -> Vec<Vec<usize>> {

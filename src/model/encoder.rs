@@ -33,11 +33,8 @@ impl ImageEncoder {
         let spec = checkpoint.family().image();
         let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan))?;
         let preprocessor = checkpoint.preprocessor().clone();
-        let side = spec.stem.side;
-        if let Some(got) = preprocessor.output_size()
-            && got != (side, side)
-        {
-            return Err(pixel_size(got, side));
+        if let Some(got) = preprocessor.output_size() {
+            check_size(got, &spec.stem)?;
         }
         let normalizer = preprocessor.normalizer();
         let readout = checkpoint.family().readout(checkpoint.weights())?;
@@ -72,10 +69,7 @@ impl ImageEncoder {
     /// # Errors
     /// [`Error::PixelSize`] for pixels of another size than the tower's, [`Error::Tensor`] when the device fails.
     pub fn embed(&self, pixels: &[Pixels]) -> Result<Embeddings> {
-        let side = self.spec.stem.side;
-        if let Some(other) = pixels.iter().find(|p| (p.width(), p.height()) != (side, side)) {
-            return Err(pixel_size((other.width(), other.height()), side));
-        }
+        pixels.iter().try_for_each(|p| check_size((p.width(), p.height()), &self.spec.stem))?;
         let mut embeddings = Embeddings::new(self.dim());
         if pixels.is_empty() {
             return Ok(embeddings);
@@ -91,8 +85,12 @@ impl ImageEncoder {
     }
 }
 
-fn pixel_size((width, height): (usize, usize), side: usize) -> Error {
-    Error::PixelSize { got: format!("{width}x{height}"), want: format!("{side}x{side}") }
+/// Checks that a tower takes images of this size.
+fn check_size((width, height): (usize, usize), stem: &ImageStem) -> Result<()> {
+    let ImageStem { side, patch, resize, .. } = *stem;
+    let fits = if resize.is_some() { width.min(height) >= patch } else { (width, height) == (side, side) };
+    let want = || if resize.is_some() { format!("{patch}x{patch} or more") } else { format!("{side}x{side}") };
+    if fits { Ok(()) } else { Err(Error::PixelSize { got: format!("{width}x{height}"), want: want() }) }
 }
 
 /// Prompts -> unit embeddings.

@@ -210,7 +210,10 @@ impl Patches<Engine> {
 impl TokenEmbeddings<Engine> {
     /// Puts the rows of prompts into `space.x` [R, W].
     fn rows(&self, mask: Mask, prompts: &[&Prompt], space: &mut Workspace) -> Result<Rows> {
-        let rows = Rows::prompts(mask, prompts);
+        let mut rows = Rows::prompts(mask, prompts);
+        if self.spec.uncounted.is_some() {
+            rows.place(|ids| self.spec.positions_of(ids));
+        }
         space.x.shape(rows.tokens.len(), self.positions.width);
         for (row, &(id, position)) in rows.tokens.iter().enumerate() {
             let x = space.x.row_mut(row);

@@ -82,7 +82,7 @@ impl Family {
             model: description.model(config)?,
             recipe: &description.recipe,
             processor: Processor::File(description.processor),
-            tokenizer: TokenizerPlan::of(description.tokenizer),
+            tokenizer: description.tokenizer,
         })
     }
 

@@ -110,8 +110,8 @@ pub struct TokenStem {
     pub vocabulary: usize,
     /// Positions that have an embedding.
     pub positions: usize,
-    /// The position of the first token. Those before it are not used.
-    pub first: usize,
+    /// The token behind whose id positions are counted. It is not counted itself: its position is its id.
+    pub uncounted: Option<u32>,
     /// Whether tokens have types. All are of the first type, whose embedding is added to every position.
     pub types: bool,
     /// The most tokens of a prompt.
@@ -122,6 +122,20 @@ pub struct TokenStem {
     pub filling: Filling,
     /// Whether the reference cuts prompts that are too long without being asked.
     pub cuts: bool,
+}
+
+impl TokenStem {
+    /// Returns the position of each token of a prompt.
+    pub fn positions_of(&self, ids: &[u32]) -> Vec<usize> {
+        let Some(uncounted) = self.uncounted else { return (0..ids.len()).collect() };
+        let own = uncounted as usize;
+        let mut last = own;
+        let position = |&id: &u32| {
+            last += usize::from(id != uncounted);
+            if id == uncounted { own } else { last }
+        };
+        ids.iter().map(position).collect()
+    }
 }
 
 /// What fills a prompt up to the model's own length.

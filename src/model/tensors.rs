@@ -110,12 +110,15 @@ impl Forward for Tensors {
     }
 
     fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
-        let TokenEmbeddings { tokens, positions } = &tower.stem;
+        let TokenEmbeddings { tokens, positions, spec } = &tower.stem;
         let (batch, length) = (prompts.len(), prompts.first().map_or(0, |p| p.ids.len()));
+        let rows = |table: &Tensor, rows: Vec<u32>| {
+            let rows = Tensor::from_vec(rows, batch * length, &self.device)?;
+            table.index_select(&rows, 0)?.reshape((batch, length, ())) // [B, T, W]
+        };
+        let places = |prompt: &&Prompt| spec.positions_of(&prompt.ids).into_iter().map(|place| place as u32);
         let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
-        let ids = Tensor::from_vec(ids, batch * length, &self.device)?;
-        let x = tokens.index_select(&ids, 0)?.reshape((batch, length, ()))?; // [B, T, W]
-        let x = x.broadcast_add(&positions.narrow(0, 0, length)?)?;
+        let x = (rows(tokens, ids)? + rows(positions, prompts.iter().flat_map(places).collect())?)?;
         let padded = prompts.first().is_some_and(|prompt| prompt.padded);
         self.finish(tower, x, padded, prompts.iter().map(|prompt| prompt.end))
     }

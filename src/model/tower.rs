@@ -62,8 +62,10 @@ impl<P: Parts> Patches<P> {
 pub struct TokenEmbeddings<P: Parts> {
     /// [V, W]
     pub tokens: P::Lookup,
-    /// [T, W], from the first position that is used.
+    /// [T, W]
     pub positions: P::Table,
+    /// The sizes.
+    pub spec: TokenStem,
 }
 
 /// A block's weights.
@@ -143,7 +145,6 @@ impl LoadStem for TokenStem {
 
     fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<TokenEmbeddings<P>> {
         let mut positions = embeddings.values("position_embedding.weight", &[self.positions, width])?;
-        positions.drain(..self.first * width);
         if self.types {
             let types = embeddings.rows_of("token_type_embedding.weight", width)?;
             let mut first = vec![0.0; width];
@@ -153,6 +154,7 @@ impl LoadStem for TokenStem {
         Ok(TokenEmbeddings {
             tokens: parts.lookup(embeddings, "token_embedding.weight", [self.vocabulary, width])?,
             positions: parts.table(positions, width)?,
+            spec: *self,
         })
     }
 }

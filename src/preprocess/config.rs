@@ -17,13 +17,31 @@ pub enum ProcessorClass {
     Clip,
     /// SiglipImageProcessor: the image becomes 224 x 224, whatever its shape.
     Siglip,
+    /// Siglip2ImageProcessor: the image keeps its shape, and has 256 patches of 16 x 16 at most.
+    Siglip2,
+    /// ViTImageProcessor: as SigLIP's, with a linear filter.
+    Vit,
 }
 
 impl ProcessorClass {
     /// Reads the name that a file gives, under which the class may have been known once.
     fn named(name: &str) -> Option<Self> {
         match name {
-            "CLIPImageProcessor" | "CLIPImageProcessorFast" | "CLIPFeatureExtractor" => Some(Self::Clip),
+            "CLIPImageProcessor"
+            | "CLIPImageProcessorFast"
+            | "CLIPImageProcessorPil"
+            | "CLIPFeatureExtractor"
+            | "ChineseCLIPImageProcessor"
+            | "ChineseCLIPImageProcessorFast"
+            | "ChineseCLIPImageProcessorPil"
+            | "ChineseCLIPFeatureExtractor"
+            | "BitImageProcessor"
+            | "BitImageProcessorFast"
+            | "BitImageProcessorPil" => Some(Self::Clip),
+            "Siglip2ImageProcessor" | "Siglip2ImageProcessorFast" | "Siglip2ImageProcessorPil" => Some(Self::Siglip2),
+            "ViTImageProcessor" | "ViTImageProcessorFast" | "ViTImageProcessorPil" | "ViTFeatureExtractor" => {
+                Some(Self::Vit)
+            }
             "SiglipImageProcessor"
             | "SiglipImageProcessorFast"
             | "SiglipImageProcessorPil"
@@ -35,18 +53,29 @@ impl ProcessorClass {
     fn size(self) -> Size {
         match self {
             Self::Clip => Size::ShortestEdge(224),
-            Self::Siglip => Size::Exact { width: 224, height: 224 },
+            Self::Siglip | Self::Vit => Size::Exact { width: 224, height: 224 },
+            Self::Siglip2 => Size::Patches { side: 16, most: 256 },
+        }
+    }
+
+    /// Returns the number of its filter in Pillow.
+    fn filter(self) -> u64 {
+        match self {
+            Self::Clip | Self::Siglip => 3,
+            Self::Siglip2 | Self::Vit => 2,
         }
     }
 
     fn mean_and_std(self) -> ([f32; 3], [f32; 3]) {
         match self {
             Self::Clip => (OPENAI_MEAN, OPENAI_STD),
-            Self::Siglip => ([0.5; 3], [0.5; 3]),
+            Self::Siglip | Self::Siglip2 | Self::Vit => ([0.5; 3], [0.5; 3]),
         }
     }
 }
 
+/// The most patches of an image.
+pub const MAX_PATCHES: usize = 1 << 14;
 /// The longest side that a processor may ask for: beyond it a file is damaged.
 const MAX_SIDE: usize = 1 << 14;
 
@@ -64,6 +93,13 @@ pub enum Size {
     ShortestEdge(usize),
     /// The longer side; the other keeps the shape.
     LongestEdge(usize),
+    /// As many whole square patches as are allowed; the image keeps its shape about.
+    Patches {
+        /// A patch's side.
+        side: usize,
+        /// The most patches.
+        most: usize,
+    },
 }
 
 impl Size {
@@ -80,8 +116,29 @@ impl Size {
                 let scaled = |side: usize| ((side as f64 / ratio).round_ties_even() as usize).max(1);
                 (scaled(width), scaled(height))
             }
+            Self::Patches { side, most } => {
+                let (rows, columns) = patches(width, height, side, most);
+                (columns * side, rows * side)
+            }
         }
     }
+}
+
+/// Returns the rows and columns of the patches that an image is resized to: those at the largest scale of a search by halves
+/// at which no more than `most` patches cover it (transformers, image_processing_siglip2.py).
+fn patches(width: usize, height: usize, side: usize, most: usize) -> (usize, usize) {
+    const CLOSE: f64 = 1e-5;
+    let count = |scale: f64, pixels: usize| ((pixels as f64 * scale / side as f64).ceil() as usize).max(1);
+    let (mut low, mut high) = (CLOSE / 10.0, 100.0);
+    while high - low >= CLOSE {
+        let scale = (low + high) / 2.0;
+        if count(scale, height) * count(scale, width) <= most {
+            low = scale;
+        } else {
+            high = scale;
+        }
+    }
+    (count(low, height), count(low, width))
 }
 
 /// The size of the centre that is kept.
@@ -146,7 +203,12 @@ impl Keys {
         if class == ProcessorClass::Clip && self.0.get("use_square_size") == Some(&Value::Bool(true)) {
             return Ok(Size::Exact { width: 224, height: 224 }); // whatever `size` says
         }
-        let square = self.0.get("default_to_square") == Some(&Value::Bool(true));
+        if class == ProcessorClass::Siglip2 {
+            let whole = |most: usize| move |v: &Value| side(v).filter(|n| *n <= most);
+            let most = self.value("max_num_patches", 256, whole(MAX_PATCHES))?;
+            return Ok(Size::Patches { side: self.value("patch_size", 16, whole(MAX_SIDE))?, most });
+        }
+        let square = class == ProcessorClass::Vit || self.0.get("default_to_square") == Some(&Value::Bool(true));
         self.value("size", class.size(), |size| parse_size(size, square))
     }
 }
@@ -162,14 +224,14 @@ impl ProcessorConfig {
         let class = match keys.text("image_processor_type").or(keys.text("feature_extractor_type")) {
             None => default,
             Some(name) => ProcessorClass::named(name).ok_or_else(|| {
-                let known = "CLIPImageProcessor and SiglipImageProcessor";
+                let known = "those of CLIP, SigLIP, SigLIP 2, Chinese-CLIP, ViT and BiT";
                 format!("image processor `{name}` is not supported; zsic knows {known}")
             })?,
         };
         let arithmetic = Arithmetic::Torchvision;
         let mut config = Self { resize: None, crop: None, rescale: None, normalize: None, arithmetic };
         if keys.step("do_resize", true)? {
-            let filter = keys.value("resample", 3, Value::as_u64)?;
+            let filter = keys.value("resample", class.filter(), Value::as_u64)?;
             config.resize = Some((keys.size(class)?, Filter::from_pillow(filter)?));
         }
         if keys.step("do_center_crop", class == ProcessorClass::Clip)? {

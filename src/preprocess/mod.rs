@@ -131,6 +131,7 @@ impl Preprocessor {
         self.config.resize.map(|(size, _)| match size {
             Size::Exact { width, height } => width.max(height),
             Size::ShortestEdge(side) | Size::LongestEdge(side) => side,
+            Size::Patches { side, most } => side * most, // a line of them
         })
     }
 }

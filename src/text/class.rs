@@ -19,6 +19,12 @@ pub enum TokenizerClass {
     Siglip,
     /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
     Gemma,
+    /// Gemma's, as SigLIP 2 in native shapes has it: text is put into small letters.
+    Siglip2,
+    /// BERT's own class. Of a `tokenizer.json` it reads the vocabulary and the added tokens alone.
+    Bert,
+    /// XLM-RoBERTa's own class. Of a `tokenizer.json` it reads the vocabulary, the map of characters and the added tokens alone.
+    XlmRoberta,
     /// The class that runs a `tokenizer.json` as it is written.
     AsWritten,
 }
@@ -52,11 +58,15 @@ impl TokenizerClass {
             Some("CLIPTokenizer" | "CLIPTokenizerFast") => Ok(Self::Clip),
             Some("SiglipTokenizer") => Ok(Self::Siglip),
             Some("GemmaTokenizer" | "GemmaTokenizerFast") => Ok(Self::Gemma),
+            Some("Siglip2Tokenizer") => Ok(Self::Siglip2),
+            Some("BertTokenizer" | "BertTokenizerFast") => Ok(Self::Bert),
+            Some("XLMRobertaTokenizer" | "XLMRobertaTokenizerFast") => Ok(Self::XlmRoberta),
             Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
                 Ok(Self::AsWritten)
             }
             Some(other) => {
-                let known = "zsic knows CLIPTokenizer, SiglipTokenizer, GemmaTokenizer and PreTrainedTokenizerFast";
+                let known = "zsic knows CLIPTokenizer, SiglipTokenizer, Siglip2Tokenizer, GemmaTokenizer, BertTokenizer, \
+                             XLMRobertaTokenizer and PreTrainedTokenizerFast";
                 Err((file, format!("tokenizer class `{other}` is not supported; {known}")))
             }
         }
@@ -68,11 +78,18 @@ impl TokenizerClass {
             (Self::Clip | Self::OpenClip, "bos_token") => Some("<|startoftext|>"),
             (Self::Clip | Self::OpenClip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
             (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
-            (Self::Siglip | Self::Gemma, "unk_token") => Some("<unk>"),
-            (Self::Gemma, "bos_token") => Some("<bos>"),
-            (Self::Gemma, "eos_token") => Some("<eos>"),
-            (Self::Gemma, "pad_token") => Some("<pad>"),
-            (Self::Gemma, "mask_token") => Some("<mask>"),
+            (Self::Siglip | Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "unk_token") => Some("<unk>"),
+            (Self::Gemma | Self::Siglip2, "bos_token") => Some("<bos>"),
+            (Self::Gemma | Self::Siglip2, "eos_token") => Some("<eos>"),
+            (Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "pad_token") => Some("<pad>"),
+            (Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "mask_token") => Some("<mask>"),
+            (Self::XlmRoberta, "bos_token" | "cls_token") => Some("<s>"),
+            (Self::XlmRoberta, "eos_token" | "sep_token") => Some("</s>"),
+            (Self::Bert, "unk_token") => Some("[UNK]"),
+            (Self::Bert, "sep_token") => Some("[SEP]"),
+            (Self::Bert, "pad_token") => Some("[PAD]"),
+            (Self::Bert, "cls_token") => Some("[CLS]"),
+            (Self::Bert, "mask_token") => Some("[MASK]"),
             _ => None,
         }
     }

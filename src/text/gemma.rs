@@ -1,14 +1,16 @@
 //! Gemma's tokenizer, which SigLIP 2 has: byte-pair encoding over the whole text, in which spaces are made visible. As
-//! transformers 5 does, vocabulary, merges, added tokens and ends come from `tokenizer.json`, and the rest from here.
+//! transformers 5 does, vocabulary, merges, added tokens and ends come from `tokenizer.json`, and the rest from here. The
+//! version of SigLIP 2 in native shapes puts text into small letters first.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::normalizers::Replace;
-use tokenizers::{DecoderWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+use tokenizers::normalizers::{Lowercase, Replace, Sequence};
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
 
 use super::bpe::Bpe;
+use super::class::TokenizerClass;
 use super::sentencepiece::SPACE;
 use super::settings::{TokenizerSettings, Tokens};
 use super::token_spec::{Numbered, Padding, WrittenTokens};
@@ -16,7 +18,8 @@ use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
 /// The pipeline. Nothing is split before the model, as no space is left.
-pub(super) type Gemma = TokenizerImpl<Bpe, Replace, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+pub(super) type Gemma =
+    TokenizerImpl<Bpe, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
 /// What is used of a `tokenizer.json`.
 #[derive(Deserialize)]
@@ -39,11 +42,14 @@ pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Gemma,
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
     }
     let GemmaFile { mut model, added_tokens, padding, post_processor } = files.read_json(file_names::TOKENIZER)?;
+    let lower = settings.class == TokenizerClass::Siglip2;
     let tokens = settings.tokens(WrittenTokens { added_tokens, padding })?;
     model.unknown = tokens.role("unk_token").unwrap_or_default().to_owned();
     let failed = |e| Error::checkpoint(&path, format!("is not a Gemma tokenizer: {e}"));
     let mut tokenizer = Gemma::new(model);
-    tokenizer.with_normalizer(Some(Replace::new(" ", SPACE).map_err(failed)?));
+    let spaces = Replace::new(" ", SPACE).map_err(failed)?.into();
+    let steps = if lower { vec![Lowercase.into(), spaces] } else { vec![spaces] };
+    tokenizer.with_normalizer(Some(Sequence::new(steps)));
     tokenizer.add_tokens(&tokens.added);
     // `add_bos_token` and `add_eos_token` do not count beside a `tokenizer.json` (transformers 5.23).
     let ends: Option<PostProcessorWrapper> = serde_json::from_value(post_processor).map_err(|e| failed(e.into()))?;

@@ -1,5 +1,6 @@
 //! Labels x templates -> prompts -> token ids.
 
+mod bert;
 mod bpe;
 mod charsmap;
 mod class;
@@ -13,6 +14,7 @@ mod siglip;
 mod template;
 mod token_spec;
 mod tokenizer;
+mod xlm_roberta;
 
 pub use class::{TokenizerClass, accept};
 pub use clean::{Clean, canonicalize};

@@ -2,8 +2,12 @@
 //! that ties fall alike. Read from a `.model` file, or from a `tokenizer.json` that was converted from one.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use prost::Message;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -73,11 +77,58 @@ struct NormalizerProto {
 pub(super) struct WrittenPieces {
     #[serde(rename = "type")]
     kind: String,
-    vocab: Value,
+    vocab: Vocabulary,
     unk_id: Option<u32>,
     #[serde(default)]
     byte_fallback: bool,
 }
+
+impl WrittenPieces {
+    /// Takes the pieces and their scores.
+    fn vocab(&mut self) -> Result<Vec<(String, f32)>, String> {
+        match std::mem::replace(&mut self.vocab, Vocabulary::Other) {
+            Vocabulary::List(pieces) if self.kind == "Unigram" => Ok(pieces),
+            _ => Err(format!("holds a model of type {}; this checkpoint needs Unigram", self.kind)),
+        }
+    }
+}
+
+/// The pieces of a model, and their scores.
+enum Vocabulary {
+    List(Vec<(String, f32)>),
+    /// That of a model of another type.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Vocabulary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Vocabulary;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a list of pieces and their scores")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vocabulary, A::Error> {
+                let mut pieces = Vec::new();
+                while let Some(piece) = list.next_element()? {
+                    pieces.push(piece);
+                }
+                Ok(Vocabulary::List(pieces))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocabulary, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Vocabulary::Other)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// How spaces are treated where nothing is said.
+const AS_WRITTEN: Spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
 
 /// How spaces are treated.
 #[derive(Debug)]
@@ -142,23 +193,46 @@ impl SentencePiece {
     ///
     /// # Errors
     /// One line: what the file is not.
-    pub fn written(model: WrittenPieces, charsmap: &[u8]) -> Result<Self, String> {
-        if model.kind != "Unigram" {
-            return Err(format!("holds a model of type {}; this checkpoint needs Unigram", model.kind));
-        }
+    pub fn written(mut model: WrittenPieces, charsmap: &[u8]) -> Result<Self, String> {
+        let unknown = model.unk_id.map(|id| id as usize);
         let kind = |at: usize, piece: &str| match () {
-            () if Some(at) == model.unk_id.map(|id| id as usize) => PieceKind::Unknown,
+            () if Some(at) == unknown => PieceKind::Unknown,
             () if is_byte(piece) => PieceKind::Byte,
             () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => PieceKind::Control,
             () => PieceKind::Normal,
         };
-        let vocab: Vec<(String, f32)> =
-            serde_json::from_value(model.vocab).map_err(|e| format!("has a damaged vocab: {e}"))?;
-        let pieces = vocab.into_iter().enumerate();
+        let pieces = model.vocab()?.into_iter().enumerate();
         let pieces = pieces.map(|(at, (piece, score))| (kind(at, &piece), piece, score));
         let pieces = pieces.map(|(kind, piece, score)| (piece, score, kind)).collect();
-        let spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
-        Self::new(pieces, Charsmap::read(charsmap)?, spaces, model.byte_fallback)
+        Self::new(pieces, Charsmap::read(charsmap)?, AS_WRITTEN, model.byte_fallback)
+    }
+
+    /// Takes what a `tokenizer.json` says of a model that runs on words, whose spaces are visible. Every piece is text, but for
+    /// the unknown one.
+    ///
+    /// # Errors
+    /// One line: what the file is not.
+    pub fn of_words(mut model: WrittenPieces) -> Result<Self, String> {
+        let unknown = model.unk_id.map(|id| id as usize);
+        let (vocab, byte_fallback) = (model.vocab()?, model.byte_fallback);
+        let kind = |at: usize| if Some(at) == unknown { PieceKind::Unknown } else { PieceKind::Normal };
+        let pieces = vocab.into_iter().enumerate().map(|(at, (piece, score))| (piece, score, kind(at)));
+        Self::new(pieces.collect(), Charsmap::default(), AS_WRITTEN, byte_fallback)
+    }
+
+    /// Reads a `.model` file for such a model, with the ids that fairseq gave its pieces: the first three are made anew, and a
+    /// mask is the last. Returns the bytes of its character map too.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn in_fairseq_order(bytes: &[u8]) -> Result<(Self, Vec<u8>), String> {
+        let model = ModelProto::decode(bytes).map_err(|_| "is not a SentencePiece model, or is damaged")?;
+        let normal = |piece: &str| (piece.to_owned(), 0.0, PieceKind::Normal);
+        let first = ["<s>", "<pad>", "</s>"].map(normal).into_iter().chain([("<unk>".to_owned(), 0.0, PieceKind::Unknown)]);
+        let rest = model.pieces.into_iter().skip(3).map(|piece| (piece.piece, piece.score, PieceKind::Normal));
+        let pieces = first.chain(rest).chain([normal("<mask>")]).collect();
+        let charsmap = model.normalizer.map(|normalizer| normalizer.precompiled_charsmap).unwrap_or_default();
+        Ok((Self::new(pieces, Charsmap::default(), AS_WRITTEN, false)?, charsmap))
     }
 
     fn new(
@@ -211,9 +285,13 @@ impl SentencePiece {
 
     /// Returns the ids of a text's pieces. Neighbours that are unknown are one piece, or the bytes that they have.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let text = self.normalize(text);
+        self.ids(&self.normalize(text))
+    }
+
+    /// Returns the ids of the pieces of normalized text.
+    pub fn ids(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        for (id, piece) in self.pieces(&text) {
+        for (id, piece) in self.pieces(text) {
             match () {
                 () if id != self.unknown => ids.push(id),
                 () if self.byte_fallback => {
@@ -320,6 +398,14 @@ impl SentencePiece {
         pieces.reverse();
         pieces
     }
+}
+
+/// Finds the map of characters in the normalizer of a `tokenizer.json`.
+pub(super) fn charsmap(normalizer: &Value) -> Option<Vec<u8>> {
+    let parts = normalizer.get("normalizers").and_then(Value::as_array);
+    let mut parts = parts.map_or_else(|| vec![normalizer], |parts| parts.iter().collect()).into_iter();
+    let base64 = parts.find_map(|part| part.get("precompiled_charsmap"))?.as_str()?;
+    STANDARD.decode(base64).ok()
 }
 
 fn is_byte(piece: &str) -> bool {

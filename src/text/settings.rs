@@ -78,6 +78,11 @@ impl TokenizerSettings {
         Ok(settings)
     }
 
+    /// Returns the value of a setting.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
     /// Returns whether text is put into small letters, by the classes that ask.
     pub fn do_lower_case(&self) -> bool {
         self.values.get("do_lower_case").is_none_or(|value| *value == Value::Bool(true))

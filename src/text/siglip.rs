@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -142,19 +140,11 @@ fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {
         (SentencePiece::read(&files.read(file_names::SENTENCEPIECE)?), files.path(file_names::SENTENCEPIECE))
     } else if files.contains(file_names::TOKENIZER) {
         let file: SiglipFile = files.read_json(file_names::TOKENIZER)?;
-        let charsmap = file.normalizer.as_ref().and_then(charsmap).unwrap_or_default();
+        let charsmap = file.normalizer.as_ref().and_then(sentencepiece::charsmap).unwrap_or_default();
         (SentencePiece::written(file.model, &charsmap), files.path(file_names::TOKENIZER))
     } else {
         let reason = "has no tokenizer: neither spiece.model nor tokenizer.json";
         return Err(Error::checkpoint(files.root(), reason));
     };
     Ok((model.map_err(|e| Error::checkpoint(&path, e))?, path))
-}
-
-/// Finds the map of characters in a normalizer.
-fn charsmap(normalizer: &Value) -> Option<Vec<u8>> {
-    let parts = normalizer.get("normalizers").and_then(Value::as_array);
-    let mut parts = parts.map_or_else(|| vec![normalizer], |parts| parts.iter().collect()).into_iter();
-    let base64 = parts.find_map(|part| part.get("precompiled_charsmap"))?.as_str()?;
-    STANDARD.decode(base64).ok()
 }

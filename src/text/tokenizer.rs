@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::{
-    Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Pipeline, TokenizerImpl, TruncationDirection,
+    Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Written, TokenizerImpl, TruncationDirection,
 };
 
 use super::class::TokenizerClass;
+use super::bert;
 use super::clean::Clean;
 use super::clip_bpe;
-use super::gemma::{self, Gemma};
+use super::gemma;
 use super::settings::{TokenizerSettings, Tokens};
 use super::siglip::Siglip;
+use super::xlm_roberta;
 use super::token_spec::WrittenTokens;
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER as WHOLE;
@@ -35,7 +37,7 @@ pub struct TokenizerPlan {
 
 impl TokenizerPlan {
     /// Returns the plan of a family that leaves the class to the settings.
-    pub fn of(default: TokenizerClass) -> Self {
+    pub const fn of(default: TokenizerClass) -> Self {
         Self { class: None, default, clean: None, blank_separator: false }
     }
 }
@@ -54,9 +56,14 @@ pub struct Tokenizer {
 /// What splits text.
 #[derive(Debug)]
 enum TokenizerKind {
-    Pipeline(Box<Pipeline>),
-    Gemma(Box<Gemma>),
+    Pipeline(Box<dyn Pipeline>),
     Siglip(Box<Siglip>),
+}
+
+/// A pipeline of the `tokenizers` crate.
+trait Pipeline: std::fmt::Debug + Send + Sync {
+    /// Returns as many token ids of a text as `limit` allows, start and end kept.
+    fn encode_upto(&self, text: &str, limit: usize) -> tokenizers::Result<Vec<u32>>;
 }
 
 impl Tokenizer {
@@ -67,30 +74,30 @@ impl Tokenizer {
     pub fn open(files: &Files, plan: &TokenizerPlan) -> Result<Self> {
         let settings = TokenizerSettings::open(files, plan)?;
         let split_special = settings.split_special();
-        let role = |tokens: &Tokens, role: &str, id: &dyn Fn(&str) -> Option<u32>| tokens.role(role).and_then(id);
-        let made = |kind, path, tokens: &Tokens, id: &dyn Fn(&str) -> Option<u32>| {
-            let blank = if plan.blank_separator { role(tokens, "sep_token", id) } else { None };
-            Self { kind, path, padding: role(tokens, "pad_token", id), clean: plan.clean, blank }
+        let made = |kind, path, (padding, separator): (Option<u32>, Option<u32>)| {
+            let blank = separator.filter(|_| plan.blank_separator);
+            Self { kind, path, padding, clean: plan.clean, blank }
         };
-        let pipeline = |(mut tokenizer, tokens, path): (Pipeline, Tokens, PathBuf)| {
-            tokenizer.set_encode_special_tokens(split_special);
-            let ids = tokenizer.get_vocab(true);
-            made(TokenizerKind::Pipeline(Box::new(tokenizer)), path, &tokens, &|token| ids.get(token).copied())
-        };
-        Ok(match settings.class {
-            TokenizerClass::Clip | TokenizerClass::OpenClip => pipeline(clip_bpe::open(files, settings)?),
-            TokenizerClass::AsWritten => pipeline(as_written(files, settings)?),
-            TokenizerClass::Gemma => {
-                let (mut tokenizer, tokens, path) = gemma::open(files, settings)?;
+        /// Boxes a pipeline, and finds the padding and the separator among its tokens.
+        macro_rules! pipeline {
+            ($opened:expr) => {{
+                let (mut tokenizer, tokens, path) = $opened;
                 tokenizer.set_encode_special_tokens(split_special);
-                let padding = role(&tokens, "pad_token", &|token| tokenizer.token_to_id(token));
-                let kind = TokenizerKind::Gemma(Box::new(tokenizer));
-                Self { kind, path, padding, clean: plan.clean, blank: None }
-            }
+                let id = |role: &str| tokens.role(role).and_then(|token| tokenizer.token_to_id(token));
+                let ids = (id("pad_token"), id("sep_token"));
+                made(TokenizerKind::Pipeline(Box::new(tokenizer)), path, ids)
+            }};
+        }
+        Ok(match settings.class {
+            TokenizerClass::Clip | TokenizerClass::OpenClip => pipeline!(clip_bpe::open(files, settings)?),
+            TokenizerClass::AsWritten => pipeline!(as_written(files, settings)?),
+            TokenizerClass::Gemma | TokenizerClass::Siglip2 => pipeline!(gemma::open(files, settings)?),
+            TokenizerClass::Bert => pipeline!(bert::open(files, settings)?),
+            TokenizerClass::XlmRoberta => pipeline!(xlm_roberta::open(files, settings)?),
             TokenizerClass::Siglip => {
                 let (siglip, path) = Siglip::open(files, settings)?;
-                let padding = siglip.padding;
-                Self { padding, kind: TokenizerKind::Siglip(Box::new(siglip)), path, clean: plan.clean, blank: None }
+                let ids = (siglip.padding, None);
+                made(TokenizerKind::Siglip(Box::new(siglip)), path, ids)
             }
         })
     }
@@ -109,7 +116,7 @@ impl Tokenizer {
     pub fn unknown(&self) -> Option<u32> {
         match &self.kind {
             TokenizerKind::Siglip(siglip) => siglip.unknown(),
-            TokenizerKind::Pipeline(_) | TokenizerKind::Gemma(_) => None,
+            TokenizerKind::Pipeline(_) => None,
         }
     }
 
@@ -129,8 +136,7 @@ impl Tokenizer {
         let cleaned = self.clean.map(|clean| clean.run(text));
         let words = cleaned.as_deref().unwrap_or(text);
         let ids = match &self.kind {
-            TokenizerKind::Pipeline(tokenizer) => run(tokenizer, words, limit),
-            TokenizerKind::Gemma(tokenizer) => run(tokenizer, words, limit),
+            TokenizerKind::Pipeline(pipeline) => pipeline.encode_upto(words, limit),
             TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(words, limit)),
         };
         let seen = |id| if self.blank == Some(id) { 0 } else { id };
@@ -138,27 +144,30 @@ impl Tokenizer {
     }
 }
 
-/// Runs a pipeline of the `tokenizers` crate.
-fn run<M, N, PT, PP, D>(
-    tokenizer: &TokenizerImpl<M, N, PT, PP, D>,
-    text: &str,
-    limit: usize,
-) -> tokenizers::Result<Vec<u32>>
+impl<M, N, PT, PP, D> Pipeline for TokenizerImpl<M, N, PT, PP, D>
 where
-    M: Model + Send + Sync,
-    N: Normalizer + Send + Sync,
-    PT: PreTokenizer + Send + Sync,
-    PP: PostProcessor + Send + Sync,
-    D: Decoder + Send + Sync,
+    M: Model + std::fmt::Debug + Send + Sync,
+    N: Normalizer + std::fmt::Debug + Send + Sync,
+    PT: PreTokenizer + std::fmt::Debug + Send + Sync,
+    PP: PostProcessor + std::fmt::Debug + Send + Sync,
+    D: Decoder + std::fmt::Debug + Send + Sync,
 {
-    let ends = tokenizer.get_post_processor().map_or(0, |ends| ends.added_tokens(false));
-    let mut words = tokenizer.encode_fast(text, false)?;
-    words.truncate(limit.saturating_sub(ends), 0, TruncationDirection::Right);
-    Ok(tokenizer.post_process(words, None, true)?.get_ids().to_vec())
+    fn encode_upto(&self, text: &str, limit: usize) -> tokenizers::Result<Vec<u32>> {
+        let ends = self.get_post_processor().map_or(0, |ends| ends.added_tokens(false));
+        let mut words = self.encode_fast(text, false)?;
+        words.truncate(limit.saturating_sub(ends), 0, TruncationDirection::Right);
+        Ok(self.post_process(words, None, true)?.get_ids().to_vec())
+    }
+}
+
+impl Pipeline for Written {
+    fn encode_upto(&self, text: &str, limit: usize) -> tokenizers::Result<Vec<u32>> {
+        (**self).encode_upto(text, limit)
+    }
 }
 
 /// Reads a `tokenizer.json` with all that it says. How it cuts and pads is left out: the pipeline has its own way.
-fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Pipeline, Tokens, PathBuf)> {
+fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
     if !files.contains(WHOLE) {
         return Err(Error::checkpoint(files.root(), "has no tokenizer.json, which its tokenizer_class asks for"));
@@ -172,7 +181,7 @@ fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Pipeline, T
     let written = WrittenTokens::deserialize(Value::Object(written.collect()));
     let unreadable = |e| Error::checkpoint(&path, format!("is not a tokenizer that zsic can read: {e}"));
     let tokens = settings.tokens(written.map_err(unreadable)?)?;
-    let mut tokenizer = Pipeline::deserialize(Value::Object(json)).map_err(unreadable)?;
+    let mut tokenizer = Written::deserialize(Value::Object(json)).map_err(unreadable)?;
     tokenizer.add_tokens(&tokens.added);
     Ok((tokenizer, tokens, path))
 }

@@ -58,6 +58,7 @@ mod hub_network; // who is asked, and what is sent to whom
 mod hub_places; // caches without links, of others, prepared by others
 mod models; // the commands about checkpoints
 mod models_rm; // zsic models rm
+mod naflex;
 mod odd_files; // pipes, devices, pointers
 
 // The code.

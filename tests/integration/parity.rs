@@ -84,6 +84,9 @@ fn token_ids_are_identical() {
 fn normalised_pixels_are_the_reference_s() {
     for name in CHECKPOINTS {
         let loaded = load(name);
+        if !loaded.expected.has("pixel_values") {
+            continue; // of shapes of their own; see naflex.rs
+        }
         let normalizer = loaded.checkpoint.preprocessor().normalizer();
         for (pixels, expected) in loaded.pixels().iter().zip(loaded.expected.rows("pixel_values")) {
             let plane = pixels.width() * pixels.height();

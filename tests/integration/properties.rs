@@ -7,7 +7,7 @@ use serde_json::json;
 use zsic::checkpoint::Files;
 use zsic::preprocess::resize::{Axis, resize};
 use zsic::preprocess::{Arithmetic, Filter};
-use zsic::text::{Tokenizer, TokenizerClass};
+use zsic::text::{Tokenizer, TokenizerClass, TokenizerPlan};
 use zsic::{Activation, Preprocessor, Scores, Template};
 
 fn arithmetic() -> impl Strategy<Value = Arithmetic> {
@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn any_text_has_tokens_between_start_and_end(text in any::<String>(), limit in 2..20usize) {
-        let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), TokenizerClass::Clip).unwrap();
+        let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
         let ids = tokenizer.encode(&text).unwrap();
         prop_assert_eq!((ids[0], ids[ids.len() - 1]), (1812, 1813));
         let cut = tokenizer.encode_upto(&text, limit).unwrap();

@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::common::{fixtures, json};
 use serde_json::Value;
 use zsic::checkpoint::Files;
-use zsic::text::{Tokenizer, TokenizerClass, canonicalize};
+use zsic::checkpoint::Layout;
+use zsic::model::family::Family;
+use zsic::text::{Tokenizer, TokenizerClass, TokenizerPlan, canonicalize};
 
 fn ids(json: &Value) -> Vec<u32> {
     json.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
@@ -15,7 +17,7 @@ fn ids(json: &Value) -> Vec<u32> {
 #[test]
 fn ids_equal_the_reference() {
     let dir = fixtures("tokens");
-    let tokenizer = Tokenizer::open(&Files::directory(&dir), TokenizerClass::Clip).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(&dir), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
     let strings = json(&dir.join("strings.json"));
     let strings = strings.as_array().unwrap();
     assert!(strings.len() >= 300);
@@ -31,7 +33,7 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
     for file in ["vocab.json", "merges.txt"] {
         fs::copy(fixtures("tokens").join(file), dir.path().join(file)).unwrap();
     }
-    let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(dir.path()), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
     for case in json(&fixtures("tokens").join("strings.json")).as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
         let expected = case.get("ids_from_vocab_and_merges").unwrap_or(&case["ids"]);
@@ -43,7 +45,7 @@ fn vocabulary_and_merges_alone_give_the_reference_too() {
 fn siglip_s_ids_equal_the_reference() {
     for name in ["unigram", "bytes", "gemma"] {
         let dir = fixtures("siglip/tokens").join(name);
-        let tokenizer = Tokenizer::open(&Files::directory(&dir), TokenizerClass::Siglip).unwrap();
+        let tokenizer = Tokenizer::open(&Files::directory(&dir), &TokenizerPlan::of(TokenizerClass::Siglip)).unwrap();
         let cases = json(&dir.join("strings.json"));
         let cases = cases.as_array().unwrap();
         assert!(cases.len() >= 300);
@@ -98,7 +100,7 @@ fn siglip_variant(variant: &Value) -> zsic::Result<Tokenizer> {
         file.as_object_mut().unwrap().extend(changes.clone());
         fs::write(path, file.to_string()).unwrap();
     }
-    Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Siglip)
+    Tokenizer::open(&Files::directory(dir.path()), &TokenizerPlan::of(TokenizerClass::Siglip))
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn settings_are_followed_as_the_reference_does() {
     for variant in variants["variants"].as_array().unwrap() {
         let dir = tempfile::tempdir().unwrap();
         write_variant(variant, dir.path());
-        let tokenizer = Tokenizer::open(&Files::directory(dir.path()), TokenizerClass::Clip);
+        let tokenizer = Tokenizer::open(&Files::directory(dir.path()), &TokenizerPlan::of(TokenizerClass::Clip));
         let name = &variant["name"];
         if let Some(message) = variant.get("message") {
             let error = tokenizer.unwrap_err().to_string();
@@ -154,9 +156,26 @@ fn write_variant(variant: &Value, dir: &Path) {
     fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
 }
 
+/// Each family's tokenizer on many strings.
+#[test]
+fn every_family_s_ids_equal_the_reference() {
+    for name in ["naflex/tokens", "metaclip2/tokens", "chinese_clip/tokens", "altclip/tokens"] {
+        let dir = fixtures(name);
+        let family = Family::read(&json(&dir.join("config.json")), Layout::Transformers, "").unwrap();
+        let tokenizer = family.tokenizer(&Files::directory(&dir)).unwrap();
+        let cases = json(&dir.join("strings.json"));
+        let cases = cases.as_array().unwrap();
+        assert!(cases.len() >= 300, "{name}");
+        let differs = |case: &&Value| tokenizer.encode(case["text"].as_str().unwrap()).unwrap() != ids(&case["ids"]);
+        let wrong: Vec<&Value> = cases.iter().filter(differs).collect();
+        let shown = wrong.first().map(|case| (case, tokenizer.encode(case["text"].as_str().unwrap()).unwrap()));
+        assert!(wrong.is_empty(), "{name}: {} of {} differ: {shown:?}", wrong.len(), cases.len());
+    }
+}
+
 #[test]
 fn truncation_keeps_the_ends() {
-    let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), TokenizerClass::Clip).unwrap();
+    let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
     let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
     let cut = tokenizer.encode_upto(&"owl ".repeat(100), 77).unwrap();
     assert_eq!(cut[..76], whole[..76]);

@@ -10,7 +10,7 @@ pub const BERT: TowerSpec<TokenStem> = TowerSpec {
     stem: TokenStem {
         vocabulary: 30522,
         positions: 512,
-        first: 0,
+        uncounted: None,
         types: true,
         length: usize::MAX,
         pool: PromptPool::First,
@@ -36,7 +36,7 @@ pub const BERT: TowerSpec<TokenStem> = TowerSpec {
 
 /// RoBERTa and XLM-RoBERTa base: positions begin behind that of the padding.
 pub const ROBERTA: TowerSpec<TokenStem> = TowerSpec {
-    stem: TokenStem { vocabulary: 50265, positions: 514, first: 2, ..BERT.stem },
+    stem: TokenStem { vocabulary: 50265, positions: 514, uncounted: Some(1), ..BERT.stem },
     blocks: BlockSpec { eps: 1e-5, ..BERT.blocks },
     ..BERT
 };

@@ -8,15 +8,16 @@ use super::{Description, Logits, Model};
 use crate::checkpoint::recipe::{Recipe, WRAPPERS};
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
-use crate::text::TokenizerClass;
+use crate::text::{TokenizerClass, TokenizerPlan};
 
 /// The family.
 pub const CLIP: Description = Description {
     model_type: "clip",
     architecture: "CLIPModel",
+    also: &[],
     model,
     processor: ProcessorClass::Clip,
-    tokenizer: TokenizerClass::Clip,
+    tokenizer: TokenizerPlan::of(TokenizerClass::Clip),
     recipe: Recipe { views: &[], names: &[WRAPPERS] },
 };
 
@@ -47,7 +48,7 @@ pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     stem: TokenStem {
         vocabulary: 49408,
         positions: 77,
-        first: 0,
+        uncounted: None,
         types: false,
         length: usize::MAX,
         pool: PromptPool::FirstOf(49407),
@@ -71,9 +72,12 @@ pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     dim: 512,
 };
 
+/// A scale alone.
+pub const LOGITS: Logits = Logits { bias: false, activation: Activation::Softmax };
+
 /// Lays `config.json` over the defaults. The legacy dicts were completed with defaults before they overrode the newer
 /// sections, so where one is present nothing of the newer section remains.
-fn model(config: &Section) -> Result<Model, String> {
+pub(super) fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config_dict", "vision_config"])?;
     let texts = config.section(&["text_config_dict", "text_config"])?;
     let dim = config.size("projection_dim", IMAGE.dim)?;
@@ -82,7 +86,7 @@ fn model(config: &Section) -> Result<Model, String> {
     let text = texts.text_tower(TEXT)?;
     let image = TowerSpec { dim, ..vision.image_tower(IMAGE)? };
     let text = TowerSpec { dim, stem: TokenStem { pool, ..text.stem }, ..text };
-    Ok(Model { image, text, logits: Logits { bias: false, activation: Activation::Softmax } })
+    Ok(Model { image, text, logits: LOGITS })
 }
 
 /// Returns which row is pooled. Checkpoints from before the end token's id was written down correctly say 2

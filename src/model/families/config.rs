@@ -118,7 +118,8 @@ impl<'a> Section<'a> {
     pub fn text_tower(&self, default: TowerSpec<TokenStem>) -> Result<TowerSpec<TokenStem>, String> {
         let positions = self.size("max_position_embeddings", default.stem.positions)?;
         let vocabulary = self.size("vocab_size", default.stem.vocabulary)?;
-        let length = positions.saturating_sub(default.stem.first).min(default.stem.length);
+        let before = default.stem.uncounted.map_or(0, |id| id as usize + 1);
+        let length = positions.saturating_sub(before).min(default.stem.length);
         let stem = TokenStem { vocabulary, positions, length, ..default.stem };
         Ok(TowerSpec { stem, blocks: self.blocks(default.blocks)?, ..default })
     }

@@ -1,8 +1,13 @@
 //! One file a family: what its `config.json` means, as data. No loading, no arithmetic.
 
+pub mod altclip;
 pub mod bert;
+pub mod chinese_clip;
 pub mod clip;
+pub mod clipseg;
 mod config;
+pub mod metaclip2;
+pub mod naflex;
 pub mod open_clip;
 pub mod siglip;
 
@@ -12,10 +17,18 @@ use super::spec::{ImageStem, TokenStem, TowerSpec};
 use crate::checkpoint::recipe::Recipe;
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
-use crate::text::TokenizerClass;
+use crate::text::TokenizerPlan;
 
 /// The families that run.
-pub const FAMILIES: [&Description; 2] = [&clip::CLIP, &siglip::SIGLIP];
+pub const FAMILIES: [&Description; 7] = [
+    &clip::CLIP,
+    &siglip::SIGLIP,
+    &naflex::NAFLEX,
+    &metaclip2::METACLIP2,
+    &chinese_clip::CHINESE_CLIP,
+    &altclip::ALTCLIP,
+    &clipseg::CLIPSEG,
+];
 
 /// What the checkpoints of a family have in common.
 #[derive(Debug)]
@@ -24,11 +37,13 @@ pub struct Description {
     pub model_type: &'static str,
     /// The class of transformers that has both towers.
     architecture: &'static str,
+    /// Other classes whose checkpoints hold both.
+    also: &'static [&'static str],
     model: fn(&config::Section) -> Result<Model, String>,
     /// The image processor of checkpoints that name none.
     pub processor: ProcessorClass,
-    /// The tokenizer of checkpoints that name none.
-    pub tokenizer: TokenizerClass,
+    /// Which tokenizer its checkpoints have.
+    pub tokenizer: TokenizerPlan,
     /// What the weights are called.
     pub recipe: Recipe,
 }
@@ -57,13 +72,13 @@ impl Description {
     /// # Errors
     /// One line: the value that no model of the family has, and what it should be.
     pub fn model(&self, config: &Value) -> Result<Model, String> {
-        check_kind(config, self.architecture)?;
+        check_kind(config, self.architecture, self.also)?;
         (self.model)(&config::Section::whole(config))
     }
 }
 
 /// Refuses a configuration that shares a family's `model_type` but describes another architecture.
-fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
+fn check_kind(config: &Value, architecture: &str, also: &[&str]) -> Result<(), String> {
     let says = |key| match config.get(key) {
         None | Some(Value::Null) => false,
         Some(value) => value.as_object().is_none_or(|map| !map.is_empty()),
@@ -81,7 +96,8 @@ fn check_kind(config: &Value, architecture: &str) -> Result<(), String> {
         Some(Value::Array(names)) => names,
         Some(_) => return Err("architectures is neither a name nor a list of names".to_owned()),
     };
-    if architectures.is_empty() || architectures.iter().any(|name| name == architecture) {
+    let has_both = |name: &Value| name == architecture || also.iter().any(|also| name == also);
+    if architectures.is_empty() || architectures.iter().any(has_both) {
         return Ok(());
     }
     let names: Vec<&str> = architectures.iter().map(|name| name.as_str().unwrap_or("?")).collect();
@@ -97,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_no_plain_model_is_refused_by_its_own_words() {
         let with = |name: &str, value: Value| {
-            check_kind(&json!({"model_type": "clip", name: value}), "CLIPModel").err().unwrap_or_default()
+            check_kind(&json!({"model_type": "clip", name: value}), "CLIPModel", &[]).err().unwrap_or_default()
         };
         assert!(with("auto_map", json!({"AutoModel": "code.Model"})).contains("auto_map"));
         assert!(with("open_clip_model_name", json!("hf-hub:Marqo/marqo-fashionCLIP")).contains("open_clip_model_name"));

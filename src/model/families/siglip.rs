@@ -9,15 +9,16 @@ use super::{Description, Logits, Model};
 use crate::checkpoint::recipe::{IN_PROJ, Recipe, WRAPPERS};
 use crate::preprocess::ProcessorClass;
 use crate::score::Activation;
-use crate::text::TokenizerClass;
+use crate::text::{TokenizerClass, TokenizerPlan};
 
 /// The family.
 pub const SIGLIP: Description = Description {
     model_type: "siglip",
     architecture: "SiglipModel",
+    also: &[],
     model,
     processor: ProcessorClass::Siglip,
-    tokenizer: TokenizerClass::Siglip,
+    tokenizer: TokenizerPlan::of(TokenizerClass::Siglip),
     recipe: Recipe { views: &[IN_PROJ], names: &[WRAPPERS] },
 };
 
@@ -39,7 +40,7 @@ pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     stem: TokenStem {
         vocabulary: 32000,
         positions: 64,
-        first: 0,
+        uncounted: None,
         types: false,
         length: 64, // in the pipeline of transformers, however many positions there are
         pool: PromptPool::Last,

@@ -50,8 +50,9 @@ pub(super) fn choose(layout: Layout, has: impl Fn(&str) -> bool) -> Result<Wante
     small.extend(optional.clone().filter(|name| has(name)));
     small.extend([file_names::SENTENCEPIECE, TOKENIZER].into_iter().filter(|name| has(name)));
     if !has(TOKENIZER) && !has(file_names::SENTENCEPIECE) {
-        match [file_names::VOCABULARY, file_names::WORD_PIECES].map(&has) {
-            [false, true] => small.push(file_names::WORD_PIECES),
+        match [file_names::VOCABULARY, file_names::WORD_PIECES, file_names::SENTENCEPIECE_BPE].map(&has) {
+            [false, true, _] => small.push(file_names::WORD_PIECES),
+            [false, false, true] => small.push(file_names::SENTENCEPIECE_BPE),
             _ => small.extend([file_names::VOCABULARY, file_names::MERGES]),
         }
     }

@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// The checkpoints of `tools/make_fixtures.py`.
-pub const CHECKPOINTS: [&str; 18] = [
+pub const CHECKPOINTS: &[&str] = &[
     "quick-gelu",
     "legacy-dict",
     "gelu",
@@ -32,6 +32,27 @@ pub const CHECKPOINTS: [&str; 18] = [
     "siglip/unigram",
     "siglip/unigram-json",
     "siglip/gemma",
+    "open_clip/datacomp",
+    "open_clip/dfn",
+    "open_clip/dfn378",
+    "open_clip/openai",
+    "open_clip/bioclip2",
+    "open_clip/avg-first",
+    "open_clip/eos-bias",
+    "open_clip/last",
+    "open_clip/longest",
+    "open_clip/tanh-scale",
+    "naflex/published",
+    "naflex/odd",
+    "metaclip2/published",
+    "metaclip2/saved",
+    "metaclip2/mt5",
+    "chinese_clip/published",
+    "chinese_clip/odd",
+    "altclip/published",
+    "altclip/odd",
+    "clipseg/published",
+    "clipseg/odd",
 ];
 
 /// A path below `tests/fixtures`.
@@ -106,6 +127,11 @@ impl Expected {
         strings(&self.json["labels"])
     }
 
+    /// Returns whether there is a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        SafeTensors::deserialize(&self.tensors).unwrap().tensor(name).is_ok()
+    }
+
     /// A tensor's rows as f64.
     pub fn rows(&self, name: &str) -> Vec<Vec<f64>> {
         let tensors = SafeTensors::deserialize(&self.tensors).unwrap();
@@ -117,6 +143,7 @@ impl Expected {
             safetensors::Dtype::F64 => {
                 tensor.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
             }
+            safetensors::Dtype::U8 => tensor.data().iter().map(|&b| b.into()).collect(),
             other => panic!("{other:?}"),
         };
         values.chunks_exact(values.len() / tensor.shape()[0]).map(<[f64]>::to_vec).collect()
