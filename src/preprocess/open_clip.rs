@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::config::{Crop, OPENAI_MEAN, OPENAI_STD, ProcessorConfig, Size, channels, side};
+use super::config::{Crop, OPENAI_MEAN, OPENAI_STD, ProcessorConfig, Size, channels};
 use super::resize::{Arithmetic, Filter};
 
-/// Reads the steps of a checkpoint whose images have `side` pixels a side, unless `json` says otherwise. A key that is
-/// missing or null has its default.
+/// Reads the steps of a checkpoint whose images have `side` pixels a side, whatever `size` says. A key that is missing or null
+/// has its default.
 ///
 /// # Errors
 /// One line: the value that cannot be followed.
-pub(super) fn read(json: Option<&Value>, side_of_model: usize) -> Result<ProcessorConfig, String> {
+pub(super) fn read(json: Option<&Value>, side: usize) -> Result<ProcessorConfig, String> {
     let key = |name: &str| json.and_then(|json| json.get(name)).filter(|value| !value.is_null());
     let refuse = |name: &str, value: &Value, known: &str| format!("preprocess_cfg.{name} is {value}; expected {known}");
     let text = |name: &str, default: &'static str| key(name).map_or(Some(default), |value| value.as_str());
@@ -18,10 +18,6 @@ pub(super) fn read(json: Option<&Value>, side_of_model: usize) -> Result<Process
         Some("bicubic" | "random") => Filter::Bicubic,
         Some("bilinear") => Filter::Bilinear,
         _ => return Err(refuse("interpolation", &key("interpolation").cloned().unwrap_or_default(), "bicubic or bilinear")),
-    };
-    let side = match key("size") {
-        None => side_of_model,
-        Some(size) => square(size).ok_or_else(|| refuse("size", size, "a side, or two equal ones"))?,
     };
     let fill = match key("fill_color") {
         None => 0,
@@ -52,13 +48,4 @@ pub(super) fn read(json: Option<&Value>, side_of_model: usize) -> Result<Process
         normalize: Some((values("mean", OPENAI_MEAN)?, std)),
         arithmetic: Arithmetic::Pillow13,
     })
-}
-
-/// `224` or `[224, 224]`.
-fn square(size: &Value) -> Option<usize> {
-    match size.as_array().map(Vec::as_slice) {
-        None => side(size),
-        Some([a, b]) if a == b => side(a),
-        Some(_) => None,
-    }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::tokenizer::TokenizerPlan;
+use super::clean::Clean;
 use crate::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
 
 const CLASS: &str = "tokenizer_class";
@@ -25,8 +25,30 @@ pub enum TokenizerClass {
     Bert,
     /// XLM-RoBERTa's own class. Of a `tokenizer.json` it reads the vocabulary, the map of characters and the added tokens alone.
     XlmRoberta,
+    /// T5's own class, which reads the same.
+    T5,
     /// The class that runs a `tokenizer.json` as it is written.
     AsWritten,
+}
+
+/// What a family says of its tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenizerPlan {
+    /// The class, whatever the settings name.
+    pub class: Option<TokenizerClass>,
+    /// The class where the settings name none.
+    pub default: TokenizerClass,
+    /// How text is cleaned first.
+    pub clean: Option<Clean>,
+    /// Whether token 0 stands in the place of the separator.
+    pub blank_separator: bool,
+}
+
+impl TokenizerPlan {
+    /// Returns the plan of a family that leaves the class to the settings.
+    pub const fn of(default: TokenizerClass) -> Self {
+        Self { class: None, default, clean: None, blank_separator: false }
+    }
 }
 
 impl TokenizerClass {
@@ -61,12 +83,14 @@ impl TokenizerClass {
             Some("Siglip2Tokenizer") => Ok(Self::Siglip2),
             Some("BertTokenizer" | "BertTokenizerFast") => Ok(Self::Bert),
             Some("XLMRobertaTokenizer" | "XLMRobertaTokenizerFast") => Ok(Self::XlmRoberta),
+            Some("T5Tokenizer" | "T5TokenizerFast") => Ok(Self::T5),
+            Some("RobertaTokenizer" | "RobertaTokenizerFast") => Ok(Self::AsWritten),
             Some("PreTrainedTokenizerFast" | "PreTrainedTokenizer" | "TokenizersBackend" | "PythonBackend") => {
                 Ok(Self::AsWritten)
             }
             Some(other) => {
                 let known = "zsic knows CLIPTokenizer, SiglipTokenizer, Siglip2Tokenizer, GemmaTokenizer, BertTokenizer, \
-                             XLMRobertaTokenizer and PreTrainedTokenizerFast";
+                             RobertaTokenizer, XLMRobertaTokenizer, T5Tokenizer and PreTrainedTokenizerFast";
                 Err((file, format!("tokenizer class `{other}` is not supported; {known}")))
             }
         }
@@ -78,13 +102,13 @@ impl TokenizerClass {
             (Self::Clip | Self::OpenClip, "bos_token") => Some("<|startoftext|>"),
             (Self::Clip | Self::OpenClip, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
             (Self::Siglip, "eos_token" | "pad_token") => Some("</s>"),
-            (Self::Siglip | Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "unk_token") => Some("<unk>"),
+            (Self::Siglip | Self::Gemma | Self::Siglip2 | Self::XlmRoberta | Self::T5, "unk_token") => Some("<unk>"),
             (Self::Gemma | Self::Siglip2, "bos_token") => Some("<bos>"),
             (Self::Gemma | Self::Siglip2, "eos_token") => Some("<eos>"),
-            (Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "pad_token") => Some("<pad>"),
+            (Self::Gemma | Self::Siglip2 | Self::XlmRoberta | Self::T5, "pad_token") => Some("<pad>"),
             (Self::Gemma | Self::Siglip2 | Self::XlmRoberta, "mask_token") => Some("<mask>"),
             (Self::XlmRoberta, "bos_token" | "cls_token") => Some("<s>"),
-            (Self::XlmRoberta, "eos_token" | "sep_token") => Some("</s>"),
+            (Self::XlmRoberta, "eos_token" | "sep_token") | (Self::T5, "eos_token") => Some("</s>"),
             (Self::Bert, "unk_token") => Some("[UNK]"),
             (Self::Bert, "sep_token") => Some("[SEP]"),
             (Self::Bert, "pad_token") => Some("[PAD]"),

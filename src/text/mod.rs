@@ -14,12 +14,12 @@ mod siglip;
 mod template;
 mod token_spec;
 mod tokenizer;
-mod xlm_roberta;
+mod unigram;
 
-pub use class::{TokenizerClass, accept};
+pub use class::{TokenizerClass, TokenizerPlan, accept};
 pub use clean::{Clean, canonicalize};
 pub use template::{OPENAI_7, OPENAI_80, Template};
-pub use tokenizer::{Tokenizer, TokenizerPlan};
+pub use tokenizer::Tokenizer;
 
 /// The version of the tokenization. Raise it when any text gets other tokens or another pooled token: kept embeddings
 /// of texts are then computed again.

@@ -155,6 +155,8 @@ pub(super) struct SentencePiece {
     unknown: u32,
     byte_fallback: bool,
     has_user_defined: bool,
+    /// Whether sums of scores are rounded to f32, as in the original. Those of the `tokenizers` crate are not.
+    rounds: bool,
 }
 
 impl SentencePiece {
@@ -217,7 +219,8 @@ impl SentencePiece {
         let (vocab, byte_fallback) = (model.vocab()?, model.byte_fallback);
         let kind = |at: usize| if Some(at) == unknown { PieceKind::Unknown } else { PieceKind::Normal };
         let pieces = vocab.into_iter().enumerate().map(|(at, (piece, score))| (piece, score, kind(at)));
-        Self::new(pieces.collect(), Charsmap::default(), AS_WRITTEN, byte_fallback)
+        let model = Self::new(pieces.collect(), Charsmap::default(), AS_WRITTEN, byte_fallback)?;
+        Ok(Self { rounds: false, ..model })
     }
 
     /// Reads a `.model` file for such a model, with the ids that fairseq gave its pieces: the first three are made anew, and a
@@ -232,7 +235,8 @@ impl SentencePiece {
         let rest = model.pieces.into_iter().skip(3).map(|piece| (piece.piece, piece.score, PieceKind::Normal));
         let pieces = first.chain(rest).chain([normal("<mask>")]).collect();
         let charsmap = model.normalizer.map(|normalizer| normalizer.precompiled_charsmap).unwrap_or_default();
-        Ok((Self::new(pieces, Charsmap::default(), AS_WRITTEN, false)?, charsmap))
+        let model = Self::new(pieces, Charsmap::default(), AS_WRITTEN, false)?;
+        Ok((Self { rounds: false, ..model }, charsmap))
     }
 
     fn new(
@@ -265,6 +269,7 @@ impl SentencePiece {
             unknown,
             byte_fallback,
             has_user_defined,
+            rounds: true,
         })
     }
 
@@ -361,17 +366,18 @@ impl SentencePiece {
     fn pieces<'a>(&self, text: &'a str) -> Vec<(u32, &'a str)> {
         #[derive(Clone, Copy)]
         struct Best {
-            score: f32,
+            score: f64,
             start: usize,
             id: u32,
         }
+        let rounded = |sum: f64| if self.rounds { f64::from(sum as f32) } else { sum };
         let mut best: Vec<Option<Best>> = vec![None; text.len() + 1]; // by where a piece ends
         let unknown_score = self.least - UNKNOWN_PENALTY;
         for (start, first) in text.char_indices() {
             let before = best[start].map_or(0.0, |best| best.score);
             let mut offer = |end: usize, id: u32, score: f64| {
-                if best[end].is_none_or(|best| score > f64::from(best.score)) {
-                    best[end] = Some(Best { score: score as f32, start, id });
+                if best[end].is_none_or(|best| score > best.score) {
+                    best[end] = Some(Best { score: rounded(score), start, id });
                 }
             };
             let mut is_single = false;
@@ -382,11 +388,11 @@ impl SentencePiece {
                     PieceKind::UserDefined => f64::from(length as f32 * self.most) - 0.1,
                     _ => continue,
                 };
-                offer(start + length, id, score + f64::from(before));
+                offer(start + length, id, score + before);
                 is_single |= length == first.len_utf8();
             }
             if !is_single {
-                offer(start + first.len_utf8(), self.unknown, f64::from(unknown_score + before));
+                offer(start + first.len_utf8(), self.unknown, rounded(f64::from(unknown_score) + before));
             }
         }
         let mut pieces = Vec::new();

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use super::class::{TokenizerClass, check, padded_on};
-use super::tokenizer::TokenizerPlan;
+use super::class::{TokenizerClass, TokenizerPlan, check, padded_on};
 use super::token_spec::{Flags, TokenSpec, WrittenTokens, last_flags};
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_SETTINGS as SETTINGS};

@@ -1,5 +1,6 @@
 //! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's (`siglip.rs`),
-//! Gemma's (`gemma.rs`), or the one that runs a `tokenizer.json` as it is written.
+//! Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that runs a
+//! `tokenizer.json` as it is written.
 
 use std::path::{Path, PathBuf};
 
@@ -9,38 +10,18 @@ use tokenizers::{
     Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Written, TokenizerImpl, TruncationDirection,
 };
 
-use super::class::TokenizerClass;
+use super::class::{TokenizerClass, TokenizerPlan};
 use super::bert;
 use super::clean::Clean;
 use super::clip_bpe;
 use super::gemma;
 use super::settings::{TokenizerSettings, Tokens};
 use super::siglip::Siglip;
-use super::xlm_roberta;
+use super::unigram;
 use super::token_spec::WrittenTokens;
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER as WHOLE;
 use crate::{Error, Result};
-
-/// What a family says of its tokenizer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenizerPlan {
-    /// The class, whatever the settings name.
-    pub class: Option<TokenizerClass>,
-    /// The class where the settings name none.
-    pub default: TokenizerClass,
-    /// How text is cleaned first.
-    pub clean: Option<Clean>,
-    /// Whether token 0 stands in the place of the separator.
-    pub blank_separator: bool,
-}
-
-impl TokenizerPlan {
-    /// Returns the plan of a family that leaves the class to the settings.
-    pub const fn of(default: TokenizerClass) -> Self {
-        Self { class: None, default, clean: None, blank_separator: false }
-    }
-}
 
 /// The tokenizer of a checkpoint.
 #[derive(Debug)]
@@ -93,7 +74,7 @@ impl Tokenizer {
             TokenizerClass::AsWritten => pipeline!(as_written(files, settings)?),
             TokenizerClass::Gemma | TokenizerClass::Siglip2 => pipeline!(gemma::open(files, settings)?),
             TokenizerClass::Bert => pipeline!(bert::open(files, settings)?),
-            TokenizerClass::XlmRoberta => pipeline!(xlm_roberta::open(files, settings)?),
+            TokenizerClass::XlmRoberta | TokenizerClass::T5 => pipeline!(unigram::open(files, settings)?),
             TokenizerClass::Siglip => {
                 let (siglip, path) = Siglip::open(files, settings)?;
                 let ids = (siglip.padding, None);

@@ -42,30 +42,32 @@ fn patches_are_the_reference_s() {
     }
 }
 
+/// Tables of 1 to 16 positions a side, to shapes that are smaller, larger and lines. CLIPSeg's shapes are pixels in patches of
+/// 8, behind a class row.
 #[test]
 fn positions_are_resized_as_by_torch() {
-    for (file, how) in
-        [("naflex", PositionResize::BilinearAntialiased), ("clipseg", PositionResize::Bicubic)]
-    {
-        let tensors = fs::read(fixtures(file).join("positions.safetensors")).unwrap();
-        let tensors = safetensors::SafeTensors::deserialize(&tensors).unwrap();
-        let values = |name: &str| {
+    let kinds = [("naflex", PositionResize::BilinearAntialiased, 1, 0), ("clipseg", PositionResize::Bicubic, 8, 1)];
+    for (file, how, patch, class) in kinds {
+        let bytes = fs::read(fixtures(file).join("positions.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let values = |name: &str| -> Vec<f32> {
             let tensor = tensors.tensor(name).unwrap();
             let numbers = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-            (tensor.shape().to_vec(), numbers.collect::<Vec<f32>>())
+            numbers.skip(class * tensor.shape()[1]).collect()
         };
-        println!("{file}: {:?}", tensors.names());
-        let (shape, table) = values("table");
-        let (width, side) = (*shape.last().unwrap(), if shape.len() == 3 { shape[0] } else { shape[0].isqrt() });
-        let mut seen = 0;
-        for name in tensors.names() {
-            let Some((rows, columns)) = name.split_once('x') else { continue };
-            let to = (rows.parse().unwrap(), columns.parse().unwrap());
-            let own = positions::resize(&table, width, (side, side), to, how);
-            let off = worst(own.into_iter().map(f64::from), values(name).1.into_iter().map(f64::from));
-            assert!(off < 1e-6, "{file}, {name}: off by {off}");
-            seen += 1;
+        let names = tensors.names();
+        let resized: Vec<&&str> = names.iter().filter(|name| name.starts_with("resized.")).collect();
+        assert!(resized.len() >= 20, "{file}");
+        for name in resized {
+            let mut parts = name.split(['.', 'x']).skip(1).map(|number| number.parse::<usize>().unwrap());
+            let (side, rows, columns) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+            let table = values(&format!("table.{side}"));
+            let to = (rows / patch, columns / patch);
+            let own = positions::resize(&table, 3, (side, side), to, how);
+            let expected = values(name);
+            assert_eq!(own.len(), expected.len(), "{file}, {name}");
+            let off = worst(own.into_iter().map(f64::from), expected.into_iter().map(f64::from));
+            assert!(off < 2e-6, "{file}, {name}: off by {off}");
         }
-        assert!(seen >= 5, "{file}: {seen}");
     }
 }

@@ -173,6 +173,25 @@ fn every_family_s_ids_equal_the_reference() {
     }
 }
 
+/// open_clip's tokenizers, cleaning included, on many strings: ids are cut to the context, whose padding is left out.
+#[test]
+fn open_clip_s_ids_equal_the_reference() {
+    for name in ["clipa", "siglip", "siglip2", "biomedclip", "xlm-roberta", "roberta"] {
+        let dir = fixtures("open_clip").join(name);
+        let config = json(&dir.join("open_clip_config.json"));
+        let family = Family::read(&config, Layout::OpenClip, name).unwrap();
+        let tokenizer = family.tokenizer(&Files::directory(&dir)).unwrap();
+        let length = family.facts().max_tokens;
+        let cases = json(&dir.join("strings.json"));
+        let cases = cases.as_array().unwrap();
+        assert!(cases.len() >= 300, "{name}");
+        let own = |case: &Value| tokenizer.encode_upto(case["text"].as_str().unwrap(), length).unwrap();
+        let wrong: Vec<&Value> = cases.iter().filter(|case| own(case) != ids(&case["ids"])).collect();
+        let shown = wrong.first().map(|case| (case, own(case)));
+        assert!(wrong.is_empty(), "{name}: {} of {} differ: {shown:?}", wrong.len(), cases.len());
+    }
+}
+
 #[test]
 fn truncation_keeps_the_ends() {
     let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();

@@ -1,5 +1,5 @@
-//! XLM-RoBERTa's tokenizer: a unigram model over words. As transformers 5 does, vocabulary, character map and added tokens come
-//! from the files, and the rest from here. The `tokenizers` crate takes many times as long to read such a vocabulary.
+//! The tokenizers of XLM-RoBERTa and T5: a unigram model over words. As transformers 5 does, vocabulary, character map and added
+//! tokens come from the files, and the rest from here. The `tokenizers` crate takes many times as long to read the vocabulary.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,10 @@ use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::processors::roberta::RobertaProcessing;
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{DecoderWrapper, Model, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Token, TokenizerImpl};
 
+use super::class::TokenizerClass;
 use super::sentencepiece::{SentencePiece, WrittenPieces, charsmap};
 use super::settings::{TokenizerSettings, Tokens};
 use super::token_spec::{Numbered, Padding, WrittenTokens};
@@ -22,7 +24,7 @@ use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
 /// The pipeline.
-pub(super) type XlmRoberta =
+pub(super) type UnigramPipeline =
     TokenizerImpl<Unigram, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
 /// A unigram model as the `tokenizers` crate runs models: on one word at a time.
@@ -31,7 +33,7 @@ pub(super) struct Unigram(SentencePiece);
 
 /// What is used of a `tokenizer.json`.
 #[derive(Deserialize)]
-struct XlmRobertaFile {
+struct UnigramFile {
     model: WrittenPieces,
     normalizer: Option<Value>,
     #[serde(default)]
@@ -43,11 +45,12 @@ struct XlmRobertaFile {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
-pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(XlmRoberta, Tokens, PathBuf)> {
+pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(UnigramPipeline, Tokens, PathBuf)> {
     let (model, charsmap, written, path) = read(files)?;
+    let class = settings.class;
     let tokens = settings.tokens(written)?;
-    let failed = |e: String| Error::checkpoint(&path, format!("is not an XLM-RoBERTa tokenizer: {e}"));
-    let mut tokenizer = XlmRoberta::new(Unigram(model));
+    let failed = |e: String| Error::checkpoint(&path, format!("is not a unigram tokenizer: {e}"));
+    let mut tokenizer = UnigramPipeline::new(Unigram(model));
     if !charsmap.is_empty() {
         let map = Precompiled::from(&charsmap).map_err(|e| failed(e.to_string()))?;
         tokenizer.with_normalizer(Some(NormalizerWrapper::Precompiled(map)));
@@ -61,7 +64,15 @@ pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(XlmRob
         let missing = || failed(format!("it has no token `{token}`, its {role}"));
         Ok::<_, Error>((token.to_owned(), tokenizer.token_to_id(token).ok_or_else(missing)?))
     };
-    let ends = RobertaProcessing::new(end("eos_token")?, end("bos_token")?).trim_offsets(false).add_prefix_space(false);
+    let (end, start) = (end("eos_token")?, if class == TokenizerClass::T5 { None } else { Some(end("bos_token")?) });
+    let ends: PostProcessorWrapper = match start {
+        Some(start) => RobertaProcessing::new(end, start).trim_offsets(false).add_prefix_space(false).into(),
+        None => {
+            let mut ends = TemplateProcessing::builder();
+            ends.try_single(format!("$A {}", end.0)).map_err(failed)?.special_tokens(vec![end]);
+            ends.build().map_err(|e| failed(e.to_string()))?.into()
+        }
+    };
     tokenizer.with_post_processor(Some(ends));
     Ok((tokenizer, tokens, path))
 }
@@ -71,7 +82,7 @@ fn read(files: &Files) -> Result<(SentencePiece, Vec<u8>, WrittenTokens, PathBuf
     const BPE: &str = file_names::SENTENCEPIECE_BPE;
     if files.contains(file_names::TOKENIZER) {
         let path = files.path(file_names::TOKENIZER);
-        let file: XlmRobertaFile = files.read_json(file_names::TOKENIZER)?;
+        let file: UnigramFile = files.read_json(file_names::TOKENIZER)?;
         let charsmap = file.normalizer.as_ref().and_then(charsmap).unwrap_or_default();
         let model = SentencePiece::of_words(file.model).map_err(|e| Error::checkpoint(&path, e))?;
         let written = WrittenTokens { added_tokens: file.added_tokens, padding: file.padding };
