@@ -19,7 +19,9 @@ pub fn resize(table: &[f32], width: usize, from: (usize, usize), to: (usize, usi
     // Across first, as torch does, for every row of the table.
     let lines: Vec<Vec<f32>> =
         (0..from.0).map(|y| across.iter().flat_map(|taps| blend(taps, width, |x| row(y, x))).collect()).collect();
-    for taps in &down {
+    // torch 2.15 repeats the first row where there is one column, which is a mistake of its own; scores follow it.
+    let repeats = how == PositionResize::BilinearAntialiased && to.1 == 1 && from.0 != to.0;
+    for taps in down.iter().map(|taps| if repeats { &down[0] } else { taps }) {
         for x in 0..to.1 {
             out.extend(blend(taps, width, |y| &lines[y][x * width..][..width]));
         }

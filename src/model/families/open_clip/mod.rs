@@ -199,7 +199,10 @@ pub fn measured(mut model: Model, weights: &Weights) -> Model {
     }
     let image = &mut model.image;
     if image.stem.bias {
+        // A tower of timm.
         measure(&mut image.blocks, image.root, weights);
+        let kernel = weights.root().pp(image.root).pp("embeddings").shape("patch_embedding.weight").map(<[usize]>::to_vec);
+        image.stem.patch = kernel.and_then(|kernel| kernel.last().copied()).unwrap_or(image.stem.patch).max(1);
     }
     model
 }
