@@ -47,6 +47,7 @@ Columns of --known (a narrow terminal shows those that fit, JSON has all):
         hub_cache: Option<PathBuf>,
     },
     /// Fetch or update a checkpoint, and print its directory
+    #[command(alias = "fetch")]
     Pull {
         #[command(flatten)]
         model: ModelId,
