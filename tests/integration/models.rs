@@ -282,6 +282,8 @@ fn known_checkpoints_are_listed_without_a_cache() {
         "imagenet_top1": 78.2, "top1_source": "big_vision", "licence": "Apache-2.0", "languages": "100+",
     });
     assert_eq!(*base, expected);
+    let tiny = "wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M clip 93.8 MB 3.6 41.1 tinyclip MIT English";
+    assert!(lines.contains(&tiny.split(' ').collect()), "{}", out(&table));
     assert!(list.iter().any(|known| known["imagenet_top1"].is_null() && known["top1_source"].is_null()));
     assert_eq!(run(&["--hub-cache", "/nowhere"]).status.code(), Some(2));
 }
