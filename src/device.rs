@@ -1,5 +1,6 @@
 //! Where and how precisely the models run. Only this file and Cargo.toml know which devices a build has.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use candle_core::{Device, DeviceLocation};
@@ -21,6 +22,30 @@ pub enum Precision {
     Bf16,
     /// Half-precision products. No device has them yet.
     F16,
+}
+
+impl Precision {
+    /// Every arithmetic.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::F32, Self::Bf16, Self::F16];
+
+    /// Returns its name: `auto`, `f32`, `bf16`, `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = &'static str;
+
+    /// Parses a name.
+    fn from_str(name: &str) -> std::result::Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or("use auto, f32, bf16 or f16")
+    }
 }
 
 /// The threads that arithmetic on the CPU runs on: rayon's global pool, or a pool of the caller's.

@@ -15,6 +15,7 @@ HEAD = """\
 # imagenet_top1: zero-shot accuracy on ImageNet-1k in percent, as others measured it with their own prompts.
 # top1_source:
 #   open_clip   docs/openclip_results.csv in github.com/mlfoundations/open_clip
+#   tinyclip    TinyCLIP/README.md in github.com/microsoft/Cream
 #   big_vision  big_vision/configs/proj/image_text/README_siglip2.md in github.com/google-research/big_vision
 # licence, languages: as the repository or its model card states them.
 name,family,size,gflop,imagenet_top1,top1_source,licence,languages
@@ -119,6 +120,9 @@ def siglip_g(side):
     return Siglip(Tower(1536, 40), Tower(1152, 27, 4304), 16, side, 1536, GEMMA, 64)
 
 
+# TinyCLIP/src/open_clip/model_configs in github.com/microsoft/Cream.
+TINY_39M = Clip(Tower(512, 12), Tower(512, 6), 16, 224, 512, 49408, 77)
+TINY_8M = Clip(Tower(256, 10), Tower(256, 3), 16, 224, 512, 49408, 77)
 GEMMA = 256000  # the vocabulary of SigLIP 2
 
 # Name, towers, ImageNet top-1.
@@ -143,6 +147,10 @@ METACLIP = [
     ("facebook/metaclip-b16-fullcc2.5b", clip_b(16), 72.12),
     ("facebook/metaclip-l14-fullcc2.5b", clip_l(), 79.17),
     ("facebook/metaclip-h14-fullcc2.5b", clip_h(), 80.51),
+]
+TINYCLIP = [
+    ("wkcn/TinyCLIP-ViT-39M-16-Text-19M-YFCC15M", TINY_39M, 63.5),
+    ("wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M", TINY_8M, 41.1),
 ]
 SIGLIP = [
     ("google/siglip-base-patch16-224", siglip_b(224), 76.04),
@@ -182,6 +190,7 @@ GROUPS = [
     ([("vinid/plip", clip_b(32), None)], None, "none stated", "English"),
     ([("zer0int/CLIP-GmP-ViT-L-14", clip_l(), None)], None, "MIT", "English"),
     ([("geolocal/StreetCLIP", clip_l(336), None)], None, "CC-BY-NC-4.0", "English"),
+    (TINYCLIP, "tinyclip", "MIT", "English"),
     (SIGLIP, "open_clip", "Apache-2.0", "English"),
     (SIGLIP_MULTILINGUAL, "open_clip", "Apache-2.0", "100+"),
     (SIGLIP_2, "big_vision", "Apache-2.0", "100+"),
@@ -204,6 +213,9 @@ def check():
         (siglip_so(384), 670.35),
     ]:
         assert abs(model.gflop() / gflop - 1) < 0.003, (model, model.gflop(), gflop)
+    for model, multiply_adds in [(TINY_39M, 9.5), (TINY_8M, 2.0)]:  # both towers, as TinyCLIP's README has them
+        both = model.gflop() / 2 + model.text.multiply_adds(model.positions) / 1e9
+        assert round(both, 1) == multiply_adds, (model, both)
     for model, weights in [
         (clip_b(32), 151_277_313),
         (siglip_l(384), 652_478_466),

@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::digest::{Context, SHA256};
 
+use crate::Plan;
 use crate::kernels::{BITS_VERSION, Isa};
 use crate::preprocess::Decoding;
 use crate::text::TOKENS_VERSION;
-use crate::{Plan, Precision};
 
 /// Seconds that a file must be unchanged before its stamp identifies it: on some file systems two changes within a
 /// moment have the same time.
@@ -173,16 +173,10 @@ impl Stamp {
 
 /// Returns the key of a checkpoint in one arithmetic.
 pub(super) fn scope(checkpoint: &CacheKey, plan: &Plan) -> CacheKey {
-    let precision = match plan.precision {
-        Precision::Auto => "auto",
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16",
-        Precision::F16 => "f16",
-    };
     KeyParts::of("scope")
         .and(&BITS_VERSION.to_le_bytes())
         .and(checkpoint.bytes())
-        .and(precision.as_bytes())
+        .and(plan.precision.name().as_bytes())
         .and(plan.name().as_bytes())
         .and(plan.isa.name().as_bytes())
         .and(plan.instructions().unwrap_or_default().as_bytes())
@@ -216,6 +210,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::Precision;
     use crate::device::Threads;
 
     #[test]

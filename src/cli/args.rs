@@ -18,7 +18,7 @@ use clap_complete::Shell;
 pub use doctor::Doctor;
 pub use inputs::{DecodeArg, Inputs};
 pub use labels::LabelArgs;
-pub use machine::{DEFAULT_MODEL, Hub, Machine, PrecisionArg};
+pub use machine::{DEFAULT_MODEL, DEVICE, Hub, Machine, PRECISION, THREADS, device};
 pub use models::{ModelId, Models, ModelsCommand};
 pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
 

@@ -12,7 +12,7 @@ use super::output::meta::Facts;
 use super::output::{Format, Place, Prediction, RecordWriter};
 use super::progress::Progress;
 use super::session::{Begun, Records, Session};
-use super::{Outcome, available_memory, labels, messages};
+use super::{Outcome, available_memory, labels, messages, stdout};
 
 /// Prompts from which on encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -28,7 +28,13 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let given = labels::gather(named, &templates)?;
     let labels = &given.labels;
     let asked = Asked { inputs, machine, output: output.output.as_deref(), long_run: &output.long_run, common };
-    let format = |place: &Place| Format::resolve(output.format, place);
+    let format = |place: &Place| {
+        let format = Format::resolve(output.format, place)?;
+        if format == Format::Json && place.is_stdout() {
+            stdout::begin_array();
+        }
+        Ok(format)
+    };
     let read: Vec<_> = named.files().collect();
     let (session, outputs, format) = Session::open(asked, &read, format)?;
     let Session { place, checkpoint, plan, threads, .. } = &session;

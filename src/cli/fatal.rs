@@ -6,17 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ExitCode, exit};
 
 use anyhow::{Error, Result};
-use clap::error::ContextValue;
+use clap::error::{ContextKind, ContextValue};
 
 use zsic::reason::os_reason;
 use zsic::source::without_passwords;
 
 use super::Outcome;
-use super::args::Common;
+use super::args::{Common, DEVICE, PRECISION, THREADS};
 use super::settings::NO_THREAD;
 use super::terminal::{printable, printable_lines};
-use super::{interrupt, messages};
+use super::{interrupt, messages, stdout};
 
+/// Everything was done, or the reader left.
+const DONE: u8 = 0;
 /// An image failed.
 const SOME_FAILED: u8 = 1;
 /// Wrong usage, as in clap.
@@ -52,6 +54,10 @@ pub fn hide_panics() {
 /// Prints clap's message, or its help, and exits as clap does. User input may be a file name that the shell expanded,
 /// so it is made safe for the terminal.
 pub fn usage_or_help(mut e: clap::Error) -> ! {
+    if !e.use_stderr() {
+        end_with(stdout::print(&e));
+    }
+    name_variable(&mut e);
     let shown = |text: &String| printable(&without_passwords(text));
     let safe = |value: &ContextValue| match value {
         ContextValue::String(text) => Some(ContextValue::String(shown(text))),
@@ -71,6 +77,26 @@ pub fn usage_or_help(mut e: clap::Error) -> ! {
     exit(e.exit_code())
 }
 
+/// Names the variable instead of its flag, if the value that clap refuses is from a variable.
+fn name_variable(e: &mut clap::Error) {
+    let text = |kind| if let Some(ContextValue::String(text)) = e.get(kind) { Some(text.as_str()) } else { None };
+    let flag = text(ContextKind::InvalidArg).and_then(|arg| arg.split(' ').next());
+    let variable = match flag {
+        Some("--threads") => THREADS,
+        Some("--device") => DEVICE,
+        Some("--precision") => PRECISION,
+        _ => return,
+    };
+    if std::env::var(variable).ok().as_deref() == text(ContextKind::InvalidValue) {
+        e.insert(ContextKind::InvalidArg, ContextValue::String(variable.to_owned()));
+    }
+}
+
+/// Ends the process after it only printed something.
+pub fn end_with(printed: Result<()>) -> ! {
+    exit(status(printed.map(|()| Outcome::Complete), false).into())
+}
+
 /// Runs the command and reports how it ended.
 pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCode {
     let result = catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
@@ -81,13 +107,18 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
         }
         Err(anyhow::anyhow!("internal error, a bug in zsic (RUST_BACKTRACE=1 shows where): {text}"))
     });
+    ExitCode::from(status(result, common.verbose > 0))
+}
+
+/// Reports an error, with its causes if wanted, and returns the exit status.
+fn status(result: Result<Outcome>, causes: bool) -> u8 {
     match result {
-        Ok(Outcome::Complete) => ExitCode::SUCCESS,
-        Ok(Outcome::SomeFailed) => ExitCode::from(SOME_FAILED),
-        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS, // the reader left
+        Ok(Outcome::Complete) => DONE,
+        Ok(Outcome::SomeFailed) => SOME_FAILED,
+        Err(e) if is_closed_pipe(&e) => DONE, // the reader left
         Err(e) => {
-            tell(&e, common.verbose > 0);
-            ExitCode::from(if e.is::<Usage>() { USAGE } else { STOPPED })
+            messages::error(reason(&e, causes));
+            if e.is::<Usage>() { USAGE } else { STOPPED }
         }
     }
 }
@@ -102,10 +133,6 @@ pub fn out_of_memory(bytes: usize) -> ! {
     let length = line.position() as usize;
     let _ = rustix::io::write(io::stderr(), &line.get_ref()[..length]); // without a lock, which a thread may hold
     interrupt::end(STOPPED.into())
-}
-
-fn tell(e: &Error, causes: bool) {
-    messages::error(reason(e, causes));
 }
 
 /// Returns an error's message, with its causes if wanted.

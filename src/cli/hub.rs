@@ -50,8 +50,8 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
     result.map_err(|e| unreadable.unwrap_or_else(|| explain(&e, name, revision, &settings.cache)))
 }
 
-/// Asks the hub once, for a few seconds at most, and returns how long it took. That it has no such checkpoint is an answer
-/// too.
+/// Asks the hub once, for a few seconds at most, and returns how long it took. A refusal in the hub's own words is an
+/// answer too.
 ///
 /// # Errors
 /// Outside, if the token cannot be read; inside, what the hub or the network said.
@@ -62,7 +62,7 @@ pub fn ask(args: &Hub) -> Result<Result<Duration, HubError>> {
     let settings = HubSettings { endpoint: endpoint(), token: token()?, http, ..HubSettings::new("") }; // no cache is used
     let start = Instant::now();
     Ok(match hub::ask(DEFAULT_MODEL, hub::REVISION, &settings) {
-        Ok(()) | Err(HubError::NoRepo { .. }) => Ok(start.elapsed()),
+        Ok(()) | Err(HubError::NoRepo { .. } | HubError::Gated { .. }) => Ok(start.elapsed()),
         Err(e) => Err(e),
     })
 }
@@ -141,7 +141,7 @@ fn token() -> Result<Option<Token>> {
     match fs::read_to_string(&path) {
         Ok(token) if token.trim().is_empty() => Ok(None),
         Ok(token) => Ok(Some(Token::new(&on_one_line(&token), path.display().to_string())?)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(e).with_context(|| format!("{}: the token cannot be read", path.display())),
     }
 }
@@ -174,6 +174,10 @@ fn path(name: &str) -> Option<PathBuf> {
 pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow::Error {
     let advice = match e {
         HubError::Http(HttpError::Proxy { .. }) => "check HTTPS_PROXY and NO_PROXY".to_owned(),
+        HubError::Http(HttpError::Settings(_)) => match hub::check_endpoint(&endpoint()) {
+            Err(e) => return anyhow!("HF_ENDPOINT: {e}; use one such as {}", hub::ENDPOINT),
+            Ok(()) => return anyhow!("{e}"),
+        },
         HubError::Http(HttpError::Tls { .. }) => "SSL_CERT_FILE names certificates to trust instead".to_owned(),
         HubError::Offline { .. } => elsewhere(name, revision, cache),
         e if e.is_no_network() => elsewhere(name, revision, cache),

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: stop at once, but never inside a record, and remove files without a record.
 
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,13 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::settings::NO_THREAD;
-use super::{messages, progress, undo};
+use super::{messages, progress, stdout, undo};
 
 /// Held while a record is written.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// The partial of this run, and what a stop says if it leaves records in it.
+static LEFT: Mutex<Option<(PathBuf, String)>> = Mutex::new(None);
 
 /// The time a signal waits for a record to be written. A reader that stopped reading would block it for ever.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -44,23 +48,38 @@ pub fn install() -> Result<()> {
 
 /// Ends the process, but not inside a record, and removes files without a record.
 pub fn end(status: i32) -> ! {
-    end_after(status, || ())
+    end_after(status, |_| ())
 }
 
-/// Does the same after `last`, while nothing is written any more.
-fn end_after(status: i32, last: impl FnOnce()) -> ! {
+/// Does the same after `last`, while nothing is written any more. `last` gets false if a record is only half written.
+fn end_after(status: i32, last: impl FnOnce(bool)) -> ! {
     let deadline = Instant::now() + PATIENCE;
-    let _held = wait(deadline, || WRITING.try_lock().ok());
+    let held = wait(deadline, || WRITING.try_lock().ok());
     wait(deadline, undo::try_run_all);
-    last();
+    last(held.is_some());
     exit(status)
 }
 
-/// Removes the progress bar and prints held messages, as long as stderr is read.
-fn tell() {
-    let tell = || {
+/// Sets what a stop says if it leaves records in `partial`.
+pub fn say_when_stopped(partial: &Path, line: String) {
+    *LEFT.lock().unwrap_or_else(PoisonError::into_inner) = Some((partial.to_path_buf(), line));
+}
+
+/// Completes a JSON array, removes the progress bar, and prints held messages and how to go on, as long as both
+/// outputs are read.
+fn tell(is_whole: bool) {
+    let tell = move || {
+        if is_whole {
+            stdout::end_array();
+        }
         progress::shown().finish_and_clear();
         messages::release();
+        let left = LEFT.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((partial, line)) = left
+            && std::fs::metadata(partial).is_ok_and(|partial| partial.len() > 0)
+        {
+            messages::line(line);
+        }
     };
     if let Ok(teller) = thread::Builder::new().spawn(tell) {
         wait(Instant::now() + PATIENCE, || teller.is_finished().then_some(()));

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
 #[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use zsic::{Compute, Isa, Precision};
+use zsic::{Compute, Isa};
 
-use super::args::{Machine, PrecisionArg};
+use super::args::Machine;
 
 /// The variable that chooses the vector instructions.
 pub const ISA: &str = "ZSIC_ISA";
@@ -43,13 +43,7 @@ pub fn threads(asked: Option<u16>) -> usize {
 /// If this build or machine lacks the device or precision.
 pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
     start_threads(threads)?;
-    let precision = match machine.precision {
-        PrecisionArg::Auto => Precision::Auto,
-        PrecisionArg::F32 => Precision::F32,
-        PrecisionArg::Bf16 => Precision::Bf16,
-        PrecisionArg::F16 => Precision::F16,
-    };
-    Ok(Compute::open_with(&machine.device, precision, instructions()?)?)
+    Ok(Compute::open_with(&machine.device, machine.precision, instructions()?)?)
 }
 
 /// Starts `threads` threads for arithmetic. Call it once, before any other thread starts.
@@ -111,7 +105,7 @@ pub fn instructions() -> Result<Isa> {
     match std::env::var(ISA) {
         Ok(name) if !name.is_empty() => {
             let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
-            isa.with_context(|| format!("ZSIC_ISA is `{name}`; use amx, avx512, avx2 or plain"))
+            isa.with_context(|| format!("{ISA} is `{name}`; use amx, avx512, avx2 or plain"))
         }
         _ => Ok(Isa::best()),
     }

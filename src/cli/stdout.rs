@@ -4,15 +4,21 @@
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write, stdout};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::terminal::escaped;
 
+const UNWRITABLE: &str = "standard output: cannot be written";
 /// Bytes of records that are written together.
 const TOGETHER: usize = 1 << 16;
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// What completes the JSON array on standard output, while it is unfinished.
+static REST: Mutex<Option<&str>> = Mutex::new(None);
+const EMPTY: &str = "[]\n";
+const END: &str = "\n]\n";
 /// Whether the last line on the terminal is unfinished.
 static IS_IN_LINE: AtomicBool = AtomicBool::new(false);
 
@@ -40,7 +46,33 @@ pub fn open() -> Result<Patient<Stdout>> {
 /// If it is closed or cannot be written.
 pub fn write(bytes: &[u8]) -> Result<()> {
     let mut out = open()?;
-    out.write_all(bytes).and_then(|()| out.flush()).context("standard output: cannot be written")
+    out.write_all(bytes).and_then(|()| out.flush()).context(UNWRITABLE)
+}
+
+/// Prints clap's help or version, in colour on a terminal.
+///
+/// # Errors
+/// If standard output is closed or cannot be written.
+pub fn print(e: &clap::Error) -> Result<()> {
+    let mut out = open()?;
+    e.print().and_then(|()| out.flush()).context(UNWRITABLE)
+}
+
+fn rest() -> MutexGuard<'static, Option<&'static str>> {
+    REST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins a JSON array of records. From then on [`end_array`] makes the output one value.
+pub fn begin_array() {
+    *rest() = Some(EMPTY);
+}
+
+/// Completes the array, if it is unfinished. Call it only when no record is being written.
+pub fn end_array() {
+    if let Some(rest) = rest().take() {
+        _ = write(rest.as_bytes());
+        IS_IN_LINE.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Standard output, for records.
@@ -81,14 +113,24 @@ impl RecordOut {
     /// If it cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        self.out.write_all(&waiting).and_then(|()| self.out.flush())
+        let written = self.out.write_all(&waiting).and_then(|()| self.out.flush());
+        if let Some(rest) = &mut *rest()
+            && !waiting.is_empty()
+        {
+            *rest = if written.is_err() || waiting.ends_with(b"]\n") { "" } else { END };
+        }
+        written
     }
 }
 
 impl Drop for RecordOut {
-    /// Writes the records before a failure that ends the run.
+    /// Writes the records before a failure that ends the run, and the end of their array.
     fn drop(&mut self) {
         _ = self.flush();
+        let has_records = *rest() == Some(END);
+        if has_records {
+            end_array();
+        }
     }
 }
 

@@ -1,15 +1,13 @@
 //! `--version`, and its details with `-v`: the commit, the features, the instruction set.
 
 use std::ffi::OsString;
-use std::io::{Write, stdout};
-use std::process::exit;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use zsic::Isa;
 
 use super::args::Cli;
-use super::fatal;
+use super::{fatal, stdout};
 
 /// The commit that this build was made from, if it is known.
 pub const COMMIT: Option<&str> = option_env!("ZSIC_COMMIT");
@@ -21,8 +19,7 @@ pub fn parse() -> Cli {
     let words = || std::env::args_os();
     Cli::try_parse().unwrap_or_else(|e| {
         if e.kind() == ErrorKind::DisplayVersion && words().skip(1).any(is_verbose) {
-            _ = write!(stdout(), "{e}{}", details()); // like clap, ignores a closed standard output
-            exit(0);
+            fatal::end_with(stdout::write(format!("{e}{}", details()).as_bytes()));
         }
         fatal::usage_or_help(e)
     })

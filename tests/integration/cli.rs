@@ -350,3 +350,33 @@ fn help_teaches_by_example() {
         assert!(output.status.success() && out(&output).contains("Examples:"), "{args:?}");
     }
 }
+
+#[test]
+fn a_value_from_a_variable_is_told_as_the_variable_s() {
+    let picture = image("wide.png");
+    let with = |variable: &str, value: &str| {
+        let mut command = classify(&["-l", LABELS, &picture]);
+        let output = run(command.env(variable, value));
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        err(&output).lines().next().unwrap().to_owned()
+    };
+    for value in ["many", "0", "-1", "513", "1.5"] {
+        let expected = format!("error: invalid value '{value}' for 'ZSIC_THREADS': use a number from 1 to 512");
+        assert_eq!(with("ZSIC_THREADS", value), expected);
+    }
+    assert!(with("ZSIC_DEVICE", "gpu").starts_with("error: invalid value 'gpu' for 'ZSIC_DEVICE': use auto, cpu"));
+    assert!(with("ZSIC_PRECISION", "f64").starts_with("error: invalid value 'f64' for 'ZSIC_PRECISION'"));
+    let output = run(classify(&["-l", LABELS, &picture, "-j", "0"]).env("ZSIC_THREADS", "2"));
+    assert!(err(&output).starts_with("error: invalid value '0' for '--threads <N>': use a number"), "{}", err(&output));
+}
+
+#[test]
+fn what_only_prints_reports_a_full_disk_too() {
+    for words in ["--help", "-h", "help", "--version", "--version -v", "classify --help", "completions bash", "man"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = run(zsic(&words).stdout(full));
+        let expected = "error: standard output: cannot be written: no space left on device\n";
+        assert_eq!((output.status.code(), err(&output)), (Some(3), expected), "{words:?}");
+    }
+}

@@ -45,7 +45,7 @@ fn blocks(text: &str) -> Vec<Vec<&str>> {
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let owl = root().join("examples/images/owl.jpg");
-    for folder in ["photos", "photos/thumbs", "shards", "sorted/cat", "sorted/dog"] {
+    for folder in ["photos", "photos/thumbs", "shards"] {
         fs::create_dir_all(dir.path().join(folder)).unwrap();
     }
     let numbered = (0..40).map(|n| format!("photos/{n}.jpg"));
@@ -153,4 +153,23 @@ fn links_between_pages_lead_somewhere() {
             assert!(!is_local || page.parent().unwrap().join(target).exists(), "{}: {target}", page.display());
         }
     }
+}
+
+#[test]
+fn sorting_leaves_pictures_that_fail_where_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let line = readme.lines().find_map(|line| line.strip_prefix("    for f in ")).unwrap();
+    if !has_tools(line) {
+        return;
+    }
+    let hub = FakeHub::of(&root().join("models/demo"));
+    hub.answer_to_any_name();
+    let (dir, home) = (folder(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("broken.jpg"), b"\xff\xd8\xff").unwrap();
+    fs::copy(dir.path().join("owl.jpg"), dir.path().join("a b.jpg")).unwrap();
+    let output = run(&format!("for f in {line}"), dir.path(), &hub, home.path());
+    assert!(output.status.success(), "{}", err(&output));
+    let count = |label: &str| fs::read_dir(dir.path().join("sorted").join(label)).map_or(0, Iterator::count);
+    assert_eq!((count("cat") + count("dog"), count("null"), count("")), (2, 0, 1));
+    assert!(dir.path().join("broken.jpg").exists());
 }

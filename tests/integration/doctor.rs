@@ -62,8 +62,8 @@ fn scripts_get_one_value() {
     let (found, status) = json(&mut doctor(&dir, &["--offline"]));
     assert_eq!(status, Some(0), "{found}");
     let keys: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "version commit features cpu instruction_set amx threads memory gpu hub_cache zsic_cache hub self_test \
-                    warnings wrong";
+    let expected = "version commit features cpu instruction_set amx threads memory gpu device precision hub_cache zsic_cache \
+                    hub self_test warnings wrong";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(found["instruction_set"]["used"], Isa::best().name());
     assert!(found["threads"]["used"].as_u64() > Some(0) && found["memory"]["bytes"].as_u64() > Some(0));
@@ -128,6 +128,8 @@ fn an_instruction_set_that_no_run_accepts_is_wrong() {
         let said = fault(json(doctor(&dir, &[]).env("ZSIC_ISA", lacking.name())));
         assert!(said.starts_with("ZSIC_ISA: this machine has no "), "{said}");
     }
+    let text = run(doctor(&dir, &[]).env("ZSIC_ISA", "nonsense"));
+    assert!(out(&text).contains(" none can be used: ZSIC_ISA is `nonsense`; this machine has "), "{}", out(&text));
     let (found, status) = json(doctor(&dir, &[]).env("ZSIC_ISA", "plain"));
     assert_eq!((status, &found["instruction_set"]["used"]), (Some(0), &"plain".into()));
 }
@@ -174,4 +176,66 @@ fn a_hub_out_of_reach_is_a_warning() {
     let (found, _) = ask(&format!("http://{}", silent.local_addr().unwrap()));
     assert!(found["warnings"][0].as_str().unwrap().contains("nothing came within 3 s"), "{found}");
     assert!(start.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn the_device_and_the_precision_of_the_environment_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |variable: &str, value: &str| json(doctor(&dir, &[]).env(variable, value));
+    let (found, status) = json(&mut doctor(&dir, &[]));
+    assert_eq!((status, &found["precision"]), (Some(0), &serde_json::json!({ "used": "auto", "asked": null })));
+    let text = run(doctor(&dir, &[]).env("ZSIC_DEVICE", "cpu").env("ZSIC_PRECISION", "f32"));
+    let rows = "\ndevice           cpu by ZSIC_DEVICE\nprecision        f32 by ZSIC_PRECISION\n";
+    assert!(text.status.success() && out(&text).contains(rows), "{}", out(&text));
+    for (variable, value, reason) in [
+        ("ZSIC_DEVICE", "gpu", "use auto, cpu, cuda, cuda:N or metal"),
+        ("ZSIC_PRECISION", "f64", "use auto, f32, bf16 or f16"),
+        ("ZSIC_PRECISION", "f16", "this version has no f16 arithmetic; use --precision f32 or auto"),
+    ] {
+        assert_eq!(fault(with(variable, value)), format!("{variable} is `{value}`: {reason}"));
+    }
+}
+
+#[test]
+fn a_server_that_answers_and_is_not_a_hub_is_wrong() {
+    let world = World::new();
+    for (status, page, said) in [
+        (404, "", "answered with status 404"),
+        (401, "", "answered with status 401"),
+        (403, "go away", "answered with status 403"),
+        (
+            200,
+            "<html>log in to the wifi</html>",
+            "answered something that is not the hub's JSON; a proxy or a login page",
+        ),
+        (200, "{}", "names no commit"),
+    ] {
+        world.hub.fail("/main", 1, Fault::Status(status, Vec::new(), page));
+        let said_so = fault(json(&mut world.zsic(&["doctor"])));
+        assert!(said_so.starts_with(&format!("no hub answers at {}: ", world.hub.url())), "{said_so}");
+        assert!(said_so.contains(said) && said_so.contains("HF_ENDPOINT"), "{said_so}");
+    }
+    for (status, header, text) in [
+        (401, "x-error-message", "Invalid username or password."),
+        (404, "x-error-code", "RepoNotFound"),
+        (403, "x-error-code", "GatedRepo"),
+    ] {
+        world.hub.fail("/main", 1, Fault::Status(status, vec![(header, text.to_owned())], ""));
+        let (found, status) = json(&mut world.zsic(&["doctor"]));
+        assert_eq!((status, &found["hub"]["answers"]), (Some(0), &true.into()), "{found}");
+    }
+    let text = world.run(&["doctor"]);
+    let line = out(&text).lines().find(|line| line.contains(" answers within ")).unwrap();
+    assert!(line.ends_with(" ms"), "{line}");
+}
+
+#[test]
+fn one_fault_is_told_once() {
+    let world = World::new();
+    let file = world.cache.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let said = fault(json(world.zsic(&["doctor"]).env("HF_HOME", &file)));
+    assert!(said.starts_with("the hub cache cannot be used: ") && said.contains("file/hub"), "{said}");
+    let said = fault(json(world.zsic(&["doctor"]).env("HF_ENDPOINT", "localhost")));
+    assert_eq!(said, "HF_ENDPOINT: \"localhost\" is not a URL; use one such as https://huggingface.co");
 }

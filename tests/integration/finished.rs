@@ -1,8 +1,9 @@
 //! `--resume` on a finished file: what is new or changed is added, whatever stops the run, and nothing else is touched.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -280,4 +281,23 @@ fn how_it_was_made_is_told_once_more() {
     assert!(status == Some(1) && said.contains("nothing to do"), "{said}");
     let second = crate::common::json(&meta);
     assert_eq!((&second["counts"], &second["labels"]), (&first["counts"], &first["labels"]));
+}
+
+#[test]
+fn a_refusal_at_the_end_of_a_list_names_the_finished_file() {
+    let place = Place::new(4);
+    let out = place.out("x.jsonl");
+    let over = |order: &[usize], more: &[&str]| {
+        let mut command = zsic(&[&CLASSIFY[..], more].concat());
+        command.args(["-m", "demo", "--files-from", "-", "--cache-dir"]).arg(&place.cache).arg("-o").arg(&out);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let list: Vec<String> = order.iter().map(|&n| path(&place.folder, n).display().to_string()).collect();
+        child.stdin.take().unwrap().write_all(list.join("\n").as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert!(over(&[0, 1, 2], &[]).status.success());
+    let output = over(&[0, 3, 2], &["--resume"]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    let said = format!("error: {}: 1 image of it is no longer among the inputs", out.display());
+    assert!(err(&output).contains(&said) && !err(&output).contains(".partial"), "{}", err(&output));
 }

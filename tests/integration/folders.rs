@@ -311,3 +311,18 @@ fn small_previews_of_raw_files_are_told() {
         }
     }
 }
+
+#[test]
+fn two_bytes_do_not_make_an_image() {
+    let dir = tempfile::tempdir().unwrap();
+    pictures(dir.path(), &["a.jpg"]);
+    for name in ["noise", "noise.bin", "scan.jxl"] {
+        fs::write(dir.path().join(name), b"\xff\x0a\xfa\x7f\x01 and what follows").unwrap();
+    }
+    let output = run(&mut classify(&[dir.path().to_str().unwrap()]));
+    assert_told(&output, dir.path(), &[("a.jpg", ""), ("scan.jxl", "format")]);
+    assert!(err(&output).contains("skipped 2 files"), "{}", err(&output));
+    let output = run(&mut classify(&[dir.path().join("noise").to_str().unwrap()]));
+    assert_told(&output, dir.path(), &[("noise", "format")]);
+    assert!(lines(&output)[0]["error"]["message"].as_str().unwrap().contains("jpeg xl is not supported"));
+}

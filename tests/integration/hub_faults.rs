@@ -64,7 +64,11 @@ fn each_fault_has_its_own_error_and_leaves_no_wrong_file() {
             &["limits the rate", "3600 s"],
         ),
         ("main", status(503, vec![], ""), &["status 503"]),
-        ("main", status(200, vec![], "<html>log in to the wifi</html>"), &["did not answer as the hub does"]),
+        (
+            "main",
+            status(200, vec![], "<html>log in to the wifi</html>"),
+            &["answered something that is not the hub's JSON; a proxy or a login page may be in between"],
+        ),
         ("main", status(200, vec![], "{}"), &["names no commit"]),
         ("main", Fault::Redirect("ftp://x/".to_owned()), &["redirects to a ftp: address"]),
     ];

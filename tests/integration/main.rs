@@ -26,6 +26,7 @@ mod cli; // what it prints, where, and how it exits
 mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
 mod hostile_text; // names and messages that would change a terminal
+mod interrupts; // Ctrl-C
 mod labels; // labels and templates as people write them
 mod memory; // bounds on memory and threads
 mod siglip; // what is SigLIP's own

@@ -13,7 +13,8 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::Value;
-use zsic::source::{ErrorKind, Input, Limits, read_within};
+use zsic::ImageError;
+use zsic::source::{ErrorKind, Input, Limits, Options, RowSink, decode_rows, read_within};
 
 /// A black PNG file, in the passes of an interlaced one or row after row.
 fn black(dir: &Path, name: &str, side: u32, interlaced: bool) -> PathBuf {
@@ -319,4 +320,48 @@ fn threads_are_as_many_as_asked_for() {
     child.wait().unwrap();
     // The main one, the encoder's, the worker, the reader, and the one that waits for signals.
     assert!(most <= 6, "{most}");
+}
+
+/// Takes rows and forgets them.
+struct Nowhere;
+
+impl RowSink for Nowhere {
+    fn begin(&mut self, _: usize, _: usize) -> Result<(), ImageError> {
+        Ok(())
+    }
+
+    fn push(&mut self, _: &[u8]) {}
+}
+
+#[test]
+fn only_jpeg_strips_of_several_scans_take_room_for_coefficients() {
+    const SIDE: u32 = 600;
+    let strip = |progressive: bool| {
+        let mut jpeg = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+        jpeg.set_size(SIDE as usize, SIDE as usize);
+        if progressive {
+            jpeg.set_progressive_mode();
+        } else {
+            jpeg.set_optimize_scans(false);
+        }
+        let mut jpeg = jpeg.start_compress(Vec::new()).unwrap();
+        jpeg.write_scanlines(&vec![99; (SIDE * SIDE * 3) as usize]).unwrap();
+        jpeg.finish().unwrap()
+    };
+    let tiff = |strip: Vec<u8>| {
+        let tags = [(256, SIDE), (257, SIDE), (258, 8), (259, 7), (262, 6), (273, 8 + 2 + 9 * 12 + 4), (277, 3)];
+        let tags = tags.into_iter().chain([(278, SIDE), (279, strip.len() as u32)]);
+        let mut file = b"II*\0\x08\0\0\0\x09\0".to_vec();
+        for (tag, value) in tags {
+            file.extend([&(tag as u16).to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat());
+        }
+        [file, vec![0; 4], strip].concat()
+    };
+    let room = u64::from(SIDE * SIDE * 3) * 2 + 1000; // the strip's pixels and the image's
+    let decoded = |file: &[u8]| {
+        let options = Options { limits: &Limits::default(), spare: Some(room), enough: None };
+        decode_rows(file, &options, &mut Nowhere).map_err(|e| e.kind)
+    };
+    assert_eq!(decoded(&tiff(strip(false))), Ok(()));
+    assert_eq!(decoded(&tiff(strip(true))), Err(ErrorKind::Memory));
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::command::{cache_dir, err, out, zsic};
+use crate::common::terminal::screen;
 use crate::fake_hub::shell::{WEIGHTS, World, checkpoint, expected, files, image};
 use crate::fake_hub::{Fault, NAME, etag};
 use serde_json::{Value, json};
@@ -281,6 +282,8 @@ fn known_checkpoints_are_listed_without_a_cache() {
         "imagenet_top1": 78.2, "top1_source": "big_vision", "licence": "Apache-2.0", "languages": "100+",
     });
     assert_eq!(*base, expected);
+    let tiny = "wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M clip 93.8 MB 3.6 41.1 tinyclip MIT English";
+    assert!(lines.contains(&tiny.split(' ').collect()), "{}", out(&table));
     assert!(list.iter().any(|known| known["imagenet_top1"].is_null() && known["top1_source"].is_null()));
     assert_eq!(run(&["--hub-cache", "/nowhere"]).status.code(), Some(2));
 }
@@ -417,4 +420,30 @@ fn looking_is_no_use() {
     fs::File::options().write(true).open(&config).unwrap().set_times(times).unwrap();
     world.run(&["models", "list"]);
     assert_eq!(fs::metadata(&config).unwrap().accessed().unwrap(), long_ago);
+}
+
+#[test]
+fn fetch_is_another_word_for_pull() {
+    let world = World::new();
+    let [fetched, pulled] = ["fetch", "pull"].map(|word| world.run(&["models", word, NAME]));
+    assert_eq!((fetched.status.code(), out(&fetched)), (Some(0), out(&pulled)), "{}", err(&fetched));
+    assert!(!out(&world.run(&["models", "--help"])).contains("fetch "));
+}
+
+#[test]
+fn a_terminal_of_unknown_width_gets_80_columns() {
+    let screen = screen(&mut zsic(&["models", "list", "--known"]));
+    assert!(screen.starts_with("NAME ") && screen.lines().next().unwrap().contains("SIZE"), "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+}
+
+#[test]
+fn an_endpoint_that_is_not_a_url_is_named() {
+    let world = World::new();
+    for (endpoint, shown) in [("huggingface.co", "huggingface.co"), ("ftp://h", "ftp://h"), ("me:pass@h", "h")] {
+        let output = world.zsic(&["models", "pull", NAME]).env("HF_ENDPOINT", endpoint).output().unwrap();
+        let expected =
+            format!("error: HF_ENDPOINT: \"{shown}\" is not a URL; use one such as https://huggingface.co\n");
+        assert_eq!((output.status.code(), err(&output)), (Some(3), &*expected));
+    }
 }

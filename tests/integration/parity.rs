@@ -111,7 +111,8 @@ fn embeddings_are_the_reference_s() {
             for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
                 for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
                     let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
-                    assert!(off < 2e-6, "{name}, {:?}: {what} off by {off}", compute.isa);
+                    if off > 7e-7 { println!("{name}, {:?}: {what} off by {off:.1e}", compute.isa); }
+                    assert!(off < 2e-5, "{name}, {:?}: {what} off by {off}", compute.isa);
                 }
             }
         }

@@ -67,13 +67,18 @@ fn ctrl_c_loses_no_warning_and_leaves_no_bar() {
     assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
     drop(list);
     let screen = terminal.end();
-    assert!(screen.contains("]}\nwarning: ") && screen.contains("only a preview"), "{screen:?}");
+    assert!(screen.contains("]}\n]\nwarning: ") && screen.contains("only a preview"), "{screen:?}");
     let out = dir.path().join("x.jsonl").display().to_string();
-    let terminal = over_a_list(dir.path(), &["-o", &out], false, "1 images (");
+    let mut terminal = over_a_list(dir.path(), &["-o", &out], false, "1 images (");
     terminal.wait_for("2 images (");
+    let list = terminal.child.stdin.take();
     stop(&terminal);
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    drop(list);
     let screen = terminal.end();
-    assert!(screen.ends_with("\r\u{1b}[2K"), "{screen:?}");
+    let (_, told) = screen.split_once("2 images (").unwrap();
+    let (bar, told) = told.rsplit_once("\r\u{1b}[2K").unwrap();
+    assert!(!bar.contains("--resume") && told.starts_with(&format!("{out}.partial keeps the records")), "{screen:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::cache::CachePlace;
+use super::machine::{THREADS, threads};
 use super::output::ListFormat;
 
 /// Check this machine and this build, and test the numbers
@@ -17,12 +18,12 @@ Self-test:
   keeps 8 bits of a number: there logits may differ by 0.1 and scores by 0.02.
 
 Warnings:
-  A hub that does not answer and a hub cache that cannot be written are only warnings.
+  A hub that does not answer or is busy, and a hub cache that cannot be written, are only warnings.
 
 Exit status:
   0  nothing is wrong
   1  something is wrong: a number, a cache that cannot be used, a token that the hub refuses,
-     or a ZSIC_ISA that no run accepts
+     a server that answers and is not a hub, or a variable whose value no run accepts
 
 Examples:
   zsic doctor
@@ -37,7 +38,7 @@ pub struct Doctor {
     #[arg(long)]
     pub offline: bool,
     /// The number of threads [default: one per CPU that this process may use]
-    #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(short = 'j', long, env = THREADS, value_name = "N", value_parser = threads)]
     pub threads: Option<u16>,
     /// The output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]

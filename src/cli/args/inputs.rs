@@ -23,11 +23,12 @@ pub struct Inputs {
     /// Separate the inputs in --files-from by NUL bytes, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from")]
     pub null: bool,
-    /// Use only files in folders and tars that match GLOB; a GLOB with a slash matches the path below the folder;
+    /// In folders and tars, use only files that match GLOB; a GLOB with a slash matches the path below the folder;
     /// repeatable
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Skip files and folders that match GLOB in folders and tars; repeatable
+    /// In folders and tars, skip files and folders that match GLOB; repeatable. Neither flag skips an input that is named
+    /// itself, here or in --files-from
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// Use only share I of N, from 1/N to N/N; a hash of each image's name chooses its share

@@ -3,13 +3,19 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use zsic::Precision;
 
 use super::cache::Caching;
 
 /// The default of `--model`.
 pub const DEFAULT_MODEL: &str = "openai/clip-vit-large-patch14";
+
+/// The variables that choose the device, the arithmetic and the number of threads.
+pub const DEVICE: &str = "ZSIC_DEVICE";
+pub const PRECISION: &str = "ZSIC_PRECISION";
+pub const THREADS: &str = "ZSIC_THREADS";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and machine")]
@@ -22,13 +28,13 @@ pub struct Machine {
     #[command(flatten)]
     pub caching: Caching,
     /// The device to run on: auto, cpu, cuda, cuda:N or metal
-    #[arg(long, env = "ZSIC_DEVICE", value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    #[arg(long, env = DEVICE, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
     /// The arithmetic; auto is the fastest one that keeps scores within 5e-5 of exact ones
-    #[arg(long, env = "ZSIC_PRECISION", value_name = "PRECISION", default_value = "auto")]
-    pub precision: PrecisionArg,
+    #[arg(long, env = PRECISION, value_name = "PRECISION", default_value = "auto", value_parser = precisions())]
+    pub precision: Precision,
     /// The number of threads [default: one per CPU that this process may use]
-    #[arg(short = 'j', long, env = "ZSIC_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(short = 'j', long, env = THREADS, value_name = "N", value_parser = threads)]
     pub threads: Option<u16>,
     /// The largest number of images to encode together
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
@@ -58,17 +64,18 @@ pub struct Hub {
     pub user_agent: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PrecisionArg {
-    Auto,
-    F32,
-    Bf16,
-    F16,
+/// Accepts the names of precisions.
+fn precisions() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse())
+}
+
+/// Parses a number of threads.
+pub(super) fn threads(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|count| (1..=512).contains(count)).ok_or("use a number from 1 to 512")
 }
 
 /// Parses the name of a device.
-fn device(name: &str) -> Result<String, String> {
+pub fn device(name: &str) -> Result<String, String> {
     let index = name.strip_prefix("cuda:").filter(|index| index.parse::<u16>().is_ok());
     match name {
         "auto" | "cpu" | "cuda" | "metal" => Ok(name.to_owned()),

@@ -34,8 +34,9 @@ Columns of --known (a narrow terminal shows those that fit, JSON has all):
   TOP-1      zero-shot accuracy on ImageNet in percent, measured by others
              with prompts of their own
   SOURCE     where TOP-1 is published on GitHub: openclip_results.csv in
-             mlfoundations/open_clip, or README_siglip2.md in
-             google-research/big_vision
+             mlfoundations/open_clip, README_siglip2.md in
+             google-research/big_vision, or TinyCLIP/README.md in
+             microsoft/Cream
   LICENCE    what the repository states; read it before you use a checkpoint
   LANGUAGES  the languages of labels")]
     List {
@@ -47,6 +48,7 @@ Columns of --known (a narrow terminal shows those that fit, JSON has all):
         hub_cache: Option<PathBuf>,
     },
     /// Fetch or update a checkpoint, and print its directory
+    #[command(alias = "fetch")]
     Pull {
         #[command(flatten)]
         model: ModelId,

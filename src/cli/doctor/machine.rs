@@ -10,7 +10,7 @@ use zsic::{Compute, Isa, Precision};
 
 use super::findings::Findings;
 use crate::cli::fetching::size;
-use crate::cli::{available_memory, fatal, settings};
+use crate::cli::{args, available_memory, fatal, settings};
 
 /// Where NVIDIA's driver describes itself.
 const NVIDIA: &str = "/proc/driver/nvidia";
@@ -28,8 +28,13 @@ pub fn cpu(found: &mut Findings) {
         opened.map(|compute| compute.isa.name())
     });
     let name = opened.as_ref().ok();
-    let by = if std::env::var_os(settings::ISA).is_some() { format!(" by {}", settings::ISA) } else { String::new() };
-    let text = format!("{}{by}; this machine has {}", name.unwrap_or(&"none"), available.join(", "));
+    let said = std::env::var_os(settings::ISA).map(|value| value.to_string_lossy().into_owned());
+    let used = match (name, &said) {
+        (Some(name), None) => (*name).to_owned(),
+        (Some(name), Some(_)) => format!("{name} by {}", settings::ISA),
+        (None, said) => format!("none can be used: {} is `{}`", settings::ISA, said.as_deref().unwrap_or_default()),
+    };
+    let text = format!("{used}; this machine has {}", available.join(", "));
     found.add("instruction set", text, json!({ "used": name, "available": available }));
     if let Err(e) = opened {
         found.fault(fatal::reason(&e, true));
@@ -37,6 +42,42 @@ pub fn cpu(found: &mut Findings) {
     let obstacle = Isa::amx_obstacle();
     let text = obstacle.map_or_else(|| "available".to_owned(), |obstacle| format!("not available: {obstacle}"));
     found.add("amx", text, json!({ "available": obstacle.is_none(), "reason": obstacle }));
+}
+
+/// Adds the device and the arithmetic of a run without flags.
+pub fn defaults(found: &mut Findings) {
+    let isa = settings::instructions().ok().filter(|isa| isa.is_available()).unwrap_or_else(Isa::best);
+    let device = default(found, "device", args::DEVICE, |name| {
+        let name = args::device(name.unwrap_or("auto"))?;
+        Compute::open_with(&name, Precision::Auto, isa).map(|compute| compute.name()).map_err(|e| e.to_string())
+    });
+    default(found, "precision", args::PRECISION, |name| {
+        let precision: Precision = name.unwrap_or("auto").parse()?;
+        let opened = Compute::open_with(device.as_deref().unwrap_or("cpu"), precision, isa);
+        opened.map(|_| precision.name().to_owned()).map_err(|e| e.to_string())
+    });
+}
+
+/// Adds what a variable sets, and returns it: what `open` makes of the variable's value. What it says against the value
+/// is a fault.
+fn default(
+    found: &mut Findings,
+    what: &str,
+    variable: &str,
+    open: impl FnOnce(Option<&str>) -> Result<String, String>,
+) -> Option<String> {
+    let asked = std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
+    let used = open(asked.as_deref());
+    let text = match (&used, &asked) {
+        (Ok(used), None) => used.clone(),
+        (Ok(used), Some(_)) => format!("{used} by {variable}"),
+        (Err(_), asked) => format!("none can be used: {variable} is `{}`", asked.as_deref().unwrap_or_default()),
+    };
+    found.add(what, text, json!({ "used": used.as_ref().ok(), "asked": asked }));
+    if let (Err(e), asked) = (&used, asked) {
+        found.fault(format!("{variable} is `{}`: {e}", asked.unwrap_or_default()));
+    }
+    used.ok()
 }
 
 /// Adds the number of threads, and what decides it.

@@ -25,6 +25,7 @@ pub fn run(args: &Doctor) -> Result<Outcome> {
     machine::threads(&mut found, args.threads, threads);
     machine::memory(&mut found);
     let devices = machine::gpu(&mut found);
+    machine::defaults(&mut found);
     places::hub_cache(&mut found, args.hub_cache.as_deref());
     places::own_cache(&mut found, &args.place);
     places::answer(&mut found, &asked(args));

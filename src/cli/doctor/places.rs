@@ -10,7 +10,7 @@ use zsic::net::hub::{self as library, HubError};
 use zsic::source::without_passwords;
 
 use super::findings::Findings;
-use crate::cli::args::{CachePlace, Hub};
+use crate::cli::args::{CachePlace, DEFAULT_MODEL, Hub};
 use crate::cli::fetching::size;
 use crate::cli::report::shown;
 use crate::cli::{cache, fatal, hub};
@@ -77,6 +77,11 @@ fn is_writable(dir: &Path) -> bool {
     nearest.is_dir() && access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
+/// Returns whether a server answered, and not as a hub does. A hub that is busy or has a fault is one.
+fn is_no_hub(e: &HubError) -> bool {
+    matches!(e, HubError::Answer { .. }) || matches!(e, HubError::Status { status, .. } if *status < 500)
+}
+
 /// Adds whether the hub answers.
 pub fn answer(found: &mut Findings, args: &Hub) {
     let endpoint = without_passwords(&hub::endpoint()).into_owned();
@@ -87,11 +92,18 @@ pub fn answer(found: &mut Findings, args: &Hub) {
         return add(found, "is not asked: the network is off", None);
     }
     match hub::ask(args) {
-        Ok(Ok(time)) => add(found, &format!("answers within {:.1} s", time.as_secs_f32()), Some(true)),
+        Ok(Ok(time)) => add(found, &format!("answers within {} ms", time.as_millis()), Some(true)),
+        Ok(Err(e @ (HubError::Token { .. } | HubError::Http(HttpError::Settings(_))))) => {
+            add(found, "cannot be used", Some(false));
+            found.fault(hub::explain(&e, DEFAULT_MODEL, library::REVISION, Path::new("")));
+        }
+        Ok(Err(e)) if is_no_hub(&e) => {
+            add(found, "does not answer as a hub does", Some(false));
+            found.fault(format!("no hub answers at {endpoint}: {e}; check HF_ENDPOINT and HTTPS_PROXY"));
+        }
         Ok(Err(e)) => {
             add(found, "cannot be used now", Some(false));
-            let is_setting = matches!(e, HubError::Token { .. } | HubError::Http(HttpError::Settings(_)));
-            if is_setting { found.fault(e) } else { found.warn(format!("no checkpoint can be fetched: {e}")) }
+            found.warn(format!("no checkpoint can be fetched: {e}"));
         }
         Err(e) => {
             add(found, "is not asked", None);

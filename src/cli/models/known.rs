@@ -38,8 +38,10 @@ fn row(known: &Known) -> [String; 8] {
     ]
 }
 
-/// Returns the cells in a line of the terminal. Elsewhere nothing is left out.
+/// Returns the cells in a line of the terminal, 80 if it does not say. Elsewhere nothing is left out.
 fn width() -> usize {
-    let cells = if std::io::stdout().is_terminal() { terminal_size::terminal_size() } else { None };
-    cells.map_or(usize::MAX, |(terminal_size::Width(cells), _)| usize::from(cells))
+    if !std::io::stdout().is_terminal() {
+        return usize::MAX;
+    }
+    terminal_size::terminal_size().map_or(80, |(terminal_size::Width(cells), _)| usize::from(cells))
 }

@@ -13,7 +13,6 @@ use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
     ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun, Machine, Output,
-    PrecisionArg,
 };
 use super::notes::time;
 
@@ -27,7 +26,7 @@ pub struct MadeWith {
     checkpoint: Identity,
     device: String,
     instructions: Option<String>,
-    precision: PrecisionArg,
+    precision: String,
     max_pixels: u64,
     max_bytes: Option<u64>,
     decode: DecodeArg,
@@ -186,13 +185,13 @@ impl MadeWith {
 
 /// Of these flags only the precision decides records; `model`, `hub` and `device` are covered by the checkpoint and
 /// the plan.
-fn precision(machine: &Machine, long_run: &LongRun) -> PrecisionArg {
+fn precision(machine: &Machine, long_run: &LongRun) -> String {
     let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
     let Machine { model: _, hub, caching, device: _, precision, threads: _, batch_size: _, max_wait: _, stats: _ } =
         machine;
     let Hub { revision: _, offline: _, hub_cache: _, user_agent: _ } = hub;
     let Caching { place: CachePlace { cache_dir: _ }, no_cache: _, cache_size: _ } = caching;
-    *precision
+    precision.name().to_owned()
 }
 
 fn differ(name: &str, earlier: &Value, now: &Value) -> Option<String> {

@@ -50,7 +50,7 @@ pub struct Matching {
     steps: Sender<Step>,
     form: Form,
     drop_missing: bool,
-    /// The file's name for messages.
+    /// The finished file's name, for messages.
     name: String,
     /// Records to copy next, not yet sent.
     copied: Range<u64>,

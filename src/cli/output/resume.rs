@@ -19,6 +19,7 @@ use zsic::source::Entry;
 use super::super::args::{Common, Inputs, LongRun};
 use super::super::fatal::usage;
 use super::super::inputs::{Entries, ListFailure};
+use super::super::interrupt;
 use super::super::messages::{say, warn};
 use super::beside::{OLD, OLD_JOURNAL};
 use super::journal::{Journal, Key};
@@ -97,6 +98,10 @@ impl Resume<'_> {
         };
         partial.set_settings(serde_json::to_vec_pretty(self.made_with)?);
         partial.keep_journal(self.notes.clone());
+        if !self.common.quiet {
+            let way = "keeps the records so far; run the same command with --resume to go on";
+            interrupt::say_when_stopped(partial.path(), format!("{name} {way}"));
+        }
         let is_left = partial.is_left() || partial.open_beside(OLD_JOURNAL)?.is_some();
         if !self.args.resume {
             if is_left {
@@ -202,9 +207,11 @@ impl Resume<'_> {
             _ = steps.send(Step::Copy(0..copied));
         }
         let name = sink.name().to_owned();
-        let (journal, data) = match sink.partial() {
-            Some(partial) => (partial.open_beside(OLD_JOURNAL)?, partial.open_beside(OLD)?),
-            None => (None, None),
+        let (journal, data, target) = match sink.partial() {
+            Some(partial) => {
+                (partial.open_beside(OLD_JOURNAL)?, partial.open_beside(OLD)?, partial.target().display().to_string())
+            }
+            None => (None, None, String::new()),
         };
         let lost = || format!("{name}{OLD}: cannot be read");
         let source = EarlierRecords {
@@ -213,7 +220,7 @@ impl Resume<'_> {
             steps: receiver,
         };
         let form = self.form.clone();
-        let matching = Matching::new(old, steps, form, self.args.drop_missing, name, Arc::clone(&earlier));
+        let matching = Matching::new(old, steps, form, self.args.drop_missing, target, Arc::clone(&earlier));
         let rest = Rest::beside(entries, matching, earlier, Arc::clone(&self.list_failure));
         Ok(Start::Going(Log::going_on(sink, self.form.head()?, Some(source)), rest))
     }

@@ -40,6 +40,11 @@ impl Place {
         Self { file: file.map(Path::to_path_buf), color }
     }
 
+    /// Returns whether it is standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// True if records scroll by on a terminal.
     pub fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()

@@ -81,6 +81,8 @@ pub(super) struct HubClient<'a> {
     pub repo: &'a Repo,
     pub settings: &'a HubSettings,
     pub client: Client,
+    /// Whether a refusal without the hub's own words may come from something else.
+    pub doubts: bool,
 }
 
 impl HubClient<'_> {
@@ -97,8 +99,9 @@ impl HubClient<'_> {
             let mut reply = self.send(&self.request(&url))?;
             let body = reply.body.with_config().limit(MAX_LIST).read_to_vec();
             let body = body.map_err(|e| HubError::http(&what, self.client.cut(e.into_io(), &reply.host)))?;
-            let info: RevisionInfo = serde_json::from_slice(&body)
-                .map_err(|e| answer(format!("{} did not answer as the hub does: {e}", reply.host)))?;
+            let strange = "answered something that is not the hub's JSON; a proxy or a login page may be in between";
+            let info = serde_json::from_slice::<RevisionInfo>(&body);
+            let info = info.map_err(|_| answer(format!("{} {strange}", reply.host)))?;
             let commit = info.sha.filter(|sha| is_commit(sha));
             let commit = commit.ok_or_else(|| answer(format!("{} names no commit", reply.host)))?;
             Ok(Listing { commit, files: info.siblings })
@@ -197,7 +200,9 @@ impl HubClient<'_> {
             }
             (_, Some("RevisionNotFound")) => HubError::NoRevision { name: name.clone(), revision: revision.clone() },
             (401 | 404, Some("RepoNotFound")) | (401, None) | (404, None)
-                if reply.at_home && (listing || status == 401) =>
+                if reply.at_home
+                    && (listing || status == 401)
+                    && !(self.doubts && code.is_none() && said.is_none()) =>
             {
                 HubError::NoRepo { name: name.clone(), endpoint, with_token }
             }

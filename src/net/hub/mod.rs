@@ -28,7 +28,9 @@ pub use plan::free_space;
 pub use removal::Removal;
 pub use settings::{ENDPOINT, EarlyFiles, Event, HubSettings, REVISION, Token};
 
-use super::http::Client;
+use super::HttpError;
+use super::address::parse;
+use super::http::{Client, no_url};
 use crate::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG};
 use ask::{HubClient, Listing, RemoteFile};
 use layout::{Repo, is_commit};
@@ -68,13 +70,22 @@ pub fn fetch(name: &str, revision: &str, settings: &HubSettings) -> Result<Snaps
     }
 }
 
-/// Asks the hub for the list of files of `name` at `revision`, and keeps nothing of it.
+/// Asks the hub for the list of files of `name` at `revision`, and keeps nothing of it. Something that is not a hub
+/// answers with [`HubError::Answer`] or [`HubError::Status`].
 ///
 /// # Errors
 /// See [`HubError`].
 pub fn ask(name: &str, revision: &str, settings: &HubSettings) -> Result<(), HubError> {
     let repo = Repo::new(&settings.cache, name, revision)?;
-    HubClient { repo: &repo, settings, client: Client::new(&settings.http)? }.list().map(drop)
+    HubClient { repo: &repo, settings, client: Client::new(&settings.http)?, doubts: true }.list().map(drop)
+}
+
+/// Checks that a text can be a hub's address.
+///
+/// # Errors
+/// [`HttpError::Settings`] if it is not an `http` or `https` URL.
+pub fn check_endpoint(text: &str) -> Result<(), HttpError> {
+    parse(text).map(drop).ok_or_else(|| no_url(text))
 }
 
 /// Returns the cached snapshot of a revision, and what is missing of it.
@@ -105,7 +116,7 @@ fn offline(repo: &Repo, settings: &HubSettings, held: Option<Completeness>) -> H
 }
 
 fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
-    let hub = HubClient { repo, settings, client: Client::new(&settings.http)? };
+    let hub = HubClient { repo, settings, client: Client::new(&settings.http)?, doubts: false };
     let listing = hub.list()?;
     let commit = listing.commit.as_str();
     pinned(repo, commit)?;

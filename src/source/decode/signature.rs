@@ -29,6 +29,9 @@ const VIDEOS: [&str; 39] = [
     "mxf", "ogm", "ogv", "qt", "rm", "rmvb", "vob", "webm", "wmv",
 ];
 
+/// The first bytes of a bare JPEG XL codestream.
+const JXL: [u8; 2] = [0xff, 0x0a];
+
 /// A format that zsic recognizes but does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unread {
@@ -72,6 +75,7 @@ pub fn is_image(head: &[u8]) -> bool {
         Ok(ImageFormat::Ico) => ico::begins(head),
         Ok(ImageFormat::WebP) => matches!(head.get(12..16), Some(b"VP8 " | b"VP8L" | b"VP8X")),
         Ok(_) => true,
+        Err(_) if head.starts_with(&JXL) => false, // two bytes that other files begin with too
         Err(_) => matches!(unread(head), Some(Unread::Image(_) | Unread::Raw)),
     }
 }
@@ -122,7 +126,8 @@ fn unread(head: &[u8]) -> Option<Unread> {
             b"M4A " | b"M4B " => return None, // sound
             _ => Video,
         },
-        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x0a, ..] => Image("jpeg xl"),
+        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] => Image("jpeg xl"),
+        _ if head.starts_with(&JXL) => Image("jpeg xl"),
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
             Image("jpeg 2000")
         }

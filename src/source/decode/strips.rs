@@ -6,6 +6,7 @@ use image::ImageFormat;
 use weezl::BitOrder;
 
 use super::ifd::Order;
+use super::scans::Scans;
 use super::{BROKEN, DecodeResult, damaged, jpeg, unsupported};
 use crate::source::ImageError;
 
@@ -26,16 +27,32 @@ pub(super) struct Packing<'a> {
     pub(super) fax_2d: bool,
 }
 
+/// Returns the stored bytes of a strip or tile, all to the end without a `length`, or None if the file ends before.
+pub(super) fn part_of<'f>(file: &'f [u8], place: u64, length: Option<&u64>) -> Option<&'f [u8]> {
+    let rest = usize::try_from(place).ok().and_then(|place| file.get(place..)).unwrap_or_default();
+    length.map_or(Some(rest), |&length| rest.get(..length as usize))
+}
+
 impl Packing<'_> {
     pub(super) fn row_bytes(&self, columns: usize) -> usize {
         (columns * self.channels * self.bits).div_ceil(8)
     }
 
-    /// Returns the most bytes that unpacking takes, beside the file, for a strip or tile of `stored` bytes.
-    pub(super) fn bytes_unpacking(&self, columns: usize, rows: usize, stored: u64) -> u64 {
+    /// Returns the most bytes that libjpeg keeps of one of these strips or tiles beside its pixels.
+    pub(super) fn kept<'f>(&self, mut parts: impl Iterator<Item = &'f [u8]>) -> DecodeResult<u64> {
+        if self.compression != 7 {
+            return Ok(0);
+        }
+        parts.try_fold(0, |most: u64, part| Ok(most.max(Scans::of(part)?.kept)))
+    }
+
+    /// Returns the most bytes that unpacking takes, beside the file, for a strip or tile of `stored` bytes of which
+    /// libjpeg keeps `kept`.
+    pub(super) fn bytes_unpacking(&self, columns: usize, rows: usize, stored: u64, kept: u64) -> u64 {
         let unpacked = self.row_bytes(columns).saturating_mul(rows) as u64;
         unpacked.saturating_add(match self.compression {
-            7 => unpacked.saturating_mul(2).saturating_add(stored), // coefficients of all scans, and the tables in front
+            7 if self.tables.is_empty() => kept,
+            7 => kept.saturating_add(stored).saturating_add(self.tables.len() as u64), // put together
             1 if self.reversed => unpacked,
             _ if self.reversed => stored,
             _ => 0,

@@ -8,7 +8,7 @@ use image::{ImageFormat, RgbImage};
 use super::bounds::Bounds;
 use super::ifd::{Directory, Order};
 use super::rgb::{self, Palette};
-use super::strips::Packing;
+use super::strips::{Packing, part_of};
 use super::{DecodeResult, Decoded, damaged, unsupported, upright};
 use crate::source::ImageError;
 
@@ -137,12 +137,15 @@ impl<'a> Page<'a> {
             return Err(damaged(ImageFormat::Tiff, "its parts lie over each other"));
         }
         let stored = lengths.iter().max().map_or(file.len() as u64, |&most| most.min(file.len() as u64));
-        let part = self.packing.bytes_unpacking(columns, rows, stored);
-        bounds.take(self.memory(part, orientation(tags) != Orientation::NoTransforms))?;
-        let mut samples = vec![0; self.width * self.height * self.channels];
         let across = self.width.div_ceil(columns);
         let parts = across * self.height.div_ceil(rows);
-        for part in 0..parts * if self.planar { self.channels } else { 1 } {
+        let all = parts * if self.planar { self.channels } else { 1 };
+        let there = places.iter().take(all).enumerate();
+        let kept = self.packing.kept(there.filter_map(|(part, &place)| part_of(file, place, lengths.get(part))))?;
+        let part = self.packing.bytes_unpacking(columns, rows, stored, kept);
+        bounds.take(self.memory(part, orientation(tags) != Orientation::NoTransforms))?;
+        let mut samples = vec![0; self.width * self.height * self.channels];
+        for part in 0..all {
             let Some(&place) = places.get(part) else {
                 if raw {
                     break; // Pillow leaves parts without a place black
@@ -152,11 +155,8 @@ impl<'a> Page<'a> {
             let (plane, part_in_plane) = (part / parts, part % parts);
             let [left, top] = [part_in_plane % across * columns, part_in_plane / across * rows];
             let there = rows.min(self.height - top);
-            let data = usize::try_from(place).ok().and_then(|place| file.get(place..)).unwrap_or_default();
-            let data = match lengths.get(part) {
-                Some(&length) if !raw => data.get(..length as usize).ok_or_else(|| ImageError::truncated("TIFF"))?,
-                _ => data,
-            };
+            let data = part_of(file, place, lengths.get(part).filter(|_| !raw));
+            let data = data.ok_or_else(|| ImageError::truncated("TIFF"))?;
             // Tiles are complete; strips have only rows of the image.
             let made = if tiled && !raw { rows } else { there };
             let data = self.packing.unpack(data, columns, made)?;
