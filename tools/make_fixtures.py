@@ -1,6 +1,6 @@
 """Make the test fixtures: what `transformers` itself computes, for the tests to compare with.
 
-usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
+usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip] [clean]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
@@ -17,8 +17,8 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
-PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
+GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip", "clean"]
+PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy", "open_clip_torch", "ftfy"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 
 

@@ -15,7 +15,7 @@ mod token_spec;
 mod tokenizer;
 
 pub use class::{TokenizerClass, accept};
-pub use clean::canonicalize;
+pub use clean::{Clean, canonicalize};
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 
