@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use zsic::checkpoint::Files;
-use zsic::text::{Tokenizer, TokenizerClass};
+use zsic::text::{Tokenizer, TokenizerClass, TokenizerPlan};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
             TokenizerClass::Gemma
         }
     };
-    if let Ok(tokenizer) = Tokenizer::open(&Files::directory(dir.path()), class) {
+    if let Ok(tokenizer) = Tokenizer::open(&Files::directory(dir.path()), &TokenizerPlan::of(class)) {
         for text in ["", "a photo of a cat.", "Caf\u{e9} \u{1f989} 42 don't <|endoftext|>!", "\0\u{fffd}\n"] {
             if tokenizer.encode(text).is_ok() {
                 assert!(tokenizer.encode_upto(text, 5).unwrap().len() <= 5);

@@ -1,12 +1,16 @@
 //! What the targets share.
 
-use zsic::checkpoint::{Files, Weights};
+use zsic::checkpoint::recipe::{Recipe, WRAPPERS};
+use zsic::checkpoint::{Files, Layout, Weights};
+
+/// The names of transformers.
+const RECIPE: Recipe = Recipe { views: &[], names: &[WRAPPERS] };
 
 /// Writes `bytes` as the weight file `name` of a checkpoint and reads every tensor that it is believed to have.
 pub fn read_all(name: &str, bytes: &[u8]) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(name), bytes).unwrap();
-    let Ok(weights) = Weights::open(&Files::directory(dir.path())) else { return };
+    let Ok(weights) = Weights::open(&Files::directory(dir.path()), Layout::Transformers.weights(), &RECIPE) else { return };
     for (name, shape) in weights.shapes() {
         if let Ok(values) = weights.root().values(name, shape) {
             assert!(values.len() <= bytes.len(), "more values than the file has bytes");

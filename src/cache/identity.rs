@@ -14,6 +14,9 @@ use crate::{Checkpoint, Error, Result, regular};
 /// Returns the checkpoint's key. Files with a remembered hash are not read.
 pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<CacheKey> {
     let mut parts = KeyParts::of("checkpoint");
+    if !checkpoint.reading().is_empty() {
+        parts = parts.and(b"reading").and(checkpoint.reading().as_bytes());
+    }
     match checkpoint.files() {
         Files::Embedded { files, .. } => {
             for (name, bytes) in *files {

@@ -14,8 +14,39 @@ use crate::reason::os_reason;
 use crate::stand_in::{LONGEST, StandIn};
 use crate::{Error, Result, regular};
 
+/// The longest file of settings, in which numbers are looked at.
+const SETTINGS: usize = 1 << 20;
 /// The longest file that is read whole; the longest tokenizers have a quarter of it.
 const MAX_READ: u64 = 256 << 20;
+
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns JSON with null for the numbers that Python writes and JSON lacks: NaN and the infinities. None if it has none.
+fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
+    const NUMBERS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    if json.len() > SETTINGS || !NUMBERS.iter().any(|number| json.windows(number.len()).any(|part| part == *number)) {
+        return None;
+    }
+    let (mut plain, mut in_text, mut at) = (Vec::with_capacity(json.len()), false, 0);
+    while at < json.len() {
+        let number = NUMBERS.iter().find(|number| !in_text && json[at..].starts_with(number));
+        if let Some(number) = number {
+            plain.extend_from_slice(b"null");
+            at += number.len();
+            continue;
+        }
+        plain.push(json[at]);
+        if in_text && json[at] == b'\\' {
+            plain.extend(json.get(at + 1));
+            at += 1;
+        } else if json[at] == b'"' {
+            in_text = !in_text;
+        }
+        at += 1;
+    }
+    Some(plain)
+}
 
 /// The files of one checkpoint, by name.
 #[derive(Debug, Clone)]
@@ -72,7 +103,9 @@ impl Files {
     /// Reads a JSON file; every failure names it.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let bytes = self.read(name)?;
-        serde_json::from_slice(&bytes).map_err(|e| {
+        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        let plain = without_nan(json);
+        serde_json::from_slice(plain.as_deref().unwrap_or(json)).map_err(|e| {
             let reason = match e.classify() {
                 Category::Eof => format!("is cut off: its JSON ends too early, in line {}", e.line()),
                 Category::Data => format!("is not the JSON expected here: {e}"),
@@ -199,6 +232,17 @@ mod tests {
     use super::*;
 
     const EMBEDDED: Files = Files::Embedded { name: "built-in", files: &[("a.json", b"[1, 2]"), ("w", b"0123456789")] };
+
+    #[test]
+    fn json_may_be_python_s() {
+        let plain = |json: &str| without_nan(json.as_bytes()).map(|json| String::from_utf8(json).unwrap());
+        let json = r#"{"a": NaN, "b\" NaN": [-Infinity, "Infinity \\", Infinity]}"#;
+        assert_eq!(plain(json).unwrap(), r#"{"a": null, "b\" NaN": [null, "Infinity \\", null]}"#);
+        assert_eq!(plain(r#"{"a": 1}"#), None);
+        const MARKED: Files = Files::Embedded { name: "x", files: &[("a.json", b"\xef\xbb\xbf{\"a\": NaN}")] };
+        let read: serde_json::Value = MARKED.read_json("a.json").unwrap();
+        assert!(read["a"].is_null());
+    }
 
     #[test]
     fn embedded_files_are_read_as_those_of_a_directory() {

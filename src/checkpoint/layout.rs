@@ -14,6 +14,19 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Returns the layout of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Transformers, Self::OpenClip].into_iter().find(|layout| layout.name() == name)
+    }
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transformers => "transformers",
+            Self::OpenClip => "open_clip",
+        }
+    }
+
     /// Chooses the layout of a checkpoint by its `config.json`, and by whether it has an `open_clip_config.json`. That of
     /// transformers goes first where both are there.
     pub fn of(config: Option<&Value>, has_open_clip: bool) -> Self {

@@ -13,7 +13,7 @@ use crate::reason::os_reason;
 
 /// Values read by one thread at a time.
 const CHUNK: usize = 1 << 18;
-/// Values of two bytes read at a time.
+/// Values of two or eight bytes read at a time.
 const HALVES: usize = 1 << 13;
 
 /// The tensors of a file by name.
@@ -37,9 +37,10 @@ impl Stored {
     /// Bytes of a value.
     pub(super) fn size(&self) -> std::result::Result<usize, String> {
         match self.dtype {
+            Dtype::F64 => Ok(8),
             Dtype::F32 => Ok(4),
             Dtype::F16 | Dtype::BF16 => Ok(2),
-            other => Err(format!("is stored as {other:?}; zsic reads F32, F16 and BF16")),
+            other => Err(format!("is stored as {other:?}; zsic reads F64, F32, F16 and BF16")),
         }
     }
 
@@ -57,6 +58,15 @@ impl Stored {
         };
         if self.dtype == Dtype::F32 {
             return read(bytemuck::cast_slice_mut(out), first);
+        }
+        if self.dtype == Dtype::F64 {
+            let mut doubles = [0f64; HALVES];
+            for (index, out) in out.chunks_mut(HALVES).enumerate() {
+                let doubles = &mut doubles[..out.len()];
+                read(bytemuck::cast_slice_mut(doubles), first + index * HALVES)?;
+                out.iter_mut().zip(doubles).for_each(|(out, double)| *out = *double as f32);
+            }
+            return Ok(());
         }
         let mut bits = [0u16; HALVES];
         for (index, out) in out.chunks_mut(HALVES).enumerate() {

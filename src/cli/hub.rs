@@ -40,6 +40,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
         links: !is_true(text("HF_HUB_DISABLE_SYMLINKS")),
         refresh,
         http: http(args),
+        layout: args.layout,
         accept,
         progress: Fetching::listener(common),
         ..HubSettings::new(cache(args.hub_cache.as_deref())?)

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use zsic::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG};
+use zsic::model::checkpoint::ReadAs;
 use zsic::net::hub as library;
 use zsic::{Checkpoint, Embeddings, ImageEncoder, Pixels, Plan};
 
@@ -18,11 +20,21 @@ use super::{hub, messages};
 /// If there is no such directory, it holds no checkpoint, or the name leads to none.
 pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     let (path, name) = (Path::new(&machine.model), machine.model.to_string_lossy());
+    let read_as = ReadAs {
+        layout: machine.hub.layout,
+        image_size: machine.image_size.map(usize::from),
+        max_patches: machine.max_patches.map(usize::from),
+    };
     if name == DEMO {
-        return Ok(Checkpoint::demo()?);
+        let plain = read_as.image_size.is_none() && read_as.max_patches.is_none();
+        return if plain {
+            Ok(Checkpoint::demo()?)
+        } else {
+            bail!("the built-in model takes images of its own size alone")
+        };
     }
-    if name.starts_with(['.', '/']) || path.join("config.json").exists() {
-        return Ok(Checkpoint::open(path)?);
+    if name.starts_with(['.', '/']) || [CONFIG, OPEN_CLIP_CONFIG].iter().any(|file| path.join(file).exists()) {
+        return Ok(Checkpoint::open_as(path, &read_as)?);
     }
     if !library::is_name(&name) {
         bail!("{name}: neither a directory with a config.json nor a name on the hub, such as {DEFAULT_MODEL}");
@@ -35,7 +47,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     }
     let snapshot = hub::fetch(&name, &machine.hub, false, common)?;
     messages::say(common, format_args!("{name}@{}", snapshot.commit));
-    Ok(Checkpoint::open(snapshot.dir)?)
+    Ok(Checkpoint::open_as(snapshot.dir, &read_as)?)
 }
 
 /// The image tower of a run, loaded when the first image comes that must be encoded.

@@ -19,6 +19,18 @@ pub struct Checkpoint {
     family: Family,
     preprocessor: Preprocessor,
     weights: Weights,
+    reading: String,
+}
+
+/// How a checkpoint is read, where not as its files say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadAs {
+    /// The layout, where it is in two.
+    pub layout: Option<Layout>,
+    /// The side of images in pixels.
+    pub image_size: Option<usize>,
+    /// The most patches of an image in its native shape.
+    pub max_patches: Option<usize>,
 }
 
 impl Checkpoint {
@@ -28,19 +40,19 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing, torn, or of a kind that is not supported.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(dir, None)
+        Self::open_as(dir, &ReadAs::default())
     }
 
-    /// Opens the checkpoint in `dir`, in a layout if one is given.
+    /// Opens the checkpoint in `dir` otherwise than its files say.
     ///
     /// # Errors
-    /// As [`Self::open`].
-    pub fn open_as(dir: impl AsRef<Path>, layout: Option<Layout>) -> Result<Self> {
+    /// As [`Self::open`], and for what the checkpoint cannot do.
+    pub fn open_as(dir: impl AsRef<Path>, read_as: &ReadAs) -> Result<Self> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
             return Err(Error::checkpoint(dir, "is not a directory"));
         }
-        Self::from_files(Files::directory(dir), layout)
+        Self::from_files(Files::directory(dir), read_as)
     }
 
     /// Opens the built-in checkpoint, which knows pictograms; see `models/demo/README.md`.
@@ -48,13 +60,16 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::NoDemo`] in a build without the feature `demo`.
     pub fn demo() -> Result<Self> {
-        Self::from_files(demo::FILES.ok_or(Error::NoDemo)?, None)
+        Self::from_files(demo::FILES.ok_or(Error::NoDemo)?, &ReadAs::default())
     }
 
-    fn from_files(files: Files, layout: Option<Layout>) -> Result<Self> {
+    fn from_files(files: Files, read_as: &ReadAs) -> Result<Self> {
         let has_open_clip = files.contains(file_names::OPEN_CLIP_CONFIG);
-        let config = (!has_open_clip || files.contains(file_names::CONFIG)).then(|| files.read_json(file_names::CONFIG));
-        let layout = layout.unwrap_or_else(|| Layout::of(config.as_ref().and_then(|read| read.as_ref().ok()), has_open_clip));
+        let config =
+            (!has_open_clip || files.contains(file_names::CONFIG)).then(|| files.read_json(file_names::CONFIG));
+        let layout = read_as
+            .layout
+            .unwrap_or_else(|| Layout::of(config.as_ref().and_then(|read| read.as_ref().ok()), has_open_clip));
         let name = layout.config(|name| files.contains(name));
         let config = match config {
             Some(config) if name == file_names::CONFIG => config?,
@@ -65,10 +80,26 @@ impl Checkpoint {
         for name in file_names::SETTINGS.iter().filter(|name| files.contains(name)) {
             files.check_small(name)?;
         }
-        let preprocessor = family.preprocessor(&files)?;
+        let mut preprocessor = family.preprocessor(&files)?;
         let weights = family.weights(&files)?;
-        let family = family.measured(&weights);
-        Ok(Self { files, family, preprocessor, weights })
+        let mut family = family.measured(&weights);
+        let failed = |e| Error::checkpoint(files.root(), e);
+        if let Some(side) = read_as.image_size {
+            family.take_images_of(side).map_err(failed)?;
+            preprocessor = preprocessor.with_side(side);
+        }
+        if let Some(most) = read_as.max_patches {
+            preprocessor = preprocessor.with_max_patches(most).map_err(failed)?;
+        }
+        let option = |name: &str, n: Option<usize>| n.map(|n| format!("{name} {n}"));
+        let options = [option("image size", read_as.image_size), option("patches", read_as.max_patches)];
+        let reading: Vec<String> = family.reading().into_iter().chain(options.into_iter().flatten()).collect();
+        Ok(Self { files, family, preprocessor, weights, reading: reading.join(", ") })
+    }
+
+    /// Describes everything beside the files that decides what the model computes. It is empty for most checkpoints.
+    pub fn reading(&self) -> &str {
+        &self.reading
     }
 
     /// Returns the files that decide what the model computes, those that exist.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::families::{FAMILIES, Logits, Model, open_clip};
-use super::spec::{ImageStem, TokenStem, TowerSpec};
+use super::spec::{ImageStem, Pool, PositionResize, TokenStem, TowerSpec};
 use crate::Preprocessor;
 use crate::checkpoint::recipe::Recipe;
 use crate::checkpoint::{Files, Layout, Weights, file_names};
@@ -21,7 +21,25 @@ pub struct Family {
     recipe: &'static Recipe,
     processor: Processor,
     tokenizer: TokenizerPlan,
+    /// The side of images, if it is another than the model's.
+    image_size: Option<usize>,
 }
+
+/// Other families of the task, and what they have that zsic does not run.
+const OTHERS: [(&str, &str); 12] = [
+    ("align", " (ALIGN, whose image tower is an EfficientNet)"),
+    ("blip", " (BLIP, whose text tower looks at the image)"),
+    ("blip-2", " (BLIP-2, whose text tower looks at the image)"),
+    ("tipsv2", " (TIPSv2, whose image tower is a DINOv2)"),
+    ("videoprism", " (for videos)"),
+    ("clip_vision_model", " (an image tower alone)"),
+    ("clip_text_model", " (a text tower alone)"),
+    ("siglip_vision_model", " (an image tower alone)"),
+    ("siglip2_vision_model", " (an image tower alone)"),
+    ("flava", " (FLAVA)"),
+    ("jina_clip", " (Jina CLIP, which needs code of its own)"),
+    ("owlvit", " (OWL-ViT, which finds objects)"),
+];
 
 /// Where the steps of the image processor come from.
 #[derive(Debug, Clone)]
@@ -61,21 +79,31 @@ impl Family {
                 let model = open_clip::model(config, name)?;
                 let processor = Processor::Given(open_clip::preprocessor(config, model.image.stem.side)?);
                 let tokenizer = open_clip::tokenizer(config)?;
-                Ok(Self { kind: "open_clip", layout, model, recipe: &open_clip::RECIPE, processor, tokenizer })
+                Ok(Self {
+                    kind: "open_clip",
+                    layout,
+                    model,
+                    recipe: &open_clip::RECIPE,
+                    processor,
+                    tokenizer,
+                    image_size: None,
+                })
             }
         }
     }
 
     /// Reads the JSON of a `config.json` of transformers.
     fn from_config(config: &Value) -> Result<Self, String> {
-        let known = FAMILIES.map(|family| format!("`{}`", family.model_type)).join(" and ");
+        let known = FAMILIES.map(|family| format!("`{}`", family.model_type)).join(", ");
         let name = match config.get("model_type") {
             None => return Err(format!("has no model_type; zsic reads {known}")),
             Some(name) => name.as_str().map_or_else(|| name.to_string(), str::to_owned),
         };
         let description = FAMILIES.into_iter().find(|family| family.model_type == name);
-        let description =
-            description.ok_or_else(|| format!("model_type `{name}` is not supported; zsic reads {known}"))?;
+        let description = description.ok_or_else(|| {
+            let what = OTHERS.iter().find(|(other, _)| *other == name).map_or("", |(_, what)| what);
+            format!("model_type `{name}`{what} is not supported; zsic reads {known}")
+        })?;
         Ok(Self {
             kind: description.model_type,
             layout: Layout::Transformers,
@@ -83,6 +111,7 @@ impl Family {
             recipe: &description.recipe,
             processor: Processor::File(description.processor),
             tokenizer: description.tokenizer,
+            image_size: None,
         })
     }
 
@@ -94,12 +123,35 @@ impl Family {
         }
     }
 
+    /// Describes what its files alone do not decide: the layout, and what the repository's name says.
+    pub fn reading(&self) -> Option<String> {
+        let act = self.model.image.blocks.act;
+        (self.layout == Layout::OpenClip).then(|| format!("{} with {act:?}", self.layout.name()))
+    }
+
+    /// Takes images of `side` pixels a side: positions are interpolated.
+    ///
+    /// # Errors
+    /// One line, for a tower that cannot.
+    pub fn take_images_of(&mut self, side: usize) -> Result<(), String> {
+        let stem = &mut self.model.image.stem;
+        if !stem.class || self.model.image.pool != Pool::Row {
+            return Err("takes images of its own size alone; other sizes are for CLIP's image towers".to_owned());
+        }
+        if side < stem.patch {
+            return Err(format!("has patches of {} pixels; images of {side} are smaller", stem.patch));
+        }
+        stem.resize = Some(PositionResize::Bicubic);
+        self.image_size = Some(side);
+        Ok(())
+    }
+
     /// Returns what the checkpoint is, in numbers.
     pub fn facts(&self) -> ModelFacts {
         let Model { image, text, logits } = self.model;
         ModelFacts {
             kind: self.kind,
-            image_size: image.stem.side,
+            image_size: self.image_size.unwrap_or(image.stem.side),
             patch_size: image.stem.patch,
             max_tokens: text.stem.length,
             embedding: image.dim,
@@ -183,7 +235,13 @@ mod tests {
     #[test]
     fn other_families_are_refused_by_name() {
         let error = |json| Family::from_config(&json).unwrap_err();
-        assert!(error(json!({"model_type": "align"})).contains("`align`"));
+        assert!(
+            error(json!({"model_type": "align"}))
+                .contains("`align` (ALIGN, whose image tower is an EfficientNet) is not")
+        );
+        assert!(
+            error(json!({"model_type": "gpt2"})).contains("model_type `gpt2` is not supported; zsic reads `clip`, ")
+        );
         assert!(error(json!({})).contains("model_type") && error(json!([])).contains("model_type"));
     }
 

@@ -54,6 +54,31 @@ impl Preprocessor {
         Ok(Self { config: open_clip::read(json, side)? })
     }
 
+    /// Returns the same steps to images of `side` pixels a side.
+    pub fn with_side(mut self, side: usize) -> Self {
+        if let Some((size, _)) = &mut self.config.resize {
+            *size = match size {
+                Size::ShortestEdge(_) => Size::ShortestEdge(side),
+                Size::LongestEdge(_) => Size::LongestEdge(side),
+                _ => Size::Exact { width: side, height: side },
+            };
+        }
+        self.config.crop = self.config.crop.map(|crop| Crop { width: side, height: side, ..crop });
+        self
+    }
+
+    /// Returns the same steps with `most` patches at most.
+    ///
+    /// # Errors
+    /// One line, for steps that make images of one size.
+    pub fn with_max_patches(mut self, most: usize) -> std::result::Result<Self, String> {
+        match &mut self.config.resize {
+            Some((Size::Patches { most: own, .. }, _)) => *own = most,
+            _ => return Err("makes all images of one size; a number of patches is for SigLIP 2 (NaFlex)".to_owned()),
+        }
+        Ok(self)
+    }
+
     /// Returns the same steps with the rounding of another backend; the default is [`Arithmetic::Torchvision`], and
     /// [`Arithmetic::Pillow13`] for open_clip.
     pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {

@@ -17,7 +17,13 @@ pub(super) fn read(json: Option<&Value>, side: usize) -> Result<ProcessorConfig,
     let filter = match text("interpolation", "bicubic") {
         Some("bicubic" | "random") => Filter::Bicubic,
         Some("bilinear") => Filter::Bilinear,
-        _ => return Err(refuse("interpolation", &key("interpolation").cloned().unwrap_or_default(), "bicubic or bilinear")),
+        _ => {
+            return Err(refuse(
+                "interpolation",
+                &key("interpolation").cloned().unwrap_or_default(),
+                "bicubic or bilinear",
+            ));
+        }
     };
     let fill = match key("fill_color") {
         None => 0,
@@ -31,7 +37,13 @@ pub(super) fn read(json: Option<&Value>, side: usize) -> Result<ProcessorConfig,
         Some("shortest") => (Size::ShortestEdge(side), Some(crop)),
         Some("longest") => (Size::LongestEdge(side), Some(crop)),
         Some("squash") => (Size::Exact { width: side, height: side }, None),
-        _ => return Err(refuse("resize_mode", &key("resize_mode").cloned().unwrap_or_default(), "shortest, longest or squash")),
+        _ => {
+            return Err(refuse(
+                "resize_mode",
+                &key("resize_mode").cloned().unwrap_or_default(),
+                "shortest, longest or squash",
+            ));
+        }
     };
     let values = |name: &str, default| match key(name) {
         None => Ok(default),

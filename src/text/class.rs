@@ -128,11 +128,7 @@ impl TokenizerClass {
 ///
 /// # Errors
 /// One line: which file is not supported, and why.
-pub fn accept(
-    settings: &Map<String, Value>,
-    config: &Map<String, Value>,
-    plan: &TokenizerPlan,
-) -> Result<(), String> {
+pub fn accept(settings: &Map<String, Value>, config: &Map<String, Value>, plan: &TokenizerPlan) -> Result<(), String> {
     let class = TokenizerClass::of(settings, config, plan);
     let checked = class.and_then(|class| check(settings, class).map_err(|e| (TOKENIZER_SETTINGS, e)));
     checked.map_err(|(file, reason)| format!("its {file}: {reason}"))

@@ -7,8 +7,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::charsmap::Charsmap;
@@ -231,7 +231,8 @@ impl SentencePiece {
     pub fn in_fairseq_order(bytes: &[u8]) -> Result<(Self, Vec<u8>), String> {
         let model = ModelProto::decode(bytes).map_err(|_| "is not a SentencePiece model, or is damaged")?;
         let normal = |piece: &str| (piece.to_owned(), 0.0, PieceKind::Normal);
-        let first = ["<s>", "<pad>", "</s>"].map(normal).into_iter().chain([("<unk>".to_owned(), 0.0, PieceKind::Unknown)]);
+        let first =
+            ["<s>", "<pad>", "</s>"].map(normal).into_iter().chain([("<unk>".to_owned(), 0.0, PieceKind::Unknown)]);
         let rest = model.pieces.into_iter().skip(3).map(|piece| (piece.piece, piece.score, PieceKind::Normal));
         let pieces = first.chain(rest).chain([normal("<mask>")]).collect();
         let charsmap = model.normalizer.map(|normalizer| normalizer.precompiled_charsmap).unwrap_or_default();

@@ -203,9 +203,7 @@ impl TokenizerSettings {
         for role in ROLES {
             let default = self.class.default_token(role);
             let token = match self.values.get(role) {
-                Some(Value::Null)
-                    if self.class.is_clip() && matches!(role, "bos_token" | "eos_token") =>
-                {
+                Some(Value::Null) if self.class.is_clip() && matches!(role, "bos_token" | "eos_token") => {
                     return Err(Error::checkpoint(&self.path, format!("says that there is no {role}; CLIP needs one")));
                 }
                 Some(Value::Null) => continue,

@@ -10,15 +10,15 @@ use tokenizers::{
     Decoder, Model, Normalizer, PostProcessor, PreTokenizer, Tokenizer as Written, TokenizerImpl, TruncationDirection,
 };
 
-use super::class::{TokenizerClass, TokenizerPlan};
 use super::bert;
+use super::class::{TokenizerClass, TokenizerPlan};
 use super::clean::Clean;
 use super::clip_bpe;
 use super::gemma;
 use super::settings::{TokenizerSettings, Tokens};
 use super::siglip::Siglip;
-use super::unigram;
 use super::token_spec::WrittenTokens;
+use super::unigram;
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER as WHOLE;
 use crate::{Error, Result};
@@ -121,7 +121,8 @@ impl Tokenizer {
             TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(words, limit)),
         };
         let seen = |id| if self.blank == Some(id) { 0 } else { id };
-        ids.map(|ids| ids.into_iter().map(seen).collect()).map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
+        ids.map(|ids| ids.into_iter().map(seen).collect())
+            .map_err(|e| Error::checkpoint(&self.path, format!("cannot tokenize {text:?}: {e}")))
     }
 }
 

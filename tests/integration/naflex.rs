@@ -31,7 +31,11 @@ fn patches_are_the_reference_s() {
             let pixels = images.preprocess(&decode(&bytes, MAX_PIXELS).unwrap()).unwrap();
             let shape = &expected.json["spatial_shapes"][n];
             let grid = (pixels.height() / side, pixels.width() / side);
-            assert_eq!((shape[0].as_u64().unwrap() as usize, shape[1].as_u64().unwrap() as usize), grid, "{name}: {image}");
+            assert_eq!(
+                (shape[0].as_u64().unwrap() as usize, shape[1].as_u64().unwrap() as usize),
+                grid,
+                "{name}: {image}"
+            );
             for (index, patch) in expected.rows(&format!("patches.{n}")).iter().enumerate() {
                 let (top, left) = (index / grid.1 * side, index % grid.1 * side);
                 let row = |y: usize| pixels.data()[((top + y) * pixels.width() + left) * 3..][..3 * side].to_vec();

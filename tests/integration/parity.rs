@@ -4,6 +4,7 @@
 use std::fs;
 
 use crate::common::{CHECKPOINTS, Expected, checkpoint, fixtures, worst};
+use zsic::model::checkpoint::ReadAs;
 use zsic::source::{MAX_PIXELS, decode};
 use zsic::{
     Checkpoint, Classifier, Compute, Error, ImageEncoder, Isa, Label, Labels, Pixels, Plan, Precision, Template,
@@ -42,11 +43,16 @@ fn load(name: &str) -> Loaded {
 }
 
 fn load_for(name: &str, compute: &Compute) -> Loaded {
-    let checkpoint = Checkpoint::open(checkpoint(name)).unwrap();
+    load_as(name, name, &ReadAs::default(), compute)
+}
+
+/// Loads a checkpoint otherwise than its files say; what is expected is of `expected`.
+fn load_as(name: &str, expected: &str, read_as: &ReadAs, compute: &Compute) -> Loaded {
+    let checkpoint = Checkpoint::open_as(checkpoint(name), read_as).unwrap();
     let plan = compute.plan(&checkpoint);
     let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
     let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
-    Loaded { checkpoint, plan, expected: Expected::of(name), images, texts }
+    Loaded { checkpoint, plan, expected: Expected::of(expected), images, texts }
 }
 
 impl Loaded {
@@ -108,11 +114,12 @@ fn embeddings_are_the_reference_s() {
             let loaded = load_for(name, &compute);
             let images = loaded.images.embed(&loaded.pixels()).unwrap();
             let texts = loaded.texts.embed(&crate::common::strings(&loaded.expected.json["prompts"])).unwrap();
+            // Rounding the weights alone, by half a unit in the last place, moves a prompt of this one by 1.6e-6.
+            let tolerance = if *name == "chinese_clip/published" { 4e-6 } else { 2e-6 };
             for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
                 for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
                     let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
-                    if off > 7e-7 { println!("{name}, {:?}: {what} off by {off:.1e}", compute.isa); }
-                    assert!(off < 2e-5, "{name}, {:?}: {what} off by {off}", compute.isa);
+                    assert!(off < tolerance, "{name}, {:?}: {what} off by {off}", compute.isa);
                 }
             }
         }
@@ -120,8 +127,7 @@ fn embeddings_are_the_reference_s() {
 }
 
 /// The worst error of logits and scores on a checkpoint.
-fn errors(name: &str, compute: &Compute) -> (f64, f64) {
-    let loaded = load_for(name, compute);
+fn errors(loaded: &Loaded) -> (f64, f64) {
     let pixels = loaded.pixels();
     let (mut logits, mut scores) = (0f64, 0f64);
     for (template, what) in [("This is a photo of {}.", "logits"), ("{}", "bare_logits")] {
@@ -142,11 +148,39 @@ fn errors(name: &str, compute: &Compute) -> (f64, f64) {
 fn logits_and_scores_are_the_reference_s() {
     for compute in computes() {
         for name in CHECKPOINTS {
-            let (logits, scores) = errors(name, &compute);
+            let (logits, scores) = errors(&load_for(name, &compute));
             assert!(logits < LOGITS, "{name}, {:?}: logits off by {logits}", compute.isa);
             assert!(scores < SCORES, "{name}, {:?}: scores off by {scores}", compute.isa);
         }
     }
+}
+
+/// Other sizes than the files say: images of other sizes, whose positions are interpolated, and other numbers of patches.
+#[test]
+fn other_sizes_are_the_reference_s() {
+    let side = |image_size| ReadAs { image_size: Some(image_size), ..ReadAs::default() };
+    let most = |max_patches| ReadAs { max_patches: Some(max_patches), ..ReadAs::default() };
+    let cases = [
+        ("gelu", "clipseg/clip-gelu-24", side(24)),
+        ("gelu", "clipseg/clip-gelu-45", side(45)),
+        ("gelu", "clipseg/clip-gelu-48", side(48)),
+        ("as-written", "clipseg/clip-as-written-8", side(8)),
+        ("as-written", "clipseg/clip-as-written-40", side(40)),
+        ("clipseg/published", "clipseg/published-12", side(12)),
+        ("clipseg/published", "clipseg/published-33", side(33)),
+        ("naflex/published", "naflex/published-9", most(9)),
+        ("naflex/published", "naflex/published-64", most(64)),
+    ];
+    for compute in computes() {
+        for (name, expected, read_as) in &cases {
+            let (logits, scores) = errors(&load_as(name, expected, read_as, &compute));
+            assert!(logits < LOGITS, "{expected}, {:?}: logits off by {logits}", compute.isa);
+            assert!(scores < SCORES, "{expected}, {:?}: scores off by {scores}", compute.isa);
+        }
+    }
+    let refused = |name: &str, read_as| Checkpoint::open_as(checkpoint(name), &read_as).unwrap_err().to_string();
+    assert!(refused("siglip/gemma", side(64)).contains("takes images of its own size alone"));
+    assert!(refused("gelu", most(9)).contains("makes all images of one size"));
 }
 
 #[test]
@@ -155,7 +189,7 @@ fn bf16_costs_what_bf16_costs() {
         return println!("no bf16 on this machine");
     };
     for name in CHECKPOINTS {
-        let (logits, scores) = errors(name, &compute);
+        let (logits, scores) = errors(&load_for(name, &compute));
         println!("bf16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
         assert!(logits < BF16_LOGITS, "{name}: logits off by {logits}");
         assert!(logits > LOGITS, "{name}: logits off by {logits} only: is it bf16 at all?");

@@ -194,7 +194,8 @@ fn open_clip_s_ids_equal_the_reference() {
 
 #[test]
 fn truncation_keeps_the_ends() {
-    let tokenizer = Tokenizer::open(&Files::directory(fixtures("tokens")), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
+    let tokenizer =
+        Tokenizer::open(&Files::directory(fixtures("tokens")), &TokenizerPlan::of(TokenizerClass::Clip)).unwrap();
     let whole = tokenizer.encode(&"owl ".repeat(100)).unwrap();
     let cut = tokenizer.encode_upto(&"owl ".repeat(100), 77).unwrap();
     assert_eq!(cut[..76], whole[..76]);

@@ -7,6 +7,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use zsic::Precision;
 
+use zsic::checkpoint::Layout;
+
 use super::cache::Caching;
 
 /// The default of `--model`.
@@ -25,6 +27,12 @@ pub struct Machine {
     pub model: OsString,
     #[command(flatten)]
     pub hub: Hub,
+    /// Take images of N pixels a side: the positions of a CLIP checkpoint are interpolated
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub image_size: Option<u16>,
+    /// Divide an image into N patches at most, with a checkpoint for images in native shapes (NaFlex)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    pub max_patches: Option<u16>,
     #[command(flatten)]
     pub caching: Caching,
     /// The device to run on: auto, cpu, cuda, cuda:N or metal
@@ -53,6 +61,9 @@ pub struct Hub {
     /// The branch, tag, commit or refs/pr/N of the checkpoint on the hub
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
+    /// The layout to read, where a checkpoint is in both [default: transformers]
+    #[arg(long, value_name = "LAYOUT", value_parser = layout)]
+    pub layout: Option<Layout>,
     /// Do not use the network, not even for image URLs
     #[arg(long)]
     pub offline: bool,
@@ -72,6 +83,11 @@ fn precisions() -> impl TypedValueParser<Value = Precision> {
 /// Parses a number of threads.
 pub(super) fn threads(text: &str) -> Result<u16, &'static str> {
     text.parse().ok().filter(|count| (1..=512).contains(count)).ok_or("use a number from 1 to 512")
+}
+
+/// Parses the name of a layout.
+fn layout(name: &str) -> Result<Layout, String> {
+    Layout::named(name).ok_or_else(|| "use transformers or open_clip".to_owned())
 }
 
 /// Parses the name of a device.

@@ -42,5 +42,5 @@ fn build(found: &mut Findings) {
 
 /// Returns how the hub is to be asked.
 fn asked(args: &Doctor) -> Hub {
-    Hub { revision: String::new(), offline: args.offline, hub_cache: None, user_agent: None }
+    Hub { revision: String::new(), layout: None, offline: args.offline, hub_cache: None, user_agent: None }
 }

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn a_vocabulary_that_has_words_of_a_script_knows_it() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tokens");
-        let tokenizer = Tokenizer::open(&Files::directory(dir), zsic::text::TokenizerClass::Clip).unwrap();
+        let tokenizer =
+            Tokenizer::open(&Files::directory(dir), &zsic::text::TokenizerPlan::of(zsic::text::TokenizerClass::Clip))
+                .unwrap();
         let is_spelled = |words: &[&'static str]| is_spelled(&tokenizer, words.iter().copied()).unwrap();
         assert!(!is_spelled(&["кошка"]) && !is_spelled(&["γάτα"]), "it was trained on these");
         assert!(is_spelled(&["медведь"]) && is_spelled(&["猫"]) && is_spelled(&["صورة", "قطة"]));

@@ -24,6 +24,9 @@ pub struct MadeWith {
     command: String,
     format: String,
     checkpoint: Identity,
+    /// How its files are read, where not as they are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    reading: String,
     device: String,
     instructions: Option<String>,
     precision: String,
@@ -151,6 +154,7 @@ impl MadeWith {
             command: if matches!(task, Task::Embed { .. }) { "embed" } else { "classify" }.to_owned(),
             format: format.to_owned(),
             checkpoint: Identity::of(checkpoint)?,
+            reading: checkpoint.reading().to_owned(),
             device: plan.name(),
             instructions: plan.instructions().map(str::to_owned),
             precision: precision(machine, long_run),
@@ -187,9 +191,11 @@ impl MadeWith {
 /// the plan.
 fn precision(machine: &Machine, long_run: &LongRun) -> String {
     let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
-    let Machine { model: _, hub, caching, device: _, precision, threads: _, batch_size: _, max_wait: _, stats: _ } =
+    // The first three are in the checkpoint's reading.
+    let Machine { model: _, image_size: _, max_patches: _, hub, caching, device: _, precision, threads: _, .. } =
         machine;
-    let Hub { revision: _, offline: _, hub_cache: _, user_agent: _ } = hub;
+    let Machine { batch_size: _, max_wait: _, stats: _, .. } = machine;
+    let Hub { revision: _, layout: _, offline: _, hub_cache: _, user_agent: _ } = hub;
     let Caching { place: CachePlace { cache_dir: _ }, no_cache: _, cache_size: _ } = caching;
     precision.name().to_owned()
 }

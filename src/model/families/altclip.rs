@@ -24,10 +24,7 @@ const TEXT: TowerSpec<TokenStem> = TowerSpec {
     stem: TokenStem { vocabulary: 250_002, ..bert::ROBERTA.stem },
     blocks: BlockSpec { width: 1024, mlp_width: 4096, heads: 16, layers: 24, ..bert::ROBERTA.blocks },
     post_norm: Some("pre_LN"), // which is before the projections
-    head: &[
-        HeadSpec { name: "text_model.transformation", bias: true, act: None },
-        HeadSpec::plain("text_projection"),
-    ],
+    head: &[HeadSpec { name: "text_model.transformation", bias: true, act: None }, HeadSpec::plain("text_projection")],
     ..bert::ROBERTA
 };
 

@@ -1,8 +1,6 @@
 //! BERT and its kin as text towers: what their weights are called, and their sizes. Families put a head on them.
 
-use super::super::spec::{
-    BlockSpec, Filling, HiddenAct, Mask, Order, Pool, PromptPool, TokenStem, TowerSpec,
-};
+use super::super::spec::{BlockSpec, Filling, HiddenAct, Mask, Order, Pool, PromptPool, TokenStem, TowerSpec};
 
 /// BERT base: every token has a type, and the first row is pooled.
 pub const BERT: TowerSpec<TokenStem> = TowerSpec {

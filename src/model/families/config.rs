@@ -43,7 +43,8 @@ impl<'a> Section<'a> {
 
     /// Returns whether a key has a value that is not null, false or zero.
     pub fn has(&self, key: &str) -> bool {
-        self.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)) && value.as_f64() != Some(0.0))
+        self.get(key)
+            .is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)) && value.as_f64() != Some(0.0))
     }
 
     /// Returns whether a key has a list.

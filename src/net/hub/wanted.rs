@@ -21,6 +21,21 @@ const PROCESSORS: [&str; 2] = [file_names::NESTED_PROCESSOR, file_names::PROCESS
 /// Files that a tokenizer reads if they are there.
 const EXTRAS: [&str; 3] = [file_names::TOKENIZER_SETTINGS, file_names::SPECIAL_TOKENS, file_names::ADDED_TOKENS];
 
+/// What a repository without the settings of a model is, by a file of it.
+const OTHERS: [(&str, &str); 3] = [
+    ("adapter_config.json", "holds a LoRA adapter, which must be merged into its base model first"),
+    ("0_CLIPModel/config.json", "is laid out for sentence-transformers; use the checkpoint that it was made from"),
+    ("modules.json", "is laid out for sentence-transformers; use the checkpoint that it was made from"),
+];
+/// Weights that are not read.
+const OTHER_WEIGHTS: [(&str, &str); 5] = [
+    ("onnx/model.onnx", "weights for ONNX alone"),
+    ("model.fp16.safetensors", "weights of half the precision alone (model.fp16.safetensors)"),
+    ("adapter_model.safetensors", "a LoRA adapter alone, which must be merged into its base model first"),
+    ("tf_model.h5", "weights for TensorFlow alone"),
+    ("flax_model.msgpack", "weights for Flax alone"),
+];
+
 /// The files to fetch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WantedFiles {
@@ -57,7 +72,8 @@ pub(super) fn choose(layout: Layout, has: impl Fn(&str) -> bool) -> Result<Wante
         }
     }
     if !has(small[0]) {
-        return Err(format!("it has no {}", small[0]));
+        let other = OTHERS.iter().find(|(file, _)| has(file)).map(|(_, what)| format!("; it {what}"));
+        return Err(format!("it has no {}{}", small[0], other.unwrap_or_default()));
     }
     if !processors.is_empty() && !processors.iter().any(|name| has(name)) {
         return Err(format!("it has no {}", PROCESSORS[1]));
@@ -67,7 +83,10 @@ pub(super) fn choose(layout: Layout, has: impl Fn(&str) -> bool) -> Result<Wante
     }
     let sets = layout.weights();
     let weights = sets.iter().copied().find(|name| has(name));
-    let weights = weights.ok_or_else(|| format!("it has no weights (looked for {})", sets.join(", ")))?;
+    let weights = weights.ok_or_else(|| {
+        let other = OTHER_WEIGHTS.iter().find(|(file, _)| has(file)).map(|(_, what)| format!("; it has {what}"));
+        format!("it has no weights (looked for {}){}", sets.join(", "), other.unwrap_or_default())
+    })?;
     let looked_for = optional.chain([TOKENIZER]).chain(sets.iter().copied());
     let absent = looked_for.take_while(|name| *name != weights).filter(|name| !has(name)).collect();
     Ok(WantedFiles { small, weights, absent })
@@ -194,6 +213,11 @@ mod tests {
         assert!(of(&["config.json"]).unwrap_err().contains("preprocessor_config.json"));
         let no_merges = of(&["config.json", "processor_config.json", "vocab.json"]).unwrap_err();
         assert!(no_merges.contains("merges.txt"), "{no_merges}");
+        let other = |file: &str| of(&[file]).unwrap_err();
+        assert!(other("adapter_config.json").contains("it has no config.json; it holds a LoRA adapter"));
+        assert!(other("0_CLIPModel/config.json").contains("sentence-transformers"));
+        let onnx = of(&["config.json", "processor_config.json", "tokenizer.json", "onnx/model.onnx"]).unwrap_err();
+        assert!(onnx.ends_with("; it has weights for ONNX alone"), "{onnx}");
         let no_weights = of(&["config.json", "processor_config.json", "tokenizer.json"]).unwrap_err();
         assert!(no_weights.contains("model.safetensors"), "{no_weights}");
     }

@@ -71,7 +71,11 @@ pub fn model(config: &Value, name: &str) -> Result<Model, String> {
         Some(name) => transformers::tower(&text, name)?,
         None => own_text(&text, act)?,
     };
-    Ok(Model { image: TowerSpec { dim, ..image }, text: TowerSpec { dim, ..text }, logits: Logits { bias, activation } })
+    Ok(Model {
+        image: TowerSpec { dim, ..image },
+        text: TowerSpec { dim, ..text },
+        logits: Logits { bias, activation },
+    })
 }
 
 /// Reads an image tower of open_clip's own.
@@ -201,7 +205,8 @@ pub fn measured(mut model: Model, weights: &Weights) -> Model {
     if image.stem.bias {
         // A tower of timm.
         measure(&mut image.blocks, image.root, weights);
-        let kernel = weights.root().pp(image.root).pp("embeddings").shape("patch_embedding.weight").map(<[usize]>::to_vec);
+        let kernel =
+            weights.root().pp(image.root).pp("embeddings").shape("patch_embedding.weight").map(<[usize]>::to_vec);
         image.stem.patch = kernel.and_then(|kernel| kernel.last().copied()).unwrap_or(image.stem.patch).max(1);
     }
     model

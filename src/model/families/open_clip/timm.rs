@@ -26,16 +26,21 @@ pub(super) fn tower(vision: &Section, name: &str) -> Result<TowerSpec<ImageStem>
     };
     let patch = patch.strip_prefix("patch").and_then(|patch| patch.parse().ok()).ok_or_else(unknown)?;
     let has_side = |side: &str| side.parse::<usize>().is_ok();
-    let tanh = matches!((*size, patch, kind), ("base", 32, _) | ("large", _, [_, "512"]) | ("so400m", 16, _) | ("giantopt", ..));
+    let tanh = matches!(
+        (*size, patch, kind),
+        ("base", 32, _) | ("large", _, [_, "512"]) | ("so400m", 16, _) | ("giantopt", ..)
+    );
     let plain = match kind {
         ["siglip", side] if has_side(side) => TowerSpec {
-            blocks: BlockSpec { act: if tanh { HiddenAct::GeluPytorchTanh } else { HiddenAct::Gelu }, ..siglip::IMAGE.blocks },
+            blocks: BlockSpec {
+                act: if tanh { HiddenAct::GeluPytorchTanh } else { HiddenAct::Gelu },
+                ..siglip::IMAGE.blocks
+            },
             ..siglip::IMAGE
         },
-        ["clip", side] if has_side(side) => TowerSpec {
-            blocks: BlockSpec { act: HiddenAct::Gelu, ..clip::IMAGE.blocks },
-            ..clip::IMAGE
-        },
+        ["clip", side] if has_side(side) => {
+            TowerSpec { blocks: BlockSpec { act: HiddenAct::Gelu, ..clip::IMAGE.blocks }, ..clip::IMAGE }
+        }
         [side] if has_side(side) => TowerSpec {
             stem: ImageStem { class: true, ..siglip::IMAGE.stem },
             blocks: BlockSpec { act: HiddenAct::Gelu, ..siglip::IMAGE.blocks },
@@ -53,7 +58,8 @@ pub(super) fn tower(vision: &Section, name: &str) -> Result<TowerSpec<ImageStem>
         ("avg", Pool::Row) => Pool::Mean { skip: 1, norm_first: true },
         (other, _) => return Err(vision.refuse("timm_pool", format!("\"{other}\""), format!("the pool of {name}"))),
     };
-    let head: &[HeadSpec] = match (vision.text("timm_proj")?.unwrap_or("linear"), vision.flag("timm_proj_bias", false)?) {
+    let head: &[HeadSpec] = match (vision.text("timm_proj")?.unwrap_or("linear"), vision.flag("timm_proj_bias", false)?)
+    {
         ("none", _) => &[],
         ("linear", false) => clip::IMAGE.head,
         ("linear", true) | ("", _) => &[HeadSpec { name: "visual_projection", bias: true, act: None }],
