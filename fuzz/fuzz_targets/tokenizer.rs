@@ -1,5 +1,5 @@
-//! Any bytes as a tokenizer.json of CLIP or Gemma, as a spiece.model, or split in two as vocab.json and merges.txt; then some
-//! text through what was accepted.
+//! Any bytes as a tokenizer.json of CLIP, Gemma, BERT or XLM-RoBERTa, as a vocab.txt, a spiece.model or a
+//! sentencepiece.bpe.model, or split in two as vocab.json and merges.txt; then some text through what was accepted.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
-    let class = match first % 4 {
+    let class = match first % 8 {
         0 => {
             write("tokenizer.json", rest);
             TokenizerClass::Clip
@@ -26,6 +26,22 @@ fuzz_target!(|data: &[u8]| {
         2 => {
             write("spiece.model", rest);
             TokenizerClass::Siglip
+        }
+        3 => {
+            write("tokenizer.json", rest);
+            TokenizerClass::Bert
+        }
+        4 => {
+            write("vocab.txt", rest);
+            TokenizerClass::Bert
+        }
+        5 => {
+            write("tokenizer.json", rest);
+            TokenizerClass::XlmRoberta
+        }
+        6 => {
+            write("sentencepiece.bpe.model", rest);
+            TokenizerClass::XlmRoberta
         }
         _ => {
             write("tokenizer.json", rest);

@@ -82,8 +82,8 @@ impl Checkpoint {
         }
         let mut preprocessor = family.preprocessor(&files)?;
         let weights = family.weights(&files)?;
-        let mut family = family.measured(&weights);
         let failed = |e| Error::checkpoint(files.root(), e);
+        let mut family = family.measured(&weights).map_err(failed)?;
         if let Some(side) = read_as.image_size {
             family.take_images_of(side).map_err(failed)?;
             preprocessor = preprocessor.with_side(side);

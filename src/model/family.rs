@@ -116,10 +116,13 @@ impl Family {
     }
 
     /// Takes the sizes of towers from the weights, where the settings do not say them.
-    pub fn measured(self, weights: &Weights) -> Self {
+    ///
+    /// # Errors
+    /// One line: the size that no model has.
+    pub fn measured(self, weights: &Weights) -> Result<Self, String> {
         match self.layout {
-            Layout::Transformers => self,
-            Layout::OpenClip => Self { model: open_clip::measured(self.model, weights), ..self },
+            Layout::Transformers => Ok(self),
+            Layout::OpenClip => Ok(Self { model: open_clip::measured(self.model, weights)?, ..self }),
         }
     }
 

@@ -192,12 +192,16 @@ pub fn tokenizer(config: &Value) -> Result<TokenizerPlan, String> {
 }
 
 /// Takes the sizes of towers of timm and transformers from the weights.
-pub fn measured(mut model: Model, weights: &Weights) -> Model {
+///
+/// # Errors
+/// One line: the size that no model has.
+pub fn measured(mut model: Model, weights: &Weights) -> Result<Model, String> {
     let TowerSpec { root, blocks, stem, .. } = &mut model.text;
+    let shape = |root: &str, name: &str| weights.root().pp(root).pp("embeddings").shape(name).map(<[usize]>::to_vec);
     if blocks.order == Order::PostNorm {
         measure(blocks, root, weights);
         blocks.heads = (blocks.width / HEAD).max(1);
-        let rows = |name: &str| weights.root().pp(&*root).pp("embeddings").shape(name).map(|shape| shape[0]);
+        let rows = |name: &str| shape(root, name).and_then(|shape| shape.first().copied());
         stem.vocabulary = rows("token_embedding.weight").unwrap_or(stem.vocabulary);
         stem.positions = rows("position_embedding.weight").unwrap_or(stem.positions);
     }
@@ -205,11 +209,11 @@ pub fn measured(mut model: Model, weights: &Weights) -> Model {
     if image.stem.bias {
         // A tower of timm.
         measure(&mut image.blocks, image.root, weights);
-        let kernel =
-            weights.root().pp(image.root).pp("embeddings").shape("patch_embedding.weight").map(<[usize]>::to_vec);
-        image.stem.patch = kernel.and_then(|kernel| kernel.last().copied()).unwrap_or(image.stem.patch).max(1);
+        let side = shape(image.root, "patch_embedding.weight").and_then(|kernel| kernel.last().copied());
+        image.stem.patch = side.unwrap_or(image.stem.patch).max(1);
     }
-    model
+    check(&model)?;
+    Ok(model)
 }
 
 fn measure(blocks: &mut BlockSpec, root: &str, weights: &Weights) {
@@ -219,4 +223,24 @@ fn measure(blocks: &mut BlockSpec, root: &str, weights: &Weights) {
         (blocks.mlp_width, blocks.width) = (*mlp_width, *width);
         blocks.layers = (0..).take_while(|&layer| shape(layer).is_some()).count();
     }
+}
+
+/// Checks that sizes fit each other.
+fn check(model: &Model) -> Result<(), String> {
+    let Model { image, text, .. } = model;
+    let ImageStem { side, patch, .. } = image.stem;
+    if patch > side {
+        return Err(format!("has patches of {patch} pixels for images of {side}"));
+    }
+    for BlockSpec { width, heads, .. } in [image.blocks, text.blocks] {
+        if width == 0 || width % heads != 0 {
+            return Err(format!("has rows of {width} values, which {heads} heads cannot share"));
+        }
+    }
+    let counted = text.stem.uncounted.map_or(0, |id| id as usize + 1);
+    if text.stem.length + counted > text.stem.positions {
+        let positions = text.stem.positions;
+        return Err(format!("has prompts of {} tokens for {positions} positions", text.stem.length));
+    }
+    Ok(())
 }
