@@ -9,7 +9,7 @@ use zsic::kernels::BITS_VERSION;
 use zsic::{Checkpoint, Compute, ImageEncoder, Isa, Plan, Precision, TextEncoder, source};
 
 /// The SHA-256 of the embeddings of two images and two texts, by instruction set. Where a line changes, raise BITS_VERSION
-/// and write the new lines.
+/// and write the new lines. AMX has none: the order in which it sums is its own.
 const BITS: [(u32, &str, &str); 5] = [
     (1, "avx2 F32", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
     (1, "avx2 Auto", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
@@ -43,6 +43,10 @@ fn bits_change_only_with_their_version() {
             let plan = compute.plan(&checkpoint);
             let name = format!("{} {precision:?}", plan.instructions().unwrap());
             let bits = bits(&checkpoint, &plan);
+            if !BITS.iter().any(|(_, known, _)| *known == name) {
+                println!("{name} has no line: {bits}");
+                continue;
+            }
             tried += 1;
             if !BITS.contains(&(BITS_VERSION, name.as_str(), bits.as_str())) {
                 writeln!(wrong, "    ({BITS_VERSION}, \"{name}\", \"{bits}\"),").unwrap();
@@ -50,5 +54,6 @@ fn bits_change_only_with_their_version() {
         }
     }
     println!("tried {tried} arithmetics");
+    assert!(tried > 0 || Isa::best() == Isa::Plain);
     assert!(wrong.is_empty(), "raise BITS_VERSION if it was not, and write in BITS:\n{wrong}");
 }

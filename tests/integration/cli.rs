@@ -19,8 +19,9 @@ fn classify(args: &[&str]) -> Command {
 
 #[test]
 fn pipeline_format_is_what_python_returns() {
-    // The pipeline cannot run a checkpoint of 16 positions.
-    for name in CHECKPOINTS.iter().copied().filter(|name| *name != "siglip/unigram-json") {
+    // The pipeline cannot run a checkpoint of 16 positions, nor open_clip's layout.
+    let runs = |name: &&str| *name != "siglip/unigram-json" && !name.starts_with("open_clip/");
+    for name in CHECKPOINTS.iter().copied().filter(runs) {
         let expected = Expected::of(name);
         let labels: Vec<String> = expected.labels().iter().flat_map(|l| ["-l".to_owned(), l.clone()]).collect();
         let images: Vec<String> = expected.images().iter().map(|i| image(i)).collect();

@@ -123,8 +123,16 @@ fn a_damaged_config_is_told_as_a_whole() {
     for (config, expected) in [
         (r#"{"model_type": "clip""#, "is cut off: its JSON ends too early, in line 1"),
         ("{]", "is not valid JSON: key must be a string at line 1 column 2"),
-        ("[]", "has no model_type; zsic reads `clip` and `siglip`"),
-        (r#"{"model_type": 5}"#, "model_type `5` is not supported; zsic reads `clip` and `siglip`"),
+        (
+            "[]",
+            "has no model_type; zsic reads `clip`, `siglip`, `siglip2`, `metaclip_2`, `chinese_clip`, \
+                             `altclip`, `clipseg`",
+        ),
+        (
+            r#"{"model_type": 5}"#,
+            "model_type `5` is not supported; zsic reads `clip`, `siglip`, `siglip2`, `metaclip_2`, `chinese_clip`, \
+                             `altclip`, `clipseg`",
+        ),
         (r#"{"model_type": "clip", "text_config": []}"#, "text_config is a list; expected an object"),
         (r#"{"model_type": "clip", "text_config_dict": 7}"#, "text_config_dict is 7; expected an object"),
         (

@@ -214,16 +214,16 @@ fn another_kind_of_model_is_named_before_its_weights_come() {
 #[test]
 fn another_kind_of_tokenizer_is_named_before_its_weights_come() {
     let config = String::from_utf8(files().remove("config.json").unwrap()).unwrap();
-    let named = config.replacen('{', r#"{"tokenizer_class":"T5Tokenizer","#, 1);
+    let named = config.replacen('{', r#"{"tokenizer_class":"MPNetTokenizer","#, 1);
     for (settings, config, reason) in [
         (
-            Some(r#"{"tokenizer_class":"BertTokenizer"}"#),
+            Some(r#"{"tokenizer_class":"LukeTokenizer"}"#),
             &config,
-            "its tokenizer_config.json: tokenizer class `BertTokenizer`",
+            "its tokenizer_config.json: tokenizer class `LukeTokenizer`",
         ),
         (Some(r#"{"padding_side":"left"}"#), &config, "its tokenizer_config.json: padding_side `left`"),
-        (Some("{}"), &named, "its config.json: tokenizer class `T5Tokenizer` is not supported"),
-        (None, &named, "its config.json: tokenizer class `T5Tokenizer` is not supported"),
+        (Some("{}"), &named, "its config.json: tokenizer class `MPNetTokenizer` is not supported"),
+        (None, &named, "its config.json: tokenizer class `MPNetTokenizer` is not supported"),
     ] {
         let mut files = files();
         files.insert("config.json".to_owned(), config.clone().into());

@@ -31,7 +31,6 @@ pub use settings::{ENDPOINT, EarlyFiles, Event, HubSettings, REVISION, Token};
 use super::HttpError;
 use super::address::parse;
 use super::http::{Client, no_url};
-use crate::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG};
 use ask::{HubClient, Listing, RemoteFile};
 use layout::{Repo, is_commit};
 use settings::MAX_READ;
@@ -126,16 +125,21 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     // The settings show a repository of another kind before its files are looked for.
     let mut files: Vec<RemoteFile> = Vec::new();
     let mut early = EarlyFiles { name: repo.name.clone(), asked: settings.layout, files: BTreeMap::new() };
-    for name in EarlyFiles::NAMES.into_iter().filter(|name| listing.has(name)) {
-        let file = readable(&hub, hub.file(&listing, name)?)?;
-        transfer::fetch(&hub, commit, &file)?;
-        files.push(file);
-        early.files.insert(name, read(&dir.join(name))?);
+    let mut layout = None;
+    for names in EarlyFiles::NAMES {
+        for name in names.iter().copied().filter(|name| listing.has(name)) {
+            let file = readable(&hub, hub.file(&listing, name)?)?;
+            transfer::fetch(&hub, commit, &file)?;
+            files.push(file);
+            early.files.insert(name, read(&dir.join(name))?);
+        }
+        if early.is_model() {
+            layout = Some((settings.accept)(&early).map_err(unfit)?);
+        }
     }
-    let is_model = early.files.contains_key(CONFIG) || early.files.contains_key(OPEN_CLIP_CONFIG);
-    let layout = if is_model { (settings.accept)(&early).map_err(unfit)? } else { early.layout() };
+    let layout = layout.unwrap_or_else(|| early.layout());
     let wanted = wanted::choose(layout, |name| listing.has(name)).map_err(unfit)?;
-    for name in wanted.small.iter().filter(|name| !EarlyFiles::NAMES.contains(name)) {
+    for name in wanted.small.iter().filter(|name| !early.files.contains_key(*name)) {
         files.push(hub.file(&listing, name)?);
     }
     files.extend(weights(&hub, &listing, &wanted, &dir)?);

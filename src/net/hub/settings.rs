@@ -56,8 +56,13 @@ pub struct EarlyFiles {
 }
 
 impl EarlyFiles {
-    /// The names of these files.
-    pub(super) const NAMES: [&str; 3] = [CONFIG, OPEN_CLIP_CONFIG, TOKENIZER_SETTINGS];
+    /// The names of these files. The model's come first, so that another kind of model costs no more requests.
+    pub(super) const NAMES: [&[&str]; 2] = [&[CONFIG, OPEN_CLIP_CONFIG], &[TOKENIZER_SETTINGS]];
+
+    /// Returns whether there are settings of a model.
+    pub(super) fn is_model(&self) -> bool {
+        self.files.contains_key(CONFIG) || self.files.contains_key(OPEN_CLIP_CONFIG)
+    }
 
     /// Returns the layout that was asked for, or else the one that they are in.
     pub fn layout(&self) -> Layout {

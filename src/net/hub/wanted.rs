@@ -136,7 +136,7 @@ pub(super) fn held(
     }
     let missing = |what: &str| Completeness::Part(what.replace("it has no", "its copy has no"));
     let layout = layout.unwrap_or_else(|| {
-        let config = regular::read(&snapshot.join(CONFIG), MAX_READ).ok();
+        let config = regular::read_unnoticed(&snapshot.join(CONFIG), MAX_READ).ok();
         let config = config.and_then(|json| serde_json::from_slice(&json).ok());
         Layout::of(config.as_ref(), here(file_names::OPEN_CLIP_CONFIG))
     });
