@@ -1,6 +1,6 @@
 //! Open files and their metadata: places in a file, identity, times, links.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io;
 #[cfg(windows)]
 use std::io::{Seek, SeekFrom};
@@ -18,6 +18,12 @@ use rustix::fs::OFlags;
 /// Opens a link itself, not its target (`FILE_FLAG_OPEN_REPARSE_POINT`).
 #[cfg(windows)]
 const THE_LINK: u32 = 0x0020_0000;
+/// Lets others read, delete and rename an open file (`FILE_SHARE_READ`, `FILE_SHARE_DELETE`).
+#[cfg(windows)]
+const SHARE_READ_AND_DELETE: u32 = 1 | 4;
+/// Lets others write it too, as the standard library does.
+#[cfg(windows)]
+const SHARE_ALL: u32 = 1 | 2 | 4;
 /// Opens folders too (`FILE_FLAG_BACKUP_SEMANTICS`).
 #[cfg(windows)]
 const FOLDERS_TOO: u32 = 0x0200_0000;
@@ -175,6 +181,8 @@ pub struct Care {
     pub no_link: bool,
     /// Does not update its last use, on Linux.
     pub unnoticed: bool,
+    /// On Windows, lets nobody else open it to write; see [`lock`].
+    pub alone: bool,
 }
 
 impl Care {
@@ -189,8 +197,27 @@ impl Care {
             options.custom_flags(flags.bits().cast_signed())
         }
         #[cfg(windows)] // opening does not wait
-        options.custom_flags(if self.no_link { THE_LINK } else { 0 })
+        options.custom_flags(if self.no_link { THE_LINK } else { 0 }).share_mode(if self.alone {
+            SHARE_READ_AND_DELETE
+        } else {
+            SHARE_ALL
+        })
     }
+}
+
+/// Keeps other runs from writing a file that was opened `alone`. On Windows opening did it: a lock there would keep
+/// everybody from reading.
+///
+/// # Errors
+/// The errors of [`File::try_lock`].
+pub fn lock(file: &File) -> Result<(), TryLockError> {
+    if cfg!(windows) { Ok(()) } else { file.try_lock() }
+}
+
+/// Returns whether opening a file failed since another run has it `alone`.
+pub fn is_taken(e: &io::Error) -> bool {
+    const SHARING_VIOLATION: i32 = 32;
+    cfg!(windows) && e.raw_os_error() == Some(SHARING_VIOLATION)
 }
 
 /// Makes a link to a file.

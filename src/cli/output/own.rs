@@ -20,7 +20,7 @@ pub fn open(path: &Path, write: bool) -> Result<Option<File>> {
         return Ok(None);
     }
     let failed = || format!("{}: cannot be {}", path.display(), if write { "written" } else { "read" });
-    let care = Care { no_link: true, ..Care::default() }; // it may have been swapped meanwhile
+    let care = Care { no_link: true, alone: write, ..Care::default() }; // it may have been swapped meanwhile
     let file = care.apply(File::options().read(true).write(write)).open(path);
     let file = file.with_context(failed)?;
     judge(path, &file.metadata().with_context(failed)?, write)?;
