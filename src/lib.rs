@@ -48,6 +48,7 @@ mod regular;
 pub mod score;
 pub mod source;
 mod stand_in;
+pub mod system;
 pub mod text;
 
 #[cfg(feature = "cache")]

@@ -1,16 +1,15 @@
 //! Opens regular files only, and reads at most a stated size, wherever others may have put files. It never waits for a
 //! named pipe or opens a device.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use crate::system::file::{Care, kind};
 
 /// Opens a regular file to read. Follows links.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    open_with(path, File::options().read(true), OFlags::empty())
+    open_with(path, File::options().read(true), Care::default())
 }
 
 /// Opens a regular file with `options`. Does not follow a link.
@@ -19,7 +18,7 @@ pub(crate) fn open_here(path: &Path, options: &mut OpenOptions) -> io::Result<Fi
     if path.is_symlink() {
         return Err(refused("a link"));
     }
-    open_with(path, options, OFlags::NOFOLLOW)
+    open_with(path, options, Care { no_link: true, ..Care::default() })
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -30,8 +29,8 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Reads a regular file of at most `limit` bytes without updating its last use, where the system allows.
 #[cfg(feature = "net")]
 pub(crate) fn read_unnoticed(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    #[cfg(target_os = "linux")]
-    if let Ok(file) = open_with(path, File::options().read(true), OFlags::NOATIME) {
+    let care = Care { unnoticed: true, ..Care::default() };
+    if let Ok(file) = open_with(path, File::options().read(true), care) {
         return read_open(file, limit);
     }
     read(path, limit)
@@ -57,11 +56,11 @@ fn check_length(length: u64, limit: u64) -> io::Result<()> {
     if length > limit { Err(too_long()) } else { Ok(()) }
 }
 
-fn open_with(path: &Path, options: &mut OpenOptions, flags: OFlags) -> io::Result<File> {
+fn open_with(path: &Path, options: &mut OpenOptions, care: Care) -> io::Result<File> {
     if let Ok(there) = path.metadata() {
         check_kind(&there)?; // opening a device can have effects
     }
-    let file = options.custom_flags((flags | OFlags::NONBLOCK).bits().cast_signed()).open(path)?;
+    let file = care.apply(options).open(path)?;
     check_kind(&file.metadata()?)?; // it may have been replaced meanwhile
     Ok(file)
 }
@@ -70,20 +69,11 @@ fn check_kind(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() { Ok(()) } else { Err(refused(kind(metadata.file_type()))) }
 }
 
-fn kind(of: FileType) -> &'static str {
-    match of {
-        of if of.is_dir() => "a folder",
-        of if of.is_fifo() => "a named pipe",
-        of if of.is_socket() => "a socket",
-        _ => "a device",
-    }
-}
-
 fn refused(kind: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // pipes and links
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;

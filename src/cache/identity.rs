@@ -1,7 +1,6 @@
 //! Identifies a checkpoint by the hash of all files that decide what the model computes, wherever they lie.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Cache;
@@ -26,7 +25,7 @@ pub(super) fn key(checkpoint: &Checkpoint, cache: &Cache) -> Result<CacheKey> {
         Files::Directory(_) => {
             for path in checkpoint.paths() {
                 let name = path.file_name().unwrap_or_default();
-                parts = parts.and(name.as_bytes()).and(content(&path, cache)?.bytes());
+                parts = parts.and(name.as_encoded_bytes()).and(content(&path, cache)?.bytes());
             }
         }
     }

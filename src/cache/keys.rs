@@ -3,8 +3,6 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -14,6 +12,7 @@ use ring::digest::{Context, SHA256};
 use crate::Plan;
 use crate::kernels::{BITS_VERSION, Isa};
 use crate::preprocess::Decoding;
+use crate::system::file::{Changes, numbers};
 use crate::text::TOKENS_VERSION;
 
 /// Seconds that a file must be unchanged before its stamp identifies it: on some file systems two changes within a
@@ -137,7 +136,8 @@ impl fmt::Debug for ContentHash {
 }
 
 /// Identifies an unchanged file without reading it: by its absolute path, size, device, inode, and the times of its
-/// last changes to the nanosecond.
+/// last changes to the nanosecond. Windows shows neither device nor inode, and the time when it was made in place of
+/// its last change of any kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp(CacheKey);
 
@@ -150,19 +150,21 @@ impl Stamp {
     }
 
     fn at(path: &Path, metadata: &Metadata, now: i64) -> Option<Self> {
-        let changed = metadata.ctime().max(metadata.mtime());
+        let changes = Changes::of(metadata);
+        let changed = changes.any.0.max(changes.content.0);
         if !metadata.is_file() || changed >= now - SETTLED {
             return None;
         }
         let path = std::path::absolute(path).ok()?;
-        let mut parts = KeyParts::of("file").and(path.as_os_str().as_bytes());
-        for number in [metadata.size(), metadata.dev(), metadata.ino()] {
+        let mut parts = KeyParts::of("file").and(path.as_os_str().as_encoded_bytes());
+        let (device, inode) = numbers(metadata);
+        for number in [metadata.len(), device, inode] {
             parts = parts.and(&number.to_le_bytes());
         }
-        for number in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+        for number in [changes.content.0, changes.content.1, changes.any.0, changes.any.1] {
             parts = parts.and(&number.to_le_bytes());
         }
-        let folder = path.parent().unwrap_or(&path).as_os_str().as_bytes();
+        let folder = path.parent().unwrap_or(&path).as_os_str().as_encoded_bytes();
         Some(Self(parts.key().beside(&KeyParts::of("folder").and(folder).key())))
     }
 
@@ -237,7 +239,7 @@ mod tests {
         std::fs::write(&path, "1").unwrap();
         let metadata = std::fs::metadata(&path).unwrap();
         assert_eq!(Stamp::of(&path, &metadata), None);
-        let at = |after| Stamp::at(&path, &metadata, metadata.ctime() + after);
+        let at = |after| Stamp::at(&path, &metadata, Changes::of(&metadata).any.0 + after);
         assert!(at(2).is_none() && at(3).is_some());
         assert_eq!(Stamp::at(dir.path(), &std::fs::metadata(dir.path()).unwrap(), i64::MAX), None);
     }

@@ -1,19 +1,17 @@
 //! The cache's files on disk: where they are, who may write them, and how they are removed.
 
-use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::CacheError;
 use crate::regular;
+use crate::system::owner;
 
 type Result<T> = std::result::Result<T, CacheError>;
 
 /// The file's name. Raise the number when the tables change.
 const FILE: &str = "embeddings-1.db";
-/// The permission bits that let the group and others write.
-const WRITE_BY_OTHERS: u32 = 0o022;
 
 /// Returns the path of the cache's file in a directory.
 pub(super) fn file(dir: &Path) -> PathBuf {
@@ -27,13 +25,13 @@ pub(super) fn file(dir: &Path) -> PathBuf {
 /// [`CacheError::Shared`], [`CacheError::Remote`], and any failure to create or examine them.
 pub(super) fn make(dir: &Path) -> Result<()> {
     is_there(dir)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| CacheError::io(dir, &e))?;
+    owner::create_folder(dir).map_err(|e| CacheError::io(dir, &e))?;
     if is_remote(dir) {
         return Err(CacheError::Remote(dir.to_path_buf()));
     }
     is_own(dir)?;
     let file = file(dir);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+    match owner::create_file(&file) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => check_file(&file).and_then(|()| is_own(&file)),
         made => made.map(drop).map_err(|e| CacheError::io(&file, &e)),
     }
@@ -43,12 +41,7 @@ pub(super) fn make(dir: &Path) -> Result<()> {
 /// not help: others may still add a log beside the cache, which would be read as part of it.
 fn is_own(path: &Path) -> Result<()> {
     let found = fs::metadata(path).map_err(|e| CacheError::io(path, &e))?;
-    let is_ours = found.uid() == rustix::process::geteuid().as_raw() || found.uid() == 0;
-    let reason = match () {
-        () if !is_ours => "it belongs to another user",
-        () if found.mode() & WRITE_BY_OTHERS != 0 => "other users may write it",
-        () => return Ok(()),
-    };
+    let Some(reason) = owner::strangers(&found) else { return Ok(()) };
     Err(CacheError::Shared { path: path.to_path_buf(), reason })
 }
 

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use serde_json::error::Category;
 
 use crate::reason::os_reason;
 use crate::stand_in::{LONGEST, StandIn};
+use crate::system::file::read_exact_at;
 use crate::{Error, Result, regular};
 
 /// The longest file of settings, in which numbers are looked at.
@@ -183,7 +183,7 @@ impl WeightFile {
     /// Fills `buffer` from the byte `offset` on.
     pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.content {
-            Content::File(file) => file.read_exact_at(buffer, offset),
+            Content::File(file) => read_exact_at(file, buffer, offset),
             Content::Bytes(bytes) => {
                 let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= bytes.len() as u64);
                 let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;

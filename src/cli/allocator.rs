@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{available_memory, fatal};
+use super::fatal;
 
 /// The system's allocator, which stops the run when memory runs out.
 pub struct OrStop;
@@ -33,7 +33,7 @@ fn given(pointer: *mut u8, bytes: usize) -> *mut u8 {
 /// Keeps glibc from reserving 64 MB of addresses per thread where addresses are limited. Call it first of all.
 pub fn spare_addresses() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if available_memory::is_limited() {
+    if super::available_memory::is_limited() {
         const ARENA_MAX: i32 = -8;
         unsafe extern "C" {
             fn mallopt(parameter: i32, value: i32) -> i32;

@@ -4,7 +4,6 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use rustix::process::{Resource, getrlimit};
 use zsic::Checkpoint;
 use zsic::source::{Limits, MAX_BYTES, MemoryBudget};
 
@@ -72,22 +71,31 @@ pub fn available() -> u64 {
 /// Returns the bytes that this process may still take, and what decides that.
 pub fn tightest() -> (u64, &'static str) {
     let machine = field("/proc/meminfo", "MemAvailable:").map(|bytes| (bytes, "all that the machine has left"));
-    let limits = [
-        (Resource::As, "VmSize:", "the limit of addresses (ulimit -v)"),
-        (Resource::Data, "VmData:", "the limit of data (ulimit -d)"),
-    ]
-    .map(|(resource, used, what)| {
-        let limit = getrlimit(resource).current?;
-        Some((limit.saturating_sub(field("/proc/self/status", used).unwrap_or(0)), what))
-    });
+    let limits = process_limits()
+        .map(|(limit, used, what)| (limit.saturating_sub(field("/proc/self/status", used).unwrap_or(0)), what));
     let groups = groups().into_iter().map(|bytes| (bytes, "the limit of the control group"));
-    let all = machine.into_iter().chain(limits.into_iter().flatten()).chain(groups);
+    let all = machine.into_iter().chain(limits).chain(groups);
     all.min().unwrap_or((UNKNOWN, "a guess, since the system does not say"))
 }
 
 /// Returns whether the address space of this process is limited. Then reserved memory counts as used.
 pub fn is_limited() -> bool {
-    [Resource::As, Resource::Data].into_iter().any(|resource| getrlimit(resource).current.is_some())
+    process_limits().next().is_some()
+}
+
+/// Returns the limits of this process, what of its status counts against each, and its name.
+fn process_limits() -> impl Iterator<Item = (u64, &'static str, &'static str)> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let all = [
+            (Resource::As, "VmSize:", "the limit of addresses (ulimit -v)"),
+            (Resource::Data, "VmData:", "the limit of data (ulimit -d)"),
+        ];
+        all.into_iter().filter_map(|(resource, used, what)| Some((getrlimit(resource).current?, used, what)))
+    }
+    #[cfg(windows)] // it has no such limits
+    std::iter::empty()
 }
 
 /// Reads a field of a system file in bytes: the file has kB.

@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use zsic::reason::os_reason;
 use zsic::source::without_passwords;
+use zsic::system::pipe;
 
 use super::Outcome;
 use super::args::{Common, DEVICE, PRECISION, THREADS};
@@ -131,7 +132,7 @@ pub fn out_of_memory(bytes: usize) -> ! {
         "error: out of memory: the system refused {bytes} bytes; allow more memory, or use fewer threads (-j N)"
     );
     let length = line.position() as usize;
-    let _ = rustix::io::write(io::stderr(), &line.get_ref()[..length]); // without a lock, which a thread may hold
+    pipe::write_unlocked(&io::stderr(), &line.get_ref()[..length]);
     interrupt::end(STOPPED.into())
 }
 

@@ -1,19 +1,19 @@
 //! The command line's inputs and lists -> a walk over them.
 
-use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use zsic::reason::os_reason;
 use zsic::source::{Entry, ErrorKind, ImageError, Input, Limits, Name, Select, Tally, Walk};
+use zsic::system::name::from_vec;
+use zsic::system::pipe::block_on;
 
 use super::args::{Common, Inputs};
 use super::fatal::usage;
 use super::lists::Names;
-use super::{skipped, text};
+use super::skipped;
 
 /// The failure that ended the list early, if any.
 pub type ListFailure = Arc<Mutex<Option<anyhow::Error>>>;
@@ -99,7 +99,7 @@ fn inputs(args: &Inputs, limits: &Limits, failure: &ListFailure) -> Result<Box<d
         return Err(usage("`-` is given twice, but standard input can be read only once"));
     }
     if stdins > 0 {
-        text::block_on_stdin();
+        block_on(&std::io::stdin());
     }
     let named = args.inputs.clone().into_iter().map(|input| Ok(Input::from_arg(input)));
     let Some(list) = &args.files_from else { return Ok(Box::new(named)) };
@@ -119,7 +119,7 @@ fn read_list(
 ) -> Result<impl Iterator<Item = Entry> + Send + use<>> {
     let is_stdin = path == Path::new("-");
     let reader: Box<dyn Read + Send> = if is_stdin {
-        text::block_on_stdin();
+        block_on(&std::io::stdin());
         Box::new(std::io::stdin())
     } else {
         let failed = |e| usage(format!("{}: the list cannot be opened: {}", path.display(), os_reason(&e)));
@@ -136,7 +136,7 @@ fn read_list(
         };
         item.map_err(failed).ok()
     });
-    let entry = move |(name, lease)| match Input::from_arg(OsString::from_vec(name)) {
+    let entry = move |(name, lease)| match Input::from_arg(from_vec(name)) {
         input @ Input::Stdin if is_stdin => {
             let reason = ImageError::new(ErrorKind::Read, "standard input is the list, so it cannot be an image in it");
             Err((input.name(), reason))

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::exit;
+#[cfg(unix)]
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use signal_hook::iterator::Signals;
 
 use super::settings::NO_THREAD;
 use super::{messages, progress, stdout, undo};
@@ -34,16 +34,41 @@ pub fn hold() -> MutexGuard<'static, ()> {
 /// # Errors
 /// If the system refuses the handler.
 pub fn install() -> Result<()> {
-    // A file that grows past the process's limit becomes an error of writing instead of a silent end.
-    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut next = signals()?;
     let wait = move || {
-        if let Some(signal) = signals.forever().next() {
+        if let Some(signal) = next() {
             end_after(128 + signal, tell);
         }
     };
     thread::Builder::new().spawn(wait).context(NO_THREAD)?;
     Ok(())
+}
+
+/// Returns what waits for the next signal.
+#[cfg(unix)]
+fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
+    // A file that grows past the process's limit becomes an error of writing instead of a silent end.
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    Ok(move || signals.forever().next())
+}
+
+/// Returns what waits for the next signal. Windows wakes no thread, so it looks 50 times a second.
+#[cfg(windows)]
+fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let came = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_usize(signal, Arc::clone(&came), signal as usize)?;
+    }
+    Ok(move || {
+        loop {
+            match came.load(std::sync::atomic::Ordering::Relaxed) {
+                0 => thread::sleep(PAUSE),
+                signal => return Some(signal as i32),
+            }
+        }
+    })
 }
 
 /// Ends the process, but not inside a record, and removes files without a record.

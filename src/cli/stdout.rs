@@ -2,12 +2,11 @@
 //! instead and all output would be lost silently, so this is checked before.
 
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write, stdout};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use rustix::event::{PollFd, PollFlags, poll};
+use zsic::system::pipe::{self, AsStream};
 
 use super::terminal::escaped;
 
@@ -25,7 +24,7 @@ static IS_IN_LINE: AtomicBool = AtomicBool::new(false);
 ctor::declarative::ctor! {
     #[ctor(unsafe)]
     fn look() {
-        IS_CLOSED.store(rustix::io::fcntl_getfd(stdout()).is_err(), Ordering::Relaxed);
+        IS_CLOSED.store(pipe::is_closed(&stdout()), Ordering::Relaxed);
     }
 }
 
@@ -142,23 +141,18 @@ pub fn leave_line() -> bool {
 /// A pipe or terminal that is waited for while it is full. A process that shares it may have made it nonblocking.
 pub struct Patient<W>(pub W);
 
-impl<W: Write + AsFd> Patient<W> {
+impl<W: Write + AsStream> Patient<W> {
     fn wait_for<T>(&mut self, mut attempt: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
         loop {
             match attempt(&mut self.0) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    match poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None) {
-                        Err(rustix::io::Errno::INTR) | Ok(_) => {}
-                        Err(e) => return Err(e.into()),
-                    }
-                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => pipe::wait_for_room(&self.0)?,
                 done => return done,
             }
         }
     }
 }
 
-impl<W: Write + AsFd> Write for Patient<W> {
+impl<W: Write + AsStream> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.wait_for(|out| out.write(bytes))
     }
@@ -168,11 +162,12 @@ impl<W: Write + AsFd> Write for Patient<W> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // pipes that do not block
 mod tests {
     use super::*;
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     use std::io::{LineWriter, Read, pipe};
+    use std::os::fd::AsFd;
     use std::thread;
     use std::time::Duration;
 

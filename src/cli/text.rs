@@ -6,8 +6,8 @@ use std::io::{self, Read, stdin};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use zsic::reason::os_reason;
+use zsic::system::pipe::block_on;
 use zsic::text::lines;
 
 use super::available_memory;
@@ -51,7 +51,7 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 fn read_stdin(most: u64) -> io::Result<Vec<u8>> {
-    block_on_stdin();
+    block_on(&stdin());
     read_file(stdin().lock(), most)
 }
 
@@ -60,16 +60,6 @@ fn read_file(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Makes reads of standard input block, even if the parent process made it nonblocking.
-pub fn block_on_stdin() {
-    let stdin = stdin();
-    if let Ok(flags) = fcntl_getfl(&stdin)
-        && flags.contains(OFlags::NONBLOCK)
-    {
-        _ = fcntl_setfl(&stdin, flags - OFlags::NONBLOCK); // on failure, reading reports it
-    }
 }
 
 /// Decodes a text by its byte order mark. Without one it is UTF-8, or UTF-16 if its NUL bytes show that.

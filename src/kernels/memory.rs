@@ -1,8 +1,6 @@
 //! Zeroed memory, aligned to cache lines. Large amounts come from the system in large pages, if it has them: one page
 //! fault instead of hundreds, and faster address translation.
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-
 use super::shared::Shared;
 
 /// Words of a cache line.
@@ -69,11 +67,7 @@ impl Memory {
 impl Map {
     /// Reserves memory, or returns None if the system has no more.
     fn new(bytes: usize) -> Option<Self> {
-        // SAFETY: the system chooses a place that is free.
-        let base = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-        };
-        Some(Self { base: Shared(base.ok()?.cast()), bytes })
+        Some(Self { base: Shared(reserve(bytes)?), bytes })
     }
 
     /// Asks for large pages where they are used completely, so that no page exceeds the used memory.
@@ -92,8 +86,46 @@ impl Map {
 impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: this value owns the map, and nothing else points into it.
-        let _ = unsafe { munmap(self.base.get().cast(), self.bytes) };
+        unsafe { release(self.base.get(), self.bytes) };
     }
+}
+
+/// Returns zeroed memory, or None if the system has no more.
+#[cfg(unix)]
+fn reserve(bytes: usize) -> Option<*mut u8> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    // SAFETY: the system chooses a place that is free.
+    let base =
+        unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+    base.ok().map(<*mut _>::cast)
+}
+
+/// Gives memory of `reserve` back. Nothing may point into it.
+#[cfg(unix)]
+unsafe fn release(base: *mut u8, bytes: usize) {
+    // SAFETY: as the caller says.
+    let _ = unsafe { rustix::mm::munmap(base.cast(), bytes) };
+}
+
+/// Returns zeroed memory, or None if the system has no more. On Windows it comes from the heap, which asks the system
+/// for as much at once, without large pages: those need a privilege there.
+#[cfg(windows)]
+fn reserve(bytes: usize) -> Option<*mut u8> {
+    // SAFETY: the layout is larger than nothing.
+    let base = unsafe { std::alloc::alloc_zeroed(layout(bytes)) };
+    (!base.is_null()).then_some(base)
+}
+
+/// Gives memory of `reserve` back. Nothing may point into it.
+#[cfg(windows)]
+unsafe fn release(base: *mut u8, bytes: usize) {
+    // SAFETY: as the caller says.
+    unsafe { std::alloc::dealloc(base, layout(bytes)) }
+}
+
+#[cfg(windows)]
+fn layout(bytes: usize) -> std::alloc::Layout {
+    std::alloc::Layout::array::<[f32; LINE]>(bytes.div_ceil(4 * LINE)).unwrap_or(std::alloc::Layout::new::<u8>())
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What an image was when it was read: its version, found without decoding or fetching it.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 
 use crate::cache::ContentHash;
 use crate::source::{Entry, ImageError, Input};
+use crate::system::file::Changes;
 
 /// Tells whether an image has changed: the size and the times of the last changes of a file, or the hash of bytes read
 /// during the walk.
@@ -15,13 +15,14 @@ impl Version {
     /// Bytes of a version.
     pub const BYTES: usize = 24;
 
-    /// Returns the version of a file. An edit that keeps a file's size and time still changes its ctime.
+    /// Returns the version of a file. An edit that keeps a file's size and time still changes its ctime,
+    /// except on Windows, where the standard library does not show it.
     pub fn of_file(metadata: &Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
-        let mut bytes = [0; Self::BYTES];
-        bytes[..8].copy_from_slice(&metadata.size().to_le_bytes());
-        bytes[8..16].copy_from_slice(&nanoseconds(metadata.mtime(), metadata.mtime_nsec()).to_le_bytes());
-        bytes[16..].copy_from_slice(&nanoseconds(metadata.ctime(), metadata.ctime_nsec()).to_le_bytes());
+        let nanoseconds = |(seconds, rest): (i64, i64)| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest);
+        let (mut bytes, changes) = ([0; Self::BYTES], Changes::of(metadata));
+        bytes[..8].copy_from_slice(&metadata.len().to_le_bytes());
+        bytes[8..16].copy_from_slice(&nanoseconds(changes.content).to_le_bytes());
+        bytes[16..].copy_from_slice(&nanoseconds(changes.any).to_le_bytes());
         Self(bytes)
     }
 

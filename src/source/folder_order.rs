@@ -4,14 +4,13 @@
 use std::cmp::Ordering;
 use std::fs::FileType;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::vec;
 
 use super::tar::is_tar_name;
 use super::{ErrorKind, ImageError};
 use crate::reason::os_reason;
+use crate::system::file::FileId;
 
 /// The kind of a folder's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +51,8 @@ pub(super) struct Folders {
 
 #[derive(Debug)]
 struct Level {
-    /// The folder's device and inode, if links are followed.
-    id: Option<(u64, u64)>,
+    /// The folder itself, if links are followed.
+    id: Option<FileId>,
     items: vec::IntoIter<FolderItem>,
 }
 
@@ -62,8 +61,7 @@ impl Folders {
     /// itself is not entered again.
     pub fn enter(&mut self, path: &Path, follow: bool) {
         // A folder without metadata cannot be listed either, which is reported below.
-        let metadata = follow.then(|| std::fs::metadata(path).ok()).flatten();
-        let id = metadata.map(|folder| (folder.dev(), folder.ino()));
+        let id = follow.then(|| FileId::at(path).ok()).flatten();
         if id.is_none() || self.levels.iter().all(|level| level.id != id) {
             self.levels.push(Level { id, items: list(path, follow).into_iter() });
         }
@@ -133,7 +131,7 @@ impl FolderItem {
             Self::Lost(path, _) => (path, true),
         };
         let slash: &[u8] = if is_folder || is_tar_name(path) { b"/" } else { b"" };
-        (path.as_os_str().as_bytes(), slash)
+        (path.as_os_str().as_encoded_bytes(), slash)
     }
 }
 

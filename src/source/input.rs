@@ -1,7 +1,6 @@
 //! An input as named on the command line: a path, a URL, a `data:` URI or standard input. Nothing is opened here.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use percent_encoding::percent_encode_byte;
@@ -29,11 +28,13 @@ impl Input {
     pub fn from_arg(arg: impl Into<OsString>) -> Self {
         let arg = arg.into();
         let begins = |scheme: &str| {
-            arg.as_bytes().get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+            arg.as_encoded_bytes()
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
         };
         match () {
             () if arg == "-" => Self::Stdin,
-            () if begins("data:") => Self::Held(data_uri::decode(arg.as_bytes())),
+            () if begins("data:") => Self::Held(data_uri::decode(arg.as_encoded_bytes())),
             () if begins(demo::SCHEME) => Self::Held(demo::picture(Name::of(arg.as_ref()))),
             () if begins("http://") || begins("https://") => Self::Url(text(arg)),
             () => Self::Path(arg.into()),
@@ -70,7 +71,7 @@ impl Input {
 /// A URL as text: bytes that are not UTF-8 are written as URLs write them.
 fn text(url: OsString) -> String {
     let mut text = String::new();
-    for chunk in url.into_vec().utf8_chunks() {
+    for chunk in url.as_encoded_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
         chunk.invalid().iter().for_each(|&byte| text.push_str(percent_encode_byte(byte)));
     }
@@ -79,9 +80,8 @@ fn text(url: OsString) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
+    use crate::system::name::from_bytes;
 
     #[test]
     fn words_are_told_apart() {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn names_are_what_was_given() {
-        let name = |bytes: &[u8]| Input::from_arg(OsStr::from_bytes(bytes)).name().as_str().to_owned();
+        let name = |bytes: &[u8]| Input::from_arg(from_bytes(bytes)).name().as_str().to_owned();
         assert_eq!(name(b"http://me:pw@h/x y?z#f"), "http://me:pw@h/x y?z#f");
         assert_eq!(Input::from_arg("http://me:pw@h/x").name().to_string(), "http://me:***@h/x", "in a message");
         assert_eq!(name(b"http://h/caf\xe9"), "http://h/caf%E9");

@@ -1,11 +1,10 @@
 //! What an image is called in records and messages.
 
-use std::ffi::OsStr;
 use std::fmt::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::passwords::without_passwords;
+use crate::system::name;
 
 /// An image's name in records: the path as it was given, bytes that are not UTF-8 written as `\xNN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub struct Name(String);
 impl Name {
     pub(super) fn of(path: &Path) -> Self {
         let mut name = String::new();
-        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
             name.push_str(chunk.valid());
             for byte in chunk.invalid() {
                 let _ = write!(name, "\\x{byte:02X}"); // a String takes everything
@@ -34,7 +33,7 @@ impl Name {
 
     /// The name of something in this tar.
     pub(super) fn member(&self, path: &[u8]) -> Self {
-        Self(format!("{}/{}", self.0, Self::of(Path::new(OsStr::from_bytes(path))).0))
+        Self(format!("{}/{}", self.0, Self::of(Path::new(&name::from_bytes(path))).0))
     }
 
     /// The text.

@@ -1,18 +1,15 @@
 //! Reads the bytes of one local input. The first bytes show whether it is an image before the rest is read.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind as Io, Read};
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-
-use rustix::fs::{OFlags, SeekFrom, fcntl_getfl, fcntl_setfl, seek};
-use rustix::io::Errno;
 
 use super::decode::check_format;
 use super::memory_budget::too_little;
 use super::{Bytes, ErrorKind, Held, ImageError, Input, Lease, Limits, Stage};
+use crate::system::file::read_exact_at;
+use crate::system::{pipe, sparse};
 
 /// The first bytes of a file, which identify its format.
 pub const HEAD: u64 = 512;
@@ -54,13 +51,11 @@ fn read_path(path: &Path, limits: &Limits) -> Result<Bytes, ImageError> {
     let failed = |e: io::Error| ImageError::from_io(&e);
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
-        return read_image(open(path).map_err(failed)?, Stage::Read, limits);
+        return read_image(pipe::open(path).map_err(failed)?, Stage::Read, limits);
     }
     let file = File::open(path).map_err(failed)?;
     let length = metadata.len();
-    if metadata.blocks() * 512 < length
-        && let Some(stored) = stored(&file, length)
-    {
+    if let Some(stored) = sparse::stored(&file, &metadata) {
         return read_with_holes(file, length, &stored, limits);
     }
     read_in_room(file, Some(length), Stage::Read, limits)
@@ -68,7 +63,7 @@ fn read_path(path: &Path, limits: &Limits) -> Result<Bytes, ImageError> {
 
 /// Adds a hint to a failure if the name looks like something else.
 fn explained(path: &Path, e: ImageError) -> ImageError {
-    let name = path.as_os_str().as_bytes();
+    let name = path.as_os_str().as_encoded_bytes();
     let has = |byte| name.contains(&byte);
     let hint = match e.kind {
         _ if has(0) => "use -0 for a list separated by NUL bytes",
@@ -150,7 +145,7 @@ fn read_with_holes(mut file: File, length: u64, stored: &[Range<u64>], limits: &
     let lease = limits.room.take(Stage::Read, limits.room.counted(length, count), READ)?;
     let mut bytes = vec![0; length as usize]; // unwritten pages take no memory
     for part in stored {
-        file.read_exact_at(&mut bytes[part.start as usize..part.end as usize], part.start).map_err(failed)?;
+        read_exact_at(&file, &mut bytes[part.start as usize..part.end as usize], part.start).map_err(failed)?;
     }
     Ok(Bytes::new(bytes, Some(lease)))
 }
@@ -171,21 +166,6 @@ pub(super) fn fill_sparse(reader: &mut impl Read, end: u64, bytes: &mut Vec<u8>)
     }
     *bytes = whole;
     Ok(())
-}
-
-/// Returns the ranges of a file outside of its holes, or None if the system does not know them.
-fn stored(file: &File, length: u64) -> Option<Vec<Range<u64>>> {
-    let (mut stored, mut at) = (Vec::new(), 0);
-    while at < length {
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Err(Errno::NXIO) => break, // the rest is a hole
-            start => start.ok()?.min(length),
-        };
-        at = seek(file, SeekFrom::Hole(start)).ok()?.clamp(start, length);
-        stored.push(start..at);
-    }
-    seek(file, SeekFrom::Start(0)).ok()?;
-    Some(stored)
 }
 
 /// Returns the first bytes, if they are those of an image.
@@ -233,23 +213,4 @@ pub(super) fn packed(head: &[u8]) -> Option<ImageError> {
     };
     let reason = format!("is compressed with {what}; use a pipe: {command} FILE | zsic classify - ...");
     Some(ImageError::new(ErrorKind::Format, reason))
-}
-
-/// Opens a file, or a pipe with a writer. A pipe without a writer would block for ever.
-pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    if !std::fs::metadata(path)?.file_type().is_fifo() {
-        return Ok(Box::new(File::open(path)?));
-    }
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let mut pipe = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let mut first = [0];
-    let first = match pipe.read(&mut first) {
-        Ok(0) => return Err(io::Error::other("it is a pipe without a writer")),
-        Ok(_) => &first[..],
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => &[], // a writer is there
-        Err(e) => return Err(e),
-    };
-    // Keep this descriptor: the writer may be gone before another one is opened.
-    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? - OFlags::NONBLOCK)?;
-    Ok(Box::new(io::Cursor::new(first.to_vec()).chain(pipe)))
 }

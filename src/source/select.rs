@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -134,7 +133,7 @@ impl Globs {
 }
 
 fn own_name(path: &Path) -> &OsStr {
-    path.file_name().unwrap_or_else(|| OsStr::from_bytes(b""))
+    path.file_name().unwrap_or_else(|| OsStr::new(""))
 }
 
 /// One of several shares of any list of images. Shares are stable, disjoint, and complete.

@@ -16,9 +16,10 @@ use super::entry::{Entry, Tally};
 use super::error::{ErrorKind, ImageError};
 use super::limits::Limits;
 use super::name::Name;
-use super::read::{open, packed};
+use super::read::packed;
 use super::select::Select;
 use crate::reason::os_reason;
+use crate::system::pipe;
 
 /// Bytes of a header. A member's data is padded to a multiple of them.
 pub(super) const BLOCK: u64 = 512;
@@ -64,7 +65,7 @@ impl Members {
         let source = if metadata.is_file() {
             TarSource::File(BufReader::new(File::open(path).map_err(failed)?), metadata.len())
         } else {
-            TarSource::Stream(open(path).map_err(failed)?)
+            TarSource::Stream(pipe::open(path).map_err(failed)?)
         };
         let mut members = Self { source, position: Cell::new(0), name: Name::of(path), below, ended: false };
         members.check_head()?;

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{Held, Input, Name};
 use super::{ImageError, Limits, Stage, is_image, is_image_name};
+use crate::system::file::is_link_loop;
 
 /// Walks inputs in order; folders recursively, and tars member by member.
 ///
@@ -231,7 +231,7 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
 
 /// Returns whether a path is hidden, and so skipped in folders.
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// Reads the first bytes of a file.
@@ -242,5 +242,5 @@ fn head(path: &Path) -> io::Result<Vec<u8>> {
 }
 /// Returns whether a link has no target. A target that cannot be reached may be an image.
 fn leads_nowhere(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    e.kind() == io::ErrorKind::NotFound || is_link_loop(e)
 }

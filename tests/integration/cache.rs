@@ -1,6 +1,7 @@
 //! The cache of embeddings from outside: what is found, and what is not.
 
 use std::fs::{self, File};
+#[cfg(unix)] // links
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -58,6 +59,7 @@ fn labels_that_are_read_alike_are_told_when_kept_too() {
 }
 
 /// A snapshot in the layout of the hub, whose weights can be damaged behind the back of their name.
+#[cfg(unix)]
 fn snapshot(dir: &Path) -> (PathBuf, PathBuf) {
     let snapshot = dir.join("models--org--clip/snapshots/0123456789abcdef0123456789abcdef01234567");
     let blobs = dir.join("models--org--clip/blobs");
@@ -74,6 +76,7 @@ fn snapshot(dir: &Path) -> (PathBuf, PathBuf) {
     (snapshot, weights)
 }
 
+#[cfg(unix)]
 #[test]
 fn a_second_run_loads_no_text_tower() {
     let (dir, cache) = temporary();

@@ -103,6 +103,7 @@ fn quiet_is_quiet_and_the_rest_is_told() {
     assert!(told(&["-v"]).contains("on cpu") && told(&["-vv"]).contains("cat: This is a photo of cat."));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_stderr_that_cannot_be_written_changes_nothing() {
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
@@ -251,6 +252,7 @@ fn what_cannot_start_says_why_and_exits_3() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+#[cfg(unix)]
 #[test]
 fn results_for_a_closed_standard_output_are_not_lost_unsaid() {
     let dir = tempfile::tempdir().unwrap();

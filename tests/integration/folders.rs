@@ -1,6 +1,7 @@
 //! What a folder holds and what hides it: nothing that may be an image is lost in silence, and nothing else is taken for one.
 
 use std::fs;
+#[cfg(unix)] // links and permissions
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -39,6 +40,7 @@ fn assert_told(output: &Output, dir: &Path, expected: &[(&str, &str)]) {
 }
 
 /// The command as a user whom permissions bind; none if there is no way to become one.
+#[cfg(unix)]
 fn as_user(command: &Command) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         let mut same = Command::new(command.get_program());
@@ -56,6 +58,7 @@ fn as_user(command: &Command) -> Option<Command> {
     can_start.then_some(user)
 }
 
+#[cfg(unix)]
 #[test]
 fn folders_without_permission_are_failures() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,6 +89,7 @@ fn folders_without_permission_are_failures() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn paths_that_are_too_long_are_failures() {
     let dir = tempfile::tempdir().unwrap();
@@ -115,6 +119,7 @@ struct dirent64 *readdir64(DIR *dir) {
 }
 "#;
 
+#[cfg(unix)]
 #[test]
 fn a_listing_that_breaks_off_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
@@ -135,6 +140,7 @@ fn a_listing_that_breaks_off_is_a_failure() {
     assert!(lines(&output).last().unwrap()["error"]["message"].as_str().unwrap().contains("broke off"));
 }
 
+#[cfg(unix)]
 #[test]
 fn links_that_lead_nowhere_are_failures_where_links_are_followed() {
     let (dir, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -205,6 +211,7 @@ fn text_is_never_taken_for_an_image() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn links_to_folders_are_told() {
     let (dir, photos) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -2,6 +2,7 @@
 //! `hub_faults.rs`, the network in `hub_network.rs`, the command's side in `models.rs`.
 
 use std::fs;
+#[cfg(unix)] // links and permissions
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -166,6 +167,7 @@ fn a_model_of_another_kind_is_refused_before_its_weights() {
     assert!(e.contains("no weights") || e.contains("pytorch"), "{e}");
 }
 
+#[cfg(unix)]
 #[test]
 fn read_only_and_linked_caches_serve() {
     let world = World::new(6000);
@@ -210,6 +212,7 @@ fn progress_adds_up() {
     assert_eq!(*told.lock().unwrap(), (3, bytes as u64, 5, 50_000, 1));
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_cached_can_be_listed_checked_and_removed() {
     let world = World::new(50_000);

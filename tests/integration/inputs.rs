@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+#[cfg(unix)] // bytes of names, permissions, links and pipes
+use std::os::unix::{
+    ffi::OsStrExt,
+    fs::{PermissionsExt, symlink},
+};
 use std::process::{Command, Stdio};
 
 use crate::common::command::{err, image, lines, model, out, run, zsic};
@@ -29,6 +32,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_is_walked_in_path_order() {
     let dir = folder(&[
@@ -55,6 +59,7 @@ fn a_folder_is_walked_in_path_order() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn links_to_folders_are_followed_when_asked() {
     let photos = folder(&[("1.png", "wide.png")]);
@@ -65,6 +70,7 @@ fn links_to_folders_are_followed_when_asked() {
     assert_eq!(lines(&run(&mut classify(&["-l", LABELS, &base, "--follow"]))).len(), 2);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_broken_image_never_stops_the_others() {
     let dir = folder(&[("0.png", "wide.png"), ("9.png", "tall.png")]);
@@ -97,6 +103,7 @@ fn a_broken_image_never_stops_the_others() {
 }
 
 /// CRC-32 as PNG uses it.
+#[cfg(unix)]
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
@@ -191,6 +198,7 @@ fn standard_input_is_one_thing_only() {
     assert_eq!(run(&mut classify(&["-l", LABELS, "-", "-"])).status.code(), Some(2));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_pipe_is_read_once_opened() {
     let dir = tempfile::tempdir().unwrap();
@@ -240,6 +248,7 @@ fn a_line_comes_out_before_the_next_goes_in() {
     assert!(child.wait().unwrap().success());
 }
 
+#[cfg(unix)]
 #[test]
 fn names_that_are_not_utf8_are_opened_and_escaped() {
     let dir = tempfile::tempdir().unwrap();
@@ -250,6 +259,7 @@ fn names_that_are_not_utf8_are_opened_and_escaped() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+#[cfg(unix)]
 #[test]
 fn files_without_permission_are_told() {
     let dir = folder(&[("1.png", "wide.png"), ("2.png", "wide.png")]);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest first. A room may use those in lines below its own.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["main", "cli"],
     &["pipeline"],
     &["cache"],
@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 11] = [
     &["kernels"],
     &["error"],
     &["reason", "regular", "stand_in"],
+    &["system"],
 ];
 
 /// Uses that point up for a reason.

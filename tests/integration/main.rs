@@ -1,4 +1,5 @@
-//! The tests from outside, in one binary: `cargo test --test integration tars` runs those of one file.
+//! The tests from outside, in one binary: `cargo test --test integration tars` runs those of one file. Files
+//! about signals, limits, pipes, permissions, links and shells are for Unix alone.
 
 // What a test needs.
 mod common; // fixtures, the command, pictures, caches, URLs, long runs that are stopped, a terminal
@@ -23,13 +24,18 @@ mod tokens; // token ids
 
 // The command.
 mod cli; // what it prints, where, and how it exits
+#[cfg(unix)]
 mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
+#[cfg(unix)]
 mod hostile_text; // names and messages that would change a terminal
 mod interrupts; // Ctrl-C
 mod labels; // labels and templates as people write them
+#[cfg(unix)]
 mod memory; // bounds on memory and threads
+mod naflex; // what is SigLIP 2's in native shapes
 mod siglip; // what is SigLIP's own
+#[cfg(unix)]
 mod terminal; // on a terminal
 mod version; // --version
 
@@ -45,10 +51,13 @@ mod urls_sizes; // bodies that are too long or packed
 // Output.
 mod cache; // embeddings kept between runs
 mod cache_crowds; // kills, several processes
+#[cfg(unix)]
 mod cache_faults; // full disks, damage, files of others
+#[cfg(unix)]
 mod finished; // --resume on a finished file
 mod output_file; // -o
 mod parquet; // --format parquet
+#[cfg(unix)]
 mod resume; // --resume on a stopped run
 
 // Checkpoints, and the hub that they come from.
@@ -56,10 +65,12 @@ mod damaged_checkpoints;
 mod hub; // what is fetched and kept
 mod hub_faults; // faults of hubs and networks
 mod hub_network; // who is asked, and what is sent to whom
+#[cfg(unix)]
 mod hub_places; // caches without links, of others, prepared by others
 mod models; // the commands about checkpoints
+#[cfg(unix)]
 mod models_rm; // zsic models rm
-mod naflex;
+#[cfg(unix)]
 mod odd_files; // pipes, devices, pointers
 
 // The code.

@@ -126,6 +126,7 @@ fn a_complete_snapshot_opens_no_socket() {
     assert!(trace.contains("exited with 0") && !trace.contains("socket("), "{trace}");
 }
 
+#[cfg(unix)]
 #[test]
 fn without_network_the_error_says_what_to_paste() {
     let world = World::new();
@@ -398,6 +399,7 @@ fn what_is_in_the_cache_needs_no_token() {
     assert!(err(&output).contains("HF_TOKEN"), "{}", err(&output));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_cache_whose_path_is_not_text_can_be_described() {
     use std::os::unix::ffi::OsStrExt;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+#[cfg(unix)] // links, permissions, pipes, signals and limits
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -36,10 +37,13 @@ fn an_output_file_appears_whole() {
     assert_eq!((output.status.code(), out(&output)), (Some(0), ""));
     assert!(fs::read_to_string(&path).unwrap().starts_with("image,label,score,error\n"));
     assert!(!dir.path().join("scores.csv.partial").exists());
-    let output = run(&mut classify(&[&image("wide.png"), "-o", "/dev/stdout"]));
-    assert_eq!(lines(&output).len(), 1);
+    if cfg!(unix) {
+        let output = run(&mut classify(&[&image("wide.png"), "-o", "/dev/stdout"]));
+        assert_eq!(lines(&output).len(), 1);
+    }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_link_stays_one_be_there_a_file_behind_it_or_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -56,6 +60,7 @@ fn a_link_stays_one_be_there_a_file_behind_it_or_not() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn signals_end_the_run_between_lines() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
@@ -118,6 +123,7 @@ fn what_a_later_run_would_read_is_not_written() {
 /// What a run of ours leaves beside a partial, as far as that shows whose it is.
 const SETTINGS: &str = r#"{"zsic": "0.1.0", "command": "classify"}"#;
 
+#[cfg(unix)]
 #[test]
 fn what_the_run_writes_is_not_counted_among_what_it_walks() {
     let dir = tempfile::tempdir().unwrap();
@@ -192,6 +198,7 @@ fn two_runs_do_not_write_one_file() {
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_link_and_a_mode_stay_what_they_are() {
     let dir = tempfile::tempdir().unwrap();
@@ -205,6 +212,7 @@ fn a_link_and_a_mode_stay_what_they_are() {
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_may_not_grow_ends_with_a_whole_line() {
     let dir = tempfile::tempdir().unwrap();
@@ -223,9 +231,11 @@ fn a_file_that_may_not_grow_ends_with_a_whole_line() {
 }
 
 /// Every name that a run may open beside its output.
+#[cfg(unix)]
 const BESIDE: [&str; 9] =
     ["", ".json", ".json.new", ".journal", ".old", ".old.new", ".old.journal", ".old.journal.new", ".made"];
 
+#[cfg(unix)]
 #[test]
 fn nothing_is_written_through_links_and_pipes_that_were_planted() {
     for plant in ["link", "dangling", "pipe", "hard link"] {
@@ -260,6 +270,7 @@ fn nothing_is_written_through_links_and_pipes_that_were_planted() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn what_a_stranger_left_beside_the_output_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access};
 use serde_json::json;
 use zsic::cache::{Cache, LIMIT};
 use zsic::net::HttpError;
 use zsic::net::hub::{self as library, HubError};
 use zsic::source::without_passwords;
+use zsic::system::space;
 
 use super::findings::Findings;
 use crate::cli::args::{CachePlace, DEFAULT_MODEL, Hub};
@@ -59,7 +59,7 @@ pub fn own_cache(found: &mut Findings, place: &CachePlace) {
 }
 
 fn add(found: &mut Findings, name: &str, dir: &Path, what: &str, bytes: u64) {
-    let (free, is_writable) = (library::free_space(dir), is_writable(dir));
+    let (free, is_writable) = (space::free(dir), is_writable(dir));
     let mut text = format!("{}: {what}, {}", dir.display(), size(bytes));
     if let Some(free) = free {
         text += &format!("; {} are free", size(free));
@@ -74,7 +74,7 @@ fn is_writable(dir: &Path) -> bool {
     let here = Path::new(".");
     let nearest = dir.ancestors().map(|dir| if dir.as_os_str().is_empty() { here } else { dir });
     let nearest = nearest.into_iter().find(|dir| dir.exists()).unwrap_or(here);
-    nearest.is_dir() && access(nearest, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    space::is_writable(nearest)
 }
 
 /// Returns whether a server answered, and not as a hub does. A hub that is busy or has a fault is one.

@@ -5,7 +5,6 @@ mod show;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, stderr, stdin};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
@@ -104,7 +103,7 @@ fn pull(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     if !json {
         let dir = match std::io::stdout().is_terminal() {
             true => printable(&shown(&snapshot.dir)).into_bytes(),
-            false => snapshot.dir.as_os_str().as_bytes().to_vec(), // byte for byte, for `$(...)`
+            false => snapshot.dir.as_os_str().as_encoded_bytes().to_vec(), // byte for byte, for `$(...)`
         };
         stdout::write(&[&dir[..], b"\n"].concat())?;
         return Ok(Outcome::Complete);

@@ -5,11 +5,11 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 use ring::digest::{Context, SHA256, digest};
 
 use zsic::pipeline::Version;
+use zsic::system::file::read_exact_at;
 
 /// Bytes of an entry.
 pub const ENTRY: u64 = 64;
@@ -158,7 +158,7 @@ impl Journal {
     /// If it cannot be read.
     pub fn entry(&self, index: u64) -> io::Result<JournalEntry> {
         let mut bytes = [0; ENTRY as usize];
-        self.file.read_exact_at(&mut bytes, self.base + index * ENTRY)?;
+        read_exact_at(&self.file, &mut bytes, self.base + index * ENTRY)?;
         Ok(JournalEntry::from_bytes(&bytes))
     }
 
@@ -175,7 +175,7 @@ impl Journal {
         let mut bytes = vec![0; (TOGETHER * ENTRY) as usize];
         for first in (0..self.count).step_by(TOGETHER as usize) {
             let some = &mut bytes[..(TOGETHER.min(self.count - first) * ENTRY) as usize];
-            self.file.read_exact_at(some, self.base + first * ENTRY)?;
+            read_exact_at(&self.file, some, self.base + first * ENTRY)?;
             out.write_all(some)?;
         }
         Ok(())
@@ -191,7 +191,7 @@ pub fn record(file: &File, entry: &JournalEntry) -> io::Result<Option<Vec<u8>>> 
         return Ok(None); // a damaged entry may state any length
     }
     let mut record = vec![0; entry.length as usize];
-    file.read_exact_at(&mut record, entry.start)?;
+    read_exact_at(file, &mut record, entry.start)?;
     Ok(entry.is_of(&record).then_some(record))
 }
 

@@ -2,10 +2,8 @@
 //! images to the file. A note is one plain file named by the output's path. It counts only if the output's size and
 //! time are those in the note.
 
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +12,8 @@ use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zsic::system::file::Changes;
+use zsic::system::owner;
 
 use super::super::args::Common;
 use super::super::fatal::reason;
@@ -68,7 +68,7 @@ impl Notes {
     fn path(&self, target: &Path) -> Option<PathBuf> {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let target = folder.canonicalize().ok()?.join(target.file_name()?);
-        let hash = digest(&SHA256, target.as_os_str().as_bytes());
+        let hash = digest(&SHA256, target.as_os_str().as_encoded_bytes());
         Some(self.folder.as_ref()?.join(HEXLOWER.encode(hash.as_ref()) + ENDING))
     }
 
@@ -95,7 +95,7 @@ impl Notes {
         };
         let head = serde_json::to_string(&head)? + "\n";
         check_folder(folder).with_context(|| format!("{}: cannot be written", folder.display()))?;
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(failed)?;
+        owner::create_folder(folder).with_context(failed)?;
         let write = |file: &mut File| file.write_all(head.as_bytes()).and_then(|()| journal.write_to(file));
         own::appear(&path, write).with_context(failed)?;
         bound(folder, &path, LIMIT).with_context(failed)
@@ -143,7 +143,8 @@ fn check_folder(folder: &Path) -> io::Result<()> {
 
 /// Returns the time of a file's last change.
 pub fn time(file: &Metadata) -> String {
-    format!("{}.{:09}", file.mtime(), file.mtime_nsec())
+    let (seconds, rest) = Changes::of(file).content;
+    format!("{seconds}.{rest:09}")
 }
 
 /// Removes the oldest notes until the rest takes at most `limit` bytes; `newest` stays.
@@ -170,7 +171,7 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     };
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().as_bytes();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let name = name.strip_suffix(b".new").unwrap_or(name);
         let Some(hash) = name.strip_suffix(ENDING.as_bytes()) else { continue };
         if let Ok(file) = fs::symlink_metadata(&path)
@@ -238,6 +239,7 @@ mod tests {
         assert!(cache.join(FOLDER).join("mine.txt").exists());
     }
 
+    #[cfg(unix)] // Windows lets only some users make links
     #[test]
     fn files_behind_a_link_are_not_notes() {
         let dir = tempfile::tempdir().unwrap();

@@ -3,11 +3,10 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::fs::OFlags;
+use zsic::system::file::{Care, names};
 
 use super::super::fatal::usage;
 use super::beside::{NEW, with_ending};
@@ -21,8 +20,8 @@ pub fn open(path: &Path, write: bool) -> Result<Option<File>> {
         return Ok(None);
     }
     let failed = || format!("{}: cannot be {}", path.display(), if write { "written" } else { "read" });
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // it may have been swapped meanwhile
-    let file = File::options().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(path);
+    let care = Care { no_link: true, alone: write, ..Care::default() }; // it may have been swapped meanwhile
+    let file = care.apply(File::options().read(true).write(write)).open(path);
     let file = file.with_context(failed)?;
     judge(path, &file.metadata().with_context(failed)?, write)?;
     Ok(Some(file))
@@ -63,15 +62,10 @@ fn judge(path: &Path, metadata: &Metadata, write: bool) -> Result<()> {
     let what = match () {
         () if metadata.is_symlink() => "is a symbolic link, which is not followed here",
         () if !metadata.is_file() => "is not a regular file",
-        () if write && metadata.nlink() > 1 => "has another name (a hard link), which would change too",
+        () if write && names(path, metadata) > 1 => "has another name (a hard link), which would change too",
         () => return Ok(()),
     };
     Err(usage(format!("{}: {what}; remove it, or name another output", path.display())))
-}
-
-/// Returns whether two metadata are of the same file.
-pub fn is_same(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
 /// Writes a file that appears all at once.

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use zsic::system::file::{Care, FileId, is_taken, lock};
 
 use super::super::fatal::usage;
 use super::super::undo::Undo;
@@ -16,7 +17,7 @@ use super::beside::{BESIDE, JOURNAL, NEW, OLD, OLD_JOURNAL, SETTINGS, behind_lin
 use super::journal::{ENTRY, JournalEntry, Of};
 use super::made_with::MadeWith;
 use super::notes::Notes;
-use super::own::{self, appear, cut, is_same, remove};
+use super::own::{self, appear, cut, remove};
 
 /// Bytes of records written together.
 const TOGETHER: usize = 1 << 20;
@@ -273,23 +274,27 @@ fn is_settings(path: &Path) -> Result<bool> {
 /// Opens or creates the partial at `path`, locked; returns its length too.
 fn open(path: &Path) -> Result<(File, u64)> {
     let failed = || format!("{}: cannot be written", path.display());
+    let alone = Care { alone: true, ..Care::default() };
     loop {
-        let (file, is_ours) = match own::open(path, true)? {
-            Some(file) => (file, false),
-            None => match File::options().read(true).write(true).create_new(true).open(path) {
+        let is_busy = |e: &anyhow::Error| e.downcast_ref().is_some_and(is_taken);
+        let (file, is_ours) = match own::open(path, true) {
+            Err(e) if is_busy(&e) => bail!("{}: another run is writing it", path.display()),
+            Err(e) => return Err(e),
+            Ok(Some(file)) => (file, false),
+            Ok(None) => match alone.apply(File::options().read(true).write(true).create_new(true)).open(path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => (made.with_context(failed)?, true),
             },
         };
-        match file.try_lock() {
+        match lock(&file) {
             Err(std::fs::TryLockError::WouldBlock) => bail!("{}: another run is writing it", path.display()),
             Ok(()) | Err(std::fs::TryLockError::Error(_)) => {} // some file systems lack locks
         }
-        let mine = file.metadata().with_context(failed)?;
+        let (mine, length) = (FileId::of(&file).with_context(failed)?, file.metadata().with_context(failed)?.len());
         // Another run may have renamed the file between opening and locking.
-        if std::fs::symlink_metadata(path).is_ok_and(|there| is_same(&there, &mine)) {
-            if is_ours || mine.len() > 0 {
-                return Ok((file, mine.len()));
+        if FileId::here(path).is_ok_and(|there| there == mine) {
+            if is_ours || length > 0 {
+                return Ok((file, length));
             }
             remove(path).with_context(failed)?; // an empty file may be another user's
         }

@@ -1,14 +1,14 @@
 //! Where records go: standard output, or a file by way of `FILE.partial`. Each record is written whole, and a signal
 //! waits for its end. A file's partial is opened, and locked, before anything is computed; see `partial.rs`.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anstream::AutoStream;
 use anyhow::{Context, Result};
 use zsic::source;
+use zsic::system::file::FileId;
 
 use super::super::args::{ColorChoice, Common};
 use super::super::fatal::usage;
@@ -17,7 +17,6 @@ use super::super::stdout::{self, Patient};
 use super::beside::family;
 use super::ending;
 use super::journal::Of;
-use super::own::is_same;
 use super::partial::Partial;
 
 /// What `-o` and `--color` say.
@@ -106,11 +105,11 @@ impl Place {
 
 /// Refuses to write over what the run reads, and over any image.
 fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Result<()> {
-    let read: Vec<Metadata> = read.into_iter().filter_map(|input| std::fs::metadata(input).ok()).collect();
+    let read: Vec<FileId> = read.into_iter().filter_map(|input| FileId::at(input).ok()).collect();
     for written in family(path) {
         let name = written.display();
-        let Ok(file) = std::fs::metadata(&written) else { continue };
-        if read.iter().any(|input| is_same(input, &file)) {
+        let Ok(file) = FileId::at(&written) else { continue };
+        if read.contains(&file) {
             return Err(usage(format!("{name}: is read by this run, and cannot be written by it too")));
         }
     }
@@ -120,7 +119,7 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
         let reason = format!("is called {kind}, and later runs would read it as one; give it another ending");
         return Err(usage(format!("{name}: {reason}")));
     }
-    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+    if path.is_dir() || path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) {
         return Err(usage(format!("{name}: names a folder, where the name of a file is expected")));
     }
     let mut head = Vec::new();

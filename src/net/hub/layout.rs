@@ -13,7 +13,6 @@
 use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,6 +22,7 @@ use super::error::HubError;
 use crate::checkpoint::identity;
 use crate::regular;
 use crate::stand_in::{LONGEST, StandIn};
+use crate::system::file;
 
 /// A repository's place in the cache.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl Repo {
             if make_parent(&file).and_then(|()| create(&file, b"")).is_err() {
                 return true; // nothing can be made at all, which is an error where it matters
             }
-            let can = symlink(file.file_name().unwrap_or_default(), &link).is_ok();
+            let can = file::link(file.file_name().unwrap_or_default(), &link).is_ok();
             _ = (fs::remove_file(&link), fs::remove_file(&file));
             can
         })
@@ -111,11 +111,11 @@ impl Repo {
             return Ok(());
         }
         make_parent(&pointer)?;
-        match symlink(&target, &pointer) {
+        match file::link(&target, &pointer) {
             // A link to another blob, or a file in its place.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary();
-                let linked = symlink(&target, &temporary);
+                let linked = file::link(&target, &temporary);
                 linked.and_then(|()| fs::rename(&temporary, &pointer)).map_err(|e| HubError::io(&pointer, e))
             }
             done => done.map_err(|e| HubError::io(&pointer, e)),
@@ -143,8 +143,8 @@ impl Repo {
 
 /// Where a snapshot's link to a blob leads.
 fn target(file: &str, etag: &str) -> PathBuf {
-    let up = "../".repeat(1 + Path::new(file).components().count());
-    PathBuf::from(format!("{up}blobs/{etag}"))
+    let up = Path::new(file).components().map(|_| "..");
+    [".."].into_iter().chain(up).chain(["blobs", etag]).collect()
 }
 
 /// The name of the blob that a link in a snapshot leads to.

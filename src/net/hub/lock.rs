@@ -1,13 +1,12 @@
 //! One process at a time for each blob, by the lock that Python takes. The system releases it when its holder dies.
 
 use std::fs::{File, TryLockError};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::HubError;
 use super::layout::make_parent;
 use crate::regular;
+use crate::system::file::{FileId, knows_no_locks};
 
 /// A lock, held until dropped.
 pub(super) struct Lock(#[allow(dead_code)] File);
@@ -36,9 +35,8 @@ impl Lock {
                 Ok(()) => {}
             }
             // The last holder may have deleted the file; a later one then locks a new file.
-            let same = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-            if let (Ok(mine), Ok(there)) = (file.metadata(), std::fs::metadata(path))
-                && same(mine, there)
+            if let (Ok(mine), Ok(there)) = (FileId::of(&file), FileId::at(path))
+                && mine == there
             {
                 return Ok(Self(file));
             }
@@ -46,12 +44,7 @@ impl Lock {
     }
 }
 
-/// Returns whether the file system has no locks, or lacks the daemon for them.
-fn knows_no_locks(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))] // its errors
 mod tests {
     use super::*;
     use rustix::io::Errno;

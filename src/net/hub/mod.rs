@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 pub use cached::{CachedFile, CachedRepo, CachedSnapshot, Verdict, cached, verify};
 pub use error::HubError;
 pub use layout::is_name;
-pub use plan::free_space;
 pub use removal::Removal;
 pub use settings::{ENDPOINT, EarlyFiles, Event, HubSettings, REVISION, Token};
 

@@ -1,12 +1,12 @@
 //! What is still to come of a checkpoint, and whether there is room for it.
 
 use std::fs;
-use std::path::Path;
 
 use super::Event;
 use super::ask::{HubClient, RemoteFile};
 use super::error::HubError;
 use super::layout::{is_whole, partial_path};
+use crate::system::space;
 
 /// Says what is to come, and makes sure that it has room.
 pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {
@@ -16,16 +16,10 @@ pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) 
     if count > 0 {
         (hub.settings.progress)(Event::Planned { name: &hub.repo.name, commit, files: count, bytes: need });
     }
-    match free_space(hub.repo.root()) {
+    match space::free(hub.repo.root()) {
         Some(free) if need > free => Err(HubError::NoSpace { path: hub.settings.cache.clone(), need, free }),
         _ => Ok(()),
     }
-}
-
-/// Bytes that may be written where `path` is; None where the system does not say.
-pub fn free_space(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(path.ancestors().find(|p| p.exists())?).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Whether a file's content is here, in a blob or in the snapshot.

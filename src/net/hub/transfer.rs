@@ -5,7 +5,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -19,6 +18,7 @@ use super::{Event, HubSettings};
 use crate::net::HttpError;
 use crate::net::http::{Reply, Request};
 use crate::regular;
+use crate::system::file::write_all_at;
 
 /// Bytes written, and hashed beside, at once.
 const PIECE: usize = 256 << 10;
@@ -223,7 +223,7 @@ impl PartialBlob {
                 self.discard();
                 return Err(HubError::Damaged { file: wanted.path.clone(), reason });
             }
-            self.file.write_all_at(&piece[..n], self.length).map_err(|e| self.write_failed(e, wanted))?;
+            write_all_at(&self.file, &piece[..n], self.length).map_err(|e| self.write_failed(e, wanted))?;
             self.length += n as u64;
             self.kept = self.kept.max(self.length);
             let _ = full.send((piece, n));
@@ -234,7 +234,7 @@ impl PartialBlob {
     fn write_failed(&self, e: std::io::Error, wanted: &RemoteFile) -> HubError {
         match HubError::io(&self.path, e) {
             HubError::NoSpace { path, .. } => HubError::NoSpace {
-                free: super::plan::free_space(&path).unwrap_or(0),
+                free: crate::system::space::free(&path).unwrap_or(0),
                 path,
                 need: wanted.size - self.length,
             },

@@ -1,8 +1,6 @@
 //! One member of a tar: whether it is wanted, and its bytes.
 
-use std::ffi::OsStr;
 use std::io::{self, ErrorKind as Io, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::source::decode::{check_format, is_image, is_image_name};
@@ -15,6 +13,7 @@ use crate::source::memory_budget::{Bytes, Stage};
 use crate::source::name::Name;
 use crate::source::read::{HEAD, READ, fill_sparse, read_up_to, too_many_bytes};
 use crate::source::select::Select;
+use crate::system::name::from_bytes;
 
 /// The result of one step through a tar.
 pub enum MemberStep {
@@ -43,7 +42,8 @@ impl MemberFilter<'_> {
         let parts: Vec<&[u8]> = parts.collect();
         let path = parts.join(&b'/');
         let name = self.name.member(&path);
-        let path = Path::new(OsStr::from_bytes(&path));
+        let path = from_bytes(&path);
+        let path = Path::new(&path);
         let hidden = parts.iter().any(|part| part.starts_with(b".") && *part != b"..");
         if hidden || !self.select.takes_below(self.below, &self.below.join(path)) {
             return Ok(MemberStep::Passed);

@@ -4,6 +4,7 @@ pub mod by_url;
 pub mod caches;
 pub mod command;
 pub mod long_run;
+#[cfg(unix)] // a pseudoterminal
 pub mod terminal;
 
 use std::fs;

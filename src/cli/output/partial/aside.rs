@@ -1,10 +1,10 @@
 //! Moves records of an earlier run aside, to copy kept ones from there.
 
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use zsic::system::file::names;
 
 use super::super::beside::{OLD, OLD_JOURNAL, SETTINGS};
 use super::super::journal::{ENTRY, Journal, JournalEntry, record};
@@ -48,7 +48,7 @@ impl Partial {
     fn own_old(&self) -> Result<()> {
         let old = self.beside(OLD);
         match own::check(&old, false)? {
-            Some(there) if there.nlink() > 1 => {
+            Some(there) if names(&old, &there) > 1 => {
                 copy(&old, &old).with_context(|| format!("{}: cannot be copied", old.display()))
             }
             _ => Ok(()),

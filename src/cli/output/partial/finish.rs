@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use zsic::system::file::FileId;
 
 use super::super::beside::{BESIDE, MADE, OLD, OLD_JOURNAL};
 use super::super::journal::Journal;
-use super::super::own::{self, is_same, remove};
+use super::super::own::{self, remove};
 use super::Partial;
 
 impl Partial {
@@ -50,7 +51,7 @@ impl Partial {
             file.set_permissions(old.permissions()).with_context(failed)?;
         }
         file.sync_data().with_context(failed)?; // after a crash the name must not stand for missing data
-        if !std::fs::symlink_metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| is_same(&there, &own))) {
+        if !FileId::here(path).is_ok_and(|there| FileId::of(file).is_ok_and(|own| own == there)) {
             bail!("{}: another file took its place; the output is not finished", path.display());
         }
         if let (Some(notes), Some(settings), Some(journal)) = (&self.resumable, &self.settings, &self.journal) {

@@ -1,0 +1,24 @@
+//! File names from bytes. The way back is `as_encoded_bytes`: on Unix the bytes themselves, on Windows UTF-8, with a
+//! surrogate that has no partner as three bytes of its own.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+
+/// Returns the name with these bytes. On Windows names are text: bytes that are not UTF-8 become U+FFFD.
+pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
+    #[cfg(unix)] // names are bytes
+    return Cow::Borrowed(std::os::unix::ffi::OsStrExt::from_bytes(bytes));
+    #[cfg(windows)] // names are UTF-16
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(name) => Cow::Borrowed(OsStr::new(name)),
+        Cow::Owned(name) => Cow::Owned(name.into()),
+    }
+}
+
+/// Returns the name with these bytes, without a copy where the system allows that.
+pub fn from_vec(bytes: Vec<u8>) -> OsString {
+    #[cfg(unix)] // names are bytes
+    return std::os::unix::ffi::OsStringExt::from_vec(bytes);
+    #[cfg(windows)] // names are UTF-16
+    String::from_utf8(bytes).map_or_else(|e| from_bytes(e.as_bytes()).into_owned(), OsString::from)
+}

@@ -1,0 +1,30 @@
+//! What a disk has left, and whether a folder may be written.
+
+use std::path::Path;
+
+/// Returns the bytes that may be written where `path` is, or None where the system does not say. On Windows it would
+/// say, but no crate here asks without `unsafe`.
+pub fn free(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    #[cfg(unix)]
+    {
+        let stat = rustix::fs::statvfs(there).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+    #[cfg(windows)]
+    {
+        _ = there;
+        None
+    }
+}
+
+/// Returns whether this process may make files in a folder. On Windows only trying would tell, and the answer is yes.
+pub fn is_writable(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        folder.is_dir() && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+    #[cfg(windows)] // access lists; the read-only attribute of a folder means something else
+    folder.is_dir()
+}
