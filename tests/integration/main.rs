@@ -34,6 +34,7 @@ mod labels; // labels and templates as people write them
 #[cfg(unix)]
 mod memory; // bounds on memory and threads
 mod naflex; // what is SigLIP 2's in native shapes
+mod open_clip; // the other layout
 mod siglip; // what is SigLIP's own
 #[cfg(unix)]
 mod terminal; // on a terminal

@@ -122,6 +122,46 @@ fn the_diagram_of_the_open_clip_readme() {
     assert!(got[0].0 == "a diagram" && got[0].1 > 0.99, "{got:?}");
 }
 
+/// Logits of two sentences about the picture of two cats, from transformers' own model tests.
+#[track_caller]
+fn assert_logits_of_cats(model: &str, sentences: [&str; 2], published: [f64; 2]) {
+    for ((label, _, logit), published) in
+        classify(model, "000000039769.jpg", &sentences, Some("{}")).iter().zip(published)
+    {
+        let off = (logit - published).abs();
+        assert!(off < 1e-3 + 1e-3 * published.abs(), "{model}, {label}: {logit} where {published} is published");
+    }
+}
+
+#[test]
+#[ignore = "fetches 813 MB"]
+fn logits_of_siglip_s_model_test() {
+    let sentences = ["a photo of 2 cats", "a photo of 2 dogs"];
+    assert_logits_of_cats("google/siglip-base-patch16-224", sentences, [-0.7567, -10.3354]);
+}
+
+#[test]
+#[ignore = "fetches 7.4 GB"]
+fn logits_of_metaclip_2_s_model_test() {
+    let sentences = ["a photo of a cat", "a photo of a dog"];
+    assert_logits_of_cats("facebook/metaclip-2-worldwide-huge-quickgelu", sentences, [19.9799, 13.6169]);
+}
+
+#[test]
+#[ignore = "fetches 1.5 GB"]
+fn scores_of_siglip_2_s_documentation() {
+    let published = [("2 cats", 0.1499), ("a remote", 0.0008), ("a plane", 0.0)];
+    assert_scores("google/siglip2-base-patch16-224", "000000039769.jpg", None, &published, 1e-3);
+}
+
+#[test]
+#[ignore = "fetches 3.3 GB"]
+fn scores_of_altclip_s_model_test() {
+    // A photo of a cat, and one of a dog.
+    let published = [("一张猫的照片", 0.99942), ("一张狗的照片", 5.7805e-4)];
+    assert_scores("BAAI/AltCLIP", "000000039769.jpg", Some("{}"), &published, 5e-3);
+}
+
 #[test]
 #[ignore = "fetches a tiny checkpoint"]
 fn the_random_checkpoint_of_the_pipeline_s_tests() {

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
+use zsic::checkpoint::Layout;
+use zsic::checkpoint::file_names::OPEN_CLIP_CONFIG;
 use zsic::net::hub::{self as library, CachedRepo, CachedSnapshot, HubError, Removal, Verdict};
 
 use super::args::{Common, Hub, ListFormat, ModelId, Models, ModelsCommand};
@@ -224,6 +226,10 @@ fn snapshot_size(snapshot: &CachedSnapshot) -> u64 {
 
 /// What kind of model it says it is.
 fn kind(snapshot: &CachedSnapshot) -> Option<String> {
-    let config: Value = serde_json::from_slice(&snapshot.config().ok()?).ok()?;
-    Some(config.get("model_type")?.as_str()?.to_owned())
+    let config = snapshot.config().ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    let has_open_clip = snapshot.files.iter().any(|file| file.path == OPEN_CLIP_CONFIG);
+    match Layout::of(config.as_ref(), has_open_clip) {
+        Layout::OpenClip => Some(Layout::OpenClip.name().to_owned()),
+        Layout::Transformers => Some(config?.get("model_type")?.as_str()?.to_owned()),
+    }
 }
