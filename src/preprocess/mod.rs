@@ -46,7 +46,7 @@ impl Preprocessor {
         Ok(Self { config: ProcessorConfig::from_json(json, default)? })
     }
 
-    /// Reads the `preprocess_cfg` of open_clip; see [`open_clip::read`].
+    /// Reads the `preprocess_cfg` of open_clip, for images of `side` pixels a side, whatever it says of their size.
     ///
     /// # Errors
     /// One line: the value that cannot be followed.

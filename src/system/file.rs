@@ -124,6 +124,7 @@ fn look(path: &Path, flags: u32) -> io::Result<File> {
 }
 
 /// Returns the numbers of the file that metadata are of.
+#[cfg(feature = "cache")]
 pub(crate) fn numbers(metadata: &Metadata) -> (u64, u64) {
     #[cfg(unix)]
     return (metadata.dev(), metadata.ino());

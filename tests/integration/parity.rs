@@ -199,7 +199,7 @@ fn bf16_costs_what_bf16_costs() {
 #[test]
 fn an_image_has_the_same_bits_in_any_batch_and_on_any_threads() {
     for compute in computes_and_bf16() {
-        for name in ["quick-gelu", "odd"] {
+        for name in ["quick-gelu", "odd", "naflex/published", "clipseg/published", "open_clip/avg-first"] {
             let loaded = load_for(name, &compute);
             let pixels = loaded.pixels();
             let many: Vec<Pixels> = (0..33).map(|n| pixels[n * 7 % pixels.len()].clone()).collect();
