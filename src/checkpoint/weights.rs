@@ -157,13 +157,13 @@ impl WeightScope<'_> {
         Ok(rows)
     }
 
-    /// Finds tensor `name`, rows of `width` values, of which there may be any number.
+    /// Finds tensor `name`, rows of `width` values, of which there is one at least.
     ///
     /// # Errors
     /// As [`Self::tensor`].
     pub fn rows_of(&self, name: &str, width: usize) -> Result<WeightRows> {
         let stored = self.weights.tensors.get(&self.name(name));
-        let count = stored.and_then(|stored| stored.shape.first().copied()).unwrap_or(1);
+        let count = stored.and_then(|stored| stored.shape.first().copied()).unwrap_or(1).max(1);
         self.rows(name, &[count, width])
     }
 

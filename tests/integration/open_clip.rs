@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use zsic::{Checkpoint, Compute, ImageEncoder, TextEncoder};
 
-use crate::common::command::{err, image, lines, out, run, zsic};
+use crate::common::command::{err, image as picture_of, lines, out, run, zsic};
 use crate::common::{checkpoint, copied};
 use crate::fake_hub::NAME;
 use crate::fake_hub::shell::World;
@@ -21,7 +22,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 /// The score of every label of an image.
 fn scores(model: &str, more: &[&str]) -> Vec<f64> {
     let labels = ["-l", "cat,wine glass,4x4"];
-    let output = run(zsic(&["classify", &image("wide.png"), "-m", model]).args(labels).args(more));
+    let output = run(zsic(&["classify", &picture_of("wide.png"), "-m", model]).args(labels).args(more));
     assert!(output.status.success(), "{}", err(&output));
     let predictions = lines(&output)[0]["predictions"].as_array().unwrap().clone();
     let mut named: Vec<(String, f64)> =
@@ -132,8 +133,42 @@ fn other_sizes_are_kept_apart() {
         assert_eq!(all(&["--cache-dir", &cache]), right);
         assert_eq!(all(&["--cache-dir", &cache]), right, "kept");
     }
-    let args = ["classify", &image("wide.png"), "-l", "cat", "-m", &naflex, "--image-size", "32"];
+    let args = ["classify", &picture_of("wide.png"), "-l", "cat", "-m", &naflex, "--image-size", "32"];
     let refused = run(&mut zsic(&args));
     assert_eq!(refused.status.code(), Some(3), "{}", err(&refused));
     assert!(err(&refused).contains("takes images of its own size alone"), "{}", err(&refused));
+}
+
+/// Whatever a value of the file is, a checkpoint opens or says what is wrong, and so do its towers.
+#[test]
+fn no_value_of_the_file_is_a_panic() {
+    let odd = [json!(null), json!(0), json!(-1), json!(7), json!(1e9), json!("x"), json!([]), json!({}), json!(true)];
+    let (mut opened, mut refused) = (0, 0);
+    for name in ["open_clip/dfn378", "open_clip/siglip", "open_clip/biomedclip", "open_clip/clipa"] {
+        let (_keep, dir) = copied(name);
+        let config = crate::common::json(&dir.join("open_clip_config.json"));
+        for pointer in pointers(&config, String::new()) {
+            for value in &odd {
+                let mut damaged = config.clone();
+                *damaged.pointer_mut(&pointer).unwrap() = value.clone();
+                fs::write(dir.join("open_clip_config.json"), damaged.to_string()).unwrap();
+                let loaded = Checkpoint::open(&dir).and_then(|checkpoint| {
+                    let plan = Compute::default().plan(&checkpoint);
+                    let images = ImageEncoder::load(&checkpoint, &plan)?;
+                    TextEncoder::load(&checkpoint, &plan)?.embed(&["a cat".to_owned()])?;
+                    let picture = image::RgbImage::from_pixel(40, 30, image::Rgb([9, 99, 199]));
+                    images.embed(&[images.preprocess(&picture)?])
+                });
+                *if loaded.is_ok() { &mut opened } else { &mut refused } += 1;
+            }
+        }
+    }
+    assert!(opened > 100 && refused > 300, "{opened} opened, {refused} refused");
+}
+
+/// The places of all values of a file.
+fn pointers(value: &Value, place: String) -> Vec<String> {
+    let below = value.as_object().into_iter().flatten();
+    let below = below.flat_map(|(key, value)| pointers(value, format!("{place}/{key}")));
+    below.chain((!place.is_empty()).then(|| place.clone())).collect()
 }
