@@ -14,13 +14,16 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
+use super::class::TokenizerClass;
 use super::settings::{TokenizerSettings, Tokens};
 use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
 
-/// How text falls into words (transformers, tokenization_clip.py).
-const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+/// How text falls into words (transformers, tokenization_clip.py, and open_clip, tokenizer.py).
+const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+/// Two more words, of transformers' alone.
+const ENDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|";
 
 /// Builds the pipeline around the vocabulary of `tokenizer.json`, or of `vocab.json` and `merges.txt`. Returns it with the
 /// file that the vocabulary came from.
@@ -29,11 +32,12 @@ const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
 pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Tokenizer, Tokens, PathBuf)> {
     let mut source = Source::open(files)?;
+    let ends = if settings.class == TokenizerClass::Clip { ENDS } else { "" };
     let tokens = settings.tokens(std::mem::take(&mut source.written))?;
     source.check_merges(&tokens)?;
     let path = source.path.clone();
     let failed = |e| Error::checkpoint(&path, format!("is not a CLIP tokenizer: {e}"));
-    let mut tokenizer = pipeline(source, tokens.role("unk_token")).map_err(failed)?;
+    let mut tokenizer = pipeline(source, tokens.role("unk_token"), &format!("{ends}{WORDS}")).map_err(failed)?;
     tokenizer.add_tokens(&tokens.added);
     let end = |role| -> Result<_> {
         let token = tokens.role(role).unwrap_or_default();
@@ -45,7 +49,7 @@ pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Tokeni
     Ok((tokenizer, tokens, path))
 }
 
-fn pipeline(source: Source, unknown: Option<&str>) -> tokenizers::Result<Tokenizer> {
+fn pipeline(source: Source, unknown: Option<&str>, words: &str) -> tokenizers::Result<Tokenizer> {
     let model = BPE::builder()
         .vocab_and_merges(source.vocab, source.merges)
         .continuing_subword_prefix(String::new())
@@ -55,7 +59,7 @@ fn pipeline(source: Source, unknown: Option<&str>) -> tokenizers::Result<Tokeniz
     let mut tokenizer = Tokenizer::new(model);
     let spaces = Replace::new(ReplacePattern::Regex(r"\s+".to_owned()), " ")?;
     tokenizer.with_normalizer(Some(Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()])));
-    let words = Split::new(SplitPattern::Regex(WORDS.to_owned()), SplitDelimiterBehavior::Removed, true)?;
+    let words = Split::new(SplitPattern::Regex(words.to_owned()), SplitDelimiterBehavior::Removed, true)?;
     let bytes = ByteLevel::new(false, true, true);
     tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), bytes.into()])));
     Ok(tokenizer)
