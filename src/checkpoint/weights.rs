@@ -157,7 +157,7 @@ impl WeightScope<'_> {
         Ok(rows)
     }
 
-    /// Finds tensor `name`, rows of `width` values, of which there is one at least.
+    /// Finds tensor `name`, which has one or more rows of `width` values.
     ///
     /// # Errors
     /// As [`Self::tensor`].

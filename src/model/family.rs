@@ -128,8 +128,8 @@ impl Family {
 
     /// Describes what its files alone do not decide: the layout, and what the repository's name says.
     pub fn reading(&self) -> Option<String> {
-        let act = self.model.image.blocks.act;
-        (self.layout == Layout::OpenClip).then(|| format!("{} with {act:?}", self.layout.name()))
+        let (image, text) = (self.model.image.blocks.act, self.model.text.blocks.act);
+        (self.layout == Layout::OpenClip).then(|| format!("{} with {image:?}, {text:?}", self.layout.name()))
     }
 
     /// Takes images of `side` pixels a side: positions are interpolated.

@@ -43,7 +43,7 @@ fn bits_change_only_with_their_version() {
             let plan = compute.plan(&checkpoint);
             let name = format!("{} {precision:?}", plan.instructions().unwrap());
             let bits = bits(&checkpoint, &plan);
-            if !BITS.iter().any(|(_, known, _)| *known == name) {
+            if name.starts_with("amx") {
                 println!("{name} has no line: {bits}");
                 continue;
             }
