@@ -291,7 +291,7 @@ prepare() {
     WORK=${WORK:-/tmp/zsic-hardware}
     ((!REHEARSE)) || WORK+=-rehearsal
     OUT=${OUT:-$(mktemp -d)}
-    mkdir -p "$WORK" "$WORK/rows"
+    mkdir -p "$OUT" "$WORK/rows"
     BIN=$WORK/bin
     rm -rf "$BIN"
     mkdir -p "$BIN"
