@@ -87,8 +87,18 @@ def median_of(run, finish):
     return statistics.median(times)
 
 
+class FromBytes:
+    """A tower fed bytes on the host; the device normalises them."""
+
+    def __init__(self, tower, dtype):
+        self.tower, self.dtype = tower, dtype
+
+    def __call__(self, pixels):
+        return self.tower(pixels.to("cuda").permute(0, 3, 1, 2).to(self.dtype).sub(116.0).div(68.0))
+
+
 def torch_speed(run, side, dtype, batches, args):
-    """The same for PyTorch; its input is already on the device, in its own type."""
+    """The same for PyTorch; its input is already on the device, in its own type, except for [`FromBytes`]."""
     import torch
 
     finish = torch.cuda.synchronize if args.device == "cuda" else lambda: None
@@ -97,7 +107,10 @@ def torch_speed(run, side, dtype, batches, args):
         if left(args) < 5:
             break
         try:
-            pixels = torch.randn(batch, 3, side, side, device=args.device, dtype=dtype)
+            if isinstance(run, FromBytes):
+                pixels = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8)
+            else:
+                pixels = torch.randn(batch, 3, side, side, device=args.device, dtype=dtype)
             with torch.inference_mode():
                 rates[batch] = batch / median_of(lambda: run(pixels), finish)
         except torch.OutOfMemoryError:
@@ -144,6 +157,8 @@ def pytorch_rows(checkpoint, kind, batches, args):
     side = model.config.vision_config.image_size
     rows = {f"pytorch {kind}": torch_speed(tower, side, dtype, batches, args)}
     best = max(rows[f"pytorch {kind}"].items(), key=lambda item: item[1], default=(0, 0))[0]
+    if args.device == "cuda" and not args.compile:
+        rows[f"pytorch {kind}, bytes"] = torch_speed(FromBytes(tower, dtype), side, dtype, batches, args)
     if args.compile and best and left(args) > 30:
         rows[f"pytorch {kind} compiled"] = compiled_speed(tower, side, dtype, best, args)
     return rows
