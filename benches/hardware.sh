@@ -203,7 +203,7 @@ part_gpu-towers() {
     result "images a second; zsic is fed bytes on the host, PyTorch numbers on the GPU or, in the row 'bytes', as zsic"
     result "'plain' is ZSIC_CUDA_KERNELS=0"
     if ((REHEARSE)); then
-        gpu_py towers "$WORK/clip-b32" --device cpu --zsic auto,f32 --torch f32 --batches 1,2 --seconds 15
+        gpu_py towers "$WORK/clip-b32" --device cpu --zsic auto,f32 --torch f32 --batches 1,2 --seconds $((LEFT - SECONDS - 3))
         return
     fi
     on_gpu() { gpu_py towers "$@" --seconds $((LEFT - SECONDS - 3)); }
@@ -339,7 +339,7 @@ main() {
         chain "${gpu// /,}" doctor gpu-tests gpu-bits gpu-numbers gpu-towers
         wait "$other"
     else
-        chain "$all" cpu-tests doctor gpu-tests gpu-bits gpu-numbers gpu-towers amx
+        chain "$all" cpu-tests amx doctor gpu-tests gpu-bits gpu-numbers gpu-towers
     fi
     table | tee "$OUT/table.txt"
     (cd "$OUT" && tar -czf logs.tar.gz ./*.log && rm ./*.log)
