@@ -1,5 +1,5 @@
 //! Tells release builds which commit they are made from, for `zsic --version -v`. Other builds are not told: each commit
-//! would compile everything again.
+//! would compile everything again. With the feature `cuda`, has nvcc compile the kernels.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,9 @@ use std::{env, fs};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let root = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    if env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        kernels(Path::new(&root));
+    }
     if env::var("PROFILE").is_ok_and(|profile| profile == "release")
         && let Some(commit) = commit(Path::new(&root))
     {
@@ -17,6 +20,26 @@ fn main() {
         if let Some(log) = log.filter(|log| Path::new(log).exists()) {
             println!("cargo::rerun-if-changed={log}");
         }
+    }
+}
+
+/// Compiles the CUDA kernels: machine code for compute capabilities 8 and 9, and code that the driver compiles for later ones.
+fn kernels(root: &Path) {
+    let source = root.join("src/kernels/cuda");
+    println!("cargo::rerun-if-changed={}", source.display());
+    println!("cargo::rerun-if-env-changed=CUDA_HOME");
+    let nvcc = env::var("CUDA_HOME").map_or_else(|_| "nvcc".into(), |home| Path::new(&home).join("bin/nvcc"));
+    let output = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
+    let mut command = Command::new(&nvcc);
+    command.args(["-std=c++17", "-O3", "-fatbin", "-gencode=arch=compute_80,code=sm_80"]);
+    command
+        .args(["-gencode=arch=compute_90,code=[sm_90,compute_90]", "-o"])
+        .arg(&output)
+        .arg(source.join("kernels.cu"));
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => println!("cargo::error=nvcc failed; its messages are above"),
+        Err(e) => println!("cargo::error={} cannot be run: {e}; set CUDA_HOME to the CUDA toolkit", nvcc.display()),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Times one tower: `tower_speed image|text CHECKPOINT [f32|bf16|auto] [COUNT ...]`, milliseconds an image for each batch of
-//! COUNT, or a label for each COUNT of labels (medians), and to read the tokenizer. Environment: ZSIC_ISA and ZSIC_THREADS
-//! as for the command.
+//! Times one tower: `tower_speed image|text CHECKPOINT [f32|auto|bf16|f16] [COUNT ...]`, milliseconds an image for each batch
+//! of COUNT, or a label for each COUNT of labels (medians), and to read the tokenizer. Environment: ZSIC_ISA, ZSIC_THREADS,
+//! ZSIC_DEVICE and ZSIC_CUDA_KERNELS as for the command.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -14,18 +14,16 @@ fn main() -> Result {
     let mut args = std::env::args().skip(1);
     let (what, checkpoint) =
         (args.next(), Checkpoint::open(args.next().ok_or("give image or text, and a directory")?)?);
-    let precision = match args.next().as_deref() {
-        Some("bf16") => Precision::Bf16,
-        Some("auto") => Precision::Auto,
-        _ => Precision::F32,
-    };
+    let precision: Precision = args.next().as_deref().unwrap_or("f32").parse()?;
     let counts: Vec<usize> = args.map(|n| n.parse()).collect::<Result<_, _>>()?;
     if let Ok(threads) = std::env::var("ZSIC_THREADS") {
         rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build_global()?;
     }
     let forced = std::env::var("ZSIC_ISA").ok();
     let isa = Isa::available().find(|isa| Some(isa.name()) == forced.as_deref()).unwrap_or_else(Isa::best);
-    let plan = Compute::open_with("cpu", precision, isa)?.plan(&checkpoint);
+    let device = std::env::var("ZSIC_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    let gpu_kernels = std::env::var("ZSIC_CUDA_KERNELS").ok().as_deref() != Some("0");
+    let plan = Compute { gpu_kernels, ..Compute::open_with(&device, precision, isa)? }.plan(&checkpoint);
     match what.as_deref() {
         Some("image") => images(&checkpoint, &plan, if counts.is_empty() { &[1, 8, 32] } else { &counts }),
         Some("text") => texts(&checkpoint, &plan, if counts.is_empty() { &[200] } else { &counts }),
@@ -41,7 +39,7 @@ fn images(checkpoint: &Checkpoint, plan: &Plan, batches: &[usize]) -> Result {
         let pixels = vec![pixels.clone(); batch];
         encoder.embed(&pixels)?;
         let median = median(3..20, Duration::from_secs(3), || encoder.embed(&pixels))?;
-        println!("batch {batch:3} {:8.2} ms/image", median / batch as f64);
+        println!("batch {batch:3} {:8.4} ms/image", median / batch as f64);
     }
     Ok(())
 }
@@ -55,7 +53,7 @@ fn texts(checkpoint: &Checkpoint, plan: &Plan, counts: &[usize]) -> Result {
         let prompt = |n: usize| Template::default().fill(&format!("a {n} thing that has {} words", n * 7 % 100));
         let tokens: Vec<Vec<u32>> = (0..count).map(|n| encoder.tokenize(&prompt(n))).collect::<Result<_, _>>()?;
         let median = median(2..10, Duration::from_secs(6), || encoder.embed_tokens(&tokens, |_| {}))?;
-        println!("labels {count:5} {:8.2} ms/label", median / count as f64);
+        println!("labels {count:5} {:8.4} ms/label", median / count as f64);
     }
     Ok(())
 }

@@ -71,13 +71,16 @@ pub struct Compute {
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
+    /// Whether an NVIDIA GPU runs kernels of zsic's own. Otherwise candle's tensors run, in f32.
+    pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
 }
 
 impl Default for Compute {
     fn default() -> Self {
-        Self { device: Device::Cpu, precision: Precision::Auto, isa: Isa::best(), threads: Threads::default() }
+        let (precision, threads) = (Precision::Auto, Threads::default());
+        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: true, threads }
     }
 }
 
@@ -107,7 +110,7 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        let compute = Self { device, precision, isa, threads: Threads::default() };
+        let compute = Self { device, precision, isa, ..Self::default() };
         compute.check()?;
         Ok(compute)
     }
@@ -125,9 +128,10 @@ impl Compute {
                 format!("this machine has no {}; it has {}", self.isa.name(), Isa::best().name())
             }
             Precision::Auto | Precision::F32 => return Ok(()),
-            Precision::F16 => "this version has no f16 arithmetic; use --precision f32 or auto".to_owned(),
+            Precision::F16 | Precision::Bf16 if matches!(self.device, Device::Cuda(_)) => return Ok(()),
+            Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
             Precision::Bf16 if !self.device.is_cpu() => {
-                "this version has bf16 arithmetic on the CPU only; use --precision f32 or auto".to_owned()
+                "bf16 arithmetic is for CPUs and NVIDIA GPUs; use --precision f32 or auto".to_owned()
             }
             Precision::Bf16 if self.isa.has_bf16() => return Ok(()),
             Precision::Bf16 if Isa::best().has_bf16() => {
@@ -168,7 +172,8 @@ fn cuda(index: &str) -> Result<Device> {
         let reason = "this build has no CUDA; install one that has: cargo install --path . --features cuda";
         return Err(Error::Device(reason.to_owned()));
     }
-    Device::new_cuda(ordinal).map_err(|e| Error::Device(format!("cuda:{index} does not answer: {e}")))
+    // One stream for all threads: what one of them has loaded, another may use at once.
+    Device::new_cuda_with_stream(ordinal).map_err(|e| Error::Device(format!("cuda:{index} does not answer: {e}")))
 }
 
 fn metal() -> Result<Device> {

@@ -44,6 +44,9 @@ pub enum Error {
     /// The device or precision is not available here.
     #[error("{0}")]
     Device(String),
+    /// A device has less memory than the work needs.
+    #[error("the GPU is out of memory; stop what else uses it, or use --device cpu")]
+    DeviceMemory,
     /// This build has no demo model.
     #[error("this build has no demo model; build it with --features demo")]
     NoDemo,

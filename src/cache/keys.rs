@@ -269,7 +269,10 @@ mod tests {
     fn arithmetics_are_kept_apart() {
         let checkpoint = KeyParts::of("a checkpoint").key();
         let of = |precision, isa| {
-            scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa, threads: Threads::default() })
+            scope(
+                &checkpoint,
+                &Plan { device: Device::Cpu, precision, isa, gpu_kernels: true, threads: Threads::default() },
+            )
         };
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
         let different: std::collections::HashSet<_> = all.iter().collect();

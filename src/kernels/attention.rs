@@ -44,6 +44,16 @@ impl Attends {
         self.queries += queries;
     }
 
+    /// Returns the groups: their queries, and the rows of the keys that each sees.
+    pub fn groups(&self) -> impl Iterator<Item = (Range<usize>, &[u32])> {
+        self.groups.iter().map(|(queries, keys)| (queries.clone(), &self.keys[keys.clone()]))
+    }
+
+    /// Returns whether queries see only keys up to their own.
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
     /// Returns the number of queries.
     pub fn queries(&self) -> usize {
         self.queries

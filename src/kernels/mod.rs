@@ -8,6 +8,8 @@
 
 pub mod activation;
 pub mod attention;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod functions;
 pub mod lanes;
 pub mod layer_norm;

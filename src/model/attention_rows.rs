@@ -82,14 +82,14 @@ impl Rows {
         rows
     }
 
-    /// Lays out prompts of any lengths. Neighbours share the rows that they may share: sorted, all do.
-    pub fn prompts(mask: Mask, prompts: &[&Prompt]) -> Self {
+    /// Lays out prompts of any lengths. If `share`, neighbours share the rows that they may share: sorted, all do.
+    pub fn prompts(mask: Mask, prompts: &[&Prompt], share: bool) -> Self {
         let mut rows = Self::new(mask);
         let mut before: &[u32] = &[];
         let mut path: Vec<u32> = Vec::new(); // the rows of `before`
         for prompt @ Prompt { ids, end, padded } in prompts {
             let prompt = prompt.seen(mask);
-            let shared = shared(mask, before, prompt);
+            let shared = if share { shared(mask, before, prompt) } else { 0 };
             path.truncate(shared);
             for (position, &token) in prompt.iter().enumerate().skip(shared) {
                 path.push(rows.tokens.len() as u32);
@@ -122,16 +122,16 @@ impl Rows {
     }
 }
 
-/// Returns batches of about `rows` rows, as indices of prompts, so that prompts that share rows are neighbours. Equal
+/// Returns batches of about `rows` rows, as indices of prompts, so that prompts that may share rows are neighbours. Equal
 /// prompts may share all their rows, but each has one in the last block: there are no more than `rows` of them either.
-pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize) -> Vec<Vec<usize>> {
+pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize, share: bool) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by(|&a, &b| prompts[a].ids.cmp(&prompts[b].ids));
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let (mut left, mut before): (usize, &[u32]) = (0, &[]);
     for index in order {
         let prompt = &prompts[index].ids;
-        let own = prompt.len() - shared(mask, before, prompt);
+        let own = prompt.len() - if share { shared(mask, before, prompt) } else { 0 };
         match batches.last_mut() {
             Some(batch) if own <= left && batch.len() < rows => {
                 left -= own;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn rows(mask: Mask, prompts: &[Prompt]) -> Rows {
-        Rows::prompts(mask, &prompts.iter().collect::<Vec<_>>())
+        Rows::prompts(mask, &prompts.iter().collect::<Vec<_>>(), true)
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let rows = rows(Mask::None, &[prompt(&[1, 2, 3], 1), prompt(&[1, 2, 3], 0)]);
         assert_eq!(rows.tokens, [(1, 0), (2, 1), (3, 2), (1, 0), (2, 1), (3, 2)]);
         assert_eq!((rows.ends, rows.all.queries()), (vec![1, 3], 6));
-        assert_eq!(batches(Mask::None, &vec![prompt(&[7; 10], 0); 3], 20), [vec![0, 1], vec![2]]);
+        assert_eq!(batches(Mask::None, &vec![prompt(&[7; 10], 0); 3], 20, true), [vec![0, 1], vec![2]]);
     }
 
     #[test]
@@ -214,19 +214,19 @@ mod tests {
     #[test]
     fn batches_are_sorted_and_bounded_and_hold_every_prompt_once() {
         let prompts: Vec<Prompt> = (0..100).map(|n| prompt(&[1, n * 7 % 3, n * 31 % 100, 9], 3)).collect();
-        assert_eq!(batches(Mask::Causal, &prompts, 1000).len(), 1);
-        let batches = batches(Mask::Causal, &prompts, 20);
+        assert_eq!(batches(Mask::Causal, &prompts, 1000, true).len(), 1);
+        let batches = batches(Mask::Causal, &prompts, 20, true);
         let mut all = batches.concat();
         assert!(all.windows(2).all(|pair| prompts[pair[0]].ids <= prompts[pair[1]].ids));
         for batch in &batches {
             let prompts: Vec<&Prompt> = batch.iter().map(|&index| &prompts[index]).collect();
-            assert!(Rows::prompts(Mask::Causal, &prompts).tokens.len() <= 20);
+            assert!(Rows::prompts(Mask::Causal, &prompts, true).tokens.len() <= 20);
         }
         all.sort_unstable();
         assert!(all.into_iter().eq(0..100));
-        assert_eq!(super::batches(Mask::Causal, &[prompt(&[0; 50], 49), prompt(&[1; 50], 49)], 20), [[0], [1]]);
-        assert!(super::batches(Mask::Causal, &[], 20).is_empty());
-        let equal = super::batches(Mask::Causal, &vec![prompt(&[1, 2, 9], 2); 50], 20);
+        assert_eq!(super::batches(Mask::Causal, &[prompt(&[0; 50], 49), prompt(&[1; 50], 49)], 20, true), [[0], [1]]);
+        assert!(super::batches(Mask::Causal, &[], 20, true).is_empty());
+        let equal = super::batches(Mask::Causal, &vec![prompt(&[1, 2, 9], 2); 50], 20, true);
         assert_eq!(equal.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20, 10]);
     }
 }

@@ -2,14 +2,17 @@
 //! nowhere else.
 
 use super::attention_rows::Prompt;
-use super::engine::Engine;
+#[cfg(feature = "cuda")]
+use super::engine::Cuda;
+use super::engine::{Cpu, Engine};
 use super::plan::Plan;
 use super::spec::{ImageStem, TokenStem, TowerSpec};
 use super::tensors::Tensors;
 use super::tower::{Forward, LoadStem, Tower};
-use crate::Result;
 use crate::checkpoint::Weights;
+use crate::device::Precision;
 use crate::preprocess::{Normalizer, Pixels};
+use crate::{Error, Result};
 
 /// A tower and what runs it.
 #[derive(Debug)]
@@ -17,7 +20,10 @@ pub enum Loaded<S: LoadStem> {
     /// candle's tensors.
     Tensors(Tensors, Box<Tower<Tensors, S::Stem<Tensors>>>),
     /// The CPU's kernels.
-    Kernels(Engine, Box<Tower<Engine, S::Stem<Engine>>>),
+    Kernels(Engine<Cpu>, Box<Tower<Engine<Cpu>, S::Stem<Engine<Cpu>>>>),
+    /// An NVIDIA GPU's kernels.
+    #[cfg(feature = "cuda")]
+    Cuda(Engine<Cuda>, Box<Tower<Engine<Cuda>, S::Stem<Engine<Cuda>>>>),
 }
 
 impl<S: LoadStem> Loaded<S> {
@@ -26,13 +32,23 @@ impl<S: LoadStem> Loaded<S> {
     /// # Errors
     /// As [`TowerSpec::load`].
     pub fn load(spec: &TowerSpec<S>, weights: &Weights, plan: &Plan) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if let (candle_core::Device::Cuda(device), true) = (&plan.device, plan.gpu_kernels) {
+            let engine = Engine::new(Cuda::new(device, plan.precision, &spec.blocks)?);
+            let tower = spec.load(&engine, weights)?;
+            return Ok(Self::Cuda(engine, Box::new(tower)));
+        }
         Ok(match plan.kernels() {
             Some((isa, element)) => {
-                let engine = Engine::new(isa, element);
+                let engine = Engine::new(Cpu::new(isa, element));
                 let tower = spec.load(&engine, weights)?;
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
+                if matches!(plan.precision, Precision::Bf16 | Precision::F16) {
+                    let reason = "candle's tensors compute in f32 here; use --precision f32, or ZSIC_CUDA_KERNELS=1";
+                    return Err(Error::Device(reason.to_owned()));
+                }
                 let tensors = Tensors::new(&plan.device);
                 let tower = spec.load(&tensors, weights)?;
                 Self::Tensors(tensors, Box::new(tower))
@@ -50,6 +66,8 @@ impl Loaded<ImageStem> {
         match self {
             Self::Tensors(tensors, tower) => tensors.images(tower, pixels, normalizer),
             Self::Kernels(engine, tower) => engine.images(tower, pixels, normalizer),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(engine, tower) => engine.images(tower, pixels, normalizer),
         }
     }
 }
@@ -63,6 +81,8 @@ impl Loaded<TokenStem> {
         match self {
             Self::Tensors(tensors, tower) => tensors.prompts(tower, prompts),
             Self::Kernels(engine, tower) => engine.prompts(tower, prompts),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(engine, tower) => engine.prompts(tower, prompts),
         }
     }
 
@@ -71,6 +91,8 @@ impl Loaded<TokenStem> {
         match self {
             Self::Tensors(tensors, tower) => tensors.batches(tower.spec.mask, prompts),
             Self::Kernels(engine, tower) => engine.batches(tower.spec.mask, prompts),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(engine, tower) => engine.batches(tower.spec.mask, prompts),
         }
     }
 }

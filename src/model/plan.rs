@@ -22,6 +22,8 @@ pub struct Plan {
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead of our
     /// kernels.
     pub isa: Isa,
+    /// Whether an NVIDIA GPU runs kernels of zsic's own, and not candle's tensors.
+    pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
 }
@@ -38,10 +40,14 @@ impl Compute {
     /// and SigLIP's logits are steeper than CLIP's.
     fn plan_for(&self, dim: usize, activation: Activation) -> Plan {
         let may_split = activation == Activation::Softmax && dim >= SPLIT_FROM;
-        let splits = self.device.is_cpu() && self.isa == Isa::Amx && may_split;
-        let is_f32 = self.precision == Precision::Auto && !splits;
+        let can_split = match self.device {
+            Device::Cuda(_) => self.gpu_kernels,
+            _ => self.device.is_cpu() && self.isa == Isa::Amx,
+        };
+        let is_f32 = self.precision == Precision::Auto && !(can_split && may_split);
         let precision = if is_f32 { Precision::F32 } else { self.precision };
-        Plan { device: self.device.clone(), precision, isa: self.isa, threads: self.threads.clone() }
+        let Self { device, isa, gpu_kernels, threads, .. } = self.clone();
+        Plan { device, precision, isa, gpu_kernels, threads }
     }
 }
 
@@ -61,10 +67,16 @@ impl Plan {
         (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
     }
 
-    /// Returns what does the arithmetic on the CPU: `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`.
-    /// None on other devices.
+    /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`, and on
+    /// an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16`, `cuda-split`, or none with candle's tensors, as on other devices.
     pub fn instructions(&self) -> Option<&'static str> {
         match self.kernels() {
+            _ if matches!(self.device, Device::Cuda(_)) && self.gpu_kernels => Some(match self.precision {
+                Precision::Auto => "cuda-split",
+                Precision::F32 => "cuda-f32",
+                Precision::Bf16 => "cuda-bf16",
+                Precision::F16 => "cuda-f16",
+            }),
             _ if !self.device.is_cpu() => None,
             Some((Isa::Amx, Element::Split)) => Some("amx-split"),
             Some((Isa::Amx, Element::Bf16)) => Some("amx-bf16"),

@@ -189,6 +189,11 @@ impl Normalizer {
         Self { table }
     }
 
+    /// Returns the value of each byte in each channel.
+    pub fn table(&self) -> &[[f32; 256]; 3] {
+        &self.table
+    }
+
     /// Values of one pixel.
     pub fn pixel(&self, rgb: [u8; 3]) -> [f32; 3] {
         std::array::from_fn(|channel| self.table[channel][usize::from(rgb[channel])])

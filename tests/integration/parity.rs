@@ -1,5 +1,6 @@
 //! From checkpoint to scores against transformers, in float64, on every fixture. Tolerances: logits 2e-4, scores 5e-5,
-//! pixels 1e-6. With each of the vector instructions that the machine has, and without (candle's tensors).
+//! pixels 1e-6. With each of the vector instructions that the machine has, and without (candle's tensors); and on the device
+//! that `ZSIC_TEST_DEVICE` names, as `cuda`.
 
 use std::fs;
 
@@ -24,18 +25,26 @@ struct Loaded {
     texts: TextEncoder,
 }
 
-/// Everything that the CPU can be asked to run, printed.
+/// The device under test in a precision, if one is named.
+fn device(precision: Precision) -> Option<Compute> {
+    let name = std::env::var("ZSIC_TEST_DEVICE").ok()?;
+    Some(Compute::open(&name, precision).unwrap())
+}
+
+/// Everything that can be asked to run in f32, printed.
 fn computes() -> Vec<Compute> {
-    let computes: Vec<Compute> = Isa::available().map(|isa| Compute { isa, ..Compute::default() }).collect();
+    let mut computes: Vec<Compute> = Isa::available().map(|isa| Compute { isa, ..Compute::default() }).collect();
     println!("ran on {:?}", computes.iter().map(|compute| compute.isa).collect::<Vec<_>>());
+    computes.extend(device(Precision::F32));
     computes
 }
 
-/// The same, and bf16 where there is bf16.
-fn computes_and_bf16() -> Vec<Compute> {
+/// The same, and other precisions where there are any.
+fn all_computes() -> Vec<Compute> {
     let bf16 = Compute::open("cpu", Precision::Bf16);
     println!("bf16: {}", bf16.as_ref().map_or_else(ToString::to_string, |_| "ran".to_owned()));
-    computes().into_iter().chain(bf16).collect()
+    let devices = [Precision::Auto, Precision::Bf16, Precision::F16].into_iter().filter_map(device);
+    computes().into_iter().chain(bf16).chain(devices).collect()
 }
 
 fn load(name: &str) -> Loaded {
@@ -49,7 +58,10 @@ fn load_for(name: &str, compute: &Compute) -> Loaded {
 /// Loads a checkpoint otherwise than its files say; what is expected is of `expected`.
 fn load_as(name: &str, expected: &str, read_as: &ReadAs, compute: &Compute) -> Loaded {
     let checkpoint = Checkpoint::open_as(checkpoint(name), read_as).unwrap();
-    let plan = compute.plan(&checkpoint);
+    let mut plan = compute.plan(&checkpoint);
+    if !plan.device.is_cpu() {
+        plan.precision = compute.precision; // `auto` would not choose split products for models as narrow as these
+    }
     let images = ImageEncoder::load(&checkpoint, &plan).unwrap();
     let texts = TextEncoder::load(&checkpoint, &plan).unwrap();
     Loaded { checkpoint, plan, expected: Expected::of(expected), images, texts }
@@ -119,7 +131,7 @@ fn embeddings_are_the_reference_s() {
             for (what, got) in [("image_embeds", images), ("text_embeds", texts)] {
                 for (row, expected) in got.rows().zip(loaded.expected.rows(what)) {
                     let off = worst(row.iter().map(|&x| x.into()), unit(&expected));
-                    assert!(off < tolerance, "{name}, {:?}: {what} off by {off}", compute.isa);
+                    assert!(off < tolerance, "{name}, {:?} {:?}: {what} off by {off}", compute.device, compute.isa);
                 }
             }
         }
@@ -185,20 +197,34 @@ fn other_sizes_are_the_reference_s() {
 
 #[test]
 fn bf16_costs_what_bf16_costs() {
-    let Ok(compute) = Compute::open("cpu", Precision::Bf16) else {
-        return println!("no bf16 on this machine");
-    };
-    for name in CHECKPOINTS {
-        let (logits, scores) = errors(&load_for(name, &compute));
+    let computes: Vec<Compute> =
+        Compute::open("cpu", Precision::Bf16).into_iter().chain(device(Precision::Bf16)).collect();
+    println!("{} have bf16", computes.len());
+    for (compute, name) in computes.iter().flat_map(|compute| CHECKPOINTS.iter().map(move |name| (compute, name))) {
+        let (logits, scores) = errors(&load_for(name, compute));
         println!("bf16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
         assert!(logits < BF16_LOGITS, "{name}: logits off by {logits}");
         assert!(logits > LOGITS, "{name}: logits off by {logits} only: is it bf16 at all?");
     }
 }
 
+/// f16 has three more digits than bf16, and split products twice as many.
+#[test]
+fn what_other_precisions_cost_on_a_device() {
+    for (precision, most) in [(Precision::F16, BF16_LOGITS / 4.0), (Precision::Auto, BF16_LOGITS / 200.0)] {
+        for (compute, name) in
+            device(precision).iter().flat_map(|compute| CHECKPOINTS.iter().map(move |n| (compute, n)))
+        {
+            let (logits, scores) = errors(&load_for(name, compute));
+            println!("{}, {name}: logits off by {logits:.1e}, scores by {scores:.1e}", precision.name());
+            assert!(logits < most, "{name}: logits off by {logits}");
+        }
+    }
+}
+
 #[test]
 fn an_image_has_the_same_bits_in_any_batch_and_on_any_threads() {
-    for compute in computes_and_bf16() {
+    for compute in all_computes() {
         for name in ["quick-gelu", "odd", "naflex/published", "clipseg/published", "open_clip/avg-first"] {
             let loaded = load_for(name, &compute);
             let pixels = loaded.pixels();
@@ -220,7 +246,7 @@ fn an_image_has_the_same_bits_in_any_batch_and_on_any_threads() {
 /// Prompts that begin alike share what they begin with, so many together are computed otherwise than one alone.
 #[test]
 fn a_prompt_has_the_same_bits_in_any_company() {
-    for compute in computes_and_bf16() {
+    for compute in all_computes() {
         for name in ["gelu", "quick-gelu"] {
             let loaded = load_for(name, &compute);
             let labels = loaded.expected.labels();

@@ -76,8 +76,8 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
         // As it is: a plan of `Compute` would split no products of such a narrow model.
-        let Compute { device, precision, isa, threads } = Compute::open_with(device, precision, isa)?;
-        let plan = Plan { device, precision, isa, threads };
+        let Compute { device, precision, isa, gpu_kernels, threads } = Compute::open_with(device, precision, isa)?;
+        let plan = Plan { device, precision, isa, gpu_kernels, threads };
         tested.push(Tested {
             device: plan.name(),
             arithmetic: plan.instructions().unwrap_or("f32"),

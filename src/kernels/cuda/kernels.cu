@@ -1,0 +1,2 @@
+// Everything that runs on the device, in one module.
+#include "attention.cuh"

@@ -1,0 +1,341 @@
+//! Products by cuBLASLt, with the bias and the sum with old values in the same kernel.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::cuda_backend::cudarc;
+use cudarc::cublaslt::{result, sys};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+use half::{bf16, f16};
+
+use super::memory::{padded, width};
+use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer};
+use crate::kernels::ActivationFn;
+use crate::kernels::product::Then;
+
+/// Bytes that a product may use besides its operands, as NVIDIA advises for its newest GPUs.
+const WORKSPACE: usize = 32 << 20;
+/// Rows for which the algorithm of a product is chosen. It then has that for any number of rows.
+const TYPICAL_ROWS: usize = 8192;
+
+/// Weights [N, K] in the form of their operands, and a bias [N].
+#[derive(Debug)]
+pub struct Linear {
+    form: Form,
+    input: usize,
+    output: usize,
+    weight: CudaSlice<u8>,
+    bias: Option<Bias>,
+}
+
+/// A bias, for results in f32 and in the form's own halves.
+#[derive(Debug)]
+struct Bias {
+    exact: CudaSlice<f32>,
+    half: CudaSlice<u16>,
+}
+
+impl Linear {
+    /// Returns N.
+    pub fn output(&self) -> usize {
+        self.output
+    }
+}
+
+/// What decides the algorithm of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    form: Form,
+    result: Form,
+    input: usize,
+    output: usize,
+    stride: usize,
+    adds: bool,
+    bias: bool,
+}
+
+/// cuBLASLt, its workspace and the algorithms that were chosen.
+#[derive(Debug)]
+pub struct Products {
+    handle: sys::cublasLtHandle_t,
+    workspace: CudaSlice<u8>,
+    chosen: Mutex<HashMap<Kind, sys::cublasLtMatmulAlgo_t>>,
+}
+
+// SAFETY: cuBLASLt's handle may be used by several threads.
+unsafe impl Send for Products {}
+// SAFETY: as above.
+unsafe impl Sync for Products {}
+
+impl Products {
+    pub(super) fn new(stream: &Arc<CudaStream>) -> CudaResult<Self> {
+        // SAFETY: nothing reads the workspace but what a product wrote there.
+        let workspace = unsafe { stream.alloc(WORKSPACE) }?;
+        Ok(Self { handle: result::create_handle()?, workspace, chosen: Mutex::default() })
+    }
+}
+
+impl Drop for Products {
+    fn drop(&mut self) {
+        // SAFETY: it was created by `new`, and nothing uses it any more. There is nobody to tell of a failure.
+        let _ = unsafe { result::destroy_handle(self.handle) };
+    }
+}
+
+impl Gpu {
+    /// Loads weights [N, K], row after row, and a bias of none or N values.
+    pub fn linear(&self, form: Form, input: usize, weights: &[f32], bias: &[f32]) -> CudaResult<Linear> {
+        let output = weights.len() / input;
+        let exact = padded(bias, bias.len().max(1));
+        let halves: Vec<u16> = bias.iter().map(|&v| half_bits(form, v)).collect();
+        let bias = if bias.is_empty() {
+            None
+        } else {
+            Some(Bias { exact: self.upload(&exact)?, half: self.upload(&halves)? })
+        };
+        let weight = self.upload(&stored(form, input, weights))?;
+        Ok(Linear { form, input, output, weight, bias })
+    }
+
+    /// Computes `y = act(x @ W^T + b)` or `y += x @ W^T + b`. When adding, y is f32.
+    pub fn product(&self, x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) -> CudaResult<()> {
+        let rows = x.rows();
+        match then {
+            Then::Add => self.multiply(x, linear, 0..linear.output, (y.pointer(), y.form(), y.width()), true),
+            Then::Store(ActivationFn::None) if y.form() != Form::Split => {
+                y.shape(self, rows, linear.output)?;
+                self.multiply(x, linear, 0..linear.output, (y.pointer(), y.form(), y.width()), false)
+            }
+            Then::Store(act) => {
+                let mut raw = Matrix::new(linear.form.of_products());
+                raw.shape(self, rows, linear.output)?;
+                self.multiply(x, linear, 0..linear.output, (raw.pointer(), raw.form(), raw.width()), false)?;
+                self.convert(&raw, act, y)
+            }
+        }
+    }
+
+    /// Computes some columns of `y = x @ W^T + b`; the others are unspecified.
+    pub fn product_columns(
+        &self,
+        x: &Matrix,
+        linear: &Linear,
+        columns: Range<usize>,
+        y: &mut Matrix,
+    ) -> CudaResult<()> {
+        y.shape(self, x.rows(), linear.output)?;
+        self.multiply(x, linear, columns, (y.pointer(), y.form(), y.width()), false)
+    }
+
+    /// Multiplies, with x in the form of the weights.
+    fn multiply(
+        &self,
+        x: &Matrix,
+        linear: &Linear,
+        columns: Range<usize>,
+        (y, result, stride): (Pointer, Form, usize),
+        adds: bool,
+    ) -> CudaResult<()> {
+        if x.form() != linear.form {
+            let mut operand = Matrix::new(linear.form);
+            self.convert(x, ActivationFn::None, &mut operand)?;
+            return self.multiply(&operand, linear, columns, (y, result, stride), adds);
+        }
+        assert!((x.columns(), columns.end <= linear.output) == (linear.input, true));
+        if x.rows() == 0 || columns.is_empty() {
+            return Ok(());
+        }
+        let parts = if linear.form == Form::Split { 3 } else { 1 };
+        let input = width(linear.input) * parts;
+        let (output, bias) = (columns.len(), linear.bias.is_some());
+        let kind = Kind { form: linear.form, result, input, output, stride, adds, bias };
+        let at = |slice_at: Pointer, bytes: usize| slice_at + (columns.start * bytes) as u64;
+        let weight = at(linear.weight.device_ptr(&self.stream).0, width(linear.input) * linear.form.bytes());
+        let bias = linear.bias.as_ref().map(|bias| match result {
+            Form::F32 => at(bias.exact.device_ptr(&self.stream).0, 4),
+            _ => at(bias.half.device_ptr(&self.stream).0, 2),
+        });
+        let call = Call::new(&kind, bias)?;
+        let layouts = Layouts::new(&kind, x.rows())?;
+        let algorithm = self.products.algorithm(&kind, &call)?;
+        let (one, beta) = (1f32, f32::from(u8::from(adds)));
+        let y = at(y, result.bytes());
+        // SAFETY: the layouts are those of matrices with so many rows, and the stream outlives the call.
+        unsafe {
+            result::matmul(
+                self.products.handle,
+                call.0,
+                (&raw const one).cast(),
+                (&raw const beta).cast(),
+                weight as *const c_void,
+                layouts.weight,
+                x.pointer() as *const c_void,
+                layouts.x,
+                y as *const c_void,
+                layouts.y,
+                y as *mut c_void,
+                layouts.y,
+                &algorithm,
+                self.products.workspace.device_ptr(&self.stream).0 as *mut c_void,
+                WORKSPACE,
+                self.stream.cu_stream().cast(),
+            )
+        }?;
+        Ok(())
+    }
+}
+
+impl Products {
+    /// Returns the algorithm of a kind of product: the first that cuBLASLt advises for many rows and that divides no sum.
+    fn algorithm(&self, kind: &Kind, call: &Call) -> CudaResult<sys::cublasLtMatmulAlgo_t> {
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(algorithm) = chosen.get(kind) {
+            return Ok(*algorithm);
+        }
+        let layouts = Layouts::new(kind, TYPICAL_ROWS)?;
+        let preference = Preference::new()?;
+        preference
+            .set(sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)?;
+        let no_reduction = 0u32;
+        preference.set(
+            sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+            &no_reduction,
+        )?;
+        // SAFETY: all of them live until the call returns.
+        let found = unsafe {
+            result::get_matmul_algo_heuristic(
+                self.handle,
+                call.0,
+                layouts.weight,
+                layouts.x,
+                layouts.y,
+                layouts.y,
+                preference.0,
+            )
+        }
+        .map_err(|e| CudaError::Failed(format!("cuBLASLt has no product for {kind:?}: {e}")))?;
+        chosen.insert(*kind, found.algo);
+        Ok(found.algo)
+    }
+}
+
+/// Returns weights as bytes, each row in whole groups.
+fn stored(form: Form, input: usize, weights: &[f32]) -> Vec<u8> {
+    use rayon::prelude::*;
+    let width = width(input);
+    let mut bytes = vec![0; weights.len() / input * width * form.bytes()];
+    let rows = bytes.par_chunks_exact_mut(width * form.bytes()).zip(weights.par_chunks_exact(input));
+    rows.for_each(|(to, from)| match form {
+        Form::F32 => to.chunks_exact_mut(4).zip(from).for_each(|(to, v)| to.copy_from_slice(&v.to_ne_bytes())),
+        Form::Bf16 | Form::F16 => {
+            let bits = |(to, v): (&mut [u8], &f32)| to.copy_from_slice(&half_bits(form, *v).to_ne_bytes());
+            to.chunks_exact_mut(2).zip(from).for_each(bits);
+        }
+        Form::Split => {
+            for (at, &v) in from.iter().enumerate() {
+                let (high, low) = crate::kernels::matrix::split(v);
+                for (part, bits) in [high, high, low].into_iter().enumerate() {
+                    to[(part * width + at) * 2..][..2].copy_from_slice(&bits.to_ne_bytes());
+                }
+            }
+        }
+    });
+    bytes
+}
+
+fn half_bits(form: Form, value: f32) -> u16 {
+    if form == Form::F16 { f16::from_f32(value).to_bits() } else { bf16::from_f32(value).to_bits() }
+}
+
+/// Returns how cuBLASLt calls a form's values.
+fn data_type(form: Form) -> sys::cudaDataType {
+    match form {
+        Form::F32 => sys::cudaDataType::CUDA_R_32F,
+        Form::F16 => sys::cudaDataType::CUDA_R_16F,
+        Form::Bf16 | Form::Split => sys::cudaDataType::CUDA_R_16BF,
+    }
+}
+
+/// What is computed. cuBLASLt has columns for rows: it computes `y^T = W x^T`.
+struct Call(sys::cublasLtMatmulDesc_t);
+
+impl Call {
+    fn new(kind: &Kind, bias: Option<Pointer>) -> CudaResult<Self> {
+        let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let call = Self(result::create_matmul_desc(compute, sys::cudaDataType::CUDA_R_32F)?);
+        call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA, &1i32)?;
+        if let Some(bias) = bias {
+            let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
+            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
+            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
+            let of = data_type(kind.result);
+            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &of)?;
+        }
+        Ok(call)
+    }
+
+    fn set<T>(&self, name: sys::cublasLtMatmulDescAttributes_t, value: &T) -> CudaResult<()> {
+        // SAFETY: the value has the size that it says.
+        Ok(unsafe { result::set_matmul_desc_attribute(self.0, name, (&raw const *value).cast(), size_of::<T>()) }?)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: it was created by `new`.
+        let _ = unsafe { result::destroy_matmul_desc(self.0) };
+    }
+}
+
+/// The layouts of a product's matrices.
+struct Layouts {
+    weight: sys::cublasLtMatrixLayout_t,
+    x: sys::cublasLtMatrixLayout_t,
+    y: sys::cublasLtMatrixLayout_t,
+}
+
+impl Layouts {
+    fn new(kind: &Kind, rows: usize) -> CudaResult<Self> {
+        let Kind { form, result, input, output, stride, .. } = *kind;
+        let layout = |form, inner: usize, outer: usize, stride: usize| {
+            result::create_matrix_layout(data_type(form), inner as u64, outer as u64, stride as i64)
+        };
+        Ok(Self {
+            weight: layout(form, input, output, input)?,
+            x: layout(form, input, rows, input)?,
+            y: layout(result, output, rows, stride)?,
+        })
+    }
+}
+
+impl Drop for Layouts {
+    fn drop(&mut self) {
+        for layout in [self.weight, self.x, self.y] {
+            // SAFETY: it was created by `new`.
+            let _ = unsafe { result::destroy_matrix_layout(layout) };
+        }
+    }
+}
+
+/// What an algorithm may use.
+struct Preference(sys::cublasLtMatmulPreference_t);
+
+impl Preference {
+    fn new() -> CudaResult<Self> {
+        Ok(Self(result::create_matmul_pref()?))
+    }
+
+    fn set<T>(&self, name: sys::cublasLtMatmulPreferenceAttributes_t, value: &T) -> CudaResult<()> {
+        // SAFETY: the value has the size that it says.
+        Ok(unsafe { result::set_matmul_pref_attribute(self.0, name, (&raw const *value).cast(), size_of::<T>()) }?)
+    }
+}
+
+impl Drop for Preference {
+    fn drop(&mut self) {
+        // SAFETY: it was created by `new`.
+        let _ = unsafe { result::destroy_matmul_pref(self.0) };
+    }
+}
