@@ -45,7 +45,7 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     embed_texts(args, &texts, &session, &mut writer)?;
     let counts = Counts { records: texts.len() as u64, failed: 0, skipped: 0 };
     let facts = Facts { made_with: &made_with, counts };
-    meta.write(&facts, machine, session.threads)?;
+    meta.write(&facts, session.batch_size, session.threads)?;
     writer.finish(&facts)?;
     Ok(Outcome::Complete)
 }

@@ -25,6 +25,8 @@ pub struct Session<'a> {
     pub asked: Asked<'a>,
     /// Threads that prepare images.
     pub threads: usize,
+    /// The most images that are encoded together.
+    pub batch_size: u16,
     pub place: Place,
     pub checkpoint: Checkpoint,
     pub plan: Plan,
@@ -96,7 +98,8 @@ impl<'a> Session<'a> {
         let meta = Meta::open(long_run.meta.as_deref(), output, read(), common)?;
         let checkpoint = model::open(machine, common)?;
         let plan = compute.plan(&checkpoint);
-        Ok((Self { asked, threads, place, checkpoint, plan }, Outputs { sink, meta }, format))
+        let batch_size = settings::batch_size(machine, &plan);
+        Ok((Self { asked, threads, batch_size, place, checkpoint, plan }, Outputs { sink, meta }, format))
     }
 
     /// Begins the run over images: behind the records of an earlier run, if the flags ask for it. `form` says how records
@@ -122,14 +125,14 @@ impl<'a> Session<'a> {
             Start::Going(log, entries) => (log, entries),
             Start::Finished(earlier) => {
                 let counts = Counts::new((0, 0), &earlier, tally.skipped());
-                outputs.meta.write_missing(&Facts { made_with, counts }, machine, self.threads)?;
+                outputs.meta.write_missing(&Facts { made_with, counts }, self.batch_size, self.threads)?;
                 return Ok(Begun::Finished(stream::outcome(common, counts.records, counts.failed)));
             }
         };
         let earlier = entries.earlier();
         let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
         let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
-        let images = Stream::start(self.asked, &self.checkpoint, &kept, self.threads, walked)?;
+        let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
         let run = Run { session: self, made_with, meta: outputs.meta, images, earlier, tally, kept };
         Ok(Begun::Going(log, Box::new(run)))
     }
@@ -142,7 +145,7 @@ impl Run<'_> {
     /// What makes the run stop early.
     pub fn finish(self, mut records: impl Records) -> Result<Outcome> {
         let Self { session, made_with, meta, images, earlier, tally, kept } = self;
-        let Asked { machine, common, .. } = session.asked;
+        let common = session.asked.common;
         let encoder = ImageTower::new(&session.checkpoint, &session.plan);
         let write = |answers: &[Answer]| {
             let (_, failed_before) = records.counts();
@@ -151,7 +154,7 @@ impl Run<'_> {
         };
         let outcome = images.run(session.place.is_terminal(), &encoder, write)?;
         let facts = Facts { made_with, counts: Counts::new(records.counts(), &earlier, tally.skipped()) };
-        meta.write(&facts, machine, session.threads)?;
+        meta.write(&facts, session.batch_size, session.threads)?;
         records.finish(&facts)?;
         cache::close(&kept, common);
         Ok(outcome)

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
 #[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use zsic::{Compute, Isa};
+use zsic::{Compute, Isa, Plan};
 
 use super::args::Machine;
 
@@ -37,6 +37,11 @@ pub fn forget_empty_variables() {
 /// Returns the number of threads: what the flag asks for, else what affinity and cgroup quota allow.
 pub fn threads(asked: Option<u16>) -> usize {
     asked.map_or_else(|| available_parallelism().map_or(1, NonZero::get), usize::from)
+}
+
+/// Returns the most images to encode together: what the flag asks for, else as many as keep the device busy.
+pub fn batch_size(machine: &Machine, plan: &Plan) -> u16 {
+    machine.batch_size.unwrap_or(if plan.device.is_cpu() { 8 } else { 128 })
 }
 
 /// Opens the device with `threads` threads. Call it once, before any other thread starts.

@@ -30,7 +30,7 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Starts to prepare the `walked` images on `threads` threads.
+    /// Starts to prepare the `walked` images on `threads` threads, for batches of `batch_size` at most.
     ///
     /// # Errors
     /// If the system starts no thread.
@@ -38,12 +38,13 @@ impl<'a> Stream<'a> {
         asked: Asked<'a>,
         checkpoint: &Checkpoint,
         kept: &Scope,
-        threads: usize,
+        (threads, batch_size): (usize, u16),
         walked: Walked<Rest>,
     ) -> Result<Self> {
         let Walked { entries, tally, list_failure, limits } = walked;
         let earlier = entries.earlier();
-        let settings = settings(asked, kept, threads, limits);
+        let batch_size = batch_size.into();
+        let settings = Settings { threads, batch_size, ..settings(asked, kept, limits) };
         let pipeline = Pipeline::start(entries, checkpoint.preprocessor().clone(), settings).map_err(|e| match e {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
@@ -130,18 +131,17 @@ impl<'a> Stream<'a> {
 }
 
 /// Returns the settings of the pipeline that the flags ask for.
-fn settings(asked: Asked, kept: &Scope, threads: usize, limits: Limits) -> Settings {
+fn settings(asked: Asked, kept: &Scope, limits: Limits) -> Settings {
     let Asked { inputs, machine, .. } = asked;
     let images = urls::images(inputs, &machine.hub);
     Settings {
-        threads,
-        batch_size: machine.batch_size.into(),
         max_wait: Duration::from_millis(machine.max_wait),
         decoding: inputs.decode.into(),
         limits,
         may_be_slow: inputs::may_be_slow(inputs),
         fetch: Some(Arc::new(move |url: &str, room: &MemoryBudget| images.fetch_within(url, room))),
         kept: kept.clone(),
+        ..Settings::default()
     }
 }
 

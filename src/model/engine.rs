@@ -19,11 +19,11 @@ use super::attention_rows::{self, Prompt, Rows};
 use super::parts::Parts;
 use super::spec::{BlockSpec, HiddenAct, LinearSpec, Mask, Order};
 use super::tower::{AttentionPool, Block, Forward, Patches, Pooling, TokenEmbeddings, Tower};
-use crate::Result;
 use crate::checkpoint::{WeightRows, WeightScope};
 use crate::kernels::ActivationFn;
 use crate::kernels::product::Then;
 use crate::preprocess::{Normalizer, Pixels};
+use crate::{Error, Result};
 
 /// A processor, and the memory that towers work in on it.
 #[derive(Debug)]
@@ -215,7 +215,7 @@ impl<P: Processor> Engine<P> {
         let mut most = self.on.rows();
         loop {
             match work(most) {
-                Err(e) if most > 1 && self.on.is_out_of_memory(&e) => {
+                Err(Error::DeviceMemory) if most > 1 => {
                     self.spaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     most /= 2;
                 }
@@ -285,3 +285,6 @@ impl<P: Processor> Forward for Engine<P> {
         attention_rows::batches(mask, prompts, self.on.rows(), P::SHARES_ROWS)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod image_server; // a server of images on loopback
 #[cfg(feature = "demo")]
 mod bits; // embeddings, bit for bit
 mod by_hand; // examples/by_hand.rs
+#[cfg(unix)] // ucontext
+mod cuda_kernels; // the kernels of NVIDIA GPUs, on the host
 mod demo; // the built-in checkpoint
 mod other_clip; // towers, against candle-transformers
 mod padding; // checkpoints that are pooled at the padding

@@ -44,9 +44,9 @@ pub struct Machine {
     /// The number of threads [default: one per CPU that this process may use]
     #[arg(short = 'j', long, env = THREADS, value_name = "N", value_parser = threads)]
     pub threads: Option<u16>,
-    /// The largest number of images to encode together
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
-    pub batch_size: u16,
+    /// The largest number of images to encode together [default: 8, and 128 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch_size: Option<u16>,
     /// The longest time to wait for a batch to fill, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     pub max_wait: u64,

@@ -72,7 +72,9 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
         Element::Split => Precision::Auto,
     };
     let on_cpu = Isa::available().flat_map(|isa| isa.elements().iter().map(move |e| ("cpu", precision(e), isa)));
-    let on_devices = devices.iter().map(|device| (device.as_str(), Precision::F32, Isa::best()));
+    let precisions = |device: &str| if device.starts_with("cuda") { &Precision::ALL[..] } else { &[Precision::F32] };
+    let on_device = |device| precisions(device).iter().map(move |&precision| (device, precision, Isa::best()));
+    let on_devices = devices.iter().flat_map(|device| on_device(device.as_str()));
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
         // As it is: a plan of `Compute` would split no products of such a narrow model.
@@ -81,7 +83,7 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
         tested.push(Tested {
             device: plan.name(),
             arithmetic: plan.instructions().unwrap_or("f32"),
-            allowed: if precision == Precision::Bf16 { COARSE } else { EXACT },
+            allowed: if matches!(precision, Precision::Bf16 | Precision::F16) { COARSE } else { EXACT },
             off: compare(checkpoint, reference, &plan),
         });
     }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::super::args::{Common, Machine};
+use super::super::args::Common;
 use super::super::fatal::usage;
 use super::super::report::date;
 use super::made_with::MadeWith;
@@ -95,26 +95,26 @@ impl Meta {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_missing(mut self, facts: &Facts, machine: &Machine, threads: usize) -> Result<()> {
+    pub fn write_missing(mut self, facts: &Facts, batch_size: u16, threads: usize) -> Result<()> {
         let partial = self.sink.as_mut().and_then(Sink::partial);
         if partial.is_some_and(|partial| partial.target().exists()) {
             return Ok(());
         }
-        self.write(facts, machine, threads)
+        self.write(facts, batch_size, threads)
     }
 
     /// Writes it: what decided the records, what they came to, and the circumstances of the run.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(self, facts: &Facts, machine: &Machine, threads: usize) -> Result<()> {
+    pub fn write(self, facts: &Facts, batch_size: u16, threads: usize) -> Result<()> {
         let Some(mut sink) = self.sink else { return Ok(()) };
         let run = Circumstances {
             started: date(self.date),
             ended: date(SystemTime::now()),
             seconds: self.start.elapsed().as_millis() as f64 / 1000.0,
             threads,
-            batch_size: machine.batch_size,
+            batch_size,
         };
         let meta = Told { facts, run };
         sink.write((serde_json::to_string_pretty(&meta)? + "\n").as_bytes(), None)?;

@@ -317,3 +317,6 @@ fn number(act: ActivationFn) -> i32 {
         ActivationFn::Relu => 4,
     }
 }
+
+#[cfg(test)]
+mod tests;

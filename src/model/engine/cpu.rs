@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 use super::super::spec::{BlockSpec, LinearSpec};
 use super::processor::{Place, Processor, Role, RowTable, STORE};
+use crate::Result;
 use crate::checkpoint::WeightRows;
 use crate::kernels::product::Then;
 use crate::kernels::{self, Attends, Element, Isa, Linear, Matrix, Norm};
 use crate::preprocess::{Normalizer, Pixels};
-use crate::{Error, Result};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
 const ROWS: usize = 2400;
@@ -175,9 +175,5 @@ impl Processor for Cpu {
         y.shape(count, 3 * query.width);
         (0..count).for_each(|item| y.row_mut(item)[..query.width].copy_from_slice(query.row(0)));
         Ok(())
-    }
-
-    fn is_out_of_memory(&self, _: &Error) -> bool {
-        false
     }
 }

@@ -205,8 +205,4 @@ impl Processor for Cuda {
     fn repeat(&self, query: &Table, count: usize, y: &mut Matrix) -> Result<()> {
         told(self.gpu.repeat(&query.matrix, count, y))
     }
-
-    fn is_out_of_memory(&self, error: &Error) -> bool {
-        matches!(error, Error::DeviceMemory)
-    }
 }

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::super::spec::{BlockSpec, LinearSpec};
+use crate::Result;
 use crate::checkpoint::WeightRows;
 use crate::kernels::product::Then;
 use crate::kernels::{ActivationFn, Attends};
 use crate::preprocess::{Normalizer, Pixels};
-use crate::{Error, Result};
 
 /// What a matrix is for, which decides the form of its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,9 +121,6 @@ pub trait Processor: Debug + Sized + Send + Sync {
     fn mean(&self, x: &Self::Matrix, items: &[Range<usize>], skip: usize, y: &mut Self::Matrix) -> Result<()>;
     /// Puts the only row of a table into the queries of `count` items.
     fn repeat(&self, query: &Self::Table, count: usize, y: &mut Self::Matrix) -> Result<()>;
-
-    /// Returns whether fewer rows would have avoided a failure.
-    fn is_out_of_memory(&self, error: &Error) -> bool;
 }
 
 /// A product without a nonlinearity.
