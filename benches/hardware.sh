@@ -38,6 +38,8 @@ pack() {
     made=$(mktemp -d)
     for name in "${PROGRAMS[@]}"; do
         [[ ! -f $folder/$name ]] || strip -o "$made/$name" "$folder/$name" || cp "$folder/$name" "$made/$name"
+        # One program may do for both builds.
+        [[ $name != *-cuda ]] || ! cmp -s "$made/$name" "$made/${name%-cuda}" || ln -sf "$name" "$made/${name%-cuda}"
     done
     if [[ -f $folder/root ]]; then cp "$folder/root" "$made/root"; else echo "$REPO" > "$made/root"; fi
     for name in "$made"/{unit,integration}*; do
@@ -314,6 +316,8 @@ prepare() {
 print(*(f for p in sys.path for f in glob.glob(p + "/nvidia/cu13/lib") + glob.glob(p + "/torch/lib")), sep=":")')
     export LD_LIBRARY_PATH=$libs:/usr/local/nvidia/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1 TOKENIZERS_PARALLELISM=false
+    # What no GPU had run at the time is off by default.
+    export ZSIC_CUDA_KERNELS=1
     export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=ignore ZSIC_CACHE_DIR=$WORK/cache RUST_BACKTRACE=0
 }
 

@@ -71,7 +71,7 @@ pub struct Compute {
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
-    /// Whether an NVIDIA GPU runs kernels of zsic's own. Otherwise candle's tensors run, in f32.
+    /// Whether an NVIDIA GPU runs kernels of zsic's own, which no GPU has run yet. Otherwise candle's tensors run, in f32.
     pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
@@ -80,7 +80,7 @@ pub struct Compute {
 impl Default for Compute {
     fn default() -> Self {
         let (precision, threads) = (Precision::Auto, Threads::default());
-        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: true, threads }
+        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: false, threads }
     }
 }
 
@@ -92,14 +92,15 @@ impl Compute {
     /// [`Error::Device`] when this build or this machine lacks the device or the precision; the message says how to
     /// get it.
     pub fn open(device: &str, precision: Precision) -> Result<Self> {
-        Self::open_with(device, precision, Isa::best())
+        Self::open_with(device, precision, Isa::best(), false)
     }
 
-    /// Does the same as [`Self::open`], with the vector instructions `isa`.
+    /// Does the same as [`Self::open`], with the vector instructions `isa`, and kernels of zsic's own on NVIDIA GPUs if
+    /// `gpu_kernels`.
     ///
     /// # Errors
     /// The errors of [`Self::open`], and one if the machine lacks the instructions.
-    pub fn open_with(device: &str, precision: Precision, isa: Isa) -> Result<Self> {
+    pub fn open_with(device: &str, precision: Precision, isa: Isa, gpu_kernels: bool) -> Result<Self> {
         let device = match device.split_once(':').unwrap_or((device, "0")) {
             ("auto", "0") => best(),
             ("cpu", "0") => Device::Cpu,
@@ -110,7 +111,7 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        let compute = Self { device, precision, isa, ..Self::default() };
+        let compute = Self { device, precision, isa, gpu_kernels, threads: Threads::default() };
         compute.check()?;
         Ok(compute)
     }
@@ -128,7 +129,13 @@ impl Compute {
                 format!("this machine has no {}; it has {}", self.isa.name(), Isa::best().name())
             }
             Precision::Auto | Precision::F32 => return Ok(()),
-            Precision::F16 | Precision::Bf16 if matches!(self.device, Device::Cuda(_)) => return Ok(()),
+            Precision::F16 | Precision::Bf16 if matches!(self.device, Device::Cuda(_)) && self.gpu_kernels => {
+                return Ok(());
+            }
+            precision if matches!(self.device, Device::Cuda(_)) => {
+                let name = precision.name();
+                format!("{name} needs zsic's own kernels for GPUs (ZSIC_CUDA_KERNELS=1); use --precision f32 or auto")
+            }
             Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
             Precision::Bf16 if !self.device.is_cpu() => {
                 "bf16 arithmetic is for CPUs and NVIDIA GPUs; use --precision f32 or auto".to_owned()
@@ -215,7 +222,7 @@ mod tests {
     fn a_missing_precision_is_an_error() {
         assert!(Compute::open("cpu", Precision::F16).unwrap_err().to_string().contains("f16"));
         assert_eq!(Compute::open("auto", Precision::F32).unwrap().precision, Precision::F32);
-        let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa).map_err(|e| e.to_string());
+        let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa, false).map_err(|e| e.to_string());
         assert!(bf16(Isa::Plain).unwrap_err().contains("bf16"));
         match bf16(Isa::Avx512) {
             Ok(compute) => assert_eq!(compute.precision, Precision::Bf16),
@@ -225,7 +232,7 @@ mod tests {
                 "{e}"
             ),
         }
-        if let Err(e) = Compute::open_with("cpu", Precision::Auto, Isa::Amx) {
+        if let Err(e) = Compute::open_with("cpu", Precision::Auto, Isa::Amx, false) {
             assert!(e.to_string().contains("this machine has no amx; it has"), "{e}");
         }
     }

@@ -271,7 +271,7 @@ mod tests {
         let of = |precision, isa| {
             scope(
                 &checkpoint,
-                &Plan { device: Device::Cpu, precision, isa, gpu_kernels: true, threads: Threads::default() },
+                &Plan { device: Device::Cpu, precision, isa, gpu_kernels: false, threads: Threads::default() },
             )
         };
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();

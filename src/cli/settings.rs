@@ -50,8 +50,7 @@ pub fn batch_size(machine: &Machine, plan: &Plan) -> u16 {
 /// If this build or machine lacks the device or precision.
 pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
     start_threads(threads)?;
-    let gpu_kernels = gpu_kernels()?;
-    Ok(Compute { gpu_kernels, ..Compute::open_with(&machine.device, machine.precision, instructions()?)? })
+    Ok(Compute::open_with(&machine.device, machine.precision, instructions()?, gpu_kernels()?)?)
 }
 
 /// Starts `threads` threads for arithmetic. Call it once, before any other thread starts.
@@ -105,14 +104,14 @@ fn pinned(pool: ThreadPoolBuilder, _: usize) -> ThreadPoolBuilder {
     pool
 }
 
-/// Returns whether `ZSIC_CUDA_KERNELS` lets NVIDIA GPUs run zsic's own kernels: 1, as without it, or 0.
+/// Returns whether `ZSIC_CUDA_KERNELS` lets NVIDIA GPUs run zsic's own kernels: 1, or 0, as without it.
 ///
 /// # Errors
 /// If the variable has another word.
 pub fn gpu_kernels() -> Result<bool> {
     match std::env::var(CUDA_KERNELS).as_deref() {
-        Ok("0") => Ok(false),
-        Ok("" | "1") | Err(_) => Ok(true),
+        Ok("1") => Ok(true),
+        Ok("" | "0") | Err(_) => Ok(false),
         Ok(other) => anyhow::bail!("{CUDA_KERNELS} is `{other}`; use 1 for zsic's kernels, or 0 for candle's"),
     }
 }

@@ -18,7 +18,7 @@ fn below_root(path: &str) -> PathBuf {
 
 /// AMX with a precision, which `auto` splits; none where it cannot even be emulated.
 fn amx(precision: Precision) -> Option<Compute> {
-    let compute = Compute::open_with("cpu", precision, Isa::Amx);
+    let compute = Compute::open_with("cpu", precision, Isa::Amx, false);
     match &compute {
         Ok(compute) => println!("{compute:?}{}", if amx_is_emulated() { ", emulated" } else { "" }),
         Err(e) => println!("no AMX, and no AVX-512 to emulate it with: {e}"),

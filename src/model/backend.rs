@@ -9,10 +9,9 @@ use super::plan::Plan;
 use super::spec::{ImageStem, TokenStem, TowerSpec};
 use super::tensors::Tensors;
 use super::tower::{Forward, LoadStem, Tower};
+use crate::Result;
 use crate::checkpoint::Weights;
-use crate::device::Precision;
 use crate::preprocess::{Normalizer, Pixels};
-use crate::{Error, Result};
 
 /// A tower and what runs it.
 #[derive(Debug)]
@@ -45,10 +44,6 @@ impl<S: LoadStem> Loaded<S> {
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
-                if matches!(plan.precision, Precision::Bf16 | Precision::F16) {
-                    let reason = "candle's tensors compute in f32 here; use --precision f32, or ZSIC_CUDA_KERNELS=1";
-                    return Err(Error::Device(reason.to_owned()));
-                }
                 let tensors = Tensors::new(&plan.device);
                 let tower = spec.load(&tensors, weights)?;
                 Self::Tensors(tensors, Box::new(tower))

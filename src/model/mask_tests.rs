@@ -14,7 +14,7 @@ fn features(mask: Mask, isa: Isa, prompts: &[Prompt]) -> Vec<Vec<f32>> {
     let mut spec = checkpoint.family().text();
     spec.blocks.mask = mask;
     let (device, threads) = (candle_core::Device::Cpu, Threads::default());
-    let plan = Plan { device, precision: Precision::F32, isa, gpu_kernels: true, threads };
+    let plan = Plan { device, precision: Precision::F32, isa, gpu_kernels: false, threads };
     let tower = Loaded::load(&spec, checkpoint.weights(), &plan).unwrap();
     let mut rows = vec![Vec::new(); prompts.len()];
     for batch in tower.batches(prompts) {

@@ -28,7 +28,7 @@ struct Loaded {
 /// The device under test in a precision, if one is named.
 fn device(precision: Precision) -> Option<Compute> {
     let name = std::env::var("ZSIC_TEST_DEVICE").ok()?;
-    Some(Compute::open(&name, precision).unwrap())
+    Some(Compute::open_with(&name, precision, Isa::best(), true).unwrap())
 }
 
 /// Everything that can be asked to run in f32, printed.

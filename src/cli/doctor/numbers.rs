@@ -7,6 +7,7 @@ use zsic::kernels::Element;
 use zsic::source::{self, Input, MAX_PIXELS};
 use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Plan, Precision, Template, TextEncoder};
 
+use super::super::settings;
 use super::findings::Findings;
 
 /// What transformers computed in float64; made by `tools/fixtures/demo.py`.
@@ -72,13 +73,16 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
         Element::Split => Precision::Auto,
     };
     let on_cpu = Isa::available().flat_map(|isa| isa.elements().iter().map(move |e| ("cpu", precision(e), isa)));
-    let precisions = |device: &str| if device.starts_with("cuda") { &Precision::ALL[..] } else { &[Precision::F32] };
+    let gpu_kernels = settings::gpu_kernels()?;
+    let precisions = |device: &str| {
+        if gpu_kernels && device.starts_with("cuda") { &Precision::ALL[..] } else { &[Precision::F32] }
+    };
     let on_device = |device| precisions(device).iter().map(move |&precision| (device, precision, Isa::best()));
     let on_devices = devices.iter().flat_map(|device| on_device(device.as_str()));
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
         // As it is: a plan of `Compute` would split no products of such a narrow model.
-        let Compute { device, precision, isa, gpu_kernels, threads } = Compute::open_with(device, precision, isa)?;
+        let Compute { device, precision, isa, threads, .. } = Compute::open_with(device, precision, isa, gpu_kernels)?;
         let plan = Plan { device, precision, isa, gpu_kernels, threads };
         tested.push(Tested {
             device: plan.name(),
