@@ -190,7 +190,7 @@ fn the_device_and_the_precision_of_the_environment_are_shown() {
     for (variable, value, reason) in [
         ("ZSIC_DEVICE", "gpu", "use auto, cpu, cuda, cuda:N or metal"),
         ("ZSIC_PRECISION", "f64", "use auto, f32, bf16 or f16"),
-        ("ZSIC_PRECISION", "f16", "this version has no f16 arithmetic; use --precision f32 or auto"),
+        ("ZSIC_PRECISION", "f16", "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto"),
     ] {
         assert_eq!(fault(with(variable, value)), format!("{variable} is `{value}`: {reason}"));
     }
