@@ -75,12 +75,14 @@ pub struct Compute {
     pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
+    /// Why `auto` is the CPU, in a build for GPUs.
+    pub without_gpu: Option<String>,
 }
 
 impl Default for Compute {
     fn default() -> Self {
         let (precision, threads) = (Precision::Auto, Threads::default());
-        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: false, threads }
+        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: false, threads, without_gpu: None }
     }
 }
 
@@ -101,8 +103,9 @@ impl Compute {
     /// # Errors
     /// The errors of [`Self::open`], and one if the machine lacks the instructions.
     pub fn open_with(device: &str, precision: Precision, isa: Isa, gpu_kernels: bool) -> Result<Self> {
+        let mut without_gpu = None;
         let device = match device.split_once(':').unwrap_or((device, "0")) {
-            ("auto", "0") => best(),
+            ("auto", "0") => best(&mut without_gpu),
             ("cpu", "0") => Device::Cpu,
             ("cuda", index) => cuda(index)?,
             ("metal", "0") => metal()?,
@@ -111,7 +114,7 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        let compute = Self { device, precision, isa, gpu_kernels, threads: Threads::default() };
+        let compute = Self { device, precision, isa, gpu_kernels, threads: Threads::default(), without_gpu };
         compute.check()?;
         Ok(compute)
     }
@@ -166,9 +169,13 @@ pub(crate) fn name(device: &Device) -> String {
     }
 }
 
-/// Returns the first available GPU, else the CPU.
-fn best() -> Device {
-    cuda("0").or_else(|_| metal()).unwrap_or(Device::Cpu)
+/// Returns the first available GPU, else the CPU, and why a build for GPUs found none.
+fn best(without_gpu: &mut Option<String>) -> Device {
+    let found = if candle_core::utils::metal_is_available() { metal() } else { cuda("0") };
+    found.unwrap_or_else(|e| {
+        *without_gpu = candle_core::utils::cuda_is_available().then(|| e.to_string());
+        Device::Cpu
+    })
 }
 
 fn cuda(index: &str) -> Result<Device> {

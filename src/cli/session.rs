@@ -12,6 +12,7 @@ use zsic::{Checkpoint, Plan};
 
 use super::args::Asked;
 use super::inputs::Walked;
+use super::messages::warn;
 use super::model::{self, ImageTower};
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts, Meta};
@@ -90,6 +91,9 @@ impl<'a> Session<'a> {
         let Asked { inputs, machine, output, long_run, common } = asked;
         let threads = settings::threads(machine.threads);
         let compute = settings::compute(machine, threads)?;
+        if let Some(reason) = &compute.without_gpu {
+            warn(common, format!("{reason}; running on the CPU (--device cpu says nothing)"));
+        }
         interrupt::install()?;
         let place = Place::new(output, common);
         let format = format(&place)?;

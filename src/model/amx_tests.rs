@@ -28,7 +28,7 @@ fn amx(precision: Precision) -> Option<Compute> {
 
 /// Loads both encoders, with just that arithmetic whatever the width of the embeddings.
 fn encoders(checkpoint: &Checkpoint, compute: &Compute) -> (ImageEncoder, TextEncoder) {
-    let Compute { device, precision, isa, gpu_kernels, threads } = compute.clone();
+    let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute.clone();
     let plan = Plan { device, precision, isa, gpu_kernels, threads };
     (ImageEncoder::load(checkpoint, &plan).unwrap(), TextEncoder::load(checkpoint, &plan).unwrap())
 }
