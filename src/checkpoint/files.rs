@@ -124,7 +124,7 @@ impl Files {
     }
 
     /// Opens a large file, to be read piece by piece; a failure names it.
-    pub(super) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
+    pub(crate) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
         let content = match self {
             Self::Directory(dir) => regular::open(&dir.join(name)).map(Content::File),
             Self::Embedded { .. } => self.embedded(name).map(Content::Bytes).ok_or(io::ErrorKind::NotFound.into()),
@@ -158,9 +158,9 @@ impl Files {
     }
 }
 
-/// An open file of weights, read at any place by any thread.
+/// An open file, read at any place by any thread.
 #[derive(Debug)]
-pub(super) struct WeightFile {
+pub(crate) struct WeightFile {
     pub(super) path: PathBuf,
     content: Content,
 }
@@ -173,7 +173,7 @@ enum Content {
 
 impl WeightFile {
     /// Bytes in the file.
-    pub(super) fn len(&self) -> io::Result<u64> {
+    pub(crate) fn len(&self) -> io::Result<u64> {
         match &self.content {
             Content::File(file) => Ok(file.metadata()?.len()),
             Content::Bytes(bytes) => Ok(bytes.len() as u64),
@@ -181,7 +181,7 @@ impl WeightFile {
     }
 
     /// Fills `buffer` from the byte `offset` on.
-    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.content {
             Content::File(file) => read_exact_at(file, buffer, offset),
             Content::Bytes(bytes) => {

@@ -14,5 +14,6 @@ mod torch;
 mod weights;
 
 pub use files::Files;
+pub(crate) use files::WeightFile;
 pub use layout::Layout;
 pub use weights::{WeightRows, WeightScope, Weights};
