@@ -19,7 +19,9 @@ fn damaged_run(dir: &Path) -> Output {
 fn a_damaged_checkpoint_is_named_and_exits_3() {
     let mut tried = 0;
     let siglip = ["siglip/unigram", "siglip/unigram-json", "siglip/gemma"];
-    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-legacy", "bin-sharded", "sharded", "f16"].into_iter().chain(siglip) {
+    for name in
+        ["quick-gelu", "gelu", "odd", "bin", "bin-legacy", "bin-sharded", "sharded", "f16"].into_iter().chain(siglip)
+    {
         for entry in fs::read_dir(checkpoint(name)).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             let unused =

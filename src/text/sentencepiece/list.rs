@@ -14,6 +14,12 @@ pub(in super::super) struct PieceList {
 }
 
 impl PieceList {
+    /// Makes room for `count` pieces.
+    pub fn with_capacity(count: usize) -> Self {
+        let (scores, kinds) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { ids: Builder::with_capacity(count), scores, kinds, has_length: Vec::new() }
+    }
+
     /// Adds a piece.
     pub(super) fn push(&mut self, piece: &str, score: f32, kind: PieceKind) {
         self.ids.insert(piece, self.len() as u32);

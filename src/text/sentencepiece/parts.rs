@@ -1,7 +1,7 @@
 //! Reads the pieces of a long `tokenizer.json` in parts, on all threads, without holding the file. It knows pieces that are
 //! written on lines of their own, as published files have them, and leaves every other file to serde.
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::from_slice;
 
 use super::super::pieces::Text;
@@ -14,6 +14,10 @@ const KEY: &[u8] = b"\"vocab\": [";
 const ENDS: u64 = 2 << 20;
 /// Bytes that one thread reads at a time.
 const PART: u64 = 512 << 10;
+/// Parts that are in memory together.
+const TOGETHER: usize = 32;
+/// Bytes that a piece takes at least, in most files.
+const USUAL: usize = 64;
 /// Bytes that a piece may take.
 const LONGEST: u64 = 64 << 10;
 
@@ -42,18 +46,20 @@ pub fn read(file: &WeightFile) -> Option<(Vec<u8>, PieceList)> {
     short.truncate(list + first);
     let start = short.len() as u64;
     let starts: Vec<u64> = (start..length).step_by(PART as usize).collect();
-    let part = |buffer: &mut Vec<u8>, start: u64| {
+    let part = |buffer: &mut Vec<u8>, &start: &u64| {
         *buffer = bytes(file, start, (PART + LONGEST).min(length - start), std::mem::take(buffer))?;
         form.part(buffer, start)
     };
-    let parts: Option<Vec<Part>> = starts.into_par_iter().map_init(Vec::new, part).collect();
-    let (mut pieces, mut end) = (PieceList::default(), start);
-    for part in parts?.into_iter().filter(|part| part.end > part.start) {
-        if part.start != end {
-            return None;
+    let (mut pieces, mut end) = (PieceList::with_capacity(length as usize / USUAL), start);
+    for starts in starts.chunks(TOGETHER) {
+        let parts: Option<Vec<Part>> = starts.par_iter().map_init(Vec::new, part).collect();
+        for part in parts?.into_iter().filter(|part| part.end > part.start) {
+            if part.start != end {
+                return None;
+            }
+            end = part.end;
+            pieces.append(part.pieces);
         }
-        end = part.end;
-        pieces.append(part.pieces);
     }
     let rest = (length - end <= ENDS).then(|| bytes(file, end, length - end, Vec::new()))??;
     short.extend(rest);
@@ -88,15 +94,20 @@ impl Form {
     fn part(&self, bytes: &[u8], start: u64) -> Option<Part> {
         let Self { between, inside } = self;
         let first = bytes.windows(between.len()).take(PART as usize).position(|found| found == between).unwrap_or(0);
-        let (mut pieces, mut at) = (PieceList::default(), first);
+        let (mut pieces, mut at) = (PieceList::with_capacity(PART as usize / USUAL), first);
         while at < PART as usize
             && let Some(rest) = bytes[at..].strip_prefix(&between[..])
         {
-            let (text, rest) = rest.split_at(text_length(rest)?);
+            let (quoted, rest) = rest.split_at(text_length(rest)?);
             let rest = rest.strip_prefix(&inside[..])?;
             let (score, rest) = rest.split_at(line_length(rest)?);
-            let Text(text) = from_slice(text).ok()?;
-            pieces.push_by_look(&text, from_slice(score).ok()?);
+            let score = from_slice(score).ok()?;
+            let text = &quoted[1..quoted.len() - 1];
+            if text.iter().all(|b| *b >= b' ' && *b != b'\\') {
+                pieces.push_by_look(std::str::from_utf8(text).ok()?, score);
+            } else {
+                pieces.push_by_look(&from_slice::<Text>(quoted).ok()?.0, score);
+            }
             at = bytes.len() - rest.len();
         }
         Some(Part { pieces, start: start + first as u64, end: start + at as u64 })
