@@ -48,6 +48,15 @@ fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
+/// Parses JSON as Python does: a byte order mark, NaN and the infinities are no errors.
+///
+/// # Errors
+/// serde_json's.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    serde_json::from_slice(without_nan(json).as_deref().unwrap_or(json))
+}
+
 /// The files of one checkpoint, by name.
 #[derive(Debug, Clone)]
 pub enum Files {
@@ -102,10 +111,7 @@ impl Files {
 
     /// Reads a JSON file; every failure names it.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let bytes = self.read(name)?;
-        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let plain = without_nan(json);
-        serde_json::from_slice(plain.as_deref().unwrap_or(json)).map_err(|e| {
+        parse_json(&self.read(name)?).map_err(|e| {
             let reason = match e.classify() {
                 Category::Eof => format!("is cut off: its JSON ends too early, in line {}", e.line()),
                 Category::Data => format!("is not the JSON expected here: {e}"),

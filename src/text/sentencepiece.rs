@@ -5,7 +5,7 @@ mod list;
 mod parts;
 mod written;
 
-use list::PieceList;
+use list::{PieceKind, PieceList};
 use prost::Message;
 pub(super) use written::{WrittenPieces, charsmap, read};
 
@@ -36,16 +36,6 @@ struct PieceProto {
     score: f32,
     #[prost(enumeration = "PieceKind", optional, tag = "3")]
     kind: Option<i32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
-enum PieceKind {
-    Normal = 1,
-    Unknown = 2,
-    Control = 3,
-    UserDefined = 4,
-    Unused = 5,
-    Byte = 6,
 }
 
 #[derive(Message)]

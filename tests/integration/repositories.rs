@@ -9,7 +9,8 @@ use zsic::Checkpoint;
 
 use crate::common::command::{err, out};
 use crate::common::{fixtures, json as read, strings};
-use crate::fake_hub::shell::World;
+use crate::fake_hub::NAME;
+use crate::fake_hub::shell::{self, World};
 
 /// What a file holds that no fixture has.
 fn filler(name: &str) -> Vec<u8> {
@@ -96,4 +97,39 @@ fn each_is_fetched_as_it_should_be_or_refused_before_its_weights_come() {
     assert!(rows.len() > 100);
     let wrong: Vec<String> = rows.iter().filter_map(wrong).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+#[test]
+fn an_image_processor_that_does_not_run_is_named_before_weights_come() {
+    let flat = |settings: Value| ("preprocessor_config.json", settings);
+    let nested = |settings: Value| ("processor_config.json", json!({ "image_processor": settings }));
+    let other = "image processor `BlipImageProcessor` is not supported";
+    for ((file, settings), reason) in [
+        (flat(json!({"image_processor_type": "BlipImageProcessor"})), other),
+        (nested(json!({"image_processor_type": "BlipImageProcessor"})), other),
+        (flat(json!({"resample": 77})), "resample"),
+        (flat(json!([])), "is not a JSON object"),
+    ] {
+        let mut files = shell::files();
+        files.insert(file.to_owned(), settings.to_string().into());
+        let world = World::of(files);
+        let pulled = world.run(&["models", "pull", NAME]);
+        let told = err(&pulled).lines().last().unwrap_or_default();
+        assert_eq!(pulled.status.code(), Some(3), "{told}");
+        assert!(told.contains(&format!("cannot be used: its {file}: ")) && told.contains(reason), "{told}");
+        assert!(world.hub.gets(shell::WEIGHTS).is_empty(), "{told}");
+    }
+}
+
+/// Python writes NaN, and some editors a byte order mark.
+#[test]
+fn settings_of_a_repository_may_be_python_s() {
+    let mut files = shell::files();
+    let config = String::from_utf8(files["config.json"].clone()).unwrap();
+    let config = format!("\u{feff}{{\"initializer_factor\": NaN,{}", config.trim_start().strip_prefix('{').unwrap());
+    files.insert("config.json".to_owned(), config.into());
+    let world = World::of(files);
+    let pulled = world.run(&["models", "pull", NAME]);
+    assert!(pulled.status.success(), "{}", err(&pulled));
+    assert!(out(&world.run(&["models", "show", NAME])).contains("images of 32 pixels"));
 }

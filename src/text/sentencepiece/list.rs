@@ -1,11 +1,21 @@
 //! The pieces of a unigram model while they are read. No text is kept.
 
-use super::super::pieces::Builder;
-use super::PieceKind;
+use crate::text::pieces::Builder;
+
+/// What a piece is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+pub(super) enum PieceKind {
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
 
 /// Pieces in the order of their ids.
 #[derive(Default)]
-pub(in super::super) struct PieceList {
+pub(in crate::text) struct PieceList {
     pub(super) ids: Builder,
     pub(super) scores: Vec<f32>,
     pub(super) kinds: Vec<PieceKind>,

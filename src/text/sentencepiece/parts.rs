@@ -4,9 +4,9 @@
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::from_slice;
 
-use super::super::pieces::Text;
-use super::list::PieceList;
 use crate::checkpoint::WeightFile;
+use crate::text::pieces::Text;
+use crate::text::sentencepiece::list::PieceList;
 
 /// What begins the pieces, after whatever stands before them.
 const KEY: &[u8] = b"\"vocab\": [";

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::super::pieces::Text;
-use super::list::PieceList;
-use super::parts;
 use crate::Result;
 use crate::checkpoint::Files;
 use crate::checkpoint::file_names::TOKENIZER;
+use crate::text::pieces::Text;
+use crate::text::sentencepiece::list::PieceList;
+use crate::text::sentencepiece::parts;
 
 /// The `model` of a `tokenizer.json`.
 #[derive(Deserialize)]
