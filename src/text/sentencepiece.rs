@@ -3,10 +3,12 @@
 
 mod list;
 mod parts;
+mod proto;
 mod written;
 
 use list::{PieceKind, PieceList};
 use prost::Message;
+use proto::{ModelProto, PieceProto};
 pub(super) use written::{WrittenPieces, charsmap, read};
 
 use super::charsmap::Charsmap;
@@ -16,49 +18,6 @@ use super::pieces::Pieces;
 pub(super) const SPACE: &str = "\u{2581}";
 /// What an unknown character costs beside the least likely piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
-
-/// The file (sentencepiece_model.proto). What is left out there has the defaults of that file.
-#[derive(Message)]
-struct ModelProto {
-    #[prost(message, repeated, tag = "1")]
-    pieces: Vec<PieceProto>,
-    #[prost(message, optional, tag = "2")]
-    trainer: Option<TrainerProto>,
-    #[prost(message, optional, tag = "3")]
-    normalizer: Option<NormalizerProto>,
-}
-
-#[derive(Message)]
-struct PieceProto {
-    #[prost(string, tag = "1")]
-    piece: String,
-    #[prost(float, tag = "2")]
-    score: f32,
-    #[prost(enumeration = "PieceKind", optional, tag = "3")]
-    kind: Option<i32>,
-}
-
-#[derive(Message)]
-struct TrainerProto {
-    #[prost(int32, optional, tag = "3")]
-    model_type: Option<i32>,
-    #[prost(bool, tag = "24")]
-    treat_whitespace_as_suffix: bool,
-    #[prost(bool, tag = "35")]
-    byte_fallback: bool,
-}
-
-#[derive(Message)]
-struct NormalizerProto {
-    #[prost(bytes = "vec", tag = "2")]
-    precompiled_charsmap: Vec<u8>,
-    #[prost(bool, optional, tag = "3")]
-    add_dummy_prefix: Option<bool>,
-    #[prost(bool, optional, tag = "4")]
-    remove_extra_whitespaces: Option<bool>,
-    #[prost(bool, optional, tag = "5")]
-    escape_whitespaces: Option<bool>,
-}
 
 /// How spaces are treated where nothing is said.
 const AS_WRITTEN: Spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
