@@ -316,8 +316,6 @@ prepare() {
 print(*(f for p in sys.path for f in glob.glob(p + "/nvidia/cu13/lib") + glob.glob(p + "/torch/lib")), sep=":")')
     export LD_LIBRARY_PATH=$libs:/usr/local/nvidia/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error HF_HUB_DISABLE_PROGRESS_BARS=1 TOKENIZERS_PARALLELISM=false
-    # What no GPU had run at the time is off by default.
-    export ZSIC_CUDA_KERNELS=1
     export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=ignore ZSIC_CACHE_DIR=$WORK/cache RUST_BACKTRACE=0
 }
 

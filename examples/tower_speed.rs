@@ -22,7 +22,7 @@ fn main() -> Result {
     let forced = std::env::var("ZSIC_ISA").ok();
     let isa = Isa::available().find(|isa| Some(isa.name()) == forced.as_deref()).unwrap_or_else(Isa::best);
     let device = std::env::var("ZSIC_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
-    let gpu_kernels = std::env::var("ZSIC_CUDA_KERNELS").ok().as_deref() == Some("1");
+    let gpu_kernels = std::env::var("ZSIC_CUDA_KERNELS").ok().as_deref() != Some("0");
     let plan = Compute::open_with(&device, precision, isa, gpu_kernels)?.plan(&checkpoint);
     match what.as_deref() {
         Some("image") => images(&checkpoint, &plan, if counts.is_empty() { &[1, 8, 32] } else { &counts }),

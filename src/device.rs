@@ -71,7 +71,7 @@ pub struct Compute {
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
-    /// Whether an NVIDIA GPU runs kernels of zsic's own, which no GPU has run yet. Otherwise candle's tensors run, in f32.
+    /// Whether an NVIDIA GPU runs kernels of zsic's own. Otherwise candle's tensors run, in f32.
     pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
@@ -82,7 +82,7 @@ pub struct Compute {
 impl Default for Compute {
     fn default() -> Self {
         let (precision, threads) = (Precision::Auto, Threads::default());
-        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: false, threads, without_gpu: None }
+        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: true, threads, without_gpu: None }
     }
 }
 
@@ -94,7 +94,7 @@ impl Compute {
     /// [`Error::Device`] when this build or this machine lacks the device or the precision; the message says how to
     /// get it.
     pub fn open(device: &str, precision: Precision) -> Result<Self> {
-        Self::open_with(device, precision, Isa::best(), false)
+        Self::open_with(device, precision, Isa::best(), true)
     }
 
     /// Does the same as [`Self::open`], with the vector instructions `isa`, and kernels of zsic's own on NVIDIA GPUs if
@@ -137,7 +137,9 @@ impl Compute {
             }
             precision if matches!(self.device, Device::Cuda(_)) => {
                 let name = precision.name();
-                format!("{name} needs zsic's own kernels for GPUs (ZSIC_CUDA_KERNELS=1); use --precision f32 or auto")
+                format!(
+                    "{name} needs zsic's own kernels for GPUs (no ZSIC_CUDA_KERNELS=0); use --precision f32 or auto"
+                )
             }
             Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
             Precision::Bf16 if !self.device.is_cpu() => {

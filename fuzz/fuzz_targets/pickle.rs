@@ -1,12 +1,20 @@
-//! Any bytes as a pytorch_model.bin: half of the time as the pickle inside a sound zip, which random bytes never make.
+//! Any bytes as a pytorch_model.bin: as they are, as the pickle inside a sound zip, or behind the first three pickles of a
+//! file from before PyTorch 1.6. Random bytes never make the latter two.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
+/// The format's number, its version, and an empty dict of facts about the machine.
+const LEGACY: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\0.";
+
 fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
-    let file = if first & 1 == 0 { rest.to_vec() } else { zip(rest) };
+    let file = match first % 3 {
+        0 => rest.to_vec(),
+        1 => zip(rest),
+        _ => [LEGACY, rest].concat(),
+    };
     zsic_fuzz::read_all("pytorch_model.bin", &file);
 });
 

@@ -48,6 +48,15 @@ fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
+/// Parses JSON as Python does: a byte order mark, NaN and the infinities are no errors.
+///
+/// # Errors
+/// serde_json's.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    serde_json::from_slice(without_nan(json).as_deref().unwrap_or(json))
+}
+
 /// The files of one checkpoint, by name.
 #[derive(Debug, Clone)]
 pub enum Files {
@@ -102,10 +111,7 @@ impl Files {
 
     /// Reads a JSON file; every failure names it.
     pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let bytes = self.read(name)?;
-        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let plain = without_nan(json);
-        serde_json::from_slice(plain.as_deref().unwrap_or(json)).map_err(|e| {
+        parse_json(&self.read(name)?).map_err(|e| {
             let reason = match e.classify() {
                 Category::Eof => format!("is cut off: its JSON ends too early, in line {}", e.line()),
                 Category::Data => format!("is not the JSON expected here: {e}"),
@@ -124,7 +130,7 @@ impl Files {
     }
 
     /// Opens a large file, to be read piece by piece; a failure names it.
-    pub(super) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
+    pub(crate) fn open(&self, name: &str) -> Result<Arc<WeightFile>> {
         let content = match self {
             Self::Directory(dir) => regular::open(&dir.join(name)).map(Content::File),
             Self::Embedded { .. } => self.embedded(name).map(Content::Bytes).ok_or(io::ErrorKind::NotFound.into()),
@@ -158,9 +164,9 @@ impl Files {
     }
 }
 
-/// An open file of weights, read at any place by any thread.
+/// An open file, read at any place by any thread.
 #[derive(Debug)]
-pub(super) struct WeightFile {
+pub(crate) struct WeightFile {
     pub(super) path: PathBuf,
     content: Content,
 }
@@ -173,7 +179,7 @@ enum Content {
 
 impl WeightFile {
     /// Bytes in the file.
-    pub(super) fn len(&self) -> io::Result<u64> {
+    pub(crate) fn len(&self) -> io::Result<u64> {
         match &self.content {
             Content::File(file) => Ok(file.metadata()?.len()),
             Content::Bytes(bytes) => Ok(bytes.len() as u64),
@@ -181,7 +187,7 @@ impl WeightFile {
     }
 
     /// Fills `buffer` from the byte `offset` on.
-    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.content {
             Content::File(file) => read_exact_at(file, buffer, offset),
             Content::Bytes(bytes) => {

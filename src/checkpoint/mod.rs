@@ -13,6 +13,7 @@ mod stored;
 mod torch;
 mod weights;
 
-pub use files::Files;
+pub(crate) use files::WeightFile;
+pub use files::{Files, parse_json};
 pub use layout::Layout;
 pub use weights::{WeightRows, WeightScope, Weights};

@@ -10,10 +10,45 @@ mod machine;
 mod tests;
 mod value;
 
-use machine::Unpickler;
-pub(super) use value::View;
+use std::collections::HashMap;
 
-/// Returns the tensors of a pickled state dict, by name.
-pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, View)>, String> {
-    Ok(Unpickler::run(pickle)?.state_dict()?.map(|(name, view)| (name.to_owned(), view.clone())).collect())
+use code::Code;
+use machine::Unpickler;
+pub(super) use value::{Storage, View};
+
+/// A pickled state dict: its tensors, by name.
+pub(super) type Tensors = Vec<(String, View)>;
+
+/// Returns the tensors of a pickled state dict.
+pub(super) fn state_dict(pickle: &[u8]) -> Result<Tensors, String> {
+    tensors(&Unpickler::run(&mut Code(pickle))?)
+}
+
+/// The pickles at the beginning of a file older than PyTorch 1.6.
+pub(super) struct Head {
+    pub tensors: Tensors,
+    /// The storages that follow, in order.
+    pub storages: Vec<Storage>,
+    /// Bytes of all pickles.
+    pub length: usize,
+}
+
+/// Runs these pickles: the format's number, its version, facts about the machine, the state dict, and the storages' names.
+pub(super) fn head(pickles: &[u8]) -> Result<Head, String> {
+    let mut code = Code(pickles);
+    for _ in 0..3 {
+        Unpickler::run(&mut code)?;
+    }
+    let (state, names) = (Unpickler::run(&mut code)?, Unpickler::run(&mut code)?);
+    let known: HashMap<&str, &Storage> = state.storages().map(|storage| (&*storage.key, storage)).collect();
+    let storage = |name: &str| {
+        let known = known.get(name).map(|storage| Storage::clone(storage));
+        known.ok_or_else(|| format!("lists a storage {name} that its pickle does not name"))
+    };
+    let storages = names.texts()?.into_iter().map(storage).collect::<Result<_, _>>()?;
+    Ok(Head { tensors: tensors(&state)?, storages, length: pickles.len() - code.0.len() })
+}
+
+fn tensors(state: &Unpickler) -> Result<Tensors, String> {
+    Ok(state.state_dict()?.map(|(name, view)| (name.to_owned(), view.clone())).collect())
 }

@@ -1,4 +1,7 @@
-//! The table of a `pytorch_model.bin`: a zip of raw storages, and a pickle that says where each tensor lies in them.
+//! The table of a `pytorch_model.bin`: a zip of raw storages, and a pickle that says where each tensor lies in them. Files from
+//! before PyTorch 1.6 have both without a zip (`legacy.rs`).
+
+mod legacy;
 
 use std::collections::HashMap;
 use std::io::BufReader;
@@ -7,7 +10,7 @@ use std::sync::Arc;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::files::WeightFile;
-use super::pickle::{self, View};
+use super::pickle::{self, Tensors, View};
 use super::stored::{Stored, TensorTable};
 
 /// The longest pickle that is believed; a state dict's is well under a megabyte.
@@ -17,11 +20,15 @@ const MAX_END: u64 = 22 + 0xffff;
 
 /// The table of the tensors in `file`.
 pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
+    if legacy::is_legacy(file)? {
+        let (views, places) = legacy::read(file)?;
+        return located(views, file, |key| places.get(key).copied());
+    }
     let entries = entries(file)?;
     let Some(name) = entries.keys().find(|n| *n == "data.pkl" || n.ends_with("/data.pkl")) else {
         return Err("is a zip without data.pkl: not a PyTorch checkpoint".to_owned());
     };
-    let ZipEntry { start, size } = entries[name];
+    let Place { start, size } = entries[name];
     if size > MAX_PICKLE {
         return Err(format!("its pickle has {size} bytes, more than any table of weights needs"));
     }
@@ -29,30 +36,37 @@ pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     file.read_exact_at(&mut pickle, start).map_err(|e| format!("is torn: {e}"))?;
     let storages = name.strip_suffix(".pkl").unwrap_or(name); // `archive/data.pkl` stands beside `archive/data/0`
     let views = pickle::state_dict(&pickle)?;
-    let entry = |key: &str| entries.get(&format!("{storages}/{key}")).copied();
-    views.into_iter().map(|(name, view)| Ok((name, locate(view, file, entry)?))).collect()
+    located(views, file, |key| entries.get(&format!("{storages}/{key}")).copied())
 }
 
-/// Where an entry's bytes lie in the file.
+/// The tensors' places in the file, by the places of their storages.
+fn located(
+    views: Tensors,
+    file: &Arc<WeightFile>,
+    place: impl Fn(&str) -> Option<Place>,
+) -> Result<TensorTable, String> {
+    views.into_iter().map(|(name, view)| Ok((name, locate(view, file, &place)?))).collect()
+}
+
+/// Where a storage's bytes lie in the file.
 #[derive(Clone, Copy)]
-struct ZipEntry {
+struct Place {
     start: u64,
     size: u64,
 }
 
 /// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
-fn entries(file: &Arc<WeightFile>) -> Result<HashMap<String, ZipEntry>, String> {
-    let old =
-        |e: String| format!("is torn, or older than PyTorch 1.6: {e} (load and save it again, best as safetensors)");
-    check_end(file).map_err(old)?;
+fn entries(file: &Arc<WeightFile>) -> Result<HashMap<String, Place>, String> {
+    let other = |e: String| format!("is torn, or is not a PyTorch checkpoint: {e}");
+    check_end(file).map_err(other)?;
     let reader = file.reader().map_err(|e| e.to_string())?;
-    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| old(e.to_string()))?;
+    let mut zip = ZipArchive::new(BufReader::new(reader)).map_err(|e| other(e.to_string()))?;
     let torn = |e: zip::result::ZipError| format!("is torn: {e}");
     let mut entries = HashMap::new();
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(torn)?;
         if let (CompressionMethod::Stored, Some(start)) = (entry.compression(), entry.data_start()) {
-            let place = ZipEntry { start, size: entry.size() };
+            let place = Place { start, size: entry.size() };
             entries.insert(entry.name().to_owned(), place);
         }
     }
@@ -69,7 +83,7 @@ fn check_end(file: &WeightFile) -> Result<(), String> {
 }
 
 /// A tensor's place in the file.
-fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<ZipEntry>) -> Result<Stored, String> {
+fn locate(view: View, file: &Arc<WeightFile>, place: impl Fn(&str) -> Option<Place>) -> Result<Stored, String> {
     let View { storage, offset, shape, strides } = view;
     let torn = || format!("is torn: storage {} does not hold its tensor", storage.key);
     if shape.len() != strides.len() {
@@ -80,7 +94,7 @@ fn locate(view: View, file: &Arc<WeightFile>, entry: impl Fn(&str) -> Option<Zip
         return Err("its pickle has a tensor that overlaps itself".to_owned());
     }
     let width = storage.dtype.bitsize() as u64 / 8;
-    let ZipEntry { start, size } = entry(&storage.key).ok_or_else(torn)?;
+    let Place { start, size } = place(&storage.key).ok_or_else(torn)?;
     let end = offset.checked_add(span as u64).filter(|end| *end <= storage.length).ok_or_else(torn)?;
     if end.checked_mul(width).is_none_or(|bytes| bytes > size) {
         return Err(torn());

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value};
-use zsic::checkpoint::file_names::{CONFIG, TOKENIZER_SETTINGS};
-use zsic::checkpoint::{Layout, identity};
+use zsic::checkpoint::file_names::{CONFIG, NESTED_PROCESSOR, PROCESSOR, TOKENIZER_SETTINGS};
+use zsic::checkpoint::{Layout, identity, parse_json};
 use zsic::model::family::Family;
 use zsic::net::hub::{self, EarlyFiles, HubError, HubSettings, Snapshot, Token};
 use zsic::net::{HttpError, HttpSettings, Patience, Proxies};
@@ -73,12 +73,12 @@ pub fn endpoint() -> String {
     text("HF_ENDPOINT").map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned())
 }
 
-/// Checks, before weights are fetched, that a checkpoint's model and tokenizer can be run. Returns its layout.
+/// Checks, before weights are fetched, that a checkpoint's model, tokenizer and image processor can be run. Returns its layout.
 fn accept(early: &EarlyFiles) -> Result<Layout, String> {
     let layout = early.layout();
     let json = |name: &str| match early.files.get(name) {
         None => Ok(Value::Object(Map::new())),
-        Some(json) => serde_json::from_slice(json).map_err(|e| format!("its {name} is damaged: {e}")),
+        Some(json) => parse_json(json).map_err(|e| format!("its {name} is damaged: {e}")),
     };
     let config = layout.config(|name| early.files.contains_key(name));
     let family = Family::read(&json(config)?, layout, &early.name).map_err(|e| format!("its {config}: {e}"))?;
@@ -87,6 +87,12 @@ fn accept(early: &EarlyFiles) -> Result<Layout, String> {
         _ => Err(format!("its {name} is damaged: it is not an object")),
     };
     zsic::text::accept(&keys(TOKENIZER_SETTINGS)?, &keys(CONFIG)?, family.tokenizer_plan())?;
+    let nested = keys(NESTED_PROCESSOR)?.remove("image_processor").filter(|settings| !settings.is_null());
+    let (file, settings) = match nested {
+        Some(settings) => (NESTED_PROCESSOR, Some(settings)),
+        None => (PROCESSOR, early.files.contains_key(PROCESSOR).then(|| json(PROCESSOR)).transpose()?),
+    };
+    settings.map_or(Ok(()), |settings| family.accept_processor(settings)).map_err(|e| format!("its {file}: {e}"))?;
     Ok(layout)
 }
 

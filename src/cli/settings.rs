@@ -104,14 +104,14 @@ fn pinned(pool: ThreadPoolBuilder, _: usize) -> ThreadPoolBuilder {
     pool
 }
 
-/// Returns whether `ZSIC_CUDA_KERNELS` lets NVIDIA GPUs run zsic's own kernels: 1, or 0, as without it.
+/// Returns whether `ZSIC_CUDA_KERNELS` lets NVIDIA GPUs run zsic's own kernels: 1, as without it, or 0.
 ///
 /// # Errors
 /// If the variable has another word.
 pub fn gpu_kernels() -> Result<bool> {
     match std::env::var(CUDA_KERNELS).as_deref() {
-        Ok("1") => Ok(true),
-        Ok("" | "0") | Err(_) => Ok(false),
+        Ok("0") => Ok(false),
+        Ok("" | "1") | Err(_) => Ok(true),
         Ok(other) => anyhow::bail!("{CUDA_KERNELS} is `{other}`; use 1 for zsic's kernels, or 0 for candle's"),
     }
 }

@@ -113,7 +113,7 @@ impl TextEncoder {
         let spec = checkpoint.family().text();
         // One thread builds the tokenizer while the others read weights.
         let (tokenizer, tower) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| checkpoint.tokenizer());
+            let tokenizer = scope.spawn(|| plan.threads.run(|| checkpoint.tokenizer()));
             let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan));
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
         });

@@ -204,6 +204,17 @@ impl Family {
         Preprocessor::from_json(settings, default).map_err(|e| crate::Error::checkpoint(files.path(name), e))
     }
 
+    /// Checks that the settings of an image processor can be followed.
+    ///
+    /// # Errors
+    /// One line: the value that cannot.
+    pub fn accept_processor(&self, settings: Value) -> Result<(), String> {
+        match self.processor {
+            Processor::Given(_) => Ok(()),
+            Processor::File(default) => Preprocessor::from_json(settings, default).map(drop),
+        }
+    }
+
     /// Returns what it says of its tokenizer.
     pub fn tokenizer_plan(&self) -> &TokenizerPlan {
         &self.tokenizer

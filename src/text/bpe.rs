@@ -13,7 +13,7 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::{Model, Token};
 
-use super::pieces::{Builder, Pieces};
+use super::pieces::{Builder, Pieces, Text};
 
 /// Pieces and merges that Gemma has: room for as many is made at once.
 const GEMMA: (usize, usize) = (256_000, 580_604);
@@ -81,11 +81,6 @@ impl<'de> Deserialize<'de> for Merges {
         deserializer.deserialize_seq(List)
     }
 }
-
-/// A text that is not copied where the file holds it as it is.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
 
 /// `"a b"` or `["a", "b"]`: older and newer files.
 enum Merge<'a> {

@@ -2,19 +2,37 @@
 //! take 13 MB, since only hashes of 64 bits are kept: two pieces of one hash are not to be expected. They are sorted,
 //! which takes a fifth of the time that a hash table takes to fill.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::hash::Hash;
 
 use ahash::RandomState;
+use rayon::slice::ParallelSliceMut;
+use serde::Deserialize;
+
+/// A piece that is not copied where the file holds it as it is.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// Pieces, or pairs of them, and a number for each.
 #[derive(Debug)]
-pub(super) struct Pieces(Vec<(u64, u32)>);
+pub(super) struct Pieces(Vec<Entry>);
+
+/// A piece's hash and number, and its place among those that were read.
+type Entry = (u64, u32, u32);
 
 /// Pieces while they are read.
 #[derive(Debug)]
 pub(super) struct Builder {
-    numbers: Vec<(u64, u32)>,
+    entries: Vec<Entry>,
     hasher: RandomState,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
 }
 
 fn hasher() -> RandomState {
@@ -24,20 +42,25 @@ fn hasher() -> RandomState {
 impl Builder {
     /// Makes room for `count` pieces.
     pub fn with_capacity(count: usize) -> Self {
-        Self { numbers: Vec::with_capacity(count), hasher: hasher() }
+        Self { entries: Vec::with_capacity(count), hasher: hasher() }
     }
 
     /// Gives `piece` a number. The last one counts.
     pub fn insert(&mut self, piece: impl Hash, number: u32) {
-        self.numbers.push((self.hasher.hash_one(piece), number));
+        self.entries.push((self.hasher.hash_one(piece), number, self.entries.len() as u32));
+    }
+
+    /// Adds the pieces of `others`, with their numbers raised by `by`.
+    pub fn append(&mut self, others: Self, by: u32) {
+        let place = self.entries.len() as u32;
+        self.entries.extend(others.entries.into_iter().map(|(hash, number, at)| (hash, number + by, at + place)));
     }
 
     /// Sorts the pieces.
     pub fn build(mut self) -> Pieces {
-        self.numbers.reverse();
-        self.numbers.sort_by_key(|(hash, _)| *hash); // of equal ones, the last is first
-        self.numbers.dedup_by_key(|(hash, _)| *hash);
-        Pieces(self.numbers)
+        self.entries.par_sort_unstable_by_key(|(hash, _, place)| (*hash, Reverse(*place)));
+        self.entries.dedup_by_key(|(hash, ..)| *hash);
+        Pieces(self.entries)
     }
 }
 
@@ -45,7 +68,7 @@ impl Pieces {
     /// Returns the number of `piece`.
     pub fn get(&self, piece: impl Hash) -> Option<u32> {
         let hash = hasher().hash_one(piece);
-        self.0.binary_search_by_key(&hash, |(hash, _)| *hash).ok().map(|at| self.0[at].1)
+        self.0.binary_search_by_key(&hash, |(hash, ..)| *hash).ok().map(|at| self.0[at].1)
     }
 
     /// Returns how many pieces there are.

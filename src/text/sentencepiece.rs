@@ -1,73 +1,23 @@
 //! SentencePiece's unigram model: text -> normalized text -> the most likely pieces, in the same floats as the original, so
 //! that ties fall alike. Read from a `.model` file, or from a `tokenizer.json` that was converted from one.
 
+mod list;
+mod parts;
+mod proto;
 mod written;
 
-use std::collections::BTreeSet;
-
+use list::{PieceKind, PieceList};
 use prost::Message;
-pub(super) use written::{WrittenPieces, charsmap};
+use proto::{ModelProto, PieceProto};
+pub(super) use written::{WrittenPieces, charsmap, read};
 
 use super::charsmap::Charsmap;
-use super::pieces::{Builder, Pieces};
+use super::pieces::Pieces;
 
 /// A space inside text that was normalized.
 pub(super) const SPACE: &str = "\u{2581}";
 /// What an unknown character costs beside the least likely piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
-
-/// The file (sentencepiece_model.proto). What is left out there has the defaults of that file.
-#[derive(Message)]
-struct ModelProto {
-    #[prost(message, repeated, tag = "1")]
-    pieces: Vec<PieceProto>,
-    #[prost(message, optional, tag = "2")]
-    trainer: Option<TrainerProto>,
-    #[prost(message, optional, tag = "3")]
-    normalizer: Option<NormalizerProto>,
-}
-
-#[derive(Message)]
-struct PieceProto {
-    #[prost(string, tag = "1")]
-    piece: String,
-    #[prost(float, tag = "2")]
-    score: f32,
-    #[prost(enumeration = "PieceKind", optional, tag = "3")]
-    kind: Option<i32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
-enum PieceKind {
-    Normal = 1,
-    Unknown = 2,
-    Control = 3,
-    UserDefined = 4,
-    Unused = 5,
-    Byte = 6,
-}
-
-#[derive(Message)]
-struct TrainerProto {
-    #[prost(int32, optional, tag = "3")]
-    model_type: Option<i32>,
-    #[prost(bool, tag = "24")]
-    treat_whitespace_as_suffix: bool,
-    #[prost(bool, tag = "35")]
-    byte_fallback: bool,
-}
-
-#[derive(Message)]
-struct NormalizerProto {
-    #[prost(bytes = "vec", tag = "2")]
-    precompiled_charsmap: Vec<u8>,
-    #[prost(bool, optional, tag = "3")]
-    add_dummy_prefix: Option<bool>,
-    #[prost(bool, optional, tag = "4")]
-    remove_extra_whitespaces: Option<bool>,
-    #[prost(bool, optional, tag = "5")]
-    escape_whitespaces: Option<bool>,
-}
 
 /// How spaces are treated where nothing is said.
 const AS_WRITTEN: Spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
@@ -125,11 +75,12 @@ impl SentencePiece {
             escape: normalizer.escape_whitespaces.unwrap_or(true),
         };
         let charsmap = Charsmap::read(&normalizer.precompiled_charsmap)?;
-        let pieces = model.pieces.into_iter().map(|piece| {
-            let kind = piece.kind.map_or(Ok(PieceKind::Normal), PieceKind::try_from);
-            Ok((piece.piece, piece.score, kind.map_err(|_| "holds a piece of an unknown kind")?))
-        });
-        Self::new(pieces.collect::<Result<_, String>>()?, charsmap, spaces, trainer.byte_fallback)
+        let mut pieces = PieceList::default();
+        for PieceProto { piece, score, kind } in model.pieces {
+            let kind = kind.map_or(Ok(PieceKind::Normal), PieceKind::try_from);
+            pieces.push(&piece, score, kind.map_err(|_| "holds a piece of an unknown kind")?);
+        }
+        Self::new(pieces, charsmap, spaces, trainer.byte_fallback)
     }
 
     /// Takes what a `tokenizer.json` says. `charsmap` is the `Precompiled` part of its normalizer. The file does not say
@@ -137,18 +88,11 @@ impl SentencePiece {
     ///
     /// # Errors
     /// One line: what the file is not.
-    pub fn written(mut model: WrittenPieces, charsmap: &[u8]) -> Result<Self, String> {
-        let unknown = model.unk_id.map(|id| id as usize);
-        let kind = |at: usize, piece: &str| match () {
-            () if Some(at) == unknown => PieceKind::Unknown,
-            () if is_byte(piece) => PieceKind::Byte,
-            () if piece.len() > 2 && piece.starts_with('<') && piece.ends_with('>') => PieceKind::Control,
-            () => PieceKind::Normal,
-        };
-        let pieces = model.vocab()?.into_iter().enumerate();
-        let pieces = pieces.map(|(at, (piece, score))| (kind(at, &piece), piece, score));
-        let pieces = pieces.map(|(kind, piece, score)| (piece, score, kind)).collect();
-        Self::new(pieces, Charsmap::read(charsmap)?, AS_WRITTEN, model.byte_fallback)
+    pub fn written(model: WrittenPieces, charsmap: &[u8]) -> Result<Self, String> {
+        let (unknown, byte_fallback) = (model.unk_id, model.byte_fallback);
+        let mut pieces = model.vocab()?;
+        pieces.set_unknown(unknown);
+        Self::new(pieces, Charsmap::read(charsmap)?, AS_WRITTEN, byte_fallback)
     }
 
     /// Takes what a `tokenizer.json` says of a model that runs on words, whose spaces are visible. Every piece is text, but for
@@ -156,12 +100,12 @@ impl SentencePiece {
     ///
     /// # Errors
     /// One line: what the file is not.
-    pub fn of_words(mut model: WrittenPieces) -> Result<Self, String> {
-        let unknown = model.unk_id.map(|id| id as usize);
-        let (vocab, byte_fallback) = (model.vocab()?, model.byte_fallback);
-        let kind = |at: usize| if Some(at) == unknown { PieceKind::Unknown } else { PieceKind::Normal };
-        let pieces = vocab.into_iter().enumerate().map(|(at, (piece, score))| (piece, score, kind(at)));
-        let model = Self::new(pieces.collect(), Charsmap::default(), AS_WRITTEN, byte_fallback)?;
+    pub fn of_words(model: WrittenPieces) -> Result<Self, String> {
+        let (unknown, byte_fallback) = (model.unk_id, model.byte_fallback);
+        let mut pieces = model.vocab()?;
+        pieces.kinds.fill(PieceKind::Normal);
+        pieces.set_unknown(unknown);
+        let model = Self::new(pieces, Charsmap::default(), AS_WRITTEN, byte_fallback)?;
         Ok(Self { rounds: false, ..model })
     }
 
@@ -172,47 +116,41 @@ impl SentencePiece {
     /// As [`Self::read`].
     pub fn in_fairseq_order(bytes: &[u8]) -> Result<(Self, Vec<u8>), String> {
         let model = ModelProto::decode(bytes).map_err(|_| "is not a SentencePiece model, or is damaged")?;
-        let normal = |piece: &str| (piece.to_owned(), 0.0, PieceKind::Normal);
-        let first =
-            ["<s>", "<pad>", "</s>"].map(normal).into_iter().chain([("<unk>".to_owned(), 0.0, PieceKind::Unknown)]);
-        let rest = model.pieces.into_iter().skip(3).map(|piece| (piece.piece, piece.score, PieceKind::Normal));
-        let pieces = first.chain(rest).chain([normal("<mask>")]).collect();
+        let mut pieces = PieceList::default();
+        for first in ["<s>", "<pad>", "</s>"] {
+            pieces.push(first, 0.0, PieceKind::Normal);
+        }
+        pieces.push("<unk>", 0.0, PieceKind::Unknown);
+        model.pieces.iter().skip(3).for_each(|piece| pieces.push(&piece.piece, piece.score, PieceKind::Normal));
+        pieces.push("<mask>", 0.0, PieceKind::Normal);
         let charsmap = model.normalizer.map(|normalizer| normalizer.precompiled_charsmap).unwrap_or_default();
         let model = Self::new(pieces, Charsmap::default(), AS_WRITTEN, false)?;
         Ok((Self { rounds: false, ..model }, charsmap))
     }
 
-    fn new(
-        pieces: Vec<(String, f32, PieceKind)>,
-        charsmap: Charsmap,
-        spaces: Spaces,
-        byte_fallback: bool,
-    ) -> Result<Self, String> {
-        let unknown = pieces.iter().position(|(.., kind)| *kind == PieceKind::Unknown);
-        let unknown = unknown.ok_or("has no unknown piece")? as u32;
-        let lengths: BTreeSet<usize> =
-            pieces.iter().map(|(piece, ..)| piece.len()).filter(|length| *length > 0).collect();
-        let normal = || pieces.iter().filter(|(.., kind)| *kind == PieceKind::Normal).map(|(_, score, _)| *score);
+    fn new(pieces: PieceList, charsmap: Charsmap, spaces: Spaces, byte_fallback: bool) -> Result<Self, String> {
+        let lengths = pieces.lengths();
+        let PieceList { ids, scores, kinds, .. } = pieces;
+        let unknown = kinds.iter().position(|kind| *kind == PieceKind::Unknown).ok_or("has no unknown piece")? as u32;
+        let normal =
+            || scores.iter().zip(&kinds).filter(|(_, kind)| **kind == PieceKind::Normal).map(|(score, _)| *score);
         let (least, most) = (normal().fold(f32::MAX, f32::min), normal().fold(f32::MIN, f32::max));
-        let mut ids = Builder::with_capacity(pieces.len());
-        for (id, (piece, ..)) in pieces.iter().enumerate() {
-            ids.insert(piece.as_str(), id as u32);
-        }
-        let has_user_defined = pieces.iter().any(|(.., kind)| *kind == PieceKind::UserDefined);
-        let (scores, kinds) = pieces.iter().map(|(_, score, kind)| (*score, *kind)).unzip();
+        let has_user_defined = kinds.contains(&PieceKind::UserDefined);
+        let ids = ids.build();
+        let rounds = true;
         Ok(Self {
             charsmap,
             spaces,
-            ids: ids.build(),
+            ids,
             kinds,
             scores,
             least,
             most,
-            lengths: lengths.into_iter().collect(),
+            lengths,
             unknown,
             byte_fallback,
             has_user_defined,
-            rounds: true,
+            rounds,
         })
     }
 
@@ -347,9 +285,4 @@ impl SentencePiece {
         pieces.reverse();
         pieces
     }
-}
-
-fn is_byte(piece: &str) -> bool {
-    let digits = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
 }

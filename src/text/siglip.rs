@@ -139,7 +139,7 @@ fn model(files: &Files) -> Result<(SentencePiece, PathBuf)> {
     let (model, path) = if files.contains(file_names::SENTENCEPIECE) {
         (SentencePiece::read(&files.read(file_names::SENTENCEPIECE)?), files.path(file_names::SENTENCEPIECE))
     } else if files.contains(file_names::TOKENIZER) {
-        let file: SiglipFile = files.read_json(file_names::TOKENIZER)?;
+        let file: SiglipFile = sentencepiece::read(files, |file: &mut SiglipFile| &mut file.model)?;
         let charsmap = file.normalizer.as_ref().and_then(sentencepiece::charsmap).unwrap_or_default();
         (SentencePiece::written(file.model, &charsmap), files.path(file_names::TOKENIZER))
     } else {

@@ -19,7 +19,7 @@ use tokenizers::{
 };
 
 use super::class::TokenizerClass;
-use super::sentencepiece::{SentencePiece, WrittenPieces, charsmap};
+use super::sentencepiece::{self, SentencePiece, WrittenPieces, charsmap};
 use super::settings::{TokenizerSettings, Tokens};
 use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::{Files, file_names};
@@ -84,7 +84,7 @@ fn read(files: &Files) -> Result<(SentencePiece, Vec<u8>, WrittenTokens, PathBuf
     const BPE: &str = file_names::SENTENCEPIECE_BPE;
     if files.contains(file_names::TOKENIZER) {
         let path = files.path(file_names::TOKENIZER);
-        let file: UnigramFile = files.read_json(file_names::TOKENIZER)?;
+        let file: UnigramFile = sentencepiece::read(files, |file: &mut UnigramFile| &mut file.model)?;
         let charsmap = file.normalizer.as_ref().and_then(charsmap).unwrap_or_default();
         let model = SentencePiece::of_words(file.model).map_err(|e| Error::checkpoint(&path, e))?;
         let written = WrittenTokens { added_tokens: file.added_tokens, padding: file.padding };

@@ -19,7 +19,9 @@ fn damaged_run(dir: &Path) -> Output {
 fn a_damaged_checkpoint_is_named_and_exits_3() {
     let mut tried = 0;
     let siglip = ["siglip/unigram", "siglip/unigram-json", "siglip/gemma"];
-    for name in ["quick-gelu", "gelu", "odd", "bin", "bin-sharded", "sharded", "f16"].into_iter().chain(siglip) {
+    for name in
+        ["quick-gelu", "gelu", "odd", "bin", "bin-legacy", "bin-sharded", "sharded", "f16"].into_iter().chain(siglip)
+    {
         for entry in fs::read_dir(checkpoint(name)).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             let unused =
@@ -196,6 +198,27 @@ fn flipped_weights_never_panic_nor_give_what_is_not_finite() {
             other => panic!("{other:?}: {}", err(&output)),
         }
     }
+}
+
+/// Those from before PyTorch 1.6, cut and with a byte changed.
+#[test]
+fn damaged_legacy_weights_never_panic() {
+    let (_keep, dir) = copied("bin-legacy");
+    let path = dir.join("pytorch_model.bin");
+    let whole = fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(97) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = Checkpoint::open(&dir).unwrap_err().to_string();
+        assert!(error.contains("pytorch_model.bin: "), "{length}: {error}");
+    }
+    let mut failed = 0;
+    for at in (0..whole.len()).step_by(13) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        fs::write(&path, bytes).unwrap();
+        failed += usize::from(Checkpoint::open(&dir).is_err());
+    }
+    assert!(failed > 500, "{failed}");
 }
 
 /// transformers takes `clip.` off a weight's name; two weights of one name are told.

@@ -75,6 +75,7 @@ mod models; // the commands about checkpoints
 mod models_rm; // zsic models rm
 #[cfg(unix)]
 mod odd_files; // pipes, devices, pointers
+mod repositories; // those that people use
 
 // The code.
 mod layers; // which file uses which

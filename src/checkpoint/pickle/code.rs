@@ -56,7 +56,7 @@ pub fn literal(op: u8, code: &mut Code) -> Result<Option<Value>, String> {
         }
         b'c' => Value::Global(global(code.line()?, code.line()?)?), // GLOBAL
         b')' => Value::Tuple(Vec::new()),                           // EMPTY_TUPLE
-        b']' => Value::List,                                        // EMPTY_LIST
+        b']' => Value::List(Vec::new()),                            // EMPTY_LIST
         b'}' => Value::Dict(Vec::new()),                            // EMPTY_DICT
         _ => return Ok(None),
     }))

@@ -19,10 +19,9 @@ pub struct Unpickler {
 
 impl Unpickler {
     /// Runs a pickle to its STOP.
-    pub fn run(pickle: &[u8]) -> Result<Self, String> {
+    pub fn run(code: &mut Code) -> Result<Self, String> {
         let mut machine = Self::default();
-        let mut code = Code(pickle);
-        while machine.step(&mut code)? {}
+        while machine.step(code)? {}
         Ok(machine)
     }
 
@@ -45,8 +44,14 @@ impl Unpickler {
                 let items = self.pop_to_mark()?; // TUPLE
                 self.push(Value::Tuple(items));
             }
-            b'a' => drop(self.pop()?),         // APPEND; lists carry nothing a table needs
-            b'e' => drop(self.pop_to_mark()?), // APPENDS
+            b'a' => {
+                let item = self.pop()?; // APPEND
+                self.append(&[item])?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?; // APPENDS
+                self.append(&items)?;
+            }
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?); // SETITEM
                 self.set_items(&[key, value])?;
@@ -118,6 +123,15 @@ impl Unpickler {
         Ok(())
     }
 
+    fn append(&mut self, items: &[Id]) -> Result<(), String> {
+        let top = self.top()? as usize;
+        let Value::List(list) = &mut self.arena[top] else {
+            return Err("its pickle appends to something that is not a list".to_owned());
+        };
+        list.extend(items);
+        Ok(())
+    }
+
     fn value(&self, id: Id) -> &Value {
         &self.arena[id as usize]
     }
@@ -144,11 +158,15 @@ impl Unpickler {
         items.iter().map(|&n| Ok(self.size(n)? as usize)).collect()
     }
 
-    /// `('storage', StorageClass, key, device, length)` -> a storage.
+    /// `('storage', StorageClass, key, device, length)` -> a storage. Files older than PyTorch 1.6 have None behind these.
     fn persistent_id(&mut self) -> Result<(), String> {
         let id = self.pop()?;
         let unknown = || "its pickle refers to something that is not a storage".to_owned();
-        let [_, class, key, _, length] = *self.items(id)? else { return Err(unknown()) };
+        let (class, key, length) = match *self.items(id)? {
+            [_, class, key, _, length] => (class, key, length),
+            [_, class, key, _, length, none] if matches!(self.value(none), Value::Nothing) => (class, key, length),
+            _ => return Err(unknown()),
+        };
         let (Value::Global(Global::Storage(dtype)), Value::Text(key)) = (self.value(class), self.value(key)) else {
             return Err(unknown());
         };
@@ -188,5 +206,18 @@ impl Unpickler {
             (Value::Text(name), Value::Tensor(tensor)) => Some((&**name, tensor)),
             _ => None,
         }))
+    }
+
+    /// The texts of the list on top of the stack.
+    pub fn texts(&self) -> Result<Vec<&str>, String> {
+        let not_a_list = || "its pickle holds no list of names".to_owned();
+        let Value::List(items) = self.value(self.top()?) else { return Err(not_a_list()) };
+        let text = |id: &Id| if let Value::Text(text) = self.value(*id) { Ok(&**text) } else { Err(not_a_list()) };
+        items.iter().map(text).collect()
+    }
+
+    /// Every storage that was named.
+    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.arena.iter().filter_map(|value| if let Value::Storage(storage) = value { Some(storage) } else { None })
     }
 }

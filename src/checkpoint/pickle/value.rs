@@ -15,10 +15,10 @@ pub struct View {
     pub strides: Vec<usize>,
 }
 
-/// A run of values in an entry of the zip.
+/// A run of values in the file.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// The entry's name below `data/`.
+    /// Its name: in a zip, that of the entry below `data/`.
     pub key: Arc<str>,
     pub dtype: Dtype,
     /// Values.
@@ -34,7 +34,7 @@ pub enum Value {
     Int(i64),
     Text(Arc<str>),
     Tuple(Vec<Id>),
-    List,
+    List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
     Storage(Storage),

@@ -290,7 +290,7 @@ template <class Form> BODY void attention_f32(const Heads &heads, const Attendin
 #define ATTENTIONS(D, KEYS, WARPS, BLOCKS)                                                                             \
     ATTENTION(bf16, Bf16, Copied, Bf16, D, KEYS, WARPS, BLOCKS)                                                        \
     ATTENTION(f16, F16, Copied, F16, D, KEYS, WARPS, BLOCKS)                                                           \
-    ATTENTION(split, Bf16, Divided, Split, D, 32, WARPS, BLOCKS)
+    ATTENTION(split, F16, Divided, Split, D, 32, WARPS, BLOCKS)
 ATTENTIONS(32, 64, 4, 4)
 ATTENTIONS(64, 64, 4, 4)
 ATTENTIONS(64, 64, 8, 2)

@@ -51,14 +51,14 @@ struct F16 : Half<to_f16, of_f16> {
     BODY static void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) { multiply_f16(c, a, b0, b1); }
 };
 
-// A value as the sum of two bf16, high and low. A row is [high | low | high], each part of `width` values: its product with
-// [high | high | low] is the three products that matter.
+// A value as the sum of two f16, high and low: 22 bits of it. A row is [high | low | high], each part of `width` values: its
+// product with [high | high | low] is the three products that matter.
 struct Split {
     typedef u16 Value;
     static const int PARTS = 3;
     BODY static void halves(float v, u16 &high, u16 &low) {
-        high = to_bf16(v);
-        low = to_bf16(v - of_bf16(high));
+        high = to_f16(v);
+        low = to_f16(v - of_f16(high));
     }
     BODY static void two(float a, float b, u32 &high, u32 &low) {
         u16 ah, al, bh, bl;

@@ -38,7 +38,7 @@ struct Out {
         if (form == "bf16") return of_bf16(h[column]);
         if (form == "f16") return of_f16(h[column]);
         if (h[column] != h[2 * width + column]) fail("the third part is not the first");
-        return of_bf16(h[column]) + of_bf16(h[width + column]);
+        return of_f16(h[column]) + of_f16(h[width + column]);
     }
     void print(bool is_operand) {
         for (int row = 0; row < rows; row++) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, PinnedHostSlice, sys};
+use cudarc::driver::{
+    CudaContext, CudaEvent, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, PinnedHostSlice, sys,
+};
 use rayon::prelude::*;
 
 use super::{CudaResult, Gpu, Pointer};
@@ -20,7 +22,7 @@ pub enum Form {
     Bf16,
     /// f16
     F16,
-    /// The sum of two bf16: a row is [high | low | high], and a row of weights [high | high | low].
+    /// The sum of two f16: a row is [high | low | high], and a row of weights [high | high | low].
     Split,
 }
 
@@ -143,26 +145,49 @@ pub(super) fn keep_freed(context: &Arc<CudaContext>) -> CudaResult<()> {
     Ok(())
 }
 
-/// Two buffers that the GPU reads from by itself: while it does, the other one is filled.
-#[derive(Debug, Default)]
+/// Two ways to the GPU: while the bytes of one are worked on, those of the next are copied.
+#[derive(Debug)]
 pub struct Upload {
-    buffers: [Option<PinnedHostSlice<u8>>; 2],
+    /// Copies run beside the kernels.
+    copies: Arc<CudaStream>,
+    ways: [Way; 2],
     next: usize,
 }
 
+/// Memory on both sides.
+#[derive(Debug, Default)]
+struct Way {
+    host: Option<PinnedHostSlice<u8>>,
+    device: Option<CudaSlice<u8>>,
+    /// When the kernels have read it.
+    read: Option<CudaEvent>,
+}
+
 impl Upload {
-    /// Copies slices to the GPU, one behind the other.
-    pub(super) fn all(&mut self, stream: &Arc<CudaStream>, slices: &[&[u8]]) -> CudaResult<CudaSlice<u8>> {
+    pub(super) fn new(stream: &Arc<CudaStream>) -> CudaResult<Self> {
+        Ok(Self { copies: stream.context().new_stream()?, ways: Default::default(), next: 0 })
+    }
+
+    /// Copies slices to the GPU, one behind the other, and has `work` started on them in `stream`.
+    pub(super) fn all(
+        &mut self,
+        stream: &Arc<CudaStream>,
+        slices: &[&[u8]],
+        work: impl FnOnce(&CudaSlice<u8>) -> CudaResult<()>,
+    ) -> CudaResult<()> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let buffer = &mut self.buffers[self.next];
+        let way = &mut self.ways[self.next];
         self.next = 1 - self.next;
-        if buffer.as_ref().is_none_or(|buffer| buffer.len() < length) {
-            *buffer = None;
-            // SAFETY: it is filled before it is read.
-            *buffer = Some(unsafe { stream.context().alloc_pinned(length.max(1)) }?);
+        if way.host.as_ref().is_none_or(|host| host.len() < length) {
+            *way = Way::default();
+            // SAFETY: both are written before they are read. No kernel reads memory of the device that is freed here: its
+            // own stream waited for the last one.
+            way.host = Some(unsafe { stream.context().alloc_pinned(length.max(1)) }?);
+            way.device = Some(unsafe { stream.alloc(length.max(1)) }?);
+            self.copies.join(stream)?;
         }
-        let buffer = buffer.as_mut().expect("it was made above");
-        let mut rest = buffer.as_mut_slice()?; // waits until the GPU has read it
+        let (Some(host), Some(device)) = (&mut way.host, &mut way.device) else { unreachable!("made above") };
+        let mut rest = host.as_mut_slice()?; // waits until the last copy from it is done
         let mut parts = Vec::with_capacity(slices.len());
         for slice in slices {
             let (part, more) = rest.split_at_mut(slice.len());
@@ -170,9 +195,13 @@ impl Upload {
             rest = more;
         }
         parts.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
-        // SAFETY: the copy below writes it; nothing reads what lies behind `length`.
-        let mut bytes = unsafe { stream.alloc(buffer.len()) }?;
-        stream.memcpy_htod(buffer, &mut bytes)?;
-        Ok(bytes)
+        if let Some(read) = &way.read {
+            self.copies.wait(read)?;
+        }
+        self.copies.memcpy_htod(host, device)?;
+        stream.join(&self.copies)?;
+        work(device)?;
+        way.read = Some(stream.record_event(None)?);
+        Ok(())
     }
 }

@@ -94,7 +94,7 @@ impl Gpu {
     /// # Errors
     /// If the GPU is too old, or out of memory.
     pub fn new(device: &CudaDevice) -> CudaResult<Self> {
-        // SAFETY: there is one stream, so that nothing has to wait for another one.
+        // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
         unsafe { device.disable_event_tracking() };
         let stream = device.cuda_stream();
         let context = stream.context();
@@ -105,8 +105,8 @@ impl Gpu {
         }
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
-        let products = Products::new(&stream)?;
-        Ok(Self { stream, module, functions: Mutex::default(), products, upload: Mutex::default() })
+        let (products, upload) = (Products::new(&stream)?, Mutex::new(Upload::new(&stream)?));
+        Ok(Self { stream, module, functions: Mutex::default(), products, upload })
     }
 
     /// Returns a kernel by name.
@@ -237,12 +237,13 @@ impl Gpu {
         x.shape(self, count, 3 * patch * patch)?;
         let function = self.function(&format!("patches_{}", x.form().name()))?;
         let bytes: Vec<&[u8]> = images.iter().map(|image| image.bytes).collect();
-        let bytes = self.upload.lock().unwrap_or_else(PoisonError::into_inner).all(&self.stream, &bytes)?;
         let (pictures, of, table) = (self.upload(&pictures)?, self.upload(&of)?, self.upload(table)?);
         let (to, patch, columns, width) = (x.pointer(), patch as i32, x.columns() as i32, x.width() as i32);
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&bytes).arg(&pictures).arg(&of).arg(&table).arg(&patch).arg(&columns).arg(&width).arg(&to);
-        run(launch, count)
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).all(&self.stream, &bytes, |bytes| {
+            let mut launch = self.stream.launch_builder(&function);
+            launch.arg(bytes).arg(&pictures).arg(&of).arg(&table).arg(&patch).arg(&columns).arg(&width).arg(&to);
+            run(launch, count)
+        })
     }
 
     /// Sums values and positions as the rows of x. Row r has the value at row `from[r]` of `values`, or of `class` where that

@@ -27,6 +27,8 @@ pub struct Linear {
     input: usize,
     output: usize,
     weight: CudaSlice<u8>,
+    /// What the weights were multiplied by.
+    scale: f32,
     bias: Option<Bias>,
 }
 
@@ -95,8 +97,9 @@ impl Gpu {
         } else {
             Some(Bias { exact: self.upload(&exact)?, half: self.upload(&halves)? })
         };
-        let weight = self.upload(&stored(form, input, weights))?;
-        Ok(Linear { form, input, output, weight, bias })
+        let scale = if form == Form::Split { scale(weights) } else { 1.0 };
+        let weight = self.upload(&stored(form, input, weights, scale))?;
+        Ok(Linear { form, input, output, weight, scale, bias })
     }
 
     /// Computes `y = act(x @ W^T + b)` or `y += x @ W^T + b`. When adding, y is f32.
@@ -160,14 +163,14 @@ impl Gpu {
         let call = Call::new(&kind, bias)?;
         let layouts = Layouts::new(&kind, x.rows())?;
         let algorithm = self.products.algorithm(&kind, &call)?;
-        let (one, beta) = (1f32, f32::from(u8::from(adds)));
+        let (alpha, beta) = (1.0 / linear.scale, f32::from(u8::from(adds)));
         let y = at(y, result.bytes());
         // SAFETY: the layouts are those of matrices with so many rows, and the stream outlives the call.
         unsafe {
             result::matmul(
                 self.products.handle,
                 call.0,
-                (&raw const one).cast(),
+                (&raw const alpha).cast(),
                 (&raw const beta).cast(),
                 weight as *const c_void,
                 layouts.weight,
@@ -221,8 +224,15 @@ impl Products {
     }
 }
 
-/// Returns weights as bytes, each row in whole groups.
-fn stored(form: Form, input: usize, weights: &[f32]) -> Vec<u8> {
+/// Returns the power of two that brings the largest weight to between 2^13 and 2^14: the low parts of small ones have all
+/// their digits in f16 then.
+fn scale(weights: &[f32]) -> f32 {
+    let largest = weights.iter().fold(0f32, |largest, v| largest.max(v.abs()));
+    if largest.is_normal() { (13.0 - largest.log2().floor()).exp2() } else { 1.0 }
+}
+
+/// Returns weights times `scale` as bytes, each row in whole groups.
+fn stored(form: Form, input: usize, weights: &[f32], scale: f32) -> Vec<u8> {
     use rayon::prelude::*;
     let width = width(input);
     let mut bytes = vec![0; weights.len() / input * width * form.bytes()];
@@ -235,9 +245,10 @@ fn stored(form: Form, input: usize, weights: &[f32]) -> Vec<u8> {
         }
         Form::Split => {
             for (at, &v) in from.iter().enumerate() {
-                let (high, low) = crate::kernels::matrix::split(v);
-                for (part, bits) in [high, high, low].into_iter().enumerate() {
-                    to[(part * width + at) * 2..][..2].copy_from_slice(&bits.to_ne_bytes());
+                let high = f16::from_f32(v * scale);
+                let low = f16::from_f32(v * scale - high.to_f32());
+                for (part, half) in [high, high, low].into_iter().enumerate() {
+                    to[(part * width + at) * 2..][..2].copy_from_slice(&half.to_ne_bytes());
                 }
             }
         }
@@ -253,8 +264,8 @@ fn half_bits(form: Form, value: f32) -> u16 {
 fn data_type(form: Form) -> sys::cudaDataType {
     match form {
         Form::F32 => sys::cudaDataType::CUDA_R_32F,
-        Form::F16 => sys::cudaDataType::CUDA_R_16F,
-        Form::Bf16 | Form::Split => sys::cudaDataType::CUDA_R_16BF,
+        Form::F16 | Form::Split => sys::cudaDataType::CUDA_R_16F,
+        Form::Bf16 => sys::cudaDataType::CUDA_R_16BF,
     }
 }
 

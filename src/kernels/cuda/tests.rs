@@ -26,10 +26,9 @@ fn values(gpu: &Gpu, x: &Matrix) -> Vec<f32> {
 /// What a product of numbers of size 1 may be off by, for each of its terms.
 fn tolerance(form: Form) -> f64 {
     match form {
-        Form::F32 => 1e-6,
+        Form::F32 | Form::Split => 2e-6,
         Form::Bf16 => 8e-3,
         Form::F16 => 1e-3,
-        Form::Split => 3e-5,
     }
 }
 
@@ -169,7 +168,7 @@ fn half_values(gpu: &Gpu, x: &Matrix) -> Vec<f32> {
 }
 
 fn split_values(gpu: &Gpu, x: &Matrix) -> Vec<f32> {
-    let of = |bits: u16| half::bf16::from_bits(bits).to_f32();
+    let of = |bits: u16| half::f16::from_bits(bits).to_f32();
     let row = |row: &Vec<u16>| (0..x.columns()).map(|c| of(row[c]) + of(row[x.width() + c])).collect::<Vec<f32>>();
     halves(gpu, x).iter().flat_map(row).collect()
 }

@@ -16,8 +16,9 @@ use crate::kernels::product::Then;
 use crate::preprocess::{Normalizer, Pixels};
 use crate::{Error, Result};
 
-/// Rows that go through the blocks together: enough to keep every multiprocessor busy.
-const ROWS: usize = 64 * 257;
+/// Rows that go through the blocks together: enough to keep every multiprocessor busy, and no more, since the first images of
+/// a batch are on their way while nothing is computed yet.
+const ROWS: usize = 32 * 257;
 
 /// A GPU and the form of what the blocks' products read.
 #[derive(Debug)]

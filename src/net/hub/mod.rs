@@ -141,10 +141,14 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
     for name in wanted.small.iter().filter(|name| !early.files.contains_key(*name)) {
         files.push(hub.file(&listing, name)?);
     }
+    let small = files.len();
     files.extend(weights(&hub, &listing, &wanted, &dir)?);
 
     plan::announce(&hub, commit, &files)?;
-    for file in &files {
+    for (index, file) in files.iter().enumerate() {
+        if index == small {
+            accept_processor(&mut early, &wanted, &dir, settings).map_err(unfit)?;
+        }
         transfer::fetch(&hub, commit, file)?;
     }
     // Everything is there: a cache that belongs to another user need not take notes.
@@ -153,6 +157,19 @@ fn download(repo: &Repo, settings: &HubSettings) -> Result<Snapshot, HubError> {
         (settings.progress)(Event::Unnoted { reason: &reason });
     }
     Ok(Snapshot { dir, commit: commit.to_owned() })
+}
+
+/// Checks the settings again, those of the image processor with them.
+fn accept_processor(
+    early: &mut EarlyFiles,
+    wanted: &wanted::WantedFiles,
+    dir: &Path,
+    settings: &HubSettings,
+) -> Result<(), String> {
+    for name in EarlyFiles::LAST.into_iter().filter(|name| wanted.small.contains(name)) {
+        early.files.insert(name, read(&dir.join(name)).map_err(|e| e.to_string())?);
+    }
+    if early.is_model() { (settings.accept)(early).map(drop) } else { Ok(()) }
 }
 
 /// Checks that a request for a commit was answered with that commit.

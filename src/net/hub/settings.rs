@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::HubError;
-use crate::checkpoint::Layout;
-use crate::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG, TOKENIZER_SETTINGS};
+use crate::checkpoint::file_names::{CONFIG, NESTED_PROCESSOR, OPEN_CLIP_CONFIG, PROCESSOR, TOKENIZER_SETTINGS};
+use crate::checkpoint::{Layout, parse_json};
 use crate::net::HttpSettings;
 
 /// The default hub.
@@ -58,6 +58,8 @@ pub struct EarlyFiles {
 impl EarlyFiles {
     /// The names of these files. The model's come first, so that another kind of model costs no more requests.
     pub(super) const NAMES: [&[&str]; 2] = [&[CONFIG, OPEN_CLIP_CONFIG], &[TOKENIZER_SETTINGS]];
+    /// The names of those that come just before the weights.
+    pub(super) const LAST: [&str; 2] = [NESTED_PROCESSOR, PROCESSOR];
 
     /// Returns whether there are settings of a model.
     pub(super) fn is_model(&self) -> bool {
@@ -66,7 +68,7 @@ impl EarlyFiles {
 
     /// Returns the layout that was asked for, or else the one that they are in.
     pub fn layout(&self) -> Layout {
-        let config = self.files.get(CONFIG).and_then(|json| serde_json::from_slice(json).ok());
+        let config = self.files.get(CONFIG).and_then(|json| parse_json(json).ok());
         self.asked.unwrap_or_else(|| Layout::of(config.as_ref(), self.files.contains_key(OPEN_CLIP_CONFIG)))
     }
 }

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::error::HubError;
 use super::layout::stand_in;
 use super::settings::MAX_READ;
-use crate::checkpoint::Layout;
 use crate::checkpoint::file_names::{self, CONFIG, TOKENIZER};
+use crate::checkpoint::{Layout, parse_json};
 use crate::net::reason;
 use crate::regular;
 use crate::stand_in::StandIn;
@@ -137,7 +137,7 @@ pub(super) fn held(
     let missing = |what: &str| Completeness::Part(what.replace("it has no", "its copy has no"));
     let layout = layout.unwrap_or_else(|| {
         let config = regular::read_unnoticed(&snapshot.join(CONFIG), MAX_READ).ok();
-        let config = config.and_then(|json| serde_json::from_slice(&json).ok());
+        let config = config.and_then(|json| parse_json(&json).ok());
         Layout::of(config.as_ref(), here(file_names::OPEN_CLIP_CONFIG))
     });
     let wanted = match choose(layout, here) {

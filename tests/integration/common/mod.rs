@@ -23,6 +23,7 @@ pub const CHECKPOINTS: &[&str] = &[
     "bin",
     "bin-sharded",
     "bin-f16",
+    "bin-legacy",
     "sharded",
     "f16",
     "bf16",
