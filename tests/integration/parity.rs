@@ -14,8 +14,26 @@ use zsic::{
 
 const LOGITS: f64 = 2e-4;
 const SCORES: f64 = 5e-5;
-/// What bf16 products may cost on the fixtures; full-size checkpoints are measured apart.
-const BF16_LOGITS: f64 = 1.0;
+/// What bf16 and f16 products may cost on the fixtures; full-size checkpoints are measured apart.
+const HALVES: (f64, f64) = (1.0, 0.25);
+/// What PyTorch's bf16 and f16 cost where that is much: transformers 5.23, with these labels, beside its own f32. Ours may cost
+/// half as much again.
+const PYTORCH_HALVES: [(&str, f64, f64); 8] = [
+    ("naflex/published", 2.410, 0.195),
+    ("metaclip2/published", 3.200, 0.481),
+    ("metaclip2/saved", 1.646, 0.140),
+    ("metaclip2/mt5", 1.141, 0.119),
+    ("chinese_clip/published", 2.116, 0.380),
+    ("altclip/published", 2.192, 0.180),
+    ("altclip/odd", 1.211, 0.274),
+    ("clipseg/odd", 1.708, 0.084),
+];
+
+/// The most that bf16 and f16 may cost on a fixture.
+fn halves(name: &str) -> (f64, f64) {
+    let own = PYTORCH_HALVES.iter().find(|(of, ..)| *of == name).map_or((0.0, 0.0), |&(_, bf16, f16)| (bf16, f16));
+    (HALVES.0.max(1.5 * own.0), HALVES.1.max(1.5 * own.1))
+}
 
 struct Loaded {
     checkpoint: Checkpoint,
@@ -200,7 +218,7 @@ fn bf16_costs_what_bf16_costs() {
     for (compute, name) in computes.iter().flat_map(|compute| CHECKPOINTS.iter().map(move |name| (compute, name))) {
         let (logits, scores) = errors(&load_for(name, compute));
         println!("bf16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
-        assert!(logits < BF16_LOGITS, "{name}: logits off by {logits}");
+        assert!(logits < halves(name).0, "{name}: logits off by {logits}");
         assert!(logits > LOGITS, "{name}: logits off by {logits} only: is it bf16 at all?");
     }
 }
@@ -213,7 +231,7 @@ fn f16_costs_what_f16_costs_on_a_device() {
     {
         let (logits, scores) = errors(&load_for(name, compute));
         println!("f16, {name}: logits off by {logits:.1e}, scores by {scores:.1e}");
-        assert!(logits < BF16_LOGITS / 2.0, "{name}: logits off by {logits}");
+        assert!(logits < halves(name).1, "{name}: logits off by {logits}");
     }
 }
 

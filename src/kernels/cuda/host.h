@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <csetjmp>
 #include <functional>
 #include <ucontext.h>
 #include <vector>
@@ -23,12 +24,18 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 struct Dim { int x, y; };
 static Dim threadIdx, blockIdx;
 
-// A block under way.
+// A thread of a block: its stack, and where it goes on.
+struct Fiber {
+    ucontext_t start;
+    std::vector<char> stack;
+    jmp_buf next;
+    bool begun, done;
+};
+
+// A block under way. `longjmp` switches between fibers: unlike `swapcontext`, it calls no system.
 struct Fibers {
-    std::vector<ucontext_t> contexts;
-    std::vector<std::vector<char>> stacks;
-    std::vector<char> done;
-    ucontext_t scheduler;
+    std::vector<Fiber> all;
+    jmp_buf scheduler;
     int now = 0, count = 0;
     std::function<void()> body;
 };
@@ -36,8 +43,8 @@ static Fibers fibers;
 
 inline void fiber_main() {
     fibers.body();
-    fibers.done[fibers.now] = 1;
-    swapcontext(&fibers.contexts[fibers.now], &fibers.scheduler);
+    fibers.all[fibers.now].done = true;
+    _longjmp(fibers.scheduler, 1);
 }
 
 // Where threads wait for one another.
@@ -53,31 +60,41 @@ inline void wait_at(Gate &gate, int count) {
         return;
     }
     while (gate.generation == generation) {
-        swapcontext(&fibers.contexts[own], &fibers.scheduler);
+        if (!_setjmp(fibers.all[own].next)) _longjmp(fibers.scheduler, 1);
         threadIdx.x = own;
     }
 }
 inline void barrier() { wait_at(block_gate, fibers.count); }
 inline void warp_barrier() { wait_at(warp_gates[threadIdx.x / 32], 32); }
 
+// Lets a thread run up to where it waits.
+inline void resume(Fiber &fiber) {
+    if (_setjmp(fibers.scheduler)) return;
+    if (fiber.begun) _longjmp(fiber.next, 1);
+    fiber.begun = true;
+    setcontext(&fiber.start);
+}
+
 // Runs a block of `count` threads.
 inline void run_block(int count, std::function<void()> body) {
     fibers.body = body, fibers.count = count;
-    fibers.contexts.resize(count), fibers.done.assign(count, 0);
-    if ((int)fibers.stacks.size() < count) fibers.stacks.resize(count, std::vector<char>(256 << 10));
+    if ((int)fibers.all.size() < count) fibers.all.resize(count);
     for (int i = 0; i < count; i++) {
-        getcontext(&fibers.contexts[i]);
-        fibers.contexts[i].uc_stack.ss_sp = fibers.stacks[i].data();
-        fibers.contexts[i].uc_stack.ss_size = fibers.stacks[i].size();
-        fibers.contexts[i].uc_link = nullptr;
-        makecontext(&fibers.contexts[i], fiber_main, 0);
+        Fiber &fiber = fibers.all[i];
+        fiber.begun = fiber.done = false;
+        fiber.stack.resize(64 << 10);
+        getcontext(&fiber.start);
+        fiber.start.uc_stack.ss_sp = fiber.stack.data();
+        fiber.start.uc_stack.ss_size = fiber.stack.size();
+        fiber.start.uc_link = nullptr;
+        makecontext(&fiber.start, fiber_main, 0);
     }
     for (bool any = true; any;) {
         any = false;
         for (int i = 0; i < count; i++)
-            if (!fibers.done[i]) {
+            if (!fibers.all[i].done) {
                 any = true, fibers.now = i, threadIdx.x = i;
-                swapcontext(&fibers.scheduler, &fibers.contexts[i]);
+                resume(fibers.all[i]);
             }
     }
 }

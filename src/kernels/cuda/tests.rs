@@ -152,6 +152,51 @@ fn attention_is_right() {
     }
 }
 
+/// Prints how long each operation of a block takes, in microseconds: `cargo test --release --features cuda --lib cuda -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "times a GPU"]
+fn speed() {
+    let Some(gpu) = gpu() else { return };
+    for (name, items, length, width, heads) in [("L/14", 32, 257, 1024, 16), ("B/32", 164, 50, 768, 12)] {
+        for form in [Form::Bf16, Form::Split, Form::F32] {
+            let rows = items * length;
+            let (x, dim) = (noise(rows * width, 1), width / heads);
+            let mut attends = super::super::Attends::new(false);
+            (0..items).for_each(|n| attends.push(length, (n * length) as u32..((n + 1) * length) as u32));
+            let attending = gpu.attending(&attends, form, dim).unwrap();
+            let linear = |input: usize, output: usize| {
+                gpu.linear(form, input, &noise(output * input, 2), &noise(output, 3)).unwrap()
+            };
+            let (qkv, out) = (linear(width, 3 * width), linear(width, width));
+            let (fc1, fc2) = (linear(width, 4 * width), linear(4 * width, width));
+            let norm = gpu.norm(&noise(width, 4), &noise(width, 5), 1e-5).unwrap();
+            let mut values = matrix(&gpu, &x, width, Form::F32);
+            let operand = matrix(&gpu, &x, width, form);
+            let (mut rows_of, mut hidden) = (Matrix::new(form), Matrix::new(form));
+            let (mut wide, mut raw) = (Matrix::new(heads_form(form, dim)), Matrix::new(form.of_products()));
+            let (store, quick) = (Then::Store(ActivationFn::None), ActivationFn::QuickGelu);
+            let mut line = format!("{name} {form:?}, {rows} rows:");
+            let mut time = |what: &str, work: &mut dyn FnMut()| {
+                work();
+                gpu.stream.synchronize().unwrap();
+                let start = std::time::Instant::now();
+                (0..30).for_each(|_| work());
+                gpu.stream.synchronize().unwrap();
+                line += &format!(" {what} {:.0}", start.elapsed().as_secs_f64() * 1e6 / 30.0);
+            };
+            time("norm", &mut || gpu.layer_norm(&values, &norm, &mut rows_of).unwrap());
+            time("qkv", &mut || gpu.product(&operand, &qkv, &mut wide, store).unwrap());
+            time("attention", &mut || gpu.attention(heads, &wide, &wide, &attending, &mut rows_of).unwrap());
+            time("out", &mut || gpu.product(&operand, &out, &mut values, Then::Add).unwrap());
+            time("fc1 alone", &mut || gpu.product(&operand, &fc1, &mut raw, store).unwrap());
+            time("activation", &mut || gpu.convert(&raw, quick, &mut hidden).unwrap());
+            time("fc2", &mut || gpu.product(&hidden, &fc2, &mut values, Then::Add).unwrap());
+            println!("{line}");
+        }
+    }
+}
+
 /// Returns the bits of a matrix of halves, row after row, without what fills a row's last group.
 fn halves(gpu: &Gpu, x: &Matrix) -> Vec<Vec<u16>> {
     let bytes = gpu.stream.clone_dtoh(&x.bytes()).unwrap();
