@@ -114,6 +114,7 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
+        let gpu_kernels = gpu_kernels && runs_kernels(&device);
         let compute = Self { device, precision, isa, gpu_kernels, threads: Threads::default(), without_gpu };
         compute.check()?;
         Ok(compute)
@@ -138,7 +139,7 @@ impl Compute {
             precision if matches!(self.device, Device::Cuda(_)) => {
                 let name = precision.name();
                 format!(
-                    "{name} needs zsic's own kernels for GPUs (no ZSIC_CUDA_KERNELS=0); use --precision f32 or auto"
+                    "{name} needs a GPU of compute capability 8.0, and no ZSIC_CUDA_KERNELS=0; use --precision f32 or auto"
                 )
             }
             Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
@@ -189,7 +190,24 @@ fn cuda(index: &str) -> Result<Device> {
         return Err(Error::Device(reason.to_owned()));
     }
     // One stream for all threads: what one of them has loaded, another may use at once.
-    Device::new_cuda_with_stream(ordinal).map_err(|e| Error::Device(format!("cuda:{index} does not answer: {e}")))
+    Device::new_cuda_with_stream(ordinal)
+        .map_err(|e| Error::Device(format!("cuda:{index} does not answer: {}", driver_words(&e.to_string()))))
+}
+
+/// Returns whether a device is no GPU that is too old for zsic's own kernels.
+fn runs_kernels(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        return crate::kernels::cuda::runs_on(device);
+    }
+    let _ = device;
+    true
+}
+
+/// Returns the driver's own words in an error of candle's, which has a name before them and a backtrace behind.
+fn driver_words(error: &str) -> &str {
+    let line = error.lines().next().unwrap_or_default();
+    line.split('"').nth(1).unwrap_or(line)
 }
 
 fn metal() -> Result<Device> {
@@ -225,6 +243,13 @@ mod tests {
         }
         assert!(message("gpu").contains("is not a device"));
         assert!(message("cuda:x").contains("a number"));
+    }
+
+    #[test]
+    fn a_gpu_that_does_not_answer_is_told_in_the_driver_s_words() {
+        let error = "DriverError(CUDA_ERROR_NO_DEVICE, \"no CUDA-capable device is detected\")\n   0: <unknown>\n";
+        assert_eq!(driver_words(error), "no CUDA-capable device is detected");
+        assert_eq!(driver_words("other words\n   0: <unknown>"), "other words");
     }
 
     #[test]

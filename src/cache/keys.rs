@@ -173,9 +173,24 @@ impl Stamp {
     }
 }
 
+/// Returns whether all that decides the bits of what a plan computes is known. candle's products on GPUs depend on the batch.
+pub(super) fn are_known(plan: &Plan) -> bool {
+    plan.device.is_cpu() || gpu(plan).is_some()
+}
+
+/// Returns which GPU and which libraries compute, if kernels of zsic's own do.
+fn gpu(plan: &Plan) -> Option<String> {
+    #[cfg(feature = "cuda")]
+    if let (candle_core::Device::Cuda(device), true) = (&plan.device, plan.gpu_kernels) {
+        return crate::kernels::cuda::identity(device).ok();
+    }
+    let _ = plan;
+    None
+}
+
 /// Returns the key of a checkpoint in one arithmetic.
 pub(super) fn scope(checkpoint: &CacheKey, plan: &Plan) -> CacheKey {
-    KeyParts::of("scope")
+    let parts = KeyParts::of("scope")
         .and(&BITS_VERSION.to_le_bytes())
         .and(checkpoint.bytes())
         .and(plan.precision.name().as_bytes())
@@ -185,8 +200,11 @@ pub(super) fn scope(checkpoint: &CacheKey, plan: &Plan) -> CacheKey {
         // candle's products (`plain`) choose by the machine's features.
         .and(Isa::best().name().as_bytes())
         .and(std::env::consts::ARCH.as_bytes())
-        .and(std::env::consts::OS.as_bytes())
-        .key()
+        .and(std::env::consts::OS.as_bytes());
+    match gpu(plan) {
+        Some(gpu) => parts.and(gpu.as_bytes()).key(),
+        None => parts.key(),
+    }
 }
 
 /// Returns the key of an image's embedding.

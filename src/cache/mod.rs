@@ -112,8 +112,8 @@ impl Cache {
     /// If a file of the checkpoint cannot be read.
     pub fn scope(&self, checkpoint: &Checkpoint, plan: &Plan) -> crate::Result<Scope> {
         let Some(inner) = &self.0 else { return Ok(Scope::none()) };
-        if !plan.device.is_cpu() {
-            return Ok(Scope::none()); // other cards, or other libraries, have other bits
+        if !keys::are_known(plan) {
+            return Ok(Scope::none());
         }
         let key = keys::scope(&identity::key(checkpoint, self)?, plan);
         let how = plan.instructions().unwrap_or_default();

@@ -13,16 +13,19 @@ use crate::Result;
 use crate::checkpoint::Weights;
 use crate::preprocess::{Normalizer, Pixels};
 
+/// A tower as an engine holds it.
+type On<P, S> = Box<Tower<Engine<P>, <S as LoadStem>::Stem<Engine<P>>>>;
+
 /// A tower and what runs it.
 #[derive(Debug)]
 pub enum Loaded<S: LoadStem> {
     /// candle's tensors.
     Tensors(Tensors, Box<Tower<Tensors, S::Stem<Tensors>>>),
     /// The CPU's kernels.
-    Kernels(Engine<Cpu>, Box<Tower<Engine<Cpu>, S::Stem<Engine<Cpu>>>>),
+    Kernels(Engine<Cpu>, On<Cpu, S>),
     /// An NVIDIA GPU's kernels.
     #[cfg(feature = "cuda")]
-    Cuda(Engine<Cuda>, Box<Tower<Engine<Cuda>, S::Stem<Engine<Cuda>>>>),
+    Cuda(Engine<Cuda>, On<Cuda, S>),
 }
 
 impl<S: LoadStem> Loaded<S> {

@@ -11,6 +11,8 @@ use crate::score::Activation;
 /// The narrowest embedding for which `auto` may split products. Each value has an error of its own, and the more
 /// there are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
 const SPLIT_FROM: usize = 512;
+/// Values of the widest head that the kernels for GPUs take.
+const WIDEST_HEAD: usize = 128;
 
 /// The device, instruction set and arithmetic that run a checkpoint's towers.
 #[derive(Debug, Clone)]
@@ -31,19 +33,25 @@ pub struct Plan {
 impl Compute {
     /// Returns what runs `checkpoint`.
     pub fn plan(&self, checkpoint: &Checkpoint) -> Plan {
-        let facts = checkpoint.family().facts();
-        self.plan_for(facts.embedding, facts.activation)
+        let family = checkpoint.family();
+        let (facts, blocks) = (family.facts(), [family.image().blocks, family.text().blocks]);
+        // candle's tensors have f32 for the others; the precisions that they lack are an error.
+        let needs_kernels = matches!(self.precision, Precision::Bf16 | Precision::F16);
+        let fits = needs_kernels || blocks.iter().all(|blocks| blocks.width <= WIDEST_HEAD * blocks.heads);
+        let compute = Self { gpu_kernels: self.gpu_kernels && fits, ..self.clone() };
+        compute.plan_for(facts.embedding, facts.activation)
     }
 
-    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split. On AMX they are
-    /// not under a sigmoid: there an error of 2e-4 in a logit can be one of 5e-5 in a score, four times that of a softmax,
-    /// and SigLIP's logits are steeper than CLIP's. On a GPU, values split into f16 have nearly the digits of f32.
+    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split. They are not
+    /// under a sigmoid: there an error of 2e-4 in a logit can be one of 5e-5 in a score, four times that of a softmax, and
+    /// SigLIP's logits are steeper than CLIP's. A GPU splits values into f16, which keeps enough digits of narrow ones too.
     fn plan_for(&self, dim: usize, activation: Activation) -> Plan {
-        let splits = match self.device {
+        let can_split = match self.device {
             Device::Cuda(_) => self.gpu_kernels,
-            Device::Cpu => self.isa == Isa::Amx && activation == Activation::Softmax && dim >= SPLIT_FROM,
+            Device::Cpu => self.isa == Isa::Amx && dim >= SPLIT_FROM,
             Device::Metal(_) => false,
         };
+        let splits = can_split && activation == Activation::Softmax;
         let is_f32 = self.precision == Precision::Auto && !splits;
         let precision = if is_f32 { Precision::F32 } else { self.precision };
         let Self { device, isa, gpu_kernels, threads, .. } = self.clone();

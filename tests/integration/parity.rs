@@ -139,6 +139,9 @@ fn embeddings_are_the_reference_s() {
     for compute in computes() {
         for name in CHECKPOINTS {
             let loaded = load_for(name, &compute);
+            if loaded.plan.precision != Precision::F32 {
+                continue; // what `auto` promises is scores
+            }
             let images = loaded.images.embed(&loaded.pixels()).unwrap();
             let texts = loaded.texts.embed(&crate::common::strings(&loaded.expected.json["prompts"])).unwrap();
             // Rounding the weights alone, by half a unit in the last place, moves a prompt of this one by 1.6e-6.

@@ -61,6 +61,24 @@ impl From<cudarc::cublaslt::result::CublasError> for CudaError {
     }
 }
 
+/// Returns whether a GPU is new enough for the kernels.
+pub fn runs_on(device: &CudaDevice) -> bool {
+    device.cuda_stream().context().compute_capability().is_ok_and(|capability| capability >= OLDEST)
+}
+
+/// Returns the name of a GPU and the versions of what chooses its algorithms: on another one, sums may have another order.
+///
+/// # Errors
+/// If the GPU does not answer.
+pub fn identity(device: &CudaDevice) -> CudaResult<String> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    let (name, (major, minor)) = (context.name()?, context.compute_capability()?);
+    // SAFETY: it only returns a number.
+    let products = unsafe { cudarc::cublaslt::sys::cublasLtGetVersion() };
+    Ok(format!("{name}, compute capability {major}.{minor}, cuBLASLt {products}"))
+}
+
 /// Weight and bias of a layer norm.
 #[derive(Debug)]
 pub struct Norm {
@@ -89,20 +107,15 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Loads the kernels.
+    /// Loads the kernels on a GPU that [`runs_on`] lets run them.
     ///
     /// # Errors
-    /// If the GPU is too old, or out of memory.
+    /// If the GPU is out of memory.
     pub fn new(device: &CudaDevice) -> CudaResult<Self> {
         // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
         unsafe { device.disable_event_tracking() };
         let stream = device.cuda_stream();
         let context = stream.context();
-        let capability = context.compute_capability()?;
-        if capability < OLDEST {
-            let (major, minor) = capability;
-            return Err(CudaError::Failed(format!("it has compute capability {major}.{minor}; zsic needs 8.0")));
-        }
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
         let (products, upload) = (Products::new(&stream)?, Mutex::new(Upload::new(&stream)?));

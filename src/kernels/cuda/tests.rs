@@ -26,7 +26,8 @@ fn values(gpu: &Gpu, x: &Matrix) -> Vec<f32> {
 /// What a product of numbers of size 1 may be off by, for each of its terms.
 fn tolerance(form: Form) -> f64 {
     match form {
-        Form::F32 | Form::Split => 2e-6,
+        Form::F32 => 2e-6,
+        Form::Split => 5e-6, // the matrix units' sums lose more than the operands do
         Form::Bf16 => 8e-3,
         Form::F16 => 1e-3,
     }

@@ -111,7 +111,7 @@ impl Processor for Cuda {
         told(self.gpu.linear(form, input, &values, &biases.concat()))
     }
 
-    fn attending<'a>(&self, attends: &'a Attends, spec: &BlockSpec) -> Result<Attending> {
+    fn attending(&self, attends: &Attends, spec: &BlockSpec) -> Result<Attending> {
         told(self.gpu.attending(attends, self.form, spec.width / spec.heads))
     }
 
