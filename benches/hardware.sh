@@ -203,7 +203,7 @@ part_gpu-towers() {
     need_gpu
     export TOWER_SPEED=$BIN/tower_speed-cuda
     result "images a second; zsic is fed bytes on the host, PyTorch numbers on the GPU or, in the row 'bytes', as zsic"
-    result "'plain' is ZSIC_CUDA_KERNELS=0"
+    result "'candle' is ZSIC_CUDA_KERNELS=0"
     if ((REHEARSE)); then
         gpu_py towers "$WORK/clip-b32" --device cpu --zsic auto,f32 --torch f32 --batches 1,2 --seconds $((LEFT - SECONDS - 3))
         return

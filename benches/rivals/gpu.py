@@ -178,8 +178,8 @@ def towers(args):
         precisions = [word for word in args.zsic.split(",") if word]
         for precision in precisions:
             rows[f"zsic {precision}"] = zsic_speed(checkpoint, precision, batches, args)
-        if args.device == "cuda" and "bf16" in precisions:
-            rows["zsic bf16 plain"] = zsic_speed(checkpoint, "bf16", [32, 128], args, kernels="0")
+        if args.device == "cuda" and "f32" in precisions:
+            rows["zsic f32 candle"] = zsic_speed(checkpoint, "f32", [32, 128], args, kernels="0")
         if left(args) > 10:
             rows |= pytorch_rows(checkpoint, args.torch, batches, args)
         for precision in precisions:
@@ -194,7 +194,7 @@ def towers(args):
 def summary(name, precisions, rows, kind):
     rival, at = best(rows, f"pytorch {kind}")
     for precision in precisions:
-        rate, batch = best({n: r for n, r in rows.items() if "plain" not in n}, f"zsic {precision}")
+        rate, batch = best({n: r for n, r in rows.items() if "candle" not in n}, f"zsic {precision}")
         if rate and rival:
             first, same = rows[f"zsic {precision}"], rows[f"pytorch {kind}"]
             each = ", ".join(f"{first[b] / same[b]:.2f}" for b in first if b in same)
