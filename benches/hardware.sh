@@ -158,10 +158,10 @@ part_gpu-tests() {
     tests integration-cuda parity siglip naflex open_clip other_clip
 }
 
-# Compares embeddings of 64 photographs in batches of several sizes, byte for byte.
+# Compares embeddings of 256 photographs in batches of several sizes, byte for byte: the last is of many groups of L/14's rows.
 bits_of() {
     local checkpoint=$1 precision=$2 first="" size out same=() wrong=()
-    for size in 1 7 64; do
+    for size in 1 7 64 256; do
         out=$WORK/bits/$checkpoint-$precision-$size.safetensors
         "$BIN/zsic-cuda" embed "$WORK/bits/photos" -m "$WORK/$checkpoint" --device "$DEVICE" --precision "$precision" \
             --batch-size "$size" --max-wait 60000 --no-cache --offline -q -o "$out" || { wrong+=("$size did not run"); continue; }
@@ -179,7 +179,7 @@ part_gpu-bits() {
     local pids=() pid precision checkpoint
     rm -rf "$WORK/bits"
     mkdir -p "$WORK/bits/photos"
-    find "$WORK/photos" -name '*.jpg' | sort | head -n 64 | xargs -d '\n' ln -t "$WORK/bits/photos"
+    find "$WORK/photos" -name '*.jpg' | sort | head -n 256 | xargs -d '\n' ln -t "$WORK/bits/photos"
     for checkpoint in clip-b32 clip-l14; do
         pids=()
         for precision in f32 auto $BF16; do bits_of "$checkpoint" "$precision" & pids+=($!); done

@@ -13,14 +13,14 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: on CPUs with AMX three bf16 products in
-    /// place of each f32 product; elsewhere, and for models with narrow embeddings, IEEE f32.
+    /// place of each f32 product, on NVIDIA GPUs three f16 products; elsewhere, and where errors weigh more, IEEE f32.
     #[default]
     Auto,
     /// Plain IEEE f32.
     F32,
-    /// bfloat16 products in the blocks, summed in f32; the rest is f32. On CPUs with AMX or AVX512-BF16.
+    /// bfloat16 products in the blocks, summed in f32; the rest is f32. On CPUs with AMX or AVX512-BF16, and NVIDIA GPUs.
     Bf16,
-    /// Half-precision products. No device has them yet.
+    /// Half-precision products in the blocks, summed in f32; the rest is f32. On NVIDIA GPUs.
     F16,
 }
 

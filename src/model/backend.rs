@@ -1,4 +1,4 @@
-//! Which backend runs a tower: candle's tensors (`tensors.rs`) or the CPU's kernels (`engine.rs`). It is chosen here and
+//! Which backend runs a tower: candle's tensors (`tensors.rs`) or zsic's own kernels (`engine.rs`). It is chosen here and
 //! nowhere else.
 
 use super::attention_rows::Prompt;

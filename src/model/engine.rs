@@ -272,13 +272,18 @@ impl<P: Processor> Forward for Engine<P> {
     }
 
     fn prompts(&self, tower: &Tower<Self, TokenEmbeddings<Self>>, prompts: &[&Prompt]) -> Result<Vec<f32>> {
-        let mut features = Vec::with_capacity(prompts.len() * tower.dim);
-        let mut space = self.take();
-        let batch = tower.stem.rows(&self.on, tower.spec.mask, prompts, &mut space)?;
-        let part = self.finish(tower, &batch, &mut space)?;
-        self.on.take(&part, &mut features)?;
-        self.give_back(space);
-        Ok(features)
+        self.halving(|most| {
+            let mut features = Vec::with_capacity(prompts.len() * tower.dim);
+            let mut space = self.take();
+            let parts = (self.on.rows() / most).clamp(1, prompts.len().max(1));
+            for some in prompts.chunks(prompts.len().div_ceil(parts).max(1)) {
+                let batch = tower.stem.rows(&self.on, tower.spec.mask, some, &mut space)?;
+                let part = self.finish(tower, &batch, &mut space)?;
+                self.on.take(&part, &mut features)?;
+            }
+            self.give_back(space);
+            Ok(features)
+        })
     }
 
     fn batches(&self, mask: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {

@@ -58,6 +58,22 @@ fn answers_come_in_order_with_the_bits_of_the_encoder() {
     assert!((1..=3).contains(&summary.batches) && summary.bytes > 0 && !summary.times.encode.is_zero(), "{summary:?}");
 }
 
+/// A device that has gone after hours: what it answered stands, and nothing is taken for an image's own failure.
+#[test]
+fn a_device_that_fails_ends_the_stream_behind_the_answers_before_it() {
+    for failure in [|| Error::DeviceMemory, || Error::Device("the GPU failed: it has gone".to_owned())] {
+        let (checkpoint, encoder) = demo(1);
+        let names = ["owl.png", "fox.png", "bear.png"].map(image);
+        let settings = Settings { threads: 1, batch_size: 1, ..Settings::default() };
+        let mut pipeline = Pipeline::start(names.into_iter(), checkpoint.preprocessor().clone(), settings).unwrap();
+        let first = pipeline.next_batch(|pixels| encoder.embed(pixels)).unwrap().unwrap();
+        assert!(first.iter().all(|answer| answer.embedding.is_ok()) && first[0].name.as_str().ends_with("owl.png"));
+        let e = pipeline.next_batch(|_| Err(failure())).unwrap_err();
+        assert_eq!(e.to_string(), failure().to_string());
+        assert_eq!(pipeline.summary().images, 1);
+    }
+}
+
 #[test]
 fn an_image_beyond_memory_ends_the_stream_behind_the_answers_before_it() {
     let (checkpoint, encoder) = demo(1);

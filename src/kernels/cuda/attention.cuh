@@ -58,7 +58,7 @@ struct Divided {
     }
 };
 
-// Two values of a row of queries as an operand: from halves as they are, from f32 as high and low.
+// Two values of a row of queries as an operand: halves as they are, and f32 as high and low. Halves leave `low` alone.
 BODY void operand(const u16 *row, int column, u32 &high, u32 &) { high = *(const u32 *)(row + column); }
 BODY void operand(const float *row, int column, u32 &high, u32 &low) {
     Split::two(row[column], row[column + 1], high, low);
@@ -277,6 +277,8 @@ template <class Form> BODY void attention_f32(const Heads &heads, const Attendin
         for (int mask = 16; mask > 0; mask /= 2) sum[q] += shuffle_xor(sum[q], mask);
         if (first + q >= group.queries) continue;
         auto *out = row_of<Form>(heads.out, width, group.query + first + q) + column;
+        if ((int)blockIdx.y == heads.width / dim - 1) // what fills the row's last group
+            for (int c = dim + lane; c < dim + width - heads.width; c += 32) Form::store_one(out + c, width, 0);
         for (int i = 0; i < WIDEST / 32; i++)
             if (lane + i * 32 < dim) Form::store_one(out + lane + i * 32, width, o[q][i] / sum[q]);
     }
@@ -297,7 +299,7 @@ ATTENTIONS(64, 64, 8, 2)
 ATTENTIONS(80, 64, 4, 3)
 ATTENTIONS(80, 64, 8, 1)
 ATTENTIONS(96, 32, 4, 3)
-ATTENTIONS(112, 32, 4, 3)
+ATTENTIONS(112, 32, 4, 2)
 ATTENTIONS(128, 32, 4, 2)
 
 #define ATTENTION_F32(name, Form)                                                                                      \

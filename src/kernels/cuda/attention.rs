@@ -3,7 +3,7 @@
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
 
-use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer};
+use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer, failed};
 use crate::kernels::Attends;
 
 /// Values of the widest head.
@@ -149,7 +149,7 @@ impl Gpu {
         let mut launch = self.stream.launch_builder(&function);
         launch.arg(&table).arg(&attending.groups).arg(&attending.work);
         // SAFETY: the groups' rows are those of the matrices, and the kernel is made for heads as wide or wider.
-        unsafe { launch.launch(config) }?;
+        unsafe { launch.launch(config) }.map_err(|e| failed(&name, e))?;
         Ok(())
     }
 }

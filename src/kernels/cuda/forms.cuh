@@ -57,7 +57,8 @@ struct Split {
     typedef u16 Value;
     static const int PARTS = 3;
     BODY static void halves(float v, u16 &high, u16 &low) {
-        high = to_f16(v);
+        // The low half takes over what the high one cannot hold, up to twice its largest value; then comes infinity.
+        high = to_f16(v > 65504 ? 65504 : v < -65504 ? -65504 : v);
         low = to_f16(v - of_f16(high));
     }
     BODY static void two(float a, float b, u32 &high, u32 &low) {

@@ -1,6 +1,7 @@
 //! Matrices on the GPU, and the way there.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{
@@ -83,13 +84,13 @@ impl Matrix {
 
     /// Gives it a shape. Its values are unspecified then.
     pub fn shape(&mut self, gpu: &Gpu, rows: usize, columns: usize) -> CudaResult<()> {
-        (self.rows, self.columns) = (rows, columns);
-        let bytes = self.size();
+        let bytes = rows * width(columns) * self.form.bytes();
         if self.memory.as_ref().is_none_or(|memory| memory.len() < bytes) {
             self.memory = None; // before more is asked for
             // SAFETY: each kernel and product writes all that later ones read.
             self.memory = Some(unsafe { gpu.stream.alloc(bytes.max(1)) }?);
         }
+        (self.rows, self.columns) = (rows, columns);
         Ok(())
     }
 
@@ -145,13 +146,12 @@ pub(super) fn keep_freed(context: &Arc<CudaContext>) -> CudaResult<()> {
     Ok(())
 }
 
-/// Two ways to the GPU: while the bytes of one are worked on, those of the next are copied.
+/// Ways to the GPU: while the bytes of one are worked on, those of the next are copied. Threads take one each.
 #[derive(Debug)]
 pub struct Upload {
     /// Copies run beside the kernels.
     copies: Arc<CudaStream>,
-    ways: [Way; 2],
-    next: usize,
+    free: Mutex<VecDeque<Way>>,
 }
 
 /// Memory on both sides.
@@ -159,49 +159,64 @@ pub struct Upload {
 struct Way {
     host: Option<PinnedHostSlice<u8>>,
     device: Option<CudaSlice<u8>>,
-    /// When the kernels have read it.
+    /// When the host's bytes have been copied. (The events of cudarc's own are off.)
+    copied: Option<CudaEvent>,
+    /// When the kernels have read the device's.
     read: Option<CudaEvent>,
 }
 
 impl Upload {
     pub(super) fn new(stream: &Arc<CudaStream>) -> CudaResult<Self> {
-        Ok(Self { copies: stream.context().new_stream()?, ways: Default::default(), next: 0 })
+        let free = Mutex::new([Way::default(), Way::default()].into());
+        Ok(Self { copies: stream.context().new_stream()?, free })
+    }
+
+    fn free(&self) -> MutexGuard<'_, VecDeque<Way>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies slices to the GPU, one behind the other, and has `work` started on them in `stream`.
     pub(super) fn all(
-        &mut self,
+        &self,
         stream: &Arc<CudaStream>,
         slices: &[&[u8]],
         work: impl FnOnce(&CudaSlice<u8>) -> CudaResult<()>,
     ) -> CudaResult<()> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let way = &mut self.ways[self.next];
-        self.next = 1 - self.next;
+        let mut way = self.free().pop_front().unwrap_or_default();
+        if let Some(copied) = &way.copied {
+            copied.synchronize()?;
+        }
         if way.host.as_ref().is_none_or(|host| host.len() < length) {
-            *way = Way::default();
-            // SAFETY: both are written before they are read. No kernel reads memory of the device that is freed here: its
-            // own stream waited for the last one.
+            way = Way::default();
+            // SAFETY: both are written before they are read. The device's memory that is freed here was read by kernels in
+            // the stream that frees it.
             way.host = Some(unsafe { stream.context().alloc_pinned(length.max(1)) }?);
             way.device = Some(unsafe { stream.alloc(length.max(1)) }?);
             self.copies.join(stream)?;
         }
         let (Some(host), Some(device)) = (&mut way.host, &mut way.device) else { unreachable!("made above") };
-        let mut rest = host.as_mut_slice()?; // waits until the last copy from it is done
-        let mut parts = Vec::with_capacity(slices.len());
-        for slice in slices {
-            let (part, more) = rest.split_at_mut(slice.len());
-            parts.push((part, *slice));
-            rest = more;
-        }
-        parts.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
+        fill(host.as_mut_slice()?, slices);
         if let Some(read) = &way.read {
             self.copies.wait(read)?;
         }
         self.copies.memcpy_htod(host, device)?;
+        way.copied = Some(self.copies.record_event(None)?);
         stream.join(&self.copies)?;
         work(device)?;
         way.read = Some(stream.record_event(None)?);
+        self.free().push_back(way);
         Ok(())
     }
+}
+
+/// Writes slices one behind the other.
+fn fill(mut to: &mut [u8], slices: &[&[u8]]) {
+    let mut parts = Vec::with_capacity(slices.len());
+    for slice in slices {
+        let (part, rest) = to.split_at_mut(slice.len());
+        parts.push((part, *slice));
+        to = rest;
+    }
+    parts.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
 }

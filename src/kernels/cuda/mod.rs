@@ -1,12 +1,15 @@
 //! The operations of towers on an NVIDIA GPU: products by cuBLASLt (`products.rs`), and kernels of our own for what lies
-//! between them (`*.cuh`, which `build.rs` has nvcc compile). All work goes through one stream, in the order of the calls.
+//! between them (`*.cuh`, which `build.rs` has nvcc compile). All work but copies of images
+//! goes through one stream, in the order of the calls.
 //!
 //! The bits of a row do not depend on the other rows: a kernel's sums have one order, and a product of given sizes has one
 //! algorithm, whatever the number of rows.
 
 mod attention;
+mod cublaslt;
 mod memory;
 mod products;
+mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,11 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::CudaDevice;
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::{CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg, sys};
+use cudarc::driver::{CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, sys};
 
 pub use attention::{Attending, heads_form};
 pub use memory::{Form, Matrix, Upload};
 pub use products::{Linear, Products};
+pub use rows::{Image, Norm};
 
 use super::ActivationFn;
 
@@ -52,6 +56,14 @@ impl From<cudarc::driver::DriverError> for CudaError {
     }
 }
 
+/// Returns the failure of a kernel.
+fn failed(kernel: &str, e: cudarc::driver::DriverError) -> CudaError {
+    match CudaError::from(e) {
+        CudaError::Failed(reason) => CudaError::Failed(format!("{kernel}: {reason}")),
+        memory => memory,
+    }
+}
+
 impl From<cudarc::cublaslt::result::CublasError> for CudaError {
     fn from(e: cudarc::cublaslt::result::CublasError) -> Self {
         match e.0 {
@@ -74,18 +86,10 @@ pub fn identity(device: &CudaDevice) -> CudaResult<String> {
     let stream = device.cuda_stream();
     let context = stream.context();
     let (name, (major, minor)) = (context.name()?, context.compute_capability()?);
+    let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
     // SAFETY: it only returns a number.
     let products = unsafe { cudarc::cublaslt::sys::cublasLtGetVersion() };
-    Ok(format!("{name}, compute capability {major}.{minor}, cuBLASLt {products}"))
-}
-
-/// Weight and bias of a layer norm.
-#[derive(Debug)]
-pub struct Norm {
-    weight: CudaSlice<f32>, // [W], in whole groups
-    bias: CudaSlice<f32>,   // [W]
-    columns: usize,
-    eps: f32,
+    Ok(format!("{name}, compute capability {major}.{minor}, {processors} multiprocessors, cuBLASLt {products}"))
 }
 
 /// A GPU with its kernels.
@@ -94,7 +98,7 @@ pub struct Gpu {
     module: Arc<CudaModule>,
     functions: Mutex<HashMap<String, CudaFunction>>,
     products: Products,
-    upload: Mutex<Upload>,
+    upload: Upload,
 }
 
 impl fmt::Debug for Gpu {
@@ -103,7 +107,7 @@ impl fmt::Debug for Gpu {
     }
 }
 
-/// A matrix as kernels take it: its address and the values of a row.
+/// The address of a matrix.
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
@@ -118,7 +122,7 @@ impl Gpu {
         let context = stream.context();
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
-        let (products, upload) = (Products::new(&stream)?, Mutex::new(Upload::new(&stream)?));
+        let (products, upload) = (Products::new(&stream)?, Upload::new(&stream)?);
         Ok(Self { stream, module, functions: Mutex::default(), products, upload })
     }
 
@@ -153,182 +157,6 @@ impl Gpu {
         self.stream.synchronize()?;
         values.chunks_exact(x.width().max(1)).for_each(|row| out.extend_from_slice(&row[..x.columns()]));
         Ok(())
-    }
-
-    /// Loads a norm.
-    pub fn norm(&self, weight: &[f32], bias: &[f32], eps: f64) -> CudaResult<Norm> {
-        let columns = weight.len();
-        let upload = |values: &[f32]| self.upload(&memory::padded(values, columns));
-        Ok(Norm { weight: upload(weight)?, bias: upload(bias)?, columns, eps: eps as f32 })
-    }
-
-    /// Normalises the rows of x [R, W], f32, as y.
-    pub fn layer_norm(&self, x: &Matrix, norm: &Norm, y: &mut Matrix) -> CudaResult<()> {
-        y.shape(self, x.rows(), x.columns())?;
-        self.norm_rows(x.pointer(), norm, x.rows(), y.width(), y.pointer(), y.form())
-    }
-
-    /// Normalises the rows of x [R, W], f32, in place.
-    pub fn layer_norm_in_place(&self, x: &mut Matrix, norm: &Norm) -> CudaResult<()> {
-        self.norm_rows(x.pointer(), norm, x.rows(), x.width(), x.pointer(), x.form())
-    }
-
-    fn norm_rows(&self, x: Pointer, norm: &Norm, rows: usize, width: usize, y: Pointer, form: Form) -> CudaResult<()> {
-        let function = self.function(&format!("layer_norm_{}", form.name()))?;
-        let (columns, width) = (norm.columns as i32, width as i32);
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&x).arg(&norm.weight).arg(&norm.bias).arg(&norm.eps).arg(&columns).arg(&width).arg(&y);
-        run(launch, rows)
-    }
-
-    /// Writes x in y's form, through a nonlinearity.
-    pub fn convert(&self, x: &Matrix, act: ActivationFn, y: &mut Matrix) -> CudaResult<()> {
-        y.shape(self, x.rows(), x.columns())?;
-        let rows = x.rows();
-        self.convert_rows((x.pointer(), x.width(), x.form()), 1, act, x.columns(), y, rows)
-    }
-
-    /// Puts the only row of x [1, W] into the first third of the columns of `count` rows of y.
-    pub fn repeat(&self, x: &Matrix, count: usize, y: &mut Matrix) -> CudaResult<()> {
-        y.shape(self, count, 3 * x.columns())?;
-        self.convert_rows((x.pointer(), x.width(), x.form()), 0, ActivationFn::None, x.columns(), y, count)
-    }
-
-    fn convert_rows(
-        &self,
-        (x, x_width, from): (Pointer, usize, Form),
-        step: i32,
-        act: ActivationFn,
-        columns: usize,
-        y: &mut Matrix,
-        rows: usize,
-    ) -> CudaResult<()> {
-        let function = self.function(&format!("convert_{}_{}", from.name(), y.form().name()))?;
-        let (x_width, act, columns, width) = (x_width as i32, number(act), columns as i32, y.width() as i32);
-        let y = y.pointer();
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&x).arg(&x_width).arg(&step).arg(&act).arg(&columns).arg(&width).arg(&y);
-        run(launch, rows)
-    }
-
-    /// Picks rows of x, f32.
-    pub fn pick(&self, x: &Matrix, rows: &[usize], y: &mut Matrix) -> CudaResult<()> {
-        y.shape(self, rows.len(), x.columns())?;
-        let function = self.function("pick")?;
-        let picked = self.upload(&rows.iter().map(|&row| row as i32).collect::<Vec<_>>())?;
-        let (from, to, width) = (x.pointer(), y.pointer(), x.width() as i32);
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&from).arg(&picked).arg(&width).arg(&to);
-        run(launch, rows.len())
-    }
-
-    /// Averages rows of x, f32, from `first` to before `last` of each item.
-    pub fn mean(&self, x: &Matrix, items: &[(i32, i32)], y: &mut Matrix) -> CudaResult<()> {
-        y.shape(self, items.len(), x.columns())?;
-        let function = self.function("mean")?;
-        let first = self.upload(&items.iter().map(|item| item.0).collect::<Vec<_>>())?;
-        let last = self.upload(&items.iter().map(|item| item.1).collect::<Vec<_>>())?;
-        let (from, to, width) = (x.pointer(), y.pointer(), x.width() as i32);
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&from).arg(&first).arg(&last).arg(&width).arg(&to);
-        run(launch, items.len())
-    }
-
-    /// Normalises the patches of images and puts them into x, a row each. `images` have bytes [H, W, 3], W, H and patches,
-    /// and `table` the value of each byte, [3, 256].
-    pub fn patches(&self, images: &[Image], table: &[f32], patch: usize, x: &mut Matrix) -> CudaResult<()> {
-        let count = images.iter().map(|image| image.patches).sum();
-        let (mut offset, mut first, mut of) = (0, 0, Vec::with_capacity(count));
-        let mut pictures = Vec::with_capacity(images.len());
-        for (index, image) in images.iter().enumerate() {
-            let (width, across) = (image.width as i32, (image.width / patch) as i32);
-            pictures.push(Picture { offset, width, across, first, unused: 0 });
-            of.extend(std::iter::repeat_n(index as i32, image.patches));
-            offset += image.bytes.len() as u64;
-            first += image.patches as i32;
-        }
-        x.shape(self, count, 3 * patch * patch)?;
-        let function = self.function(&format!("patches_{}", x.form().name()))?;
-        let bytes: Vec<&[u8]> = images.iter().map(|image| image.bytes).collect();
-        let (pictures, of, table) = (self.upload(&pictures)?, self.upload(&of)?, self.upload(table)?);
-        let (to, patch, columns, width) = (x.pointer(), patch as i32, x.columns() as i32, x.width() as i32);
-        self.upload.lock().unwrap_or_else(PoisonError::into_inner).all(&self.stream, &bytes, |bytes| {
-            let mut launch = self.stream.launch_builder(&function);
-            launch.arg(bytes).arg(&pictures).arg(&of).arg(&table).arg(&patch).arg(&columns).arg(&width).arg(&to);
-            run(launch, count)
-        })
-    }
-
-    /// Sums values and positions as the rows of x. Row r has the value at row `from[r]` of `values`, or of `class` where that
-    /// is -1, and the position at row `place[r]` of `positions`, which `resized` follows.
-    pub fn add_positions(
-        &self,
-        values: &Matrix,
-        class: Option<&Matrix>,
-        (positions, resized): (&Matrix, &[f32]),
-        (from, place): (&[i32], &[i32]),
-        x: &mut Matrix,
-    ) -> CudaResult<()> {
-        x.shape(self, from.len(), values.columns())?;
-        let function = self.function("add_positions")?;
-        let mut more = Matrix::new(Form::F32);
-        if !resized.is_empty() {
-            self.put(resized, values.columns(), &mut more)?;
-        }
-        let class = class.map_or(0, Matrix::pointer);
-        let (values, table, more_at) = (values.pointer(), positions.pointer(), more.pointer());
-        let (count, width, to) = (positions.rows() as i32, x.width() as i32, x.pointer());
-        let (rows, from, place) = (from.len(), self.upload(from)?, self.upload(place)?);
-        let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&values).arg(&class).arg(&table).arg(&more_at).arg(&count).arg(&from).arg(&place);
-        launch.arg(&width).arg(&to);
-        run(launch, rows)
-    }
-}
-
-/// An image on its way to the GPU.
-#[derive(Debug, Clone, Copy)]
-pub struct Image<'a> {
-    /// RGB, row after row.
-    pub bytes: &'a [u8],
-    /// Pixels in a row.
-    pub width: usize,
-    /// Whole patches.
-    pub patches: usize,
-}
-
-/// `Picture` of `rows.cuh`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-struct Picture {
-    offset: u64,
-    width: i32,
-    across: i32,
-    first: i32,
-    unused: i32,
-}
-
-// SAFETY: plain numbers, laid out as in C.
-unsafe impl DeviceRepr for Picture {}
-
-/// Starts a kernel with a block for each row.
-fn run(mut launch: cudarc::driver::LaunchArgs, rows: usize) -> CudaResult<()> {
-    if rows > 0 {
-        let config = LaunchConfig { grid_dim: (rows as u32, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
-        // SAFETY: the arguments are those of the kernel, of matrices with so many rows.
-        unsafe { launch.launch(config) }?;
-    }
-    Ok(())
-}
-
-/// Returns the number of a nonlinearity in `rows.cuh`.
-fn number(act: ActivationFn) -> i32 {
-    match act {
-        ActivationFn::None => 0,
-        ActivationFn::QuickGelu => 1,
-        ActivationFn::Gelu => 2,
-        ActivationFn::GeluTanh => 3,
-        ActivationFn::Relu => 4,
     }
 }
 

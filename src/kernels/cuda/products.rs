@@ -10,6 +10,7 @@ use cudarc::cublaslt::{result, sys};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 use half::{bf16, f16};
 
+use super::cublaslt::{Call, Kind, Layouts, Preference};
 use super::memory::{padded, width};
 use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer};
 use crate::kernels::ActivationFn;
@@ -19,6 +20,15 @@ use crate::kernels::product::Then;
 const WORKSPACE: usize = 32 << 20;
 /// Rows for which the algorithm of a product is chosen. It then has that for any number of rows.
 const TYPICAL_ROWS: usize = 8192;
+
+/// The power of two that addresses are multiples of, as the driver returns them and cuBLASLt expects them.
+const ALIGNMENT: u32 = 8;
+/// The addresses that may be less, where a product computes some columns.
+const ALIGNED: [sys::cublasLtMatmulPreferenceAttributes_t; 3] = [
+    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+];
 
 /// Weights [N, K] in the form of their operands, and a bias [N].
 #[derive(Debug)]
@@ -44,18 +54,6 @@ impl Linear {
     pub fn output(&self) -> usize {
         self.output
     }
-}
-
-/// What decides the algorithm of a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Kind {
-    form: Form,
-    result: Form,
-    input: usize,
-    output: usize,
-    stride: usize,
-    adds: bool,
-    bias: bool,
 }
 
 /// cuBLASLt, its workspace and the algorithms that were chosen.
@@ -150,12 +148,17 @@ impl Gpu {
         if x.rows() == 0 || columns.is_empty() {
             return Ok(());
         }
-        let parts = if linear.form == Form::Split { 3 } else { 1 };
-        let input = width(linear.input) * parts;
+        self.stream.context().bind_to_thread()?;
+        let input_stride = width(linear.input) * if linear.form == Form::Split { 3 } else { 1 };
+        // What lies behind the last value is zero in operands, but not in matrices of f32.
+        let input = if linear.form == Form::F32 { linear.input } else { input_stride };
         let (output, bias) = (columns.len(), linear.bias.is_some());
-        let kind = Kind { form: linear.form, result, input, output, stride, adds, bias };
+        let row = width(linear.input) * linear.form.bytes();
+        let offset = columns.start * (row | result.bytes());
+        let alignment = 1 << offset.trailing_zeros().min(ALIGNMENT);
+        let kind = Kind { form: linear.form, result, input, input_stride, output, stride, adds, bias, alignment };
         let at = |slice_at: Pointer, bytes: usize| slice_at + (columns.start * bytes) as u64;
-        let weight = at(linear.weight.device_ptr(&self.stream).0, width(linear.input) * linear.form.bytes());
+        let weight = at(linear.weight.device_ptr(&self.stream).0, row);
         let bias = linear.bias.as_ref().map(|bias| match result {
             Form::F32 => at(bias.exact.device_ptr(&self.stream).0, 4),
             _ => at(bias.half.device_ptr(&self.stream).0, 2),
@@ -185,8 +188,8 @@ impl Gpu {
                 WORKSPACE,
                 self.stream.cu_stream().cast(),
             )
-        }?;
-        Ok(())
+        }
+        .map_err(|e| told(e, &kind, x.rows()))
     }
 }
 
@@ -206,6 +209,9 @@ impl Products {
             sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
             &no_reduction,
         )?;
+        for name in ALIGNED {
+            preference.set(name, &kind.alignment)?;
+        }
         // SAFETY: all of them live until the call returns.
         let found = unsafe {
             result::get_matmul_algo_heuristic(
@@ -218,9 +224,17 @@ impl Products {
                 preference.0,
             )
         }
-        .map_err(|e| CudaError::Failed(format!("cuBLASLt has no product for {kind:?}: {e}")))?;
+        .map_err(|e| told(e, kind, TYPICAL_ROWS))?;
         chosen.insert(*kind, found.algo);
         Ok(found.algo)
+    }
+}
+
+/// Names the product that failed.
+fn told(e: result::CublasError, kind: &Kind, rows: usize) -> CudaError {
+    match CudaError::from(e) {
+        CudaError::Failed(reason) => CudaError::Failed(format!("{reason} for {rows} rows of {kind:?}")),
+        memory => memory,
     }
 }
 
@@ -228,7 +242,7 @@ impl Products {
 /// their digits in f16 then.
 fn scale(weights: &[f32]) -> f32 {
     let largest = weights.iter().fold(0f32, |largest, v| largest.max(v.abs()));
-    if largest.is_normal() { (13.0 - largest.log2().floor()).exp2() } else { 1.0 }
+    if largest.is_normal() { (13.0 - largest.log2().floor()).min(100.0).exp2() } else { 1.0 }
 }
 
 /// Returns weights times `scale` as bytes, each row in whole groups.
@@ -258,95 +272,4 @@ fn stored(form: Form, input: usize, weights: &[f32], scale: f32) -> Vec<u8> {
 
 fn half_bits(form: Form, value: f32) -> u16 {
     if form == Form::F16 { f16::from_f32(value).to_bits() } else { bf16::from_f32(value).to_bits() }
-}
-
-/// Returns how cuBLASLt calls a form's values.
-fn data_type(form: Form) -> sys::cudaDataType {
-    match form {
-        Form::F32 => sys::cudaDataType::CUDA_R_32F,
-        Form::F16 | Form::Split => sys::cudaDataType::CUDA_R_16F,
-        Form::Bf16 => sys::cudaDataType::CUDA_R_16BF,
-    }
-}
-
-/// What is computed. cuBLASLt has columns for rows: it computes `y^T = W x^T`.
-struct Call(sys::cublasLtMatmulDesc_t);
-
-impl Call {
-    fn new(kind: &Kind, bias: Option<Pointer>) -> CudaResult<Self> {
-        let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
-        let call = Self(result::create_matmul_desc(compute, sys::cudaDataType::CUDA_R_32F)?);
-        call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA, &1i32)?;
-        if let Some(bias) = bias {
-            let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
-            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
-            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
-            let of = data_type(kind.result);
-            call.set(sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &of)?;
-        }
-        Ok(call)
-    }
-
-    fn set<T>(&self, name: sys::cublasLtMatmulDescAttributes_t, value: &T) -> CudaResult<()> {
-        // SAFETY: the value has the size that it says.
-        Ok(unsafe { result::set_matmul_desc_attribute(self.0, name, (&raw const *value).cast(), size_of::<T>()) }?)
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        // SAFETY: it was created by `new`.
-        let _ = unsafe { result::destroy_matmul_desc(self.0) };
-    }
-}
-
-/// The layouts of a product's matrices.
-struct Layouts {
-    weight: sys::cublasLtMatrixLayout_t,
-    x: sys::cublasLtMatrixLayout_t,
-    y: sys::cublasLtMatrixLayout_t,
-}
-
-impl Layouts {
-    fn new(kind: &Kind, rows: usize) -> CudaResult<Self> {
-        let Kind { form, result, input, output, stride, .. } = *kind;
-        let layout = |form, inner: usize, outer: usize, stride: usize| {
-            result::create_matrix_layout(data_type(form), inner as u64, outer as u64, stride as i64)
-        };
-        Ok(Self {
-            weight: layout(form, input, output, input)?,
-            x: layout(form, input, rows, input)?,
-            y: layout(result, output, rows, stride)?,
-        })
-    }
-}
-
-impl Drop for Layouts {
-    fn drop(&mut self) {
-        for layout in [self.weight, self.x, self.y] {
-            // SAFETY: it was created by `new`.
-            let _ = unsafe { result::destroy_matrix_layout(layout) };
-        }
-    }
-}
-
-/// What an algorithm may use.
-struct Preference(sys::cublasLtMatmulPreference_t);
-
-impl Preference {
-    fn new() -> CudaResult<Self> {
-        Ok(Self(result::create_matmul_pref()?))
-    }
-
-    fn set<T>(&self, name: sys::cublasLtMatmulPreferenceAttributes_t, value: &T) -> CudaResult<()> {
-        // SAFETY: the value has the size that it says.
-        Ok(unsafe { result::set_matmul_pref_attribute(self.0, name, (&raw const *value).cast(), size_of::<T>()) }?)
-    }
-}
-
-impl Drop for Preference {
-    fn drop(&mut self) {
-        // SAFETY: it was created by `new`.
-        let _ = unsafe { result::destroy_matmul_pref(self.0) };
-    }
 }

@@ -1,4 +1,4 @@
-// Kernels of rows: a block of THREADS threads computes one row. Every sum has one order, fixed by the row's length.
+// Kernels of rows: a block of THREADS threads computes one row of the result. Every sum has one order, fixed by the row's length.
 #pragma once
 #include "forms.cuh"
 

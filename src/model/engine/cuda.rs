@@ -17,7 +17,8 @@ use crate::preprocess::{Normalizer, Pixels};
 use crate::{Error, Result};
 
 /// Rows that go through the blocks together: enough to keep every multiprocessor busy, and no more, since the first images of
-/// a batch are on their way while nothing is computed yet.
+/// a batch are on their way while nothing is computed yet. Below 16384: tables of rows that are larger than 64 KB would wait
+/// for the GPU on their way.
 const ROWS: usize = 32 * 257;
 
 /// A GPU and the form of what the blocks' products read.
