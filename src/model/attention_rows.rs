@@ -18,6 +18,8 @@ pub struct Prompt {
     pub end: usize,
     /// True if the pooled token is padding, which no row attends to, not even its own.
     pub padded: bool,
+    /// The position that the pooled token has: `end`, but where padding between it and the others is left out.
+    pub place: usize,
 }
 
 impl Prompt {
@@ -30,7 +32,14 @@ impl Prompt {
         if padding.is_some() && !padded {
             ids.pop();
         }
-        Self { ids, end, padded }
+        Self { ids, end, padded, place: end }
+    }
+
+    /// Makes a prompt of `length` tokens of which all behind `ids` are padding that no row attends to, and the last is pooled.
+    pub fn masked(ids: &[u32], padding: u32, length: usize) -> Self {
+        let filled = ids.len() < length;
+        let ids: Vec<u32> = ids.iter().copied().chain(filled.then_some(padding)).collect();
+        Self { end: ids.len() - 1, ids, padded: filled, place: length - 1 }
     }
 
     /// Returns the tokens that its rows may attend to under `mask`, the pooled row's own apart if that is padding.
@@ -87,7 +96,7 @@ impl Rows {
         let mut rows = Self::new(mask);
         let mut before: &[u32] = &[];
         let mut path: Vec<u32> = Vec::new(); // the rows of `before`
-        for prompt @ Prompt { ids, end, padded } in prompts {
+        for prompt @ Prompt { ids, end, padded, place } in prompts {
             let prompt = prompt.seen(mask);
             let shared = if share { shared(mask, before, prompt) } else { 0 };
             path.truncate(shared);
@@ -100,7 +109,7 @@ impl Rows {
             rows.pooled.push(1, path.iter().copied());
             if *padded {
                 rows.ends.push(rows.tokens.len());
-                rows.tokens.push((ids[*end], *end));
+                rows.tokens.push((ids[*end], *place));
                 rows.all.push(1, path.iter().copied());
             } else {
                 rows.ends.push(path[*end] as usize);
@@ -161,7 +170,7 @@ mod tests {
     use super::*;
 
     fn prompt(ids: &[u32], end: usize) -> Prompt {
-        Prompt { ids: ids.to_vec(), end, padded: false }
+        Prompt { ids: ids.to_vec(), end, padded: false, place: end }
     }
 
     fn rows(mask: Mask, prompts: &[Prompt]) -> Rows {
@@ -202,6 +211,8 @@ mod tests {
         let ids = [7, 3, 9, 5];
         let whole = prompt(&ids, 2);
         let padded = |padding| Prompt { padded: true, ..prompt(&[&ids[..], &[padding]].concat(), 4) };
+        assert_eq!(Prompt::masked(&ids, 8, 64), Prompt { place: 63, ..padded(8) });
+        assert_eq!(Prompt::masked(&ids, 8, 4), prompt(&ids, 3));
         let new = |pool, padding| Prompt::new(pool, &ids, padding);
         assert_eq!(new(PromptPool::LargestId, None), whole);
         assert_eq!(new(PromptPool::LargestId, Some(9)), whole);

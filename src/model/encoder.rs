@@ -211,6 +211,7 @@ impl TextEncoder {
         let prompt = |ids: &Vec<u32>| match self.padding {
             PromptPadding::None => Prompt::new(pool, ids, None),
             PromptPadding::OfShorter(padding) => Prompt::new(pool, ids, Some(padding).filter(|_| ids.len() < longest)),
+            PromptPadding::Masked(padding) => Prompt::masked(ids, padding, length),
             PromptPadding::ToTheEnd(padding) => {
                 let padding = std::iter::repeat_n(padding, length.saturating_sub(ids.len()));
                 Prompt::new(pool, &ids.iter().copied().chain(padding).collect::<Vec<_>>(), None)
@@ -229,6 +230,8 @@ enum PromptPadding {
     OfShorter(u32),
     /// A token at every position that is left. Every row attends to it.
     ToTheEnd(u32),
+    /// The same, and no row attends to it. The last is pooled.
+    Masked(u32),
 }
 
 impl PromptPadding {
@@ -236,7 +239,12 @@ impl PromptPadding {
         let missing = || Error::checkpoint(tokenizer.path(), "has no token for padding, which this model needs");
         match stem.filling {
             Filling::None => {}
-            Filling::Padding => return Ok(Self::ToTheEnd(tokenizer.padding().ok_or_else(missing)?)),
+            Filling::PaddingUnlessMasked if tokenizer.masks_padding() => {
+                return Ok(Self::Masked(tokenizer.padding().ok_or_else(missing)?));
+            }
+            Filling::Padding | Filling::PaddingUnlessMasked => {
+                return Ok(Self::ToTheEnd(tokenizer.padding().ok_or_else(missing)?));
+            }
             Filling::Token(token) => return Ok(Self::ToTheEnd(token)),
         }
         let ends = tokenizer.encode("")?; // the tokens that every prompt has

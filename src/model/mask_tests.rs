@@ -34,7 +34,7 @@ fn both_backends_take_the_mask_from_the_spec() {
     // Equal beginnings, one prompt that begins another, and what follows the pooled row differs.
     let prompts =
         [vec![5, 6, 7, 8, 9, 1], vec![5, 6, 7, 8, 2, 3], vec![5, 6, 7], vec![4, 6, 7], vec![5, 6, 7, 8, 9, 1]];
-    let prompts = prompts.map(|ids| Prompt { end: ids.len() / 2, ids, padded: false });
+    let prompts = prompts.map(|ids| Prompt { end: ids.len() / 2, place: ids.len() / 2, ids, padded: false });
     let kernels = Isa::available().filter(|isa| *isa != Isa::Plain);
     for isa in kernels {
         for mask in [Mask::None, Mask::Causal] {

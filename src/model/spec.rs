@@ -145,6 +145,8 @@ pub enum Filling {
     None,
     /// The tokenizer's token for padding.
     Padding,
+    /// The same, unless the tokenizer's settings ask for a mask of it: then no row attends to it.
+    PaddingUnlessMasked,
     /// A token.
     Token(u32),
 }

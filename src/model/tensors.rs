@@ -119,7 +119,13 @@ impl Forward for Tensors {
             let rows = Tensor::from_vec(rows, batch * length, &self.device)?;
             table.index_select(&rows, 0)?.reshape((batch, length, ())) // [B, T, W]
         };
-        let places = |prompt: &&Prompt| spec.positions_of(&prompt.ids).into_iter().map(|place| place as u32);
+        let places = |prompt: &&Prompt| {
+            let mut places = spec.positions_of(&prompt.ids);
+            if prompt.padded {
+                places[prompt.end] = prompt.place;
+            }
+            places.into_iter().map(|place| place as u32)
+        };
         let ids = prompts.iter().flat_map(|prompt| prompt.ids.iter().copied()).collect();
         let x = (rows(tokens, ids)? + rows(positions, prompts.iter().flat_map(places).collect())?)?;
         let padded = prompts.first().is_some_and(|prompt| prompt.padded);

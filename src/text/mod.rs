@@ -23,7 +23,7 @@ pub use tokenizer::Tokenizer;
 
 /// The version of the tokenization. Raise it when any text gets other tokens or another pooled token: kept embeddings
 /// of texts are then computed again.
-pub const TOKENS_VERSION: u32 = 2;
+pub const TOKENS_VERSION: u32 = 3;
 
 /// Returns the lines of `text` with their numbers. A line ends with LF, CR LF or CR.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {

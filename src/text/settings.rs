@@ -87,6 +87,12 @@ impl TokenizerSettings {
         self.values.get("do_lower_case").is_none_or(|value| *value == Value::Bool(true))
     }
 
+    /// Returns whether the tokenizer gives models a mask of the padding, as all classes do that are not told otherwise.
+    pub fn masks_padding(&self) -> bool {
+        let is_mask = |name: &Value| name == "attention_mask";
+        self.values.get("model_input_names").and_then(Value::as_array).is_none_or(|names| names.iter().any(is_mask))
+    }
+
     /// True if a special token inside a text is read as text.
     pub fn split_special(&self) -> bool {
         // open_clip's own version writes them another way.

@@ -29,6 +29,7 @@ pub struct Tokenizer {
     kind: TokenizerKind,
     path: PathBuf,
     padding: Option<u32>,
+    masks_padding: bool,
     clean: Option<Clean>,
     /// The token in whose place token 0 stands.
     blank: Option<u32>,
@@ -54,10 +55,10 @@ impl Tokenizer {
     /// [`Error::Checkpoint`] naming the file that is missing or damaged, or the setting that is not supported.
     pub fn open(files: &Files, plan: &TokenizerPlan) -> Result<Self> {
         let settings = TokenizerSettings::open(files, plan)?;
-        let split_special = settings.split_special();
+        let (split_special, masks_padding) = (settings.split_special(), settings.masks_padding());
         let made = |kind, path, (padding, separator): (Option<u32>, Option<u32>)| {
             let blank = separator.filter(|_| plan.blank_separator);
-            Self { kind, path, padding, clean: plan.clean, blank }
+            Self { kind, path, padding, masks_padding, clean: plan.clean, blank }
         };
         /// Boxes a pipeline, and finds the padding and the separator among its tokens.
         macro_rules! pipeline {
@@ -86,6 +87,11 @@ impl Tokenizer {
     /// Returns the file that the vocabulary came from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns whether models get a mask of the padding.
+    pub fn masks_padding(&self) -> bool {
+        self.masks_padding
     }
 
     /// Returns the token that makes prompts of one batch equally long, if there is one.

@@ -102,6 +102,33 @@ fn the_table_shows_each_label_s_own_bar() {
     assert!(percents.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.006), "{percents:?} {expected:?}");
 }
 
+/// Without `model_input_names`, and where it lists a mask, tokenizers of transformers give one, and no row attends to padding.
+#[test]
+fn padding_is_masked_where_the_tokenizer_s_settings_do_not_say_otherwise() {
+    for name in ["siglip/unigram", "naflex/published"] {
+        let (family, _) = name.split_once('/').unwrap();
+        let prompts = strings(&Expected::of(name).json["prompts"]);
+        let masked = json(&fixtures(&format!("{family}/masked.json")));
+        for names in [None, Some(serde_json::json!(["input_ids", "attention_mask"]))] {
+            let (_keep, dir) = copied(name);
+            let mut settings = json(&dir.join("tokenizer_config.json"));
+            settings.as_object_mut().unwrap().remove("model_input_names");
+            names.into_iter().for_each(|names| settings["model_input_names"] = names);
+            fs::write(dir.join("tokenizer_config.json"), settings.to_string()).unwrap();
+            let checkpoint = Checkpoint::open(&dir).unwrap();
+            for isa in Isa::available() {
+                let plan = Compute { isa, ..Compute::default() }.plan(&checkpoint);
+                let got = TextEncoder::load(&checkpoint, &plan).unwrap().embed(&prompts).unwrap();
+                for (row, expected) in got.rows().zip(masked["text_embeds"].as_array().unwrap()) {
+                    let expected = expected.as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+                    let off = worst(row.iter().map(|&x| x.into()), expected);
+                    assert!(off < 2e-6, "{name}, {isa:?}: off by {off}");
+                }
+            }
+        }
+    }
+}
+
 /// Under an epsilon as large as this, a norm that has another one shows.
 #[test]
 fn every_norm_has_the_config_s_epsilon() {

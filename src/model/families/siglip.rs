@@ -34,7 +34,7 @@ pub const IMAGE: TowerSpec<ImageStem> = TowerSpec {
     dim: 768,
 };
 
-/// `text_model`: every row attends to all, padding included, and the last is pooled.
+/// `text_model`: every row attends to all, and to padding unless it is masked; the last is pooled.
 pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     root: "text_model",
     stem: TokenStem {
@@ -44,7 +44,7 @@ pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
         types: false,
         length: 64, // in the pipeline of transformers, however many positions there are
         pool: PromptPool::Last,
-        filling: Filling::Padding,
+        filling: Filling::PaddingUnlessMasked,
         cuts: true,
     },
     pre_norm: None,
