@@ -46,7 +46,8 @@ struct Loaded {
 /// The device under test in a precision, if one is named.
 fn device(precision: Precision) -> Option<Compute> {
     let name = std::env::var("ZSIC_TEST_DEVICE").ok()?;
-    Some(Compute::open_with(&name, precision, Isa::best(), true).unwrap())
+    let opened = Compute::open_with(&name, precision, Isa::best(), true);
+    if name == "cpu" { opened.ok() } else { Some(opened.unwrap()) } // a CPU may lack the precision
 }
 
 /// Everything that can be asked to run in f32, printed.
