@@ -194,7 +194,7 @@ fn cuda(index: &str) -> Result<Device> {
         .map_err(|e| Error::Device(format!("cuda:{index} does not answer: {}", driver_words(&e.to_string()))))
 }
 
-/// Returns whether a device is no GPU that is too old for zsic's own kernels.
+/// Returns whether a GPU can run zsic's own kernels; true for other devices.
 fn runs_kernels(device: &Device) -> bool {
     #[cfg(feature = "cuda")]
     if let Device::Cuda(device) = device {

@@ -48,7 +48,7 @@ fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// Parses JSON as Python does: a byte order mark, NaN and the infinities are no errors.
+/// Parses JSON as Python does, which accepts a byte order mark, NaN and the infinities.
 ///
 /// # Errors
 /// serde_json's.

@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
         let threads = settings::threads(machine.threads);
         let compute = settings::compute(machine, threads)?;
         if let Some(reason) = &compute.without_gpu {
-            warn(common, format!("{reason}; running on the CPU (--device cpu says nothing)"));
+            warn(common, format!("{reason}; running on the CPU (--device cpu turns this warning off)"));
         }
         interrupt::install()?;
         let place = Place::new(output, common);

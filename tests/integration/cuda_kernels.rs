@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use crate::common::random;
+
 /// Sizes that nothing divides, and those of models.
 const SIZES: [usize; 7] = [1, 7, 50, 77, 257, 577, 1024];
 /// The forms of results, and what a value of size 1 may be off by.
@@ -37,14 +39,8 @@ fn run(kernel: &str, form: &str, numbers: &[usize], values: &[&[f32]]) -> Vec<f6
 
 /// Numbers in [-1, 1) that look random.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    let mut next = random(seed);
+    (0..count).map(|_| next(1 << 24) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
 
 /// Checks results against what they should be, relative to the largest.

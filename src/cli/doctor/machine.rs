@@ -57,7 +57,7 @@ pub fn defaults(found: &mut Findings) {
             device.as_deref().unwrap_or("cpu"),
             precision,
             isa,
-            settings::gpu_kernels().unwrap_or_default(),
+            settings::gpu_kernels().unwrap_or(true),
         );
         opened.map(|_| precision.name().to_owned()).map_err(|e| e.to_string())
     });

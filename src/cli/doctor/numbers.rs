@@ -74,15 +74,19 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
     };
     let on_cpu = Isa::available().flat_map(|isa| isa.elements().iter().map(move |e| ("cpu", precision(e), isa)));
     let gpu_kernels = settings::gpu_kernels()?;
-    let precisions = |device: &str| {
-        if gpu_kernels && device.starts_with("cuda") { &Precision::ALL[..] } else { &[Precision::F32] }
+    // A GPU that is too old for zsic's own kernels has f32 alone.
+    let runs_kernels = |device: &str| {
+        let opened = Compute::open_with(device, Precision::F32, Isa::best(), gpu_kernels);
+        device.starts_with("cuda") && opened.is_ok_and(|compute| compute.gpu_kernels)
     };
+    let precisions = |device| if runs_kernels(device) { &Precision::ALL[..] } else { &[Precision::F32] };
     let on_device = |device| precisions(device).iter().map(move |&precision| (device, precision, Isa::best()));
     let on_devices = devices.iter().flat_map(|device| on_device(device.as_str()));
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
         // As it is: a plan of `Compute` would split no products of such a narrow model.
-        let Compute { device, precision, isa, threads, .. } = Compute::open_with(device, precision, isa, gpu_kernels)?;
+        let compute = Compute::open_with(device, precision, isa, gpu_kernels)?;
+        let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute;
         let plan = Plan { device, precision, isa, gpu_kernels, threads };
         tested.push(Tested {
             device: plan.name(),
