@@ -35,6 +35,7 @@ pub mod device;
 pub mod embeddings;
 pub mod error;
 pub mod kernels;
+pub mod measure;
 pub mod model;
 #[cfg(feature = "net")]
 pub mod net;

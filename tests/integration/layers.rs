@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 12] = [
     &["main", "cli"],
     &["pipeline"],
     &["cache"],
-    &["classifier"],
+    &["classifier", "measure"],
     &["model"],
     &["text", "preprocess", "net"],
     &["checkpoint", "source"],
