@@ -23,6 +23,9 @@ struct Column {
     scores: Vec<f32>,
 }
 
+/// Labels that take turns with one group of draws while the processor's cache holds it.
+const TOGETHER: usize = 64;
+
 const FAILED: f32 = f32::NEG_INFINITY;
 
 /// A label's threshold for the highest F1.
@@ -40,6 +43,22 @@ struct LabelDraws {
     tally: TallyDraws,
 }
 
+impl LabelDraws {
+    fn new(ranking: &Ranking, lists: &Lists, counts: &Counts) -> Self {
+        Self { precision: ranking.average_precision(counts), tally: lists.draws(counts) }
+    }
+}
+
+/// Returns mAP, micro F1 and macro F1.
+fn averaged(labels: &[LabelDraws]) -> [Numbers; 3] {
+    let (mut precision, mut f1) = (Mean::new(), Mean::new());
+    for label in labels {
+        precision.add(&label.tally.images, |lane| (label.precision[lane], 1.0));
+        f1.add_f1(&label.tally);
+    }
+    [precision.get(), tally::micro_f1(labels.iter().map(|label| &label.tally)), f1.get()]
+}
+
 impl Column {
     fn ranking(&self) -> Ranking {
         let mut is_positive = vec![false; self.scores.len()];
@@ -53,12 +72,6 @@ impl Column {
         let right = self.images.iter().copied().filter(is_accepted).collect();
         let answers = (0..self.scores.len() as u32).filter(is_accepted).collect();
         Lists { images: self.images.clone(), answers, right }
-    }
-
-    fn draws(&self, threshold: f32, all: &[Counts]) -> Vec<LabelDraws> {
-        let (ranking, lists) = (self.ranking(), self.lists(threshold));
-        let draws = |counts| LabelDraws { precision: ranking.average_precision(counts), tally: lists.draws(counts) };
-        all.iter().map(draws).collect()
     }
 
     fn best_threshold(&self) -> Option<BestThreshold> {
@@ -100,18 +113,17 @@ impl Multi {
     ///
     /// If there is not one threshold for each label.
     pub fn measure(&self, thresholds: &[f32]) -> Vec<Measured> {
-        let counts: Vec<Counts> = Counts::all(self.images).collect();
-        let labels: Vec<Vec<LabelDraws>> =
-            self.with(thresholds).map(|(column, threshold)| column.draws(threshold, &counts)).collect();
-        let draws = (0..counts.len()).map(|group| {
-            let labels = || labels.iter().map(|label| &label[group]);
-            let (mut precision, mut f1) = (Mean::new(), Mean::new());
-            for label in labels() {
-                precision.add(&label.tally.images, |lane| (label.precision[lane], 1.0));
-                f1.add_f1(&label.tally);
+        let mut groups: Vec<(Counts, Vec<LabelDraws>)> =
+            Counts::all(self.images).map(|counts| (counts, Vec::new())).collect();
+        let labels: Vec<(&Column, f32)> = self.with(thresholds).collect();
+        for labels in labels.chunks(TOGETHER) {
+            let prepare = |(column, threshold): &(&Column, f32)| (column.ranking(), column.lists(*threshold));
+            let prepared: Vec<(Ranking, Lists)> = labels.par_iter().map(prepare).collect();
+            for (counts, draws) in &mut groups {
+                draws.par_extend(prepared.par_iter().map(|(ranking, lists)| LabelDraws::new(ranking, lists, counts)));
             }
-            [precision.get(), tally::micro_f1(labels().map(|label| &label.tally)), f1.get()]
-        });
+        }
+        let draws = groups.iter().map(|(_, labels)| averaged(labels));
         Measured::all([Metric::Map, Metric::MicroF1, Metric::MacroF1], self.images, draws)
     }
 
