@@ -1,5 +1,6 @@
 //! Labels x templates -> prompts -> token ids.
 
+mod background;
 mod bert;
 mod bpe;
 mod charsmap;
@@ -16,6 +17,7 @@ mod token_spec;
 mod tokenizer;
 mod unigram;
 
+pub use background::background;
 pub use class::{TokenizerClass, TokenizerPlan, accept};
 pub use clean::{Clean, canonicalize};
 pub use template::{OPENAI_7, OPENAI_80, Template};
