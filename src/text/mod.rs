@@ -8,6 +8,7 @@ mod class;
 mod clean;
 mod clip_bpe;
 mod gemma;
+mod label_sets;
 mod pieces;
 mod sentencepiece;
 mod settings;
@@ -20,6 +21,7 @@ mod unigram;
 pub use background::background;
 pub use class::{TokenizerClass, TokenizerPlan, accept};
 pub use clean::{Clean, canonicalize};
+pub use label_sets::LabelSet;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 
