@@ -1,7 +1,7 @@
 """Make the test fixtures: what `transformers` and open_clip compute, for the tests to compare with.
 
 usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
-                        [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean]
+                        [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean] [label_sets]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
-GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean"]
+GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 PACKAGES += ["open_clip_torch", "timm", "ftfy"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"

@@ -122,6 +122,7 @@ env -i "$zsic" completions zsh | put zsh/site-functions/_zsic
 env -i "$zsic" completions fish | put fish/vendor_completions.d/zsic.fish
 env -i "$zsic" completions powershell | put zsic/completions/_zsic.ps1
 put doc/zsic/LICENSE < LICENSE
+put doc/zsic/NOTICE < NOTICE
 licences | put doc/zsic/THIRD-PARTY.txt
 
 say 'Wheel and tarball with the same binary'

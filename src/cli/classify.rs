@@ -23,6 +23,9 @@ const MANY_PROMPTS: usize = 100;
 /// What kept it from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, machine, output } = args;
+    if named.asks_for_sets() {
+        return labels::print_sets();
+    }
     labels::check_stdin(named, inputs)?;
     let templates = labels::templates(named)?;
     let given = labels::gather(named, &templates)?;

@@ -1,4 +1,4 @@
-//! `--labels`, `--labels-file`, `--template`, `--template-set` -> labels and their prompts.
+//! `--labels`, `--labels-file`, `--label-set`, `--template`, `--template-set` -> labels and their prompts.
 
 mod doubts;
 mod json;
@@ -11,12 +11,12 @@ use anyhow::Result;
 pub use doubts::doubt;
 pub use scripts::unknown;
 use serde::de::IgnoredAny;
-use zsic::text::{OPENAI_7, OPENAI_80, canonicalize, lines};
+use zsic::text::{LabelSet, OPENAI_7, OPENAI_80, canonicalize, lines};
 use zsic::{Error, Label, Template};
 
 use super::args::{Inputs, LabelArgs};
 use super::fatal::usage;
-use super::{available_memory, text};
+use super::{Outcome, available_memory, stdout, text};
 
 /// The most bytes of a label or a prompt: far more than any model reads.
 const LONGEST_LABEL: usize = 64 << 10;
@@ -50,17 +50,19 @@ pub enum LabelForm {
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
 pub fn gather(args: &LabelArgs, templates: &[Template]) -> Result<Given> {
-    let (form, mut written) = match &args.labels_file {
-        Some(path) => from_file(path, templates)?,
-        None => {
-            let names = args.labels.iter().flat_map(|list| split(list));
-            (LabelForm::Flag, names.map(|name| Label::new(name, templates)).zip(1..).map(|(l, n)| (n, l)).collect())
+    let numbered = |names: Vec<String>| (1..).zip(names.into_iter().map(|name| Label::new(name, templates))).collect();
+    let (form, mut written) = match (&args.labels_file, &args.label_set) {
+        (Some(path), _) => from_file(path, templates)?,
+        (None, Some(name)) => {
+            let labels = LabelSet::named(name).into_iter().flat_map(|set| set.labels);
+            (LabelForm::Lines, numbered(labels.map(str::to_owned).collect()))
         }
+        (None, None) => (LabelForm::Flag, numbered(args.labels.iter().flat_map(|list| split(list)).collect())),
     };
     if written.is_empty() {
         return Err(usage(match &args.labels_file {
             Some(path) => format!("{}: has no labels; write one per line", text::name(path)),
-            None => "no labels; use --labels a,b,c or --labels-file FILE".to_owned(),
+            None => "no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME".to_owned(),
         }));
     }
     if args.canonicalize {
@@ -75,6 +77,15 @@ pub fn gather(args: &LabelArgs, templates: &[Template]) -> Result<Given> {
     let file = args.labels_file.as_ref().map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
     check(&written, unit).map_err(|reason| usage(file + &reason))?;
     Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form })
+}
+
+/// Prints the names of the label sets.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn print_sets() -> Result<Outcome> {
+    stdout::write((LabelSet::NAMES.join("\n") + "\n").as_bytes())?;
+    Ok(Outcome::Complete)
 }
 
 /// Checks that every label is present and unique. Places are counted in `unit`s.

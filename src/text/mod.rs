@@ -1,5 +1,6 @@
 //! Labels x templates -> prompts -> token ids.
 
+mod background;
 mod bert;
 mod bpe;
 mod charsmap;
@@ -7,6 +8,7 @@ mod class;
 mod clean;
 mod clip_bpe;
 mod gemma;
+mod label_sets;
 mod pieces;
 mod sentencepiece;
 mod settings;
@@ -16,8 +18,10 @@ mod token_spec;
 mod tokenizer;
 mod unigram;
 
+pub use background::background;
 pub use class::{TokenizerClass, TokenizerPlan, accept};
 pub use clean::{Clean, canonicalize};
+pub use label_sets::LabelSet;
 pub use template::{OPENAI_7, OPENAI_80, Template};
 pub use tokenizer::Tokenizer;
 

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use zsic::text::LabelSet;
+
 use crate::common::command::{err, image, lines, model, out, run, zsic};
 
 /// `zsic classify` of one picture.
@@ -49,6 +51,28 @@ fn fed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_label_set_has_the_classes_of_a_dataset() {
+    let listed = run(&mut zsic(&["classify", "--label-set", "list"]));
+    let names = LabelSet::NAMES.join("\n") + "\n";
+    assert_eq!((listed.status.code(), out(&listed), err(&listed)), (Some(0), &*names, ""));
+    for name in LabelSet::NAMES {
+        let output = run(&mut classify(&["--label-set", name]));
+        let mut expected = LabelSet::named(name).unwrap().labels;
+        expected.sort_unstable();
+        assert_eq!((labels(&output), err(&output)), (expected.iter().map(|&l| l.to_owned()).collect(), ""));
+    }
+    for (args, expected) in [
+        (&["--label-set", "imagenet"][..], "a similar value exists: 'imagenet-1k'"),
+        (&["--label-set", "cifar-10", "-l", "cat"], "cannot be used with"),
+        (&["--label-set", "cifar-10", "--labels-file", "x"], "cannot be used with"),
+    ] {
+        let output = run(&mut classify(args));
+        assert_eq!((output.status.code(), out(&output)), (Some(2), ""), "{args:?}");
+        assert!(err(&output).contains(expected), "{}", err(&output));
+    }
 }
 
 #[test]

@@ -3,6 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use zsic::text::LabelSet;
+
+/// What `--label-set` takes to print the names of the sets.
+const LIST: &str = "list";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Labels and prompts")]
@@ -15,6 +20,10 @@ pub struct LabelArgs {
     /// [prompts]}
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     pub labels_file: Option<PathBuf>,
+    /// Use the classes of a dataset as labels; `list` prints the names of the sets
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
+    #[arg(value_parser = PossibleValuesParser::new(LabelSet::NAMES.into_iter().chain([LIST])))]
+    pub label_set: Option<String>,
     /// The prompt, with {} for the label; repeat the flag to average several [default: "This is a photo of {}."]
     #[arg(short, long, value_name = "T", allow_hyphen_values = true, value_parser = no_flag)]
     #[arg(aliases = ["hypothesis-template", "hypothesis_template"])]
@@ -31,6 +40,11 @@ pub struct LabelArgs {
 }
 
 impl LabelArgs {
+    /// Returns whether the names of the label sets are asked for, and nothing else.
+    pub fn asks_for_sets(&self) -> bool {
+        self.label_set.as_deref() == Some(LIST)
+    }
+
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.labels_file.as_deref().into_iter().chain(self.template_set.as_deref())

@@ -99,7 +99,15 @@ impl MadeWith {
     ) -> Result<Self> {
         let Classify { inputs, labels: named, machine, output } = args;
         // `labels` and `templates` are what these lead to; prompts that were cleaned are no longer those of the templates.
-        let LabelArgs { labels: _, labels_file: _, template: _, template_set: _, truncate, canonicalize: _ } = named;
+        let LabelArgs {
+            labels: _,
+            labels_file: _,
+            label_set: _,
+            template: _,
+            template_set: _,
+            truncate,
+            canonicalize: _,
+        } = named;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
         let are_filled = labels.iter().all(filled);
