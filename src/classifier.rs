@@ -4,6 +4,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 use ring::digest::{Context, SHA256};
 
+use crate::decision::Decision;
 use crate::kernels::similarity::Panels;
 use crate::score::Readout;
 use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Isa, Label, Pixels, Result, Scores, TextEncoder};
@@ -131,15 +132,46 @@ fn alike(labels: &[EncodedLabel]) -> Vec<(usize, usize)> {
 #[derive(Debug)]
 pub struct Scorer {
     labels: Labels,
+    /// The labels' rows, and behind them those of the background.
     panels: Panels,
     readout: Readout,
+    decision: Option<Decision>,
 }
 
 impl Scorer {
     /// Creates a scorer with the activation that the checkpoint of `readout` was trained for.
     pub fn new(readout: Readout, labels: Labels) -> Self {
         let panels = Panels::new(labels.embeddings.values(), labels.embeddings.dim());
-        Self { labels, panels, readout }
+        Self { labels, panels, readout, decision: None }
+    }
+
+    /// Returns the same scorer with rules that lead to an answer. `background` are the rows [B, D] that compete with the
+    /// labels.
+    ///
+    /// # Panics
+    /// If `decision` is about other numbers of labels or of background rows, or the dimensions differ.
+    pub fn with_decision(mut self, decision: Decision, background: &Embeddings) -> Self {
+        assert_eq!(decision.background.len(), background.len(), "every background row has an offset");
+        let of = decision.groups.as_ref().map_or(self.labels.names.len(), |groups| groups.of.len());
+        assert_eq!(of, self.labels.names.len(), "every label has a group");
+        if !background.is_empty() {
+            let mut rows = self.labels.embeddings.clone();
+            rows.extend(background);
+            self.panels = Panels::new(rows.values(), rows.dim()); // [L + B, D]
+        }
+        self.decision = Some(decision);
+        self
+    }
+
+    /// Returns how logits become scores.
+    pub fn activation(&self) -> Activation {
+        self.readout.activation
+    }
+
+    /// Returns the names of what is scored: the labels, or their groups.
+    pub fn answers(&self) -> &[String] {
+        let groups = self.decision.as_ref().and_then(|decision| decision.groups.as_ref());
+        groups.map_or(&self.labels.names, |groups| &groups.names)
     }
 
     /// Returns the same scorer with another activation.
@@ -181,13 +213,16 @@ impl Scorer {
         images.par_chunks(at_once).map_init(Vec::new, some).flatten_iter().collect()
     }
 
-    /// Returns the scores of one image by its cosines [L].
+    /// Returns the scores of one image by its cosines [L + B].
     fn scores(&self, cosines: &[f64]) -> std::result::Result<Scores, ImageError> {
         let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
         if logits.iter().any(|x| !x.is_finite()) {
             return Err(ImageError::not_finite());
         }
-        Ok(Scores::new(logits, self.readout.activation))
+        Ok(match &self.decision {
+            Some(decision) => decision.judge(&logits, self.readout.activation),
+            None => Scores::new(logits, self.readout.activation),
+        })
     }
 }
 

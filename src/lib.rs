@@ -31,6 +31,7 @@
 pub mod cache;
 pub mod checkpoint;
 pub mod classifier;
+pub mod decision;
 pub mod device;
 pub mod embeddings;
 pub mod error;
@@ -55,6 +56,7 @@ pub mod text;
 #[cfg(feature = "cache")]
 pub use cache::Cache;
 pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
+pub use decision::{Decision, Groups};
 pub use device::{Compute, Precision, Threads};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
@@ -65,6 +67,6 @@ pub use model::plan::Plan;
 #[cfg(feature = "cache")]
 pub use pipeline::Pipeline;
 pub use preprocess::{Pixels, Preprocessor};
-pub use score::{Activation, Readout, Scores};
+pub use score::{Activation, Readout, Scores, Verdict};
 pub use source::ImageError;
 pub use text::{Label, Template};

@@ -51,6 +51,16 @@ impl Readout {
 pub struct Scores {
     logits: Vec<f32>,
     scores: Vec<f32>,
+    verdict: Option<Verdict>,
+}
+
+/// What an image is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// The accepted labels or groups, highest score first. None: the image is unknown.
+    pub accepted: Vec<usize>,
+    /// The background's share, 0 to 1, if there is a background.
+    pub unknown: Option<f32>,
 }
 
 /// One label's place in the ranking.
@@ -67,7 +77,27 @@ pub struct Ranked {
 impl Scores {
     /// Creates scores from logits.
     pub fn new(logits: Vec<f32>, activation: Activation) -> Self {
-        Self { scores: activation.apply(&logits), logits }
+        let scores = activation.apply(&logits);
+        Self::from_parts(logits, scores)
+    }
+
+    /// Creates scores that were computed from logits.
+    ///
+    /// # Panics
+    /// If the numbers differ.
+    pub fn from_parts(logits: Vec<f32>, scores: Vec<f32>) -> Self {
+        assert_eq!(logits.len(), scores.len(), "every logit has a score");
+        Self { logits, scores, verdict: None }
+    }
+
+    /// Returns the same scores with the answer that they lead to.
+    pub fn with_verdict(self, verdict: Verdict) -> Self {
+        Self { verdict: Some(verdict), ..self }
+    }
+
+    /// Returns the answer, if one was asked for.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
     }
 
     /// Returns the scores in the labels' order.

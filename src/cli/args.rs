@@ -1,10 +1,13 @@
 //! The command line as clap parses it. Each command's own file gives it meaning.
 
 mod cache;
+mod decisions;
 mod doctor;
+mod eval;
 mod inputs;
 mod labels;
 mod machine;
+mod matching;
 mod models;
 mod output;
 
@@ -15,10 +18,13 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub use decisions::DecisionArgs;
 pub use doctor::Doctor;
+pub use eval::{Eval, ReportFormat};
 pub use inputs::{DecodeArg, Inputs};
 pub use labels::LabelArgs;
 pub use machine::{DEFAULT_MODEL, DEVICE, Hub, Machine, PRECISION, THREADS, device};
+pub use matching::{Grep, Question, Test};
 pub use models::{ModelId, Models, ModelsCommand};
 pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
 
@@ -56,9 +62,9 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed, or doctor found something wrong
+  1    finished, but an image failed, nothing matched, or doctor found something wrong
   2    wrong usage
-  3    could not start, or had to stop early
+  3    could not start, had to stop early, or test could not tell because an image failed
   130  interrupted (Ctrl-C)
   143  terminated";
 
@@ -102,6 +108,12 @@ pub enum ColorChoice {
 pub enum Command {
     /// Score images against labels
     Classify(Box<Classify>),
+    /// Print the names of images that are one of some labels
+    Grep(Box<Grep>),
+    /// Tell by the exit status whether images are one of some labels
+    Test(Box<Test>),
+    /// Compare predictions with known labels: accuracy with intervals
+    Eval(Box<Eval>),
     /// Print unit embeddings of images or texts
     Embed(Box<Embed>),
     /// List, fetch, show, verify and remove checkpoints
@@ -121,6 +133,19 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Returns the flags about labels, if the command has any.
+    pub fn labels(&self) -> Option<&LabelArgs> {
+        match self {
+            Self::Classify(args) => Some(&args.labels),
+            Self::Grep(args) => Some(&args.labels),
+            Self::Test(args) => Some(&args.labels),
+            Self::Eval(args) => Some(&args.labels),
+            _ => None,
+        }
+    }
+}
+
 /// Score images against labels
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -128,6 +153,7 @@ Examples:
   zsic classify demo:owl.png -l fox,bear,owl -m demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
+  zsic classify photos/ -l cat,dog --unknown | jq -r '.answers[0] // \"unknown\"'
   zsic classify photos/ -l cat,dog -o scores.jsonl --resume
   zsic classify *.jpg --labels-file labels.txt --template-set openai-7
   find . -name '*.jpg' -print0 | zsic classify --files-from - -0 -l cat,dog > scores.jsonl
@@ -139,6 +165,8 @@ pub struct Classify {
     pub inputs: Inputs,
     #[command(flatten)]
     pub labels: LabelArgs,
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]

@@ -31,21 +31,22 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let Embed { inputs, machine, output, long_run, .. } = args;
     let asked = Asked { inputs, machine, output: output.as_deref(), long_run, common };
     let read = args.texts_file.as_deref();
-    let (session, Outputs { sink, meta }, format) = Session::open(asked, read.as_slice(), |place| format(place, args))?;
+    let open = || Outputs::open(asked, read.as_slice(), |place| format(place, args));
+    let (session, (outputs, format)) = Session::open(asked, open)?;
     let dim = session.checkpoint.family().facts().embedding;
     let made_with = MadeWith::embed(args, format, &session.checkpoint, &session.plan)?;
     let Some(texts) = texts else {
         let form = if format == TENSOR { Form::Tensor } else { Form::Lines };
-        return match session.start(Outputs { sink, meta }, &made_with, form, 0)? {
+        return match session.start(outputs, &made_with, form, 0)? {
             Begun::Finished(outcome) => Ok(outcome),
             Begun::Going(log, run) => run.finish(EmbeddingWriter::new(format, log, dim)?),
         };
     };
-    let mut writer = EmbeddingWriter::new(format, anew(sink, &made_with, common)?, dim)?;
+    let mut writer = EmbeddingWriter::new(format, anew(outputs.sink, &made_with, common)?, dim)?;
     embed_texts(args, &texts, &session, &mut writer)?;
     let counts = Counts { records: texts.len() as u64, failed: 0, skipped: 0 };
     let facts = Facts { made_with: &made_with, counts };
-    meta.write(&facts, session.batch_size, session.threads)?;
+    outputs.meta.write(&facts, session.batch_size, session.threads)?;
     writer.finish(&facts)?;
     Ok(Outcome::Complete)
 }

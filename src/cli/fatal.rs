@@ -20,11 +20,11 @@ use super::{interrupt, messages, stdout};
 
 /// Everything was done, or the reader left.
 const DONE: u8 = 0;
-/// An image failed.
+/// An image failed, or none matched.
 const SOME_FAILED: u8 = 1;
 /// Wrong usage, as in clap.
 const USAGE: u8 = 2;
-/// The run could not start, or had to stop early.
+/// The run could not start, had to stop early, or could not tell.
 const STOPPED: u8 = 3;
 
 /// An error in what the user typed.
@@ -115,7 +115,8 @@ pub fn run(common: &Common, command: impl FnOnce() -> Result<Outcome>) -> ExitCo
 fn status(result: Result<Outcome>, causes: bool) -> u8 {
     match result {
         Ok(Outcome::Complete) => DONE,
-        Ok(Outcome::SomeFailed) => SOME_FAILED,
+        Ok(Outcome::SomeFailed | Outcome::NothingMatched) => SOME_FAILED,
+        Ok(Outcome::Undecided) => STOPPED,
         Err(e) if is_closed_pipe(&e) => DONE, // the reader left
         Err(e) => {
             messages::error(reason(&e, causes));

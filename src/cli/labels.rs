@@ -1,6 +1,7 @@
 //! `--labels`, `--labels-file`, `--label-set`, `--template`, `--template-set` -> labels and their prompts.
 
 mod doubts;
+pub mod groups;
 mod json;
 mod scripts;
 
@@ -12,10 +13,11 @@ pub use doubts::doubt;
 pub use scripts::unknown;
 use serde::de::IgnoredAny;
 use zsic::text::{LabelSet, OPENAI_7, OPENAI_80, canonicalize, lines};
-use zsic::{Error, Label, Template};
+use zsic::{Error, Groups, Label, Template};
 
-use super::args::{Inputs, LabelArgs};
+use super::args::{Common, DecisionArgs, Inputs, LabelArgs};
 use super::fatal::usage;
+use super::messages::warn;
 use super::{Outcome, available_memory, stdout, text};
 
 /// The most bytes of a label or a prompt: far more than any model reads.
@@ -30,6 +32,18 @@ const NAMED: usize = 20;
 pub struct Given {
     pub labels: Vec<Label>,
     pub form: LabelForm,
+    /// What the labels add up to, if `--groups` says so.
+    pub groups: Option<Groups>,
+}
+
+impl Given {
+    /// Returns the names of what is reported: the groups, or else the labels.
+    pub fn answers(&self) -> Vec<&str> {
+        match &self.groups {
+            Some(groups) => groups.names.iter().map(String::as_str).collect(),
+            None => self.labels.iter().map(|label| label.name.as_str()).collect(),
+        }
+    }
 }
 
 /// The form of labels.
@@ -49,34 +63,114 @@ pub enum LabelForm {
 ///
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
-pub fn gather(args: &LabelArgs, templates: &[Template]) -> Result<Given> {
-    let numbered = |names: Vec<String>| (1..).zip(names.into_iter().map(|name| Label::new(name, templates))).collect();
-    let (form, mut written) = match (&args.labels_file, &args.label_set) {
-        (Some(path), _) => from_file(path, templates)?,
-        (None, Some(name)) => {
-            let labels = LabelSet::named(name).into_iter().flat_map(|set| set.labels);
-            (LabelForm::Lines, numbered(labels.map(str::to_owned).collect()))
+pub fn gather(args: &LabelArgs, templates: &[Template], common: &Common) -> Result<Given> {
+    let rows = args.groups.as_deref().map(|path| Ok::<_, anyhow::Error>((path, groups::read(path)?))).transpose()?;
+    let given = read(&args.labels, args.labels_file.as_deref(), templates, args.canonicalize)?;
+    let set = args.label_set.as_deref().and_then(LabelSet::named);
+    let mut given = match (given, set, &rows) {
+        (Some(given), ..) => given,
+        (None, Some(set), _) => of_names(set.labels.iter().copied(), None, templates, args.canonicalize)?,
+        (None, None, Some((path, rows))) => {
+            let names = rows.iter().map(|(label, _)| label.as_str());
+            of_names(names, Some(path), templates, args.canonicalize)?
         }
-        (None, None) => (LabelForm::Flag, numbered(args.labels.iter().flat_map(|list| split(list)).collect())),
+        (None, None, None) => {
+            return Err(usage("no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME"));
+        }
     };
-    if written.is_empty() {
-        return Err(usage(match &args.labels_file {
-            Some(path) => format!("{}: has no labels; write one per line", text::name(path)),
-            None => "no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME".to_owned(),
-        }));
+    if let Some((path, rows)) = rows {
+        let (groups, warning) = groups::of(&given.labels, &rows, path);
+        warning.iter().for_each(|warning| warn(common, warning));
+        given.groups = Some(groups);
     }
-    if args.canonicalize {
-        let prompts = written.iter_mut().flat_map(|(_, label)| &mut label.prompts);
-        prompts.for_each(|prompt| *prompt = canonicalize(prompt));
+    Ok(given)
+}
+
+/// Returns the labels that compete with the others and are never answered.
+///
+/// # Errors
+/// As [`gather`].
+pub fn background(args: &DecisionArgs, named: &LabelArgs, templates: &[Template]) -> Result<Vec<Label>> {
+    let given = read(&args.background, args.background_file.as_deref(), templates, named.canonicalize)?;
+    Ok(given.map(|given| given.labels).unwrap_or_default())
+}
+
+/// Returns the labels of lists between commas.
+///
+/// # Errors
+/// As [`gather`].
+pub fn of_lists(lists: &[String], templates: &[Template], is_cleaned: bool) -> Result<Given> {
+    read(lists, None, templates, is_cleaned)?.ok_or_else(|| usage("no labels"))
+}
+
+/// Returns labels with these names, from a file if it is named.
+///
+/// # Errors
+/// As [`gather`].
+pub fn of_names<'a>(
+    names: impl Iterator<Item = &'a str>,
+    file: Option<&Path>,
+    templates: &[Template],
+    is_cleaned: bool,
+) -> Result<Given> {
+    let labels = names.map(|name| Label::new(name, templates));
+    sound(LabelForm::Lines, (1..).zip(labels).collect(), file, is_cleaned)
+}
+
+/// Returns the entries of the built-in background.
+pub fn built_in(named: &LabelArgs, templates: &[Template]) -> Vec<Label> {
+    let mut labels: Vec<Label> = zsic::text::background().map(|name| Label::new(name, templates)).collect();
+    if named.canonicalize {
+        clean(&mut labels);
+    }
+    labels
+}
+
+/// Returns labels of a list or a file, if there is either.
+fn read(list: &[String], file: Option<&Path>, templates: &[Template], is_cleaned: bool) -> Result<Option<Given>> {
+    let (form, written) = match file {
+        Some(path) => from_file(path, templates)?,
+        None if list.is_empty() => return Ok(None),
+        None => {
+            let names = list.iter().flat_map(|list| split(list));
+            (LabelForm::Flag, (1..).zip(names.map(|name| Label::new(name, templates))).collect())
+        }
+    };
+    sound(form, written, file, is_cleaned).map(Some)
+}
+
+/// Returns labels with their lines or places as they are used, if they are sound.
+fn sound(form: LabelForm, mut written: Vec<(usize, Label)>, file: Option<&Path>, is_cleaned: bool) -> Result<Given> {
+    let file = file.map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
+    if written.is_empty() {
+        return Err(usage(file + "has no labels; write one per line"));
+    }
+    if is_cleaned {
+        clean(written.iter_mut().map(|(_, label)| label));
     }
     for (_, label) in &written {
         check_length("a label", &label.name, LONGEST_LABEL)?;
         label.prompts.iter().try_for_each(|prompt| check_length("a prompt", prompt, LONGEST_LABEL))?;
     }
     let unit = if form == LabelForm::Flag { "label" } else { "line" };
-    let file = args.labels_file.as_ref().map(|path| format!("{}: ", text::name(path))).unwrap_or_default();
     check(&written, unit).map_err(|reason| usage(file + &reason))?;
-    Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form })
+    Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form, groups: None })
+}
+
+/// Cleans the prompts of labels.
+fn clean<'a>(labels: impl IntoIterator<Item = &'a mut Label>) {
+    let prompts = labels.into_iter().flat_map(|label| &mut label.prompts);
+    prompts.for_each(|prompt| *prompt = canonicalize(prompt));
+}
+
+/// Says that no label has a name, and which one is similar.
+pub fn no_such(name: &str, labels: &[&str]) -> String {
+    const ALIKE: f64 = 0.6;
+    let likeness = |label: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &label.to_lowercase());
+    let alike = labels.iter().map(|label| (likeness(label), label)).filter(|(likeness, _)| *likeness >= ALIKE);
+    let nearest =
+        alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, label)| format!("; did you mean `{}`?", shown(label)));
+    format!("no label is called `{}`{}", shown(name), nearest.unwrap_or_default())
 }
 
 /// Prints the names of the label sets.
@@ -177,9 +271,9 @@ fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, 
 ///
 /// # Errors
 /// A usage error if labels or templates come from it, and something else too.
-pub fn check_stdin(args: &LabelArgs, inputs: &Inputs) -> Result<()> {
+pub fn check_stdin<'a>(lists: impl IntoIterator<Item = &'a Path>, inputs: &Inputs) -> Result<()> {
     let of = |files: &mut dyn Iterator<Item = &Path>| files.filter(|path| text::is_stdin(path)).count();
-    let own = of(&mut args.files());
+    let own = of(&mut lists.into_iter());
     if own > 0 && own + of(&mut inputs.files()) > 1 {
         return Err(usage("`-` is given twice, but standard input can be read only once"));
     }
@@ -187,7 +281,7 @@ pub fn check_stdin(args: &LabelArgs, inputs: &Inputs) -> Result<()> {
 }
 
 /// Splits labels at commas and trims them; `\,` is a comma inside one.
-fn split(list: &str) -> Vec<String> {
+pub fn split(list: &str) -> Vec<String> {
     let mut labels = vec![String::new()];
     let mut chars = list.chars().peekable();
     while let Some(c) = chars.next() {

@@ -5,11 +5,14 @@ pub mod args;
 pub mod available_memory;
 mod cache;
 mod classify;
+mod decisions;
 mod doctor;
 mod embed;
+mod eval;
 mod expand;
 pub mod fatal;
 mod fetching;
+mod grep;
 mod hub;
 mod inputs;
 mod interrupt;
@@ -24,7 +27,9 @@ mod offline;
 mod output;
 mod previews;
 mod progress;
+mod question;
 mod report;
+mod scorer;
 mod session;
 pub mod settings;
 mod shell;
@@ -33,13 +38,14 @@ mod stats;
 mod stdout;
 mod stream;
 mod terminal;
+mod test;
 mod text;
 mod undo;
 mod urls;
 pub mod version;
 
 use anyhow::Result;
-use args::{Cli, Command};
+use args::{Cli, Command, LabelArgs};
 
 /// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,10 @@ pub enum Outcome {
     Complete,
     /// An image failed, or something else is wrong, and the output says what.
     SomeFailed,
+    /// No image is what was asked for.
+    NothingMatched,
+    /// An image failed, and it could change the answer.
+    Undecided,
 }
 
 /// Runs a command.
@@ -55,8 +65,14 @@ pub enum Outcome {
 /// # Errors
 /// The reason why it could not start or had to stop; see [`fatal`] for the exit status.
 pub fn run(cli: &Cli) -> Result<Outcome> {
+    if cli.command.labels().is_some_and(LabelArgs::asks_for_sets) {
+        return labels::print_sets();
+    }
     match &cli.command {
         Command::Classify(args) => classify::run(args, &cli.common),
+        Command::Grep(args) => grep::run(args, &cli.common),
+        Command::Test(args) => test::run(args, &cli.common),
+        Command::Eval(args) => eval::run(args, &cli.common),
         Command::Embed(args) => embed::run(args, &cli.common),
         Command::Models(args) => models::run(args, &cli.common),
         Command::Cache(args) => cache::run(args),

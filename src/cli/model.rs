@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use zsic::checkpoint::file_names::{CONFIG, OPEN_CLIP_CONFIG};
+use zsic::checkpoint::identity::published;
 use zsic::model::checkpoint::ReadAs;
 use zsic::net::hub as library;
 use zsic::{Checkpoint, Embeddings, ImageEncoder, Pixels, Plan};
@@ -48,6 +49,12 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     let snapshot = hub::fetch(&name, &machine.hub, false, common)?;
     messages::say(common, format_args!("{name}@{}", snapshot.commit));
     Ok(Checkpoint::open_as(snapshot.dir, &read_as)?)
+}
+
+/// Returns what a checkpoint is called: `name@commit`, a directory, or the name of the built-in one.
+pub fn shown(checkpoint: &Checkpoint) -> String {
+    let root = checkpoint.files().root();
+    published(root).map_or_else(|| root.display().to_string(), |(name, commit)| format!("{name}@{commit}"))
 }
 
 /// The image tower of a run, loaded when the first image comes that must be encoded.

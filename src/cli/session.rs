@@ -1,7 +1,7 @@
 //! What every command over images does, whatever it computes of them: it opens what it writes and what it runs, goes on from
 //! an earlier run, and sends each image through the stream.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,13 +12,13 @@ use zsic::{Checkpoint, Plan};
 
 use super::args::Asked;
 use super::inputs::Walked;
-use super::messages::warn;
+use super::messages::{note, warn};
 use super::model::{self, ImageTower};
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts, Meta};
 use super::output::resume::{Resume, Start};
-use super::output::{Earlier, Form, Log, Place, Sink, families};
-use super::stream::{self, Stream};
+use super::output::{Earlier, Form, Log, Place, Rest, Sink, families};
+use super::stream::{self, Stream, Written};
 use super::{Outcome, available_memory, cache, interrupt, settings};
 
 /// What a run computes with, and where its records go.
@@ -28,13 +28,13 @@ pub struct Session<'a> {
     pub threads: usize,
     /// The most images that are encoded together.
     pub batch_size: u16,
-    pub place: Place,
     pub checkpoint: Checkpoint,
     pub plan: Plan,
 }
 
 /// The files that a run writes.
 pub struct Outputs {
+    pub place: Place,
     pub sink: Sink,
     pub meta: Meta,
 }
@@ -43,6 +43,7 @@ pub struct Outputs {
 pub struct Run<'s> {
     session: &'s Session<'s>,
     made_with: &'s MadeWith,
+    place: Place,
     meta: Meta,
     images: Stream<'s>,
     earlier: Arc<Earlier>,
@@ -78,32 +79,45 @@ pub trait Records {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the machine, the files that are written and the checkpoint, in this order. `format` chooses how records are
-    /// written, and `read` are the files that the run reads besides its inputs.
+    /// Opens the machine, what `open` opens to be written, and the checkpoint, in this order.
     ///
     /// # Errors
     /// What keeps the run from starting.
-    pub fn open<F>(
-        asked: Asked<'a>,
-        read: &[&Path],
-        format: impl FnOnce(&Place) -> Result<F>,
-    ) -> Result<(Self, Outputs, F)> {
-        let Asked { inputs, machine, output, long_run, common } = asked;
+    pub fn open<O>(asked: Asked<'a>, open: impl FnOnce() -> Result<O>) -> Result<(Self, O)> {
+        let Asked { machine, common, .. } = asked;
         let threads = settings::threads(machine.threads);
         let compute = settings::compute(machine, threads)?;
         if let Some(reason) = &compute.without_gpu {
             warn(common, format!("{reason}; running on the CPU (--device cpu turns this warning off)"));
         }
         interrupt::install()?;
-        let place = Place::new(output, common);
-        let format = format(&place)?;
-        let read = || inputs.files().chain(read.iter().copied());
-        let sink = place.open(read())?;
-        let meta = Meta::open(long_run.meta.as_deref(), output, read(), common)?;
+        let outputs = open()?;
         let checkpoint = model::open(machine, common)?;
         let plan = compute.plan(&checkpoint);
         let batch_size = settings::batch_size(machine, &plan);
-        Ok((Self { asked, threads, batch_size, place, checkpoint, plan }, Outputs { sink, meta }, format))
+        Ok((Self { asked, threads, batch_size, checkpoint, plan }, outputs))
+    }
+
+    /// Starts a run over all images that keeps no records. `besides` are the bytes of memory that the command takes for itself.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn images(&self, own: Vec<PathBuf>, besides: u64) -> Result<(Stream<'_>, Scope)> {
+        let Asked { inputs, machine, common, .. } = self.asked;
+        let limits = available_memory::limits(inputs, &self.checkpoint, besides);
+        let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
+        let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
+        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
+        let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
+        Ok((images, kept))
+    }
+
+    /// Says what computes.
+    pub fn introduce(&self) {
+        let Self { asked, checkpoint, plan, threads, .. } = self;
+        let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
+        let root = checkpoint.files().root().display();
+        note(asked.common, 1, format!("{root} on {}, {threads} threads{isa}", plan.name()));
     }
 
     /// Begins the run over images: behind the records of an earlier run, if the flags ask for it. `form` says how records
@@ -137,26 +151,49 @@ impl<'a> Session<'a> {
         let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
         let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
         let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
-        let run = Run { session: self, made_with, meta: outputs.meta, images, earlier, tally, kept };
+        let Outputs { place, meta, .. } = outputs;
+        let run = Run { session: self, made_with, place, meta, images, earlier, tally, kept };
         Ok(Begun::Going(log, Box::new(run)))
     }
 }
 
+impl Outputs {
+    /// Opens the files that the flags name. `format` chooses how records are written, and `read` are the files that the run
+    /// reads besides its inputs.
+    ///
+    /// # Errors
+    /// A usage error if one of them is read too; otherwise if one cannot be written.
+    pub fn open<F>(asked: Asked, read: &[&Path], format: impl FnOnce(&Place) -> Result<F>) -> Result<(Self, F)> {
+        let Asked { inputs, output, long_run, common, .. } = asked;
+        let place = Place::new(output, common);
+        let format = format(&place)?;
+        let read = || inputs.files().chain(read.iter().copied());
+        let sink = place.open(read())?;
+        let meta = Meta::open(long_run.meta.as_deref(), output, read(), common)?;
+        Ok((Self { place, sink, meta }, format))
+    }
+}
+
 impl Run<'_> {
+    /// Returns where records go.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Encodes every image, and has its records written.
     ///
     /// # Errors
     /// What makes the run stop early.
     pub fn finish(self, mut records: impl Records) -> Result<Outcome> {
-        let Self { session, made_with, meta, images, earlier, tally, kept } = self;
+        let Self { session, made_with, place, meta, images, earlier, tally, kept } = self;
         let common = session.asked.common;
         let encoder = ImageTower::new(&session.checkpoint, &session.plan);
         let write = |answers: &[Answer]| {
             let (_, failed_before) = records.counts();
             records.write(answers)?;
-            Ok(records.counts().1 - failed_before)
+            Ok(Written { failed: records.counts().1 - failed_before, is_enough: false })
         };
-        let outcome = images.run(session.place.is_terminal(), &encoder, write)?;
+        let outcome = images.run(place.is_terminal(), &encoder, write)?;
         let facts = Facts { made_with, counts: Counts::new(records.counts(), &earlier, tally.skipped()) };
         meta.write(&facts, session.batch_size, session.threads)?;
         records.finish(&facts)?;

@@ -29,6 +29,15 @@ pub struct Stream<'a> {
     earlier: Arc<Earlier>,
 }
 
+/// What became of some answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written {
+    /// How many of them are failures.
+    pub failed: u64,
+    /// Whether no further answer is wanted.
+    pub is_enough: bool,
+}
+
 impl<'a> Stream<'a> {
     /// Starts to prepare the `walked` images on `threads` threads, for batches of `batch_size` at most.
     ///
@@ -52,8 +61,8 @@ impl<'a> Stream<'a> {
         Ok(Self { asked, threads, pipeline, tally, list_failure, earlier })
     }
 
-    /// Encodes every image and hands the answers, in order, to `write`, which returns how many of their records are
-    /// failures. Says on stderr what was skipped and failed.
+    /// Encodes every image and hands the answers, in order, to `write`, until that has enough. Says on stderr what was skipped
+    /// and failed.
     ///
     /// # Errors
     /// The errors of the encoder and of `write`, and one if there is no image.
@@ -61,7 +70,7 @@ impl<'a> Stream<'a> {
         mut self,
         results_on_terminal: bool,
         encoder: &ImageTower,
-        mut write: impl FnMut(&[Answer]) -> Result<u64>,
+        mut write: impl FnMut(&[Answer]) -> Result<Written>,
     ) -> Result<Outcome> {
         let Asked { inputs, common, .. } = self.asked;
         let progress = Progress::images(common, results_on_terminal);
@@ -71,12 +80,16 @@ impl<'a> Stream<'a> {
         while let Some(answers) = self.pipeline.next_batch(|pixels| encoder.embed(pixels))? {
             previews::tell(common, &answers, previews);
             let begun = Instant::now();
-            failed += write(&answers)?;
+            let written = write(&answers)?;
+            failed += written.failed;
             writing += begun.elapsed();
             let summary = self.pipeline.summary();
             previews = summary.previews;
             let (earlier, earlier_failed) = self.earlier.counts();
             progress.images_done(earlier + summary.images, earlier_failed + failed);
+            if written.is_enough {
+                break;
+            }
         }
         drop(progress);
         self.tell(failed, start.elapsed(), writing)

@@ -35,5 +35,5 @@ pub use read::{HEAD, read, read_within};
 #[cfg(feature = "net")]
 pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
 pub use select::{BadGlob, Select, Shard};
-pub use tar::is_tar_name;
+pub use tar::{companions, is_tar_name};
 pub use walk::Walk;

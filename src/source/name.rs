@@ -8,43 +8,58 @@ use crate::system::name;
 
 /// An image's name in records: the path as it was given, bytes that are not UTF-8 written as `\xNN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
+pub struct Name {
+    text: String,
+    /// The bytes, if they are not UTF-8.
+    bytes: Option<Box<[u8]>>,
+}
 
 impl Name {
     pub(super) fn of(path: &Path) -> Self {
-        let mut name = String::new();
-        for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-            name.push_str(chunk.valid());
+        Self::of_bytes(path.as_os_str().as_encoded_bytes())
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Self {
+        let mut text = String::new();
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
             for byte in chunk.invalid() {
-                let _ = write!(name, "\\x{byte:02X}"); // a String takes everything
+                let _ = write!(text, "\\x{byte:02X}"); // a String takes everything
             }
         }
-        Self(name)
+        let is_text = std::str::from_utf8(bytes).is_ok();
+        Self { text, bytes: (!is_text).then(|| bytes.into()) }
     }
 
     pub(super) fn stdin() -> Self {
-        Self("-".to_owned())
+        Self::text("-".to_owned())
     }
 
     /// The name that is this text: a URL as it was given, or what stands for a `data:` URI.
     pub(super) fn text(name: String) -> Self {
-        Self(name)
+        Self { text: name, bytes: None }
     }
 
     /// The name of something in this tar.
     pub(super) fn member(&self, path: &[u8]) -> Self {
-        Self(format!("{}/{}", self.0, Self::of(Path::new(&name::from_bytes(path))).0))
+        let member = name::from_bytes(path);
+        Self::of_bytes(&[self.bytes(), b"/", member.as_encoded_bytes()].concat())
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The bytes of the path as it was given.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or(self.text.as_bytes())
     }
 }
 
 impl fmt::Display for Name {
     /// Writes the name for a message: without the password of a URL.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&without_passwords(&self.0))
+        f.write_str(&without_passwords(&self.text))
     }
 }

@@ -1,6 +1,7 @@
 //! A tar, in a file or through a pipe -> its images, in their order. Skips the bytes of unwanted members, by seeking if
 //! possible. Unpacks nothing to disk.
 
+mod companions;
 mod member;
 mod reader;
 
@@ -9,6 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind as Io, Read};
 use std::path::{Path, PathBuf};
 
+pub use companions::companions;
 use member::{MemberFilter, MemberStep};
 use reader::{CountedReader, TarSource};
 

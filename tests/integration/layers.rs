@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest first. A room may use those in lines below its own.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["main", "cli"],
     &["pipeline"],
     &["cache"],
     &["classifier", "measure"],
+    &["decision"],
     &["model"],
     &["text", "preprocess", "net"],
     &["checkpoint", "source"],

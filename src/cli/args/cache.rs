@@ -10,7 +10,7 @@ use super::output::ListFormat;
 const SIZE: &str = "4G";
 
 /// Flags about the embeddings kept between runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Caching {
     #[command(flatten)]
     pub place: CachePlace,
@@ -22,7 +22,7 @@ pub struct Caching {
     pub cache_size: u64,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CachePlace {
     /// The directory of the embeddings kept between runs [default: ~/.cache/zsic]
     #[arg(long, env = "ZSIC_CACHE_DIR", value_name = "DIR")]

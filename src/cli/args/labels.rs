@@ -9,7 +9,7 @@ use zsic::text::LabelSet;
 /// What `--label-set` takes to print the names of the sets.
 const LIST: &str = "list";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Labels and prompts")]
 pub struct LabelArgs {
     /// The labels, separated by commas (`\,` is a comma inside a label); repeatable
@@ -24,6 +24,10 @@ pub struct LabelArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
     #[arg(value_parser = PossibleValuesParser::new(LabelSet::NAMES.into_iter().chain([LIST])))]
     pub label_set: Option<String>,
+    /// Add up the scores of labels that belong together, and report the groups: FILE is csv with the columns label,group. A
+    /// label that it does not list stays as it is; without other labels, its labels are used
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<PathBuf>,
     /// The prompt, with {} for the label; repeat the flag to average several [default: "This is a photo of {}."]
     #[arg(short, long, value_name = "T", allow_hyphen_values = true, value_parser = no_flag)]
     #[arg(aliases = ["hypothesis-template", "hypothesis_template"])]
@@ -45,14 +49,21 @@ impl LabelArgs {
         self.label_set.as_deref() == Some(LIST)
     }
 
+    /// Returns whether the flags name any label.
+    pub fn names_any(&self) -> bool {
+        let is_listed = self.labels_file.is_some() || self.label_set.is_some() || self.groups.is_some();
+        is_listed || !self.labels.is_empty()
+    }
+
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.labels_file.as_deref().into_iter().chain(self.template_set.as_deref())
+        let files = [&self.labels_file, &self.groups, &self.template_set];
+        files.into_iter().filter_map(|file| file.as_deref())
     }
 }
 
 /// Accepts a word that begins with a hyphen, and refuses a flag: there the user forgot the value.
-fn no_flag(word: &str) -> Result<String, String> {
+pub(super) fn no_flag(word: &str) -> Result<String, String> {
     let begins = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic());
     let is_template = || word.split('=').next().is_some_and(|name| name.contains('{'));
     let is_flag = match word.strip_prefix("--") {

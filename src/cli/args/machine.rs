@@ -19,7 +19,7 @@ pub const DEVICE: &str = "ZSIC_DEVICE";
 pub const PRECISION: &str = "ZSIC_PRECISION";
 pub const THREADS: &str = "ZSIC_THREADS";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
     /// The checkpoint: a name on the Hugging Face hub, a directory with config.json, or demo (built in, for drawings)
@@ -56,7 +56,7 @@ pub struct Machine {
 }
 
 /// How checkpoints are fetched by name.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Hub {
     /// The branch, tag, commit or refs/pr/N of the checkpoint on the hub
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]

@@ -31,7 +31,7 @@ pub struct Output {
 }
 
 /// Flags for long runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct LongRun {
     /// Continue a stopped run from FILE.partial, or add new and changed images to a finished FILE
@@ -84,6 +84,6 @@ pub enum ActivationArg {
 }
 
 /// Parses a score.
-fn score(text: &str) -> Result<f32, String> {
+pub(super) fn score(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "use a number from 0 to 1".to_owned())
 }

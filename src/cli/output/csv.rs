@@ -4,32 +4,41 @@ use anyhow::Result;
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use super::super::terminal::printable_lines;
-use super::prediction::RecordBody;
+use super::prediction::{Columns, RecordBody};
 
 /// Returns the names of the columns.
-fn columns(logits: bool) -> &'static [&'static str] {
-    if logits { &["image", "label", "score", "logit", "error"] } else { &["image", "label", "score", "error"] }
+fn names(columns: Columns) -> Vec<&'static str> {
+    let optional = [("logit", columns.logits), ("accepted", columns.accepted)];
+    let optional = optional.into_iter().filter_map(|(name, is_there)| is_there.then_some(name));
+    ["image", "label", "score"].into_iter().chain(optional).chain(["error"]).collect()
 }
 
 /// Returns the first line.
-pub fn header(logits: bool) -> Result<String> {
-    rows([columns(logits)])
+pub fn header(columns: Columns) -> Result<String> {
+    rows([names(columns)])
 }
 
 /// Returns one image's rows.
-pub fn record(image: &str, outcome: &RecordBody, logits: bool) -> Result<String> {
-    let row = |label: &str, score: String, logit: Option<f32>, error: &str| {
+pub fn record(image: &str, outcome: &RecordBody, columns: Columns) -> Result<String> {
+    let row = |label: &str, score: String, logit: Option<f32>, accepted: Option<bool>, error: &str| {
         let mut row = vec![image.to_owned(), label.to_owned(), score];
-        if logits {
+        if columns.logits {
             row.push(logit.map(number).unwrap_or_default());
+        }
+        if columns.accepted {
+            row.push(accepted.map(|accepted| accepted.to_string()).unwrap_or_default());
         }
         row.push(error.to_owned());
         row
     };
+    let bare = |error| rows([row("", String::new(), None, None, error)]);
     match outcome {
-        Ok(predictions) if predictions.is_empty() => rows([row("", String::new(), None, "")]), // scored, but no label is left
-        Ok(predictions) => rows(predictions.iter().map(|p| row(p.label, number(p.score), p.logit, ""))),
-        Err(e) => rows([row("", String::new(), None, &e.message)]),
+        Ok(predictions) if predictions.ranked.is_empty() => bare(""), // scored, but no label is left
+        Ok(predictions) => {
+            let ranked = predictions.ranked.iter();
+            rows(ranked.map(|p| row(p.label, number(p.score), p.logit, predictions.accepts(p), "")))
+        }
+        Err(e) => bare(&e.message),
     }
 }
 
@@ -65,28 +74,38 @@ pub fn shown(rows: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::prediction::Prediction;
+    use super::super::prediction::{Answer, Prediction, Predictions};
     use super::*;
     use zsic::ImageError;
     use zsic::source::ErrorKind;
 
+    const BARE: Columns = Columns { logits: false, accepted: false };
+    const LOGITS: Columns = Columns { logits: true, accepted: false };
+
     #[test]
     fn rows_are_quoted_where_they_must_be() {
-        let outcome = Ok(vec![Prediction { index: 0, label: "red, white", score: 0.25, logit: Some(-1.5) }]);
+        let with = |label, score, logit, answer| {
+            Ok(Predictions { ranked: vec![Prediction { index: 0, label, score, logit }], answer })
+        };
+        let outcome = with("red, white", 0.25, Some(-1.5), None);
         assert_eq!(
-            header(false).unwrap() + &record("a.jpg", &outcome, false).unwrap(),
+            header(BARE).unwrap() + &record("a.jpg", &outcome, BARE).unwrap(),
             "image,label,score,error\na.jpg,\"red, white\",0.25,\n"
         );
-        assert_eq!(record("a.jpg", &outcome, true).unwrap(), "a.jpg,\"red, white\",0.25,-1.5,\n");
-        assert_eq!(record("a.jpg", &Ok(Vec::new()), false).unwrap(), "a.jpg,,,\n");
-        let tiny = Ok(vec![Prediction { index: 0, label: "owl", score: 2.540_616_8e-16, logit: None }]);
-        assert_eq!(record("a.jpg", &tiny, false).unwrap(), "a.jpg,owl,2.5406168e-16,\n");
+        assert_eq!(record("a.jpg", &outcome, LOGITS).unwrap(), "a.jpg,\"red, white\",0.25,-1.5,\n");
+        assert_eq!(record("a.jpg", &Ok(Predictions::default()), BARE).unwrap(), "a.jpg,,,\n");
+        let tiny = with("owl", 2.540_616_8e-16, None, None);
+        assert_eq!(record("a.jpg", &tiny, BARE).unwrap(), "a.jpg,owl,2.5406168e-16,\n");
+        let both = Columns { logits: true, accepted: true };
+        let known = with("owl", 0.5, Some(2.0), Some(Answer { accepted: vec!["owl"], unknown: None }));
+        let rows = header(both).unwrap() + &record("a.jpg", &known, both).unwrap();
+        assert_eq!(rows, "image,label,score,logit,accepted,error\na.jpg,owl,0.5,2.0,true,\n");
     }
 
     #[test]
     fn a_failure_is_one_row() {
         let error = ImageError::new(ErrorKind::Decode, "b.jpg: torn");
-        assert_eq!(record("b.jpg", &Err(&error), false).unwrap(), "b.jpg,,,b.jpg: torn\n");
-        assert_eq!(record("b.jpg", &Err(&error), true).unwrap(), "b.jpg,,,,b.jpg: torn\n");
+        assert_eq!(record("b.jpg", &Err(&error), BARE).unwrap(), "b.jpg,,,b.jpg: torn\n");
+        assert_eq!(record("b.jpg", &Err(&error), LOGITS).unwrap(), "b.jpg,,,,b.jpg: torn\n");
     }
 }

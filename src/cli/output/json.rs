@@ -5,11 +5,15 @@ use anyhow::Result;
 use serde::Serialize;
 use zsic::ImageError;
 
-use super::prediction::{Prediction, RecordBody};
+use super::prediction::{Prediction, Predictions, RecordBody};
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Record<'a> {
     image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<&'a [&'a str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     predictions: Option<Vec<LabelScore<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,14 +42,21 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
     }
 }
 
-/// Returns `{"image": .., "predictions": [..]}` or `{"image": .., "error": {..}}`.
+/// Returns `{"image": .., "predictions": [..]}`, with `answers` and `unknown` where an answer was asked for, or
+/// `{"image": .., "error": {..}}`.
 pub fn record<'a>(image: &'a str, outcome: &RecordBody<'a>) -> Result<String> {
     let row = |p: &Prediction<'a>| LabelScore { score: p.score, logit: p.logit, label: p.label };
-    let (predictions, error) = match outcome {
-        Ok(predictions) => (Some(predictions.iter().map(row).collect()), None),
-        Err(e) => (None, Some(Failure::from(*e))),
+    let record = match outcome {
+        Ok(Predictions { ranked, answer }) => Record {
+            image,
+            answers: answer.as_ref().map(|answer| &*answer.accepted),
+            unknown: answer.as_ref().and_then(|answer| answer.unknown),
+            predictions: Some(ranked.iter().map(row).collect()),
+            ..Record::default()
+        },
+        Err(e) => Record { image, error: Some(Failure::from(*e)), ..Record::default() },
     };
-    Ok(serde_json::to_string(&Record { image, predictions, embedding: None, error })?)
+    Ok(serde_json::to_string(&record)?)
 }
 
 /// Returns `{"image": .., "embedding": [..]}`, or the record of a failure.
@@ -54,7 +65,7 @@ pub fn image_embedding(image: &str, outcome: std::result::Result<&[f32], &ImageE
         Ok(row) => (Some(row), None),
         Err(e) => (None, Some(Failure::from(e))),
     };
-    Ok(serde_json::to_string(&Record { image, predictions: None, embedding, error })?)
+    Ok(serde_json::to_string(&Record { image, embedding, error, ..Record::default() })?)
 }
 
 /// Returns `{"text": .., "embedding": [..]}`.
@@ -90,6 +101,7 @@ fn python_float(x: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prediction::Answer;
     use super::*;
     use zsic::source::ErrorKind;
 
@@ -102,7 +114,13 @@ mod tests {
     fn scores_are_in_their_shortest_form() {
         let expected = r#"{"image":"owl.jpg","predictions":[{"score":0.99966705,"label":"owl"},"#.to_owned()
             + r#"{"score":0.00019939916,"label":"sea \"gull\""}]}"#;
-        assert_eq!(record("owl.jpg", &Ok(two())).unwrap(), expected);
+        let bare = Predictions { ranked: two(), answer: None };
+        assert_eq!(record("owl.jpg", &Ok(bare)).unwrap(), expected);
+        let answer =
+            |accepted, unknown| Ok(Predictions { ranked: Vec::new(), answer: Some(Answer { accepted, unknown }) });
+        let expected = r#"{"image":"a","answers":["owl"],"unknown":0.25,"predictions":[]}"#;
+        assert_eq!(record("a", &answer(vec!["owl"], Some(0.25))).unwrap(), expected);
+        assert_eq!(record("a", &answer(vec![], None)).unwrap(), r#"{"image":"a","answers":[],"predictions":[]}"#);
     }
 
     #[test]

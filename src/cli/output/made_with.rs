@@ -12,8 +12,10 @@ use zsic::checkpoint::identity::published;
 use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
-    ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun, Machine, Output,
+    ActivationArg, CachePlace, Caching, Classify, DecisionArgs, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun,
+    Machine, Output,
 };
+use super::super::labels::Given;
 use super::notes::time;
 
 /// The settings that decide records. The order of the fields is that of the files.
@@ -57,10 +59,30 @@ enum Task {
         min_score: f64,
         logits: bool,
         activation: ActivationArg,
+        /// What turns scores into answers, if anything does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Rules>,
+        /// The group of each label, if they have any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        groups: Option<Vec<String>>,
     },
     Embed {
         truncate: bool,
     },
+}
+
+/// What turns scores into answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    /// The prompts of each label that competes.
+    background: Map<String, Value>,
+    /// Whether the built-in list competes. The version of zsic says what is in it.
+    built_in: bool,
+    /// As they were given.
+    threshold: Vec<String>,
+    independent: bool,
+    temperature: Option<f64>,
 }
 
 /// Which checkpoint it is.
@@ -92,35 +114,41 @@ impl MadeWith {
     pub fn classify(
         args: &Classify,
         format: &str,
-        labels: &[Label],
+        given: &Given,
+        background: &[Label],
         templates: &[Template],
         checkpoint: &Checkpoint,
         plan: &Plan,
     ) -> Result<Self> {
-        let Classify { inputs, labels: named, machine, output } = args;
-        // `labels` and `templates` are what these lead to; prompts that were cleaned are no longer those of the templates.
+        let Classify { inputs, labels: named, decisions, machine, output } = args;
+        // `given` and `templates` are what these lead to; prompts that were cleaned are no longer those of the templates.
         let LabelArgs {
             labels: _,
             labels_file: _,
             label_set: _,
+            groups: _,
             template: _,
             template_set: _,
             truncate,
-            canonicalize: _,
+            ..
         } = named;
+        let LabelArgs { canonicalize: _, .. } = named;
+        let Given { labels, form: _, groups } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
         let are_filled = labels.iter().all(filled);
-        let each = || labels.iter().map(|label| (label.name.clone(), label.prompts.clone().into())).collect();
+        let prompts = |labels: &[Label]| labels.iter().map(|l| (l.name.clone(), l.prompts.clone().into())).collect();
         let task = Task::Classify {
             labels: labels.iter().map(|label| label.name.clone()).collect(),
             templates: are_filled.then(|| templates.iter().map(ToString::to_string).collect()),
-            prompts: (!are_filled).then(each),
+            prompts: (!are_filled).then(|| prompts(labels)),
             truncate: *truncate,
             top_k: *top_k,
             min_score: min_score.to_string().parse()?, // 0.1, and not the 0.10000000149 that an f32 is
             logits: *logits,
             activation: *activation,
+            decision: Rules::of(decisions, prompts(background)),
+            groups: groups.as_ref().map(|groups| groups.of.iter().map(|&group| groups.names[group].clone()).collect()),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
     }
@@ -223,6 +251,20 @@ fn differ(name: &str, earlier: &Value, now: &Value) -> Option<String> {
         true => None,
         false if was.len() + is.len() > SHOWN => Some(format!("`{name}` is another")),
         false => Some(format!("`{name}` was {was} and is {is}")),
+    }
+}
+
+impl Rules {
+    /// Returns the rules of the flags, if any is set. `background` are the prompts of the labels that compete.
+    fn of(args: &DecisionArgs, background: Map<String, Value>) -> Option<Self> {
+        let DecisionArgs { unknown: _, background: _, background_file: _, threshold, independent, temperature } = args;
+        args.is_set().then(|| Self {
+            background,
+            built_in: args.uses_built_in(),
+            threshold: threshold.clone(),
+            independent: *independent,
+            temperature: *temperature,
+        })
     }
 }
 

@@ -25,7 +25,6 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use zsic::Label;
 
 use super::args::FormatArg;
 use super::fatal::usage;
@@ -34,8 +33,8 @@ use journal::Of;
 pub use json::{image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
-pub use prediction::Prediction;
 use prediction::RecordBody;
+pub use prediction::{Answer, Columns, Prediction, Predictions};
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
@@ -138,11 +137,11 @@ impl Format {
     }
 
     /// Returns how records lie in a partial.
-    pub fn form(self, logits: bool, labels: &[Label]) -> Form {
+    pub fn form(self, columns: Columns, labels: &[&str]) -> Form {
         match self {
             Self::Jsonl => Form::Lines,
-            Self::Parquet => Form::Parquet { labels: labels.iter().map(|label| label.name.clone()).collect() },
-            Self::Csv => Form::Csv { logits },
+            Self::Parquet => Form::Parquet { labels: labels.iter().map(|&label| label.to_owned()).collect() },
+            Self::Csv => Form::Csv(columns),
             Self::Table | Self::Json | Self::Pipeline => Form::Whole,
         }
     }
@@ -154,7 +153,7 @@ pub struct RecordWriter<'a> {
     format: Format,
     /// Whether people see it as it is written.
     is_terminal: bool,
-    logits: bool,
+    columns: Columns,
     labels: &'a [String],
     table: table::Table,
     records: u64,
@@ -165,9 +164,10 @@ pub struct RecordWriter<'a> {
 
 impl<'a> RecordWriter<'a> {
     /// A writer to `log`, which goes to `place`, of scores of `labels`.
-    pub fn new(format: Format, place: &Place, log: Log, logits: bool, labels: &'a [String]) -> Self {
-        let table = table::Table::new(labels, logits, place.width(), place.color());
-        Self { log, format, is_terminal: place.is_terminal(), logits, labels, table, records: 0, failed: 0, held: None }
+    pub fn new(format: Format, place: &Place, log: Log, columns: Columns, labels: &'a [String]) -> Self {
+        let table = table::Table::new(labels, columns.logits, place.width(), place.color());
+        let is_terminal = place.is_terminal();
+        Self { log, format, is_terminal, columns, labels, table, records: 0, failed: 0, held: None }
     }
 
     /// Writes one image's record.
@@ -184,12 +184,12 @@ impl<'a> RecordWriter<'a> {
             Format::Parquet => parquet::record(image, outcome)? + "\n",
             Format::Json => (if first { "[\n  " } else { ",\n  " }).to_owned() + &json::record(image, outcome)?,
             Format::Csv => {
-                let text = csv::record(image, outcome, self.logits)?;
+                let text = csv::record(image, outcome, self.columns)?;
                 if self.is_terminal { csv::shown(&text) } else { text }
             }
             Format::Pipeline => {
                 let predictions = outcome.as_ref().map_err(|&e| e.clone())?;
-                return self.pipeline(json::pipeline(predictions)?);
+                return self.pipeline(json::pipeline(&predictions.ranked)?);
             }
         };
         self.log.write(text.as_bytes(), &Of::new(image, version, outcome.is_err()))
@@ -233,7 +233,7 @@ impl<'a> RecordWriter<'a> {
             (Format::Pipeline, None) => self.log.write_rest(b"]\n")?,
             (Format::Parquet, _) => {
                 let make = |records: &Path, out: &mut File| {
-                    let made = parquet::make(records, out, self.labels, self.logits, &serde_json::to_string(facts)?);
+                    let made = parquet::make(records, out, self.labels, self.columns, &serde_json::to_string(facts)?);
                     made.context("the parquet file cannot be written")
                 };
                 return self.log.into_sink()?.finish_made(make);

@@ -26,12 +26,16 @@ struct RecordLine {
     scores: Vec<u32>,
     #[serde(default)]
     logits: Vec<u32>,
+    /// Whether each label is accepted, where answers were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<bool>,
 }
 
 impl RecordLine {
     /// An image without a label so far.
     fn new(image: impl Into<String>) -> Self {
-        Self { image: image.into(), error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new() }
+        let image = image.into();
+        Self { image, error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new(), accepted: Vec::new() }
     }
 }
 
@@ -46,9 +50,11 @@ pub fn record(image: &str, outcome: &RecordBody) -> Result<String> {
     let mut line = RecordLine::new(image);
     match outcome {
         Ok(predictions) => {
-            line.labels = predictions.iter().map(|p| p.index as u32).collect();
-            line.scores = predictions.iter().map(|p| p.score.to_bits()).collect();
-            line.logits = predictions.iter().filter_map(|p| p.logit).map(f32::to_bits).collect();
+            let ranked = &predictions.ranked;
+            line.labels = ranked.iter().map(|p| p.index as u32).collect();
+            line.scores = ranked.iter().map(|p| p.score.to_bits()).collect();
+            line.logits = ranked.iter().filter_map(|p| p.logit).map(f32::to_bits).collect();
+            line.accepted = ranked.iter().filter_map(|p| predictions.accepts(p)).collect();
         }
         Err(e) => line.error = Some(LineError { kind: e.kind.name().to_owned(), message: e.message.clone() }),
     }
@@ -63,7 +69,9 @@ mod file {
 
     use anyhow::{Result, bail};
 
-    pub fn make(_: &Path, _: &mut File, _: &[String], _: bool, _: &str) -> Result<()> {
+    use crate::cli::output::Columns;
+
+    pub fn make(_: &Path, _: &mut File, _: &[String], _: Columns, _: &str) -> Result<()> {
         bail!("this build cannot write parquet")
     }
 
@@ -80,10 +88,11 @@ mod file {
     use std::path::Path;
     use std::sync::Arc;
 
+    use crate::cli::output::Columns;
     use crate::cli::output::parquet::{LineError, RecordLine};
     use anyhow::{Context, Result};
     use parquet::basic::{Compression, Encoding};
-    use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int32Type};
+    use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, FloatType, Int32Type};
     use parquet::file::metadata::KeyValue;
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
     use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -102,11 +111,12 @@ mod file {
     ///
     /// # Errors
     /// If the partial cannot be read, or the file cannot be written.
-    pub fn make(partial: &Path, out: &mut File, labels: &[String], logits: bool, meta: &str) -> Result<()> {
-        let logit = if logits { "optional float logit;" } else { "" };
+    pub fn make(partial: &Path, out: &mut File, labels: &[String], columns: Columns, meta: &str) -> Result<()> {
+        let logit = if columns.logits { "optional float logit;" } else { "" };
+        let accepted = if columns.accepted { "optional boolean accepted;" } else { "" };
         let schema = format!(
             "message scores {{ required binary image (STRING); optional int32 rank; optional binary label (STRING); \
-             optional float score; {logit} optional binary error_kind (STRING); optional binary error (STRING); }}"
+             optional float score; {logit} {accepted} optional binary error_kind (STRING); optional binary error (STRING); }}"
         );
         let mut writer =
             SerializedFileWriter::new(&mut *out, Arc::new(parse_message_type(&schema)?), Arc::new(properties(meta)))?;
@@ -116,12 +126,12 @@ mod file {
             let line: RecordLine = serde_json::from_slice(&line?).context("the partial is damaged")?;
             rows.push(line, &labels).context("the partial is damaged")?;
             if rows.image.len() >= GROUP {
-                rows.write(logits, writer.next_row_group()?)?;
+                rows.write(columns, writer.next_row_group()?)?;
                 rows.clear();
             }
         }
         if !rows.image.is_empty() {
-            rows.write(logits, writer.next_row_group()?)?;
+            rows.write(columns, writer.next_row_group()?)?;
         }
         writer.close()?;
         Ok(())
@@ -152,6 +162,7 @@ mod file {
                 line.labels.push(*labels.get(label.as_str()).context("it has another label")?);
                 line.scores.push(bits("score").context("a row has no score")?);
                 line.logits.extend(bits("logit"));
+                line.accepted.extend(cell(&row, "accepted").and_then(|column| row.get_bool(column).ok()));
             }
             line.error = text("error_kind").zip(text("error")).map(|(kind, message)| LineError { kind, message });
         }
@@ -189,6 +200,7 @@ mod file {
         label: Vec<ByteArray>,
         score: Vec<f32>,
         logit: Vec<f32>,
+        accepted: Vec<bool>,
         scored: Vec<i16>,
         kind: Vec<ByteArray>,
         error: Vec<ByteArray>,
@@ -206,6 +218,7 @@ mod file {
                 self.score.push(f32::from_bits(score));
             }
             self.logit.extend(line.logits.iter().map(|&bits| f32::from_bits(bits)));
+            self.accepted.extend(line.accepted);
             self.failed.resize(self.failed.len() + rows.max(1), i16::from(line.error.is_some()));
             if let Some(error) = line.error {
                 self.kind.push(error.kind.into_bytes().into());
@@ -216,13 +229,16 @@ mod file {
             Some(())
         }
 
-        fn write(&self, logits: bool, mut group: SerializedRowGroupWriter<&mut File>) -> Result<()> {
+        fn write(&self, columns: Columns, mut group: SerializedRowGroupWriter<&mut File>) -> Result<()> {
             column::<ByteArrayType>(&mut group, &self.image, None)?;
             column::<Int32Type>(&mut group, &self.rank, Some(&self.scored))?;
             column::<ByteArrayType>(&mut group, &self.label, Some(&self.scored))?;
             column::<FloatType>(&mut group, &self.score, Some(&self.scored))?;
-            if logits {
+            if columns.logits {
                 column::<FloatType>(&mut group, &self.logit, Some(&self.scored))?;
+            }
+            if columns.accepted {
+                column::<BoolType>(&mut group, &self.accepted, Some(&self.scored))?;
             }
             column::<ByteArrayType>(&mut group, &self.kind, Some(&self.failed))?;
             column::<ByteArrayType>(&mut group, &self.error, Some(&self.failed))?;
@@ -237,6 +253,7 @@ mod file {
             self.label.clear();
             self.score.clear();
             self.logit.clear();
+            self.accepted.clear();
             self.scored.clear();
             self.kind.clear();
             self.error.clear();

@@ -12,5 +12,35 @@ pub struct Prediction<'a> {
     pub logit: Option<f32>,
 }
 
+/// What an image is given.
+pub struct Answer<'a> {
+    /// Accepted labels, highest score first.
+    pub accepted: Vec<&'a str>,
+    /// The background's share, if there is a background.
+    pub unknown: Option<f32>,
+}
+
+/// An image's labels, and its answer if one was asked for.
+#[derive(Default)]
+pub struct Predictions<'a> {
+    /// Highest score first.
+    pub ranked: Vec<Prediction<'a>>,
+    pub answer: Option<Answer<'a>>,
+}
+
+impl<'a> Predictions<'a> {
+    /// Returns whether a label is accepted, if an answer was asked for.
+    pub fn accepts(&self, prediction: &Prediction) -> Option<bool> {
+        self.answer.as_ref().map(|answer| answer.accepted.contains(&prediction.label))
+    }
+}
+
 /// An image's predictions, or its failure.
-pub type RecordBody<'a> = std::result::Result<Vec<Prediction<'a>>, &'a ImageError>;
+pub type RecordBody<'a> = std::result::Result<Predictions<'a>, &'a ImageError>;
+
+/// The columns of CSV and Parquet that not every run has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns {
+    pub logits: bool,
+    pub accepted: bool,
+}

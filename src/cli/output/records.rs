@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::journal::{Journal, record};
+use super::prediction::Columns;
 use super::{csv, parquet, safetensors};
 
 /// The form of an output.
@@ -17,7 +18,7 @@ pub enum Form {
     /// A JSON object per line, beginning with `image`.
     Lines,
     /// Rows of CSV.
-    Csv { logits: bool },
+    Csv(Columns),
     /// Lines, made into a Parquet file with these labels at the end.
     Parquet { labels: Vec<String> },
     /// Lines, each followed by its row, made into a safetensors file at the end.
@@ -31,7 +32,7 @@ impl Form {
     /// If it cannot be written as text.
     pub fn head(&self) -> Result<Vec<u8>> {
         match self {
-            Self::Csv { logits } => Ok(csv::header(*logits)?.into_bytes()),
+            Self::Csv(columns) => Ok(csv::header(*columns)?.into_bytes()),
             _ => Ok(Vec::new()),
         }
     }
@@ -39,7 +40,7 @@ impl Form {
     /// Returns the name of the image of a record.
     pub fn name(&self, record: &[u8]) -> Option<String> {
         match self {
-            Self::Csv { .. } => csv::first_cell(record),
+            Self::Csv(_) => csv::first_cell(record),
             _ => {
                 let rest = record.strip_prefix(br#"{"image":"#)?;
                 serde_json::Deserializer::from_slice(rest).into_iter::<String>().next()?.ok()
@@ -54,7 +55,7 @@ impl Form {
     pub fn unmake(&self, target: &Path, journal: &Journal, out: &Path) -> Result<()> {
         let failed = || format!("{}: cannot be written", out.display());
         match self {
-            Self::Whole | Self::Lines | Self::Csv { .. } => {
+            Self::Whole | Self::Lines | Self::Csv(_) => {
                 let linked = std::fs::hard_link(target, out).or_else(|_| super::own::copy(target, out));
                 linked.with_context(failed)?;
             }
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(Form::Lines.name(line).as_deref(), Some("a \"b\"\n.jpg"));
         assert_eq!(Form::Tensor.name(b"{\"image\":\"a\"}\n\0\0\x80?").as_deref(), Some("a"));
         let rows = b"\"a,\n\"\"b\"\"\",x,0.5,\n\"a,\n\"\"b\"\"\",y,0.3,\n";
-        assert_eq!(Form::Csv { logits: false }.name(rows).as_deref(), Some("a,\n\"b\""));
-        assert_eq!((Form::Lines.name(b"{}\n"), Form::Csv { logits: true }.name(b"")), (None, None));
+        assert_eq!(Form::Csv(Columns::default()).name(rows).as_deref(), Some("a,\n\"b\""));
+        assert_eq!((Form::Lines.name(b"{}\n"), Form::Csv(Columns::default()).name(b"")), (None, None));
     }
 }

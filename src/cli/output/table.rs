@@ -40,8 +40,10 @@ impl Table {
         match outcome {
             Ok(predictions) => {
                 text += &format!("{NAME}{}{NAME:#}\n", printable(image));
-                for (rank, prediction) in predictions.iter().enumerate() {
-                    text += &self.row(prediction, rank == 0);
+                for (rank, prediction) in predictions.ranked.iter().enumerate() {
+                    let is_best = predictions.accepts(prediction).unwrap_or(rank == 0);
+                    let is_unknown = rank == 0 && predictions.answer.as_ref().is_some_and(|a| a.accepted.is_empty());
+                    text += &self.row(prediction, is_best, is_unknown);
                 }
             }
             Err(e) => text += &format!("{FAILED}{}{FAILED:#}\n", printable(&e.message)),
@@ -49,12 +51,13 @@ impl Table {
         if self.color { text } else { anstream::adapter::strip_str(&text).to_string() }
     }
 
-    fn row(&self, p: &Prediction, best: bool) -> String {
+    /// Returns a label's line. The first of an unknown image has this word in place of its bar.
+    fn row(&self, p: &Prediction, best: bool, is_unknown: bool) -> String {
         let style = if best { BEST } else { Style::new() };
         let label = fit(&printable(p.label), self.label);
         let logit =
             if self.logits { p.logit.map(|l| format!("  {l:>8.3}")).unwrap_or_default() } else { String::new() };
-        let bar = bar(p.score, self.bar);
+        let bar = if is_unknown { fit("unknown", self.bar) } else { bar(p.score, self.bar) };
         format!("  {style}{label}{style:#}  {BAR}{bar}{BAR:#}  {style}{:>6.2} %{style:#}{logit}\n", p.score * 100.0)
     }
 }
@@ -84,6 +87,7 @@ fn fit(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prediction::{Answer, Predictions};
     use super::*;
 
     #[test]
@@ -94,7 +98,7 @@ mod tests {
                 let table = Table::new(&labels, logits, width, true);
                 for label in &labels {
                     let prediction = Prediction { index: 0, label, score: 0.51234, logit: logits.then_some(-12.3456) };
-                    let row = anstream::adapter::strip_str(&table.row(&prediction, true)).to_string();
+                    let row = anstream::adapter::strip_str(&table.row(&prediction, true, false)).to_string();
                     let used = row.trim_end_matches('\n').width();
                     assert!(used <= width.max(30), "{used} of {width}: {row}");
                 }
@@ -106,15 +110,21 @@ mod tests {
     fn a_record_reads_well() {
         let labels = ["owl".to_owned(), "bear".to_owned()];
         let table = Table::new(&labels, false, 40, false);
-        let rows = vec![
-            Prediction { index: 0, label: "owl", score: 0.75, logit: None },
-            Prediction { index: 0, label: "bear", score: 0.25, logit: None },
-        ];
+        let rows = || {
+            vec![
+                Prediction { index: 0, label: "owl", score: 0.75, logit: None },
+                Prediction { index: 0, label: "bear", score: 0.25, logit: None },
+            ]
+        };
         let expected = "\
 owl.jpg
   owl   ████████████████▌        75.00 %
   bear  █████▌                   25.00 %
 ";
-        assert_eq!(table.record("owl.jpg", &Ok(rows), true), expected);
+        let bare = Predictions { ranked: rows(), answer: None };
+        assert_eq!(table.record("owl.jpg", &Ok(bare), true), expected);
+        let answer = Some(Answer { accepted: Vec::new(), unknown: Some(0.9) });
+        let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer }), true);
+        assert_eq!(unknown.lines().nth(1).unwrap(), "  owl   unknown                  75.00 %");
     }
 }

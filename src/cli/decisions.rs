@@ -1,0 +1,139 @@
+//! The flags about decisions -> what competes with the labels, and from which score on they are accepted.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use zsic::{Decision, Embeddings, Label, Template, decision};
+
+use super::args::{Common, DecisionArgs, LabelArgs};
+use super::fatal::usage;
+use super::labels::{self, Given};
+use super::messages::note;
+
+/// What the flags ask for, before anything is encoded.
+pub struct Rules {
+    /// Labels that compete and are never answered.
+    pub background: Vec<Label>,
+    /// Entries of the built-in list, which also compete unless they are close to a label.
+    pub built_in: Vec<Label>,
+    /// Whether records carry an answer.
+    pub are_shown: bool,
+    decision: Decision,
+    is_empty: bool,
+}
+
+impl Rules {
+    /// Reads the flags. `given` are the labels, and `templates` make the background's prompts too.
+    ///
+    /// # Errors
+    /// A usage error for a file, a background or a threshold that is wrong.
+    pub fn gather(args: &DecisionArgs, named: &LabelArgs, given: &Given, templates: &[Template]) -> Result<Self> {
+        let background = labels::background(args, named, templates)?;
+        let is_label = |name: &str| given.labels.iter().any(|label| label.name == name);
+        if let Some(both) = background.iter().find(|entry| is_label(&entry.name)) {
+            return Err(usage(format!("`{}` is both a label and background", labels::shown(&both.name))));
+        }
+        let built_in = if args.uses_built_in() { labels::built_in(named, templates) } else { Vec::new() };
+        let decision = Decision {
+            temperature: args.temperature.unwrap_or(1.0),
+            background: Vec::new(),
+            thresholds: thresholds(&args.threshold, &given.answers())?,
+            independent: args.independent,
+            groups: given.groups.clone(),
+        };
+        let is_empty = !args.is_set() && given.groups.is_none();
+        Ok(Self { background, built_in, are_shown: args.is_set(), decision, is_empty })
+    }
+
+    /// Returns the least score of each answer, if any was given.
+    pub fn thresholds(&self) -> &[f32] {
+        &self.decision.thresholds
+    }
+
+    /// Returns whether something competes with the labels.
+    pub fn has_background(&self) -> bool {
+        self.competing().next().is_some()
+    }
+
+    /// Returns all labels that are encoded beside the `labels`.
+    pub fn competing(&self) -> impl Iterator<Item = &Label> {
+        self.background.iter().chain(&self.built_in)
+    }
+
+    /// Returns the decision and the rows that compete [B, D], from the embeddings of the labels [L, D] and of
+    /// [`Self::competing`]. Without any rule it is nothing. Of the built-in list, entries close to a label are left out, and
+    /// the others weigh together as much as the labels.
+    pub fn decide(
+        &self,
+        labels: &Embeddings,
+        competing: &Embeddings,
+        common: &Common,
+    ) -> Option<(Decision, Embeddings)> {
+        if self.is_empty {
+            return None;
+        }
+        let own = self.background.len();
+        let (mut rows, mut list) = (Embeddings::new(labels.dim()), Embeddings::new(labels.dim()));
+        competing.rows().enumerate().for_each(|(at, row)| if at < own { &mut rows } else { &mut list }.push_unit(row));
+        let apart = decision::apart(labels, &list);
+        apart.iter().for_each(|&entry| rows.push_unit(list.row(entry)));
+        let mut background = vec![0.0; own];
+        background.resize(own + apart.len(), decision::list_offset(labels.len(), apart.len()));
+        if !list.is_empty() {
+            let left_out = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err());
+            let left_out: Vec<&str> = left_out.map(|entry| &*self.built_in[entry].name).collect();
+            let names = left_out.join(", ");
+            note(common, 1, format!("background: {} entries; close to a label and left out: {names}", apart.len()));
+        }
+        Some((Decision { background, ..self.decision.clone() }, rows))
+    }
+}
+
+/// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named.
+fn thresholds(given: &[String], answers: &[&str]) -> Result<Vec<f32>> {
+    if given.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong =
+        |what: &str| usage(format!("--threshold `{}`: use a number from 0 to 1, or LABEL=X", labels::shown(what)));
+    let score = |text: &str| text.trim().parse().ok().filter(|x: &f32| (0.0..=1.0).contains(x));
+    let places: HashMap<&str, usize> = answers.iter().copied().zip(0..).collect();
+    let mut others = None;
+    let mut least = vec![None; answers.len()];
+    for part in given.iter().flat_map(|list| labels::split(list)) {
+        let (name, value) = part.rsplit_once('=').unwrap_or(("*", &part));
+        let value = score(value).ok_or_else(|| wrong(&part))?;
+        let place = match name.trim() {
+            "*" => &mut others,
+            name => match places.get(name) {
+                Some(&place) => &mut least[place],
+                None => return Err(usage(format!("--threshold: {}", labels::no_such(name, answers)))),
+            },
+        };
+        if place.replace(value).is_some() {
+            return Err(usage(format!("--threshold: `{}` has two values", labels::shown(name.trim()))));
+        }
+    }
+    Ok(least.into_iter().map(|own| own.or(others).unwrap_or(0.0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_for_all_or_by_label() {
+        let read = |given: &[&str]| {
+            let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+            thresholds(&given, &["cat", "dog", "a=b, c"]).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&[]).unwrap(), []);
+        assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);
+        assert_eq!(read(&["cat=0.8,dog=0.6"]).unwrap(), [0.8, 0.6, 0.0]);
+        assert_eq!(read(&["cat=0.8, *=0.25", r"a=b\, c=1"]).unwrap(), [0.8, 0.25, 1.0]);
+        for wrong in ["1.5", "cat=", "cat=x", "nan", "", "cat=0.1,cat=0.2", "0.1,0.2"] {
+            assert!(read(&[wrong]).is_err(), "{wrong}");
+        }
+        assert_eq!(read(&["cta=0.5"]).unwrap_err(), "--threshold: no label is called `cta`; did you mean `cat`?");
+    }
+}

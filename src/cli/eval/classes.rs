@@ -1,0 +1,190 @@
+//! Names in the truth -> labels: by `--map`, by their text, or by what a label set knows them as.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use anyhow::Result;
+use csv::{ReaderBuilder, Trim};
+use zsic::Groups;
+use zsic::text::LabelSet;
+
+use super::super::fatal::usage;
+use super::super::labels::{self, Given};
+use super::super::text;
+use super::truth::Shown;
+
+/// What a label in `--map` means when it is none.
+const UNKNOWN: &str = "unknown";
+/// The most names that an error lists.
+const LISTED: usize = 10;
+
+/// What a name in the truth stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// One of what is reported: a label, or its group.
+    Answer(usize),
+    /// None of the labels.
+    Unknown,
+    /// Nothing that is counted.
+    LeftOut,
+}
+
+/// `--map`: names in the truth, and the labels that they stand for.
+pub struct Renaming(HashMap<String, String>);
+
+impl Renaming {
+    /// Reads csv with two columns, or a JSON object.
+    ///
+    /// # Errors
+    /// A usage error if the file cannot be read, or is neither.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self(HashMap::new())) };
+        let text = text::read(path)?;
+        let wrong = |reason: String| usage(format!("{}: {reason}", text::name(path)));
+        if text.trim_start().starts_with('{') {
+            return serde_json::from_str(&text).map(Self).map_err(|e| wrong(format!("is not an object of texts: {e}")));
+        }
+        let mut reader = ReaderBuilder::new().has_headers(false).trim(Trim::All).from_reader(text.as_bytes());
+        let row = |row: csv::Result<csv::StringRecord>| {
+            let row = row.map_err(|e| wrong(format!("is not csv: {e}")))?;
+            match (row.get(0), row.get(1), row.len()) {
+                (Some(truth), Some(label), 2) => Ok((truth.to_owned(), label.to_owned())),
+                _ => Err(wrong("write two columns: a name in the truth, and a label".to_owned())),
+            }
+        };
+        reader.records().map(row).collect::<Result<_>>().map(Self)
+    }
+
+    /// Returns the labels that the truth's names stand for, in order, without the unknown and those left out.
+    pub fn labels(&self, shown: &BTreeSet<Shown>) -> Vec<String> {
+        let name = |shown: &Shown| match shown {
+            Shown::Name(name) => Some(self.0.get(name).unwrap_or(name).clone()),
+            Shown::Index(_) => None,
+        };
+        let names: BTreeSet<String> = shown.iter().filter_map(name).collect();
+        let own =
+            |name: &String| !name.is_empty() && (name != UNKNOWN || !self.0.values().any(|label| label == UNKNOWN));
+        names.into_iter().filter(own).collect()
+    }
+}
+
+/// What everything in the truth stands for.
+pub struct Classes(HashMap<Shown, Class>);
+
+impl Classes {
+    /// Finds the class of everything that is `shown`. `classes` are the names of numbered classes.
+    ///
+    /// # Errors
+    /// A usage error that lists names without a label, and the nearest labels.
+    pub fn find(
+        shown: &BTreeSet<Shown>,
+        given: &Given,
+        renaming: &Renaming,
+        classes: Option<&[String]>,
+        set: Option<&LabelSet>,
+    ) -> Result<Self> {
+        let names = Names::new(given);
+        let mut found = HashMap::new();
+        let mut lost = Vec::new();
+        for one in shown {
+            let name = match one {
+                Shown::Name(name) => name.clone(),
+                Shown::Index(index) => match classes {
+                    Some(classes) => classes.get(*index).cloned().unwrap_or_else(|| index.to_string()),
+                    None => given.labels.get(*index).map_or_else(|| index.to_string(), |label| label.name.clone()),
+                },
+            };
+            let by_id = || set.and_then(|set| Some(set.labels[set.index_of(&name)?].to_owned()));
+            let renamed = renaming.0.get(&name);
+            let class = match renamed.map(String::as_str) {
+                Some("") => Some(Class::LeftOut),
+                Some(UNKNOWN) => Some(Class::Unknown),
+                Some(label) => names.place(label).map(Class::Answer),
+                None => names.place(&name).or_else(|| names.place(&by_id()?)).map(Class::Answer),
+            };
+            match class {
+                Some(class) => _ = found.insert(one.clone(), class),
+                None => lost.push(renamed.cloned().unwrap_or(name)),
+            }
+        }
+        if lost.is_empty() { Ok(Self(found)) } else { Err(usage(unmatched(&lost, given))) }
+    }
+
+    /// Returns what one name or number stands for. What the truth had not said before is left out.
+    pub fn of(&self, shown: &Shown) -> Class {
+        self.0.get(shown).copied().unwrap_or(Class::LeftOut)
+    }
+}
+
+/// The places of labels and groups by their names.
+struct Names<'a> {
+    exact: HashMap<&'a str, usize>,
+    alike: HashMap<String, usize>,
+}
+
+impl<'a> Names<'a> {
+    fn new(given: &'a Given) -> Self {
+        let of = |label: usize| given.groups.as_ref().map_or(label, |Groups { of, .. }| of[label]);
+        let labels = given.labels.iter().enumerate().map(|(index, label)| (label.name.as_str(), of(index)));
+        let groups = given.groups.iter().flat_map(|groups| groups.names.iter().map(String::as_str).zip(0..));
+        let all: Vec<(&str, usize)> = labels.chain(groups).collect();
+        Self {
+            exact: all.iter().copied().collect(),
+            alike: all.iter().rev().map(|(name, at)| (plain(name), *at)).collect(),
+        }
+    }
+
+    /// Finds a name as it is, or else without regard to case, `_` and `-`.
+    fn place(&self, name: &str) -> Option<usize> {
+        self.exact.get(name).or_else(|| self.alike.get(&plain(name))).copied()
+    }
+}
+
+fn plain(name: &str) -> String {
+    let spaced: String = name.chars().map(|c| if matches!(c, '_' | '-') { ' ' } else { c }).collect();
+    spaced.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Says which names have no label, and which labels are similar.
+fn unmatched(lost: &[String], given: &Given) -> String {
+    let answers = given.answers();
+    let hint = |name: &String| labels::no_such(name, &answers);
+    let listed: Vec<String> = lost.iter().take(LISTED).map(hint).collect();
+    let more = if lost.len() > LISTED { format!("; and {} more", lost.len() - LISTED) } else { String::new() };
+    format!("{}{more}; --map FILE translates names, and maps to nothing what is left out", listed.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use zsic::Label;
+
+    use super::*;
+
+    fn given(names: &[&str]) -> Given {
+        let label = |name: &&str| Label { name: (*name).to_owned(), prompts: Vec::new() };
+        Given { labels: names.iter().map(label).collect(), form: labels::LabelForm::Flag, groups: None }
+    }
+
+    #[test]
+    fn names_match_exactly_or_plainly() {
+        let (owl, bear) = (Shown::Name("Snowy-Owl".into()), Shown::Name("black_bear".into()));
+        let shown = BTreeSet::from([owl.clone(), bear.clone(), Shown::Index(0)]);
+        let renaming = Renaming(HashMap::new());
+        let classes = Classes::find(&shown, &given(&["snowy owl", "black bear"]), &renaming, None, None).unwrap();
+        let found = [&owl, &bear, &Shown::Index(0)].map(|shown| classes.of(shown));
+        assert_eq!(found, [Class::Answer(0), Class::Answer(1), Class::Answer(0)]);
+        let e = Classes::find(&shown, &given(&["snowy owls", "black bear"]), &renaming, None, None).err().unwrap();
+        assert!(e.to_string().starts_with("no label is called `Snowy-Owl`; did you mean `snowy owls`?"), "{e}");
+    }
+
+    #[test]
+    fn a_map_renames_leaves_out_and_makes_unknown() {
+        let names = ["a", "b", "c", "d"].map(|name| Shown::Name(name.to_owned()));
+        let renaming = [("a", "owl"), ("b", ""), ("c", "unknown")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let (shown, renaming) = (BTreeSet::from(names.clone()), Renaming(HashMap::from(renaming)));
+        assert_eq!(renaming.labels(&shown), ["d", "owl"]);
+        let classes = Classes::find(&shown, &given(&["d", "owl"]), &renaming, None, None).unwrap();
+        let found = names.each_ref().map(|shown| classes.of(shown));
+        assert_eq!(found, [Class::Answer(1), Class::LeftOut, Class::Unknown, Class::Answer(0)]);
+    }
+}

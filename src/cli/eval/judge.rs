@@ -1,0 +1,108 @@
+//! One run over the images: each image's scores against its truth.
+
+use anyhow::Result;
+use zsic::measure::{Judged, Multi};
+use zsic::pipeline::Answer;
+use zsic::{ImageError, Scorer, Scores};
+
+use super::super::scorer::score_answers;
+use super::classes::{Class, Classes};
+use super::truth::Truth;
+use super::vary::Variant;
+
+/// What an image shows, in the places of the answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageTruth {
+    /// It shows these, which may be none where images may show any number.
+    Labels(Vec<usize>),
+    Unknown,
+}
+
+/// The images that are counted, the same in every run.
+#[derive(Default)]
+pub struct Images {
+    pub names: Vec<String>,
+    pub truths: Vec<ImageTruth>,
+    /// Images without a truth, or whose truth is left out.
+    pub left_out: u64,
+    pub failed: u64,
+}
+
+/// The answers of one run.
+pub struct Run {
+    pub variant: Variant,
+    /// The checkpoint, as `name@commit` or a directory.
+    pub model: String,
+    pub precision: String,
+    pub templates: Vec<String>,
+    pub scorer: Scorer,
+    pub judged: Vec<Judged>,
+    /// All scores, where images may show any number of labels.
+    pub multi: Option<Multi>,
+}
+
+impl Images {
+    /// Returns the truths of some images, or None for those left out.
+    pub fn truths(&mut self, answers: &[Answer], truth: &Truth, classes: &Classes) -> Vec<Option<ImageTruth>> {
+        let truths: Vec<_> = answers.iter().map(|answer| image_truth(truth, classes, answer)).collect();
+        for (answer, truth) in answers.iter().zip(&truths) {
+            match truth {
+                Some(truth) => {
+                    self.names.push(answer.name.as_str().to_owned());
+                    self.truths.push(truth.clone());
+                    self.failed += u64::from(answer.embedding.is_err());
+                }
+                None => self.left_out += 1,
+            }
+        }
+        truths
+    }
+}
+
+/// Returns what an image shows, if it is counted.
+fn image_truth(truth: &Truth, classes: &Classes, answer: &Answer) -> Option<ImageTruth> {
+    let shown = truth.of(&answer.name)?;
+    let found: Vec<Class> =
+        shown.iter().map(|shown| classes.of(shown)).filter(|class| *class != Class::LeftOut).collect();
+    if found.is_empty() && !shown.is_empty() {
+        return None;
+    }
+    if found.contains(&Class::Unknown) {
+        return Some(ImageTruth::Unknown);
+    }
+    let label = |class: Class| if let Class::Answer(label) = class { Some(label) } else { None };
+    let mut labels: Vec<usize> = found.into_iter().filter_map(label).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    Some(ImageTruth::Labels(labels))
+}
+
+impl Run {
+    /// Scores some images, and keeps what the metrics need of those that have a truth.
+    pub fn judge(&mut self, answers: &[Answer], truths: &[Option<ImageTruth>]) {
+        let scored = score_answers(&self.scorer, answers, |scores| scores);
+        let counted = scored.into_iter().zip(truths).filter_map(|(scores, truth)| Some((scores, truth.as_ref()?)));
+        for (scores, truth) in counted {
+            self.judged.push(judged(&scores, truth));
+            if let Some(multi) = &mut self.multi {
+                let labels: &[usize] = if let ImageTruth::Labels(labels) = truth { labels } else { &[] };
+                multi.push(labels, scores.as_ref().ok().map(Scores::scores));
+            }
+        }
+    }
+}
+
+/// Judges an image by one of its labels: of several, the one that is ranked first.
+fn judged(scores: &Result<Scores, ImageError>, truth: &ImageTruth) -> Judged {
+    let labels: &[usize] = if let ImageTruth::Labels(labels) = truth { labels } else { &[] };
+    let Ok(scores) = scores else { return Judged::failed(labels.first().copied()) };
+    let best = labels.iter().copied().reduce(|a, b| if scores.scores()[b] > scores.scores()[a] { b } else { a });
+    let judged = Judged::of(scores.scores(), best);
+    match scores.verdict() {
+        None => judged,
+        Some(verdict) => {
+            let unknown = verdict.unknown.or_else(|| judged.scored.map(|scored| scored.unknown));
+            judged.with_unknown(unknown.unwrap_or_default(), verdict.accepted.is_empty())
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `zsic eval`: predictions against known labels, in one run or in several on the same images.
+
+mod classes;
+mod csv;
+mod demands;
+mod judge;
+mod report;
+mod shards;
+mod table;
+mod truth;
+mod truth_file;
+mod vary;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use classes::{Classes, Renaming};
+use demands::Demand;
+use judge::{Images, Run};
+use report::Report;
+use truth::{Shown, Truth};
+use vary::{Variant, Varied, combinations};
+use zsic::measure::Multi;
+use zsic::text::LabelSet;
+use zsic::{Label, Template};
+
+use super::args::{Asked, Common, Eval, LabelArgs, LongRun, Machine, ReportFormat};
+use super::decisions::Rules;
+use super::fatal::usage;
+use super::inputs::may_be_slow;
+use super::labels::{self, Given};
+use super::messages::{error, say};
+use super::model::{self, ImageTower};
+use super::output::{Place, ending, families};
+use super::scorer::Wanted;
+use super::session::Session;
+use super::stream::Written;
+use super::{Outcome, available_memory, cache};
+
+/// The images of a label under which its interval says little.
+const FEW: usize = 5;
+
+/// The labels of one variant, and everything that was found out about them.
+struct Prepared {
+    variant: Variant,
+    named: LabelArgs,
+    templates: Vec<Template>,
+    given: Given,
+    rules: Rules,
+}
+
+/// What is the same in all runs.
+struct Evaluation<'a> {
+    args: &'a Eval,
+    common: &'a Common,
+    truth: Truth,
+    shown: BTreeSet<Shown>,
+    renaming: Renaming,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept it from starting, or made it stop early.
+pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
+    let demands = args.report.fail_under.iter().map(|text| Demand::parse(text)).collect::<Result<Vec<_>>>()?;
+    let varied = combinations(&args.report.vary, &args.machine, &args.labels)?;
+    if varied.len() > 1 && may_be_slow(&args.inputs) {
+        return Err(usage("a pipe can be read only once, and several models or precisions each need the images"));
+    }
+    labels::check_stdin(args.labels.files().chain(args.decisions.files()).chain(args.truth_files()), &args.inputs)?;
+    let place = Place::new(args.report.output.as_deref(), common);
+    let format = format(args.report.format, &place)?;
+    let mut sink = place.open(args.read())?;
+    let records = args.report.records.as_deref().map(|path| Place::new(Some(path), common).open(args.read()));
+    let records = records.transpose()?;
+    let evaluation = Evaluation::read(args, common)?;
+    let (images, runs, outcome) = evaluation.run(&varied)?;
+    let thresholds = evaluation.thresholds(&varied[0])?;
+    let report = Report::new(evaluation.truth.kind(), &images, &runs, &thresholds);
+    if let Some(mut records) = records {
+        records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
+        records.finish()?;
+    }
+    sink.write(text(format, &report)?.as_bytes(), None)?;
+    sink.finish()?;
+    tell_few(&report, common);
+    let mut outcome = outcome;
+    for demand in &demands {
+        if let Some(unmet) = demand.unmet(&report)? {
+            error(unmet);
+            outcome = Outcome::SomeFailed;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Returns the report in a format.
+fn text(format: ReportFormat, report: &Report) -> Result<String> {
+    Ok(match format {
+        ReportFormat::Table | ReportFormat::Auto => table::table(report),
+        ReportFormat::Json => serde_json::to_string_pretty(report)? + "\n",
+        ReportFormat::Csv => csv::report(report)?,
+        ReportFormat::Jsonl => {
+            let lines = report.runs.iter().map(|run| Ok(serde_json::to_string(run)? + "\n"));
+            lines.collect::<Result<String>>()?
+        }
+    })
+}
+
+/// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
+fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
+    Ok(match (asked, place.ending().as_deref()) {
+        (ReportFormat::Auto, None) if place.is_terminal() => ReportFormat::Table,
+        (ReportFormat::Auto, None | Some("json")) => ReportFormat::Json,
+        (ReportFormat::Auto, Some("jsonl" | "ndjson")) => ReportFormat::Jsonl,
+        (ReportFormat::Auto, Some("csv")) => ReportFormat::Csv,
+        (ReportFormat::Auto, Some("txt")) => ReportFormat::Table,
+        (ReportFormat::Auto, Some(_)) if place.promises_nothing() => ReportFormat::Json,
+        (ReportFormat::Auto, Some(ending)) => {
+            return Err(ending::refuse(&place.name(), ending, "a report", &[".json", ".jsonl", ".csv", ".txt"]));
+        }
+        (asked, _) => asked,
+    })
+}
+
+/// Says which labels have too few images for a narrow interval.
+fn tell_few(report: &Report, common: &Common) {
+    let Some(run) = report.runs.first() else { return };
+    let few = run.labels.iter().filter(|label| (1..FEW).contains(&label.images)).count();
+    if few > 0 {
+        say(
+            common,
+            format!("{few} of {} labels have fewer than {FEW} images, so their intervals are wide", run.labels.len()),
+        );
+    }
+}
+
+impl Eval {
+    /// Returns the files about the truth.
+    fn truth_files(&self) -> impl Iterator<Item = &Path> {
+        let is_file = |path: &&Path| !matches!(path.to_str(), Some("folders" | "cls"));
+        self.truth.truth.as_deref().filter(is_file).into_iter().chain(self.truth.map.as_deref())
+    }
+
+    /// Returns all files that the run reads.
+    fn read(&self) -> impl Iterator<Item = &Path> {
+        self.inputs.files().chain(self.labels.files()).chain(self.decisions.files()).chain(self.truth_files())
+    }
+}
+
+impl<'a> Evaluation<'a> {
+    fn read(args: &'a Eval, common: &'a Common) -> Result<Self> {
+        let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
+        let renaming = Renaming::read(args.truth.map.as_deref())?;
+        let shown = truth.all(&args.inputs)?;
+        Ok(Self { args, common, truth, shown, renaming })
+    }
+
+    /// Returns the thresholds of the answers, if any were given.
+    fn thresholds(&self, varied: &Varied) -> Result<Vec<f32>> {
+        let prepared = self.prepare(&varied.labels[0])?;
+        Ok(prepared.rules.thresholds().to_vec())
+    }
+
+    /// Returns the labels of one variant: those of the flags, or else the names in the truth.
+    fn prepare(&self, (named, variant): &(LabelArgs, Variant)) -> Result<Prepared> {
+        let templates = labels::templates(named)?;
+        let given = if named.names_any() {
+            labels::gather(named, &templates, self.common)?
+        } else {
+            let names = match &self.truth.classes {
+                Some(classes) => classes.clone(),
+                None => self.renaming.labels(&self.shown),
+            };
+            labels::of_names(names.iter().map(String::as_str), None, &templates, named.canonicalize)?
+        };
+        if given.answers().len() < 2 {
+            return Err(usage(match given.answers().first() {
+                Some(only) => format!(
+                    "`{}` is the only label, so every answer is the same; name others with -l",
+                    labels::shown(only)
+                ),
+                None => "no image has a known label".to_owned(),
+            }));
+        }
+        let rules = Rules::gather(&self.args.decisions, named, &given, &templates)?;
+        Ok(Prepared { variant: variant.clone(), named: named.clone(), templates, given, rules })
+    }
+
+    /// Runs every combination, machine by machine.
+    fn run(&self, varied: &[Varied]) -> Result<(Images, Vec<Run>, Outcome)> {
+        let mut all: Option<(Images, Vec<Run>, Outcome)> = None;
+        for Varied { machine, labels } in varied {
+            let prepared = labels.iter().map(|labels| self.prepare(labels)).collect::<Result<Vec<_>>>()?;
+            let (images, runs, outcome) = self.run_machine(machine, &prepared)?;
+            match &mut all {
+                None => all = Some((images, runs, outcome)),
+                Some((first, before, _)) => {
+                    ensure!(first.names == images.names, "the images changed while they were evaluated; run it again");
+                    before.extend(runs);
+                }
+            }
+        }
+        all.ok_or_else(|| anyhow::anyhow!("nothing to run"))
+    }
+
+    /// Encodes all images once, and scores them with each variant's labels.
+    fn run_machine(&self, machine: &Machine, prepared: &[Prepared]) -> Result<(Images, Vec<Run>, Outcome)> {
+        let (args, common) = (self.args, self.common);
+        let long_run = LongRun::default();
+        let asked = Asked { inputs: &args.inputs, machine, output: None, long_run: &long_run, common };
+        let (session, ()) = Session::open(asked, || Ok(()))?;
+        let written = [&args.report.output, &args.report.records].into_iter().flatten();
+        let own = families(written.map(std::path::PathBuf::as_path));
+        let (stream, kept) = session.images(own, self.memory(&session, prepared)?)?;
+        session.introduce();
+        let mut runs = Vec::new();
+        let mut classes = Vec::new();
+        for Prepared { variant, named, templates, given, rules } in prepared {
+            let set = named.label_set.as_deref().and_then(LabelSet::named);
+            classes.push(Classes::find(
+                &self.shown,
+                given,
+                &self.renaming,
+                self.truth.classes.as_deref(),
+                set.as_ref(),
+            )?);
+            let wanted = Wanted { given, rules, named, activation: args.activation };
+            let scorer = wanted.scorer(&session.checkpoint, &session.plan, &kept, common)?;
+            let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
+            runs.push(Run {
+                variant: variant.clone(),
+                model: model::shown(&session.checkpoint),
+                precision: machine.precision.name().to_owned(),
+                templates: templates.iter().map(ToString::to_string).collect(),
+                scorer,
+                judged: Vec::new(),
+                multi,
+            });
+        }
+        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+        let mut images = Images::default();
+        let outcome = stream.run(false, &encoder, |answers| {
+            let mut written = Written::default();
+            for failed in answers.iter().filter_map(|answer| answer.embedding.as_ref().err()) {
+                error(failed);
+                written.failed += 1;
+            }
+            let truths = images.truths(answers, &self.truth, &classes[0]);
+            runs.iter_mut().for_each(|run| run.judge(answers, &truths));
+            Ok(written)
+        })?;
+        cache::close(&kept, common);
+        ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
+        Ok((images, runs, outcome))
+    }
+
+    /// Returns the bytes that labels and scores take.
+    fn memory(&self, session: &Session, prepared: &[Prepared]) -> Result<u64> {
+        let labels: Vec<&Label> =
+            prepared.iter().flat_map(|of| of.given.labels.iter().chain(of.rules.competing())).collect();
+        let bytes = available_memory::of_texts(labels.len(), session.checkpoint.family().facts().embedding);
+        available_memory::check(labels.len(), "labels", bytes)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,162 @@
+//! What the images show: by folders, by a file, or by files beside them in tars.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use zsic::source::{Name, is_tar_name};
+use zsic::system::name::from_bytes;
+
+use super::super::args::Inputs;
+use super::super::fatal::usage;
+use super::super::inputs::each_name;
+use super::{shards, truth_file};
+
+/// One thing that an image shows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shown {
+    Name(String),
+    /// The number of a label, from 0.
+    Index(usize),
+}
+
+/// What the images show.
+pub struct Truth {
+    by: By,
+    /// Names of classes, in the order of their numbers, where a file beside tars has them.
+    pub classes: Option<Vec<String>>,
+}
+
+enum By {
+    /// The first folder below one of these, or else the folder of a file that was named itself.
+    Folders(Vec<PathBuf>),
+    /// Absolute paths.
+    File(HashMap<PathBuf, Vec<Shown>>),
+    /// Names without their endings, as records have them.
+    Shards(HashMap<String, Vec<Shown>>),
+}
+
+impl Truth {
+    /// Reads what the flag names, or finds out where the truth is.
+    ///
+    /// # Errors
+    /// If a file or a tar cannot be read, or has no truth.
+    pub fn read(asked: Option<&Path>, inputs: &Inputs) -> Result<Self> {
+        let by = match asked.and_then(Path::to_str) {
+            Some("folders") => By::Folders(roots(inputs)),
+            Some("cls") => {
+                let shown = shards::read(inputs)?;
+                if shown.is_empty() {
+                    return Err(usage("--truth cls: no tar among the inputs has .cls or .npy files beside its images"));
+                }
+                By::Shards(shown)
+            }
+            _ => match asked {
+                Some(file) => By::File(truth_file::read(file)?),
+                None => match shards::read(inputs)? {
+                    shown if shown.is_empty() => By::Folders(roots(inputs)),
+                    shown => By::Shards(shown),
+                },
+            },
+        };
+        let classes = if matches!(by, By::Shards(_)) { shards::class_names(inputs)? } else { None };
+        Ok(Self { by, classes })
+    }
+
+    /// Returns the name of where it is, for the report.
+    pub fn kind(&self) -> &'static str {
+        match self.by {
+            By::Folders(_) => "folders",
+            By::File(_) => "file",
+            By::Shards(_) => "cls",
+        }
+    }
+
+    /// Returns what an image shows, if that is known.
+    pub fn of(&self, name: &Name) -> Option<Vec<Shown>> {
+        let path = PathBuf::from(from_bytes(name.bytes()).into_owned());
+        match &self.by {
+            By::Folders(roots) => Some(vec![Shown::Name(folder(roots, &path)?)]),
+            By::File(shown) => shown.get(&absolute(&path)).cloned(),
+            By::Shards(shown) => shown.get(shards::key(name.as_str())).cloned(),
+        }
+    }
+
+    /// Returns whether an image may show any number of labels.
+    pub fn is_multi(&self) -> bool {
+        match &self.by {
+            By::Folders(_) => false,
+            By::File(shown) => shown.values().any(|shown| shown.len() != 1),
+            By::Shards(shown) => shown.values().any(|shown| shown.len() != 1),
+        }
+    }
+
+    /// Returns all that images show.
+    ///
+    /// # Errors
+    /// If that needs the images' names, and they cannot be known before the images are read.
+    pub fn all(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
+        match &self.by {
+            By::File(shown) => Ok(shown.values().flatten().cloned().collect()),
+            By::Shards(shown) => Ok(shown.values().flatten().cloned().collect()),
+            By::Folders(_) => {
+                let mut all = BTreeSet::new();
+                each_name(inputs, |name| all.extend(self.of(name).into_iter().flatten())).ok_or_else(|| {
+                    anyhow!("the names of images in tars and pipes are not known before they are read; name the labels with -l")
+                })?;
+                Ok(all)
+            }
+        }
+    }
+}
+
+/// Returns the inputs below which folders are labels.
+fn roots(inputs: &Inputs) -> Vec<PathBuf> {
+    let paths = inputs.inputs.iter().map(PathBuf::from);
+    paths.filter(|path| path.is_dir() || is_tar_name(path)).collect()
+}
+
+/// Returns the name of the first folder below the root that holds an image, or of the folder of an image without a root.
+fn folder(roots: &[PathBuf], path: &Path) -> Option<String> {
+    let text = |part: Component| Some(part.as_os_str().to_string_lossy().into_owned());
+    // The longest root is the one that was walked.
+    let below =
+        roots.iter().filter_map(|root| path.strip_prefix(root).ok()).min_by_key(|below| below.components().count());
+    match below {
+        Some(below) => text(below.parent()?.components().next()?),
+        None => match path.parent()?.components().next_back()? {
+            part @ Component::Normal(_) => text(part),
+            _ => None,
+        },
+    }
+}
+
+/// Returns a path from the root on, without `.` and `..`.
+pub fn absolute(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => _ = clean.pop(),
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_folder_below_the_root_is_the_label() {
+        let roots = ["a/set", "a/set/val", "b.tar"].map(PathBuf::from);
+        let label = |path: &str| folder(&roots, Path::new(path));
+        assert_eq!(label("a/set/cat/deep/1.jpg").as_deref(), Some("cat"));
+        assert_eq!(label("a/set/val/dog/1.jpg").as_deref(), Some("dog"));
+        assert_eq!(label("b.tar/owl/1.jpg").as_deref(), Some("owl"));
+        assert_eq!(label("a/set/1.jpg"), None);
+        assert_eq!(label("c/fox/1.jpg").as_deref(), Some("fox"));
+        assert_eq!((label("1.jpg"), label("../1.jpg"), label("/1.jpg")), (None, None, None));
+    }
+}

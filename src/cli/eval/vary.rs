@@ -1,0 +1,98 @@
+//! `--vary`: every combination of models, precisions and templates.
+
+use anyhow::Result;
+
+use super::super::args::{LabelArgs, Machine};
+use super::super::fatal::usage;
+use super::super::labels;
+
+const KINDS: [&str; 4] = ["model", "precision", "template", "template-set"];
+
+/// What one run differs in from the others: kinds and values.
+pub type Variant = Vec<(&'static str, String)>;
+
+/// Flags with other values: for images, and for each of these, for labels.
+pub struct Varied {
+    pub machine: Machine,
+    pub labels: Vec<(LabelArgs, Variant)>,
+}
+
+/// Returns the flags of every combination. Runs that share a machine share the images' embeddings.
+///
+/// # Errors
+/// A usage error for another kind, a value that is no value, or none.
+pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> Result<Vec<Varied>> {
+    let kinds = vary.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+    let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
+    let of_labels = product(&of_labels);
+    let varied = product(&of_machine).into_iter().map(|variant| {
+        let mut machine = machine.clone();
+        for (kind, value) in &variant {
+            match *kind {
+                "model" => machine.model = value.into(),
+                _ => {
+                    machine.precision = value
+                        .parse()
+                        .map_err(|_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16")))?
+                }
+            }
+        }
+        let with = |own: &Variant| {
+            let mut labels = labels.clone();
+            for (kind, value) in own {
+                (labels.template, labels.template_set) = match *kind {
+                    "template" => (vec![value.clone()], None),
+                    _ => (Vec::new(), Some(value.into())),
+                };
+            }
+            (labels, variant.iter().chain(own).cloned().collect())
+        };
+        Ok(Varied { machine, labels: of_labels.iter().map(with).collect() })
+    });
+    varied.collect()
+}
+
+/// Parses `KIND=A,B`.
+fn parse(text: &str) -> Result<(&'static str, Vec<String>)> {
+    let wrong = || {
+        usage(format!(
+            "--vary `{}`: write one of {} and its values, as in precision=auto,bf16",
+            labels::shown(text),
+            KINDS.join(", ")
+        ))
+    };
+    let (kind, values) = text.split_once('=').ok_or_else(wrong)?;
+    let kind = KINDS.into_iter().find(|known| *known == kind.trim()).ok_or_else(wrong)?;
+    let values = labels::split(values);
+    if values.iter().any(String::is_empty) { Err(wrong()) } else { Ok((kind, values)) }
+}
+
+/// Returns one value of each kind, in every combination.
+fn product(kinds: &[(&'static str, Vec<String>)]) -> Vec<Variant> {
+    let mut all = vec![Variant::new()];
+    for (kind, values) in kinds {
+        let with = |variant: Variant| {
+            values.iter().map(move |value| variant.iter().cloned().chain([(*kind, value.clone())]).collect())
+        };
+        all = all.into_iter().flat_map(with).collect();
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_there_once() {
+        let kinds = ["precision=auto,bf16", r"template=a {}\, small,{}"].map(|text| parse(text).unwrap());
+        let all = product(&kinds);
+        let values: Vec<Vec<&str>> =
+            all.iter().map(|variant| variant.iter().map(|(_, value)| value.as_str()).collect()).collect();
+        assert_eq!(values, [["auto", "a {}, small"], ["auto", "{}"], ["bf16", "a {}, small"], ["bf16", "{}"]]);
+        assert_eq!(product(&[]), [Variant::new()]);
+        for wrong in ["model", "size=1,2", "model=", "model=a,,b"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

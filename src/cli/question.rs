@@ -1,0 +1,140 @@
+//! `--is` and `--not`: labels, and what a match is. `zsic grep` and `zsic test` ask it of each image.
+
+use anyhow::Result;
+use zsic::pipeline::Answer;
+use zsic::{Activation, ImageError, Scores, Template};
+
+use super::args::{Asked, Common, DecisionArgs, Inputs, LabelArgs, LongRun, Machine, Question};
+use super::decisions::Rules;
+use super::fatal::usage;
+use super::labels::{self, Given};
+use super::model::ImageTower;
+use super::scorer::{Wanted, score_answers};
+use super::session::Session;
+use super::stream::Written;
+use super::{Outcome, available_memory, cache, messages};
+
+/// What the flags of a command ask.
+pub struct Search<'a> {
+    pub inputs: &'a Inputs,
+    pub question: &'a Question,
+    pub labels: &'a LabelArgs,
+    pub decisions: &'a DecisionArgs,
+    pub machine: &'a Machine,
+    pub common: &'a Common,
+}
+
+/// What the question says of one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finding {
+    /// The score of the labels that are looked for.
+    pub score: f32,
+    pub is_match: bool,
+}
+
+impl Search<'_> {
+    /// Asks the question of every image, in order, until `see` wants no more. `open` opens what is written, and `see` gets each
+    /// image and returns whether it has seen enough. A failure was told by then.
+    ///
+    /// # Errors
+    /// What kept the run from starting, or made it stop early.
+    pub fn run<O>(
+        &self,
+        open: impl FnOnce() -> Result<O>,
+        mut see: impl FnMut(&mut O, &Answer, Result<Finding, &ImageError>) -> Result<bool>,
+        flush: impl Fn(&mut O) -> Result<()>,
+    ) -> Result<(Outcome, O)> {
+        let Self { inputs, question, labels: named, machine, common, .. } = *self;
+        labels::check_stdin(named.files().chain(self.decisions.files()), inputs)?;
+        let templates = labels::templates(named)?;
+        let given = self.labels(&templates)?;
+        let decisions = self.decisions();
+        let rules = Rules::gather(&decisions, named, &given, &templates)?;
+        let asked_for = places(&question.is, &given)?;
+        places(&question.not, &given)?;
+        let long_run = LongRun::default();
+        let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
+        let (session, mut out) = Session::open(asked, open)?;
+        let wanted = Wanted { given: &given, rules: &rules, named, activation: question.activation };
+        let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
+        available_memory::check(wanted.count(), "labels", of_labels)?;
+        let (images, kept) = session.images(Vec::new(), of_labels)?;
+        session.introduce();
+        let scorer = wanted.scorer(&session.checkpoint, &session.plan, &kept, common)?;
+        let adds_up = scorer.activation() == Activation::Softmax && !decisions.independent;
+        let find = |scores: Scores| finding(&scores, &asked_for, adds_up, question.min_score);
+        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+        let outcome = images.run(false, &encoder, |answers| {
+            let found = score_answers(&scorer, answers, find);
+            let mut written = Written::default();
+            for (answer, found) in answers.iter().zip(found) {
+                if let Err(e) = &found {
+                    messages::error(e);
+                    written.failed += 1;
+                }
+                if see(&mut out, answer, found.as_ref().copied())? {
+                    written.is_enough = true;
+                    break;
+                }
+            }
+            flush(&mut out)?;
+            Ok(written)
+        })?;
+        cache::close(&kept, common);
+        Ok((outcome, out))
+    }
+
+    /// Returns the labels that are scored: the flags' own, or else those of the question.
+    fn labels(&self, templates: &[Template]) -> Result<Given> {
+        let Question { is, not, .. } = self.question;
+        if self.labels.names_any() {
+            return labels::gather(self.labels, templates, self.common);
+        }
+        let both: Vec<String> = is.iter().chain(not).cloned().collect();
+        labels::of_lists(&both, templates, self.labels.canonicalize)
+    }
+
+    /// Returns the decision flags. Where nothing else could be the answer, the built-in list competes.
+    fn decisions(&self) -> DecisionArgs {
+        let mut decisions = self.decisions.clone();
+        let is_alone = !self.labels.names_any() && self.question.not.is_empty();
+        decisions.unknown |= is_alone && decisions.background.is_empty() && decisions.background_file.is_none();
+        decisions
+    }
+}
+
+/// Returns the places of labels among the answers.
+fn places(lists: &[String], given: &Given) -> Result<Vec<usize>> {
+    let answers = given.answers();
+    let place = |name: String| {
+        let place = answers.iter().position(|answer| *answer == name);
+        place.ok_or_else(|| usage(labels::no_such(&name, &answers)))
+    };
+    lists.iter().flat_map(|list| labels::split(list)).map(place).collect()
+}
+
+/// Looks for labels: by their score if there is a least one, and else by whether one of them is the answer.
+fn finding(scores: &Scores, asked_for: &[usize], adds_up: bool, least: Option<f32>) -> Finding {
+    let each = asked_for.iter().map(|&label| f64::from(scores.scores()[label]));
+    let score = if adds_up { each.sum::<f64>().min(1.0) } else { each.fold(0.0, f64::max) } as f32;
+    let is_answer = || match scores.verdict() {
+        Some(verdict) => verdict.accepted.iter().any(|label| asked_for.contains(label)),
+        None => scores.top(1).iter().any(|best| asked_for.contains(&best.label)),
+    };
+    Finding { score, is_match: least.map_or_else(is_answer, |least| score >= least) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_add_up_or_the_largest_counts() {
+        let scores = Scores::new(vec![1.0, 2.0, 2.5], Activation::Softmax);
+        let both = finding(&scores, &[0, 1], true, None);
+        assert!((both.score - scores.scores()[0] - scores.scores()[1]).abs() < 1e-6 && !both.is_match);
+        assert_eq!(finding(&scores, &[0, 1], false, None).score, scores.scores()[1]);
+        assert!(finding(&scores, &[0, 1], true, Some(0.45)).is_match, "0.45 of 1");
+        assert!(finding(&scores, &[2], true, None).is_match && !finding(&scores, &[2], true, Some(0.99)).is_match);
+    }
+}

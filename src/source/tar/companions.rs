@@ -1,0 +1,35 @@
+//! Small files that lie beside images in a tar, such as their labels.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use crate::source::name::Name;
+
+/// The most bytes of one.
+const LONGEST: u64 = 1 << 20;
+
+/// Returns the files in a tar whose names have one of these endings, with their names as records would have them.
+///
+/// # Errors
+/// If the tar cannot be read, or such a file has more than a megabyte.
+pub fn companions(path: &Path, endings: &[&str]) -> io::Result<Vec<(Name, Vec<u8>)>> {
+    let tar = Name::of(path);
+    let mut found = Vec::new();
+    for member in tar::Archive::new(BufReader::new(File::open(path)?)).entries_with_seek()? {
+        let mut member = member?;
+        let path = member.path_bytes().into_owned();
+        let is_wanted = endings.iter().any(|ending| path.ends_with(format!(".{ending}").as_bytes()));
+        if !is_wanted || !member.header().entry_type().is_file() {
+            continue;
+        }
+        let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+        if member.size() > LONGEST {
+            return Err(io::Error::other(format!("{} has more than {LONGEST} bytes", String::from_utf8_lossy(&path))));
+        }
+        let mut bytes = Vec::new();
+        member.read_to_end(&mut bytes)?;
+        found.push((tar.member(&parts.join(&b'/')), bytes));
+    }
+    Ok(found)
+}
