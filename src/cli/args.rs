@@ -56,7 +56,8 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed, or doctor found something wrong
+  1    finished, but an image failed, doctor found something wrong, or
+       models verify found a damaged file
   2    wrong usage
   3    could not start, or had to stop early
   130  interrupted (Ctrl-C)
@@ -173,7 +174,7 @@ pub struct Embed {
     pub long_run: LongRun,
 }
 
-/// What the commands over images have in common.
+/// The arguments that commands over images share.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub inputs: &'a Inputs,

@@ -14,13 +14,13 @@ use super::progress::Progress;
 use super::session::{Begun, Records, Session};
 use super::{Outcome, available_memory, labels, messages, stdout};
 
-/// Prompts from which on encoding them shows a bar.
+/// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
 
 /// Runs the command.
 ///
 /// # Errors
-/// What kept it from starting, or made it stop early.
+/// What kept the command from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, machine, output } = args;
     labels::check_stdin(named, inputs)?;
@@ -89,7 +89,8 @@ impl Records for Predictions<'_> {
     }
 }
 
-/// Encodes the labels, and warns of those that look like a mistake. An error about them comes alone, before any warning.
+/// Encodes the labels, and warns of those that look like a mistake. An error about labels is reported before any
+/// warning.
 fn scorer(
     given: &labels::Given,
     args: &Classify,
@@ -111,8 +112,8 @@ fn scorer(
     Ok(Scorer::new(readout, encoded))
 }
 
-/// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
-/// gone when this returns.
+/// Returns the labels' embeddings, from the cache or encoded now. The text tower is loaded only for labels that are
+/// missing, and dropped before this returns.
 fn encode(
     labels: &[Label],
     args: &LabelArgs,
@@ -140,7 +141,7 @@ fn encode(
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
     if kept.is_on() {
-        note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
+        note(common, 1, format!("{} of {} labels were in the cache", labels.len() - missing, labels.len()));
     }
     let encoded = Labels::from_encoded(labels.iter().map(|l| l.name.clone()).collect(), &encoded)?;
     if let Some(cut) = if args.truncate { None } else { cut_label(labels, checkpoint)? } {
@@ -148,8 +149,8 @@ fn encode(
     }
     if let [(a, b), more @ ..] = encoded.alike() {
         let [a, b] = [a, b].map(|label| labels::shown(&encoded.names()[*label]));
-        let more = if more.is_empty() { String::new() } else { format!(", and so {} pairs more", more.len()) };
-        warn(common, format!("the model reads the labels `{a}` and `{b}` alike{more}"));
+        let more = if more.is_empty() { String::new() } else { format!(", and {} more pairs", more.len()) };
+        warn(common, format!("the model reads the labels `{a}` and `{b}` as the same text{more}"));
     }
     Ok(encoded)
 }
@@ -160,10 +161,10 @@ fn cut_label(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option<S
     let Some(cut) = checkpoint.first_cut(prompts)? else { return Ok(None) };
     let label = labels.iter().find(|label| label.prompts.iter().any(|prompt| prompt == cut));
     let (name, limit) = (labels::shown(label.map_or(cut, |label| &label.name)), checkpoint.family().facts().max_tokens);
-    Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads")))
+    Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, the most that the model reads")))
 }
 
-/// Says which label's prompt is too long, and what to do.
+/// Converts the error of a prompt that is too long: says which label has it, and what to do.
 fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
     let label = match &e {
         Error::PromptTooLong { prompt, .. } => labels.iter().find(|l| l.prompts.contains(prompt)),
@@ -172,7 +173,7 @@ fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
     labels::too_long("a prompt of the label", label.map_or("", |l| &l.name), e)
 }
 
-/// What the record of `scores` shows.
+/// Returns the predictions that the record of `scores` shows.
 fn predictions<'a>(output: &Output, names: &'a [String], scores: &Scores) -> Vec<Prediction<'a>> {
     let ranked = scores.top(output.top_k.unwrap_or(usize::MAX)).into_iter().filter(|r| r.score >= output.min_score);
     let logit = |logit| output.logits.then_some(logit);

@@ -165,7 +165,7 @@ fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, 
 /// Checks that standard input is used only once.
 ///
 /// # Errors
-/// A usage error if labels or templates come from it, and something else too.
+/// A usage error if labels or templates come from it, and something else does too.
 pub fn check_stdin(args: &LabelArgs, inputs: &Inputs) -> Result<()> {
     let of = |files: &mut dyn Iterator<Item = &Path>| files.filter(|path| text::is_stdin(path)).count();
     let own = of(&mut args.files());

@@ -1,4 +1,4 @@
-//! What an image is called in records and messages.
+//! The name of an image in records and messages.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -26,17 +26,17 @@ impl Name {
         Self("-".to_owned())
     }
 
-    /// The name that is this text: a URL as it was given, or what stands for a `data:` URI.
+    /// Creates a name from text: a URL as it was given, or the short form of a `data:` URI.
     pub(super) fn text(name: String) -> Self {
         Self(name)
     }
 
-    /// The name of something in this tar.
+    /// Returns the name of a member of this tar.
     pub(super) fn member(&self, path: &[u8]) -> Self {
         Self(format!("{}/{}", self.0, Self::of(Path::new(&name::from_bytes(path))).0))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

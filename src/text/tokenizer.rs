@@ -1,6 +1,6 @@
-//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's (`siglip.rs`),
-//! Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that runs a
-//! `tokenizer.json` as it is written.
+//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's
+//! (`siglip.rs`), Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that
+//! runs a `tokenizer.json` as written.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub struct Tokenizer {
     padding: Option<u32>,
     masks_padding: bool,
     clean: Option<Clean>,
-    /// The token in whose place token 0 stands.
+    /// The token that token 0 replaces.
     blank: Option<u32>,
 }
 
@@ -44,7 +44,7 @@ enum TokenizerKind {
 
 /// A pipeline of the `tokenizers` crate.
 trait Pipeline: std::fmt::Debug + Send + Sync {
-    /// Returns as many token ids of a text as `limit` allows, start and end kept.
+    /// Returns the token ids of a text, cut to `limit` with start and end kept.
     fn encode_upto(&self, text: &str, limit: usize) -> tokenizers::Result<Vec<u32>>;
 }
 
@@ -94,7 +94,7 @@ impl Tokenizer {
         self.masks_padding
     }
 
-    /// Returns the token that makes prompts of one batch equally long, if there is one.
+    /// Returns the token that pads the prompts of a batch, if there is one.
     pub fn padding(&self) -> Option<u32> {
         self.padding
     }
@@ -115,7 +115,7 @@ impl Tokenizer {
         self.encode_upto(text, usize::MAX)
     }
 
-    /// Returns as many token ids of `text` as `limit` allows, start and end kept.
+    /// Returns the token ids of `text`, cut to `limit` with start and end kept.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -154,7 +154,7 @@ impl Pipeline for Written {
     }
 }
 
-/// Reads a `tokenizer.json` with all that it says. How it cuts and pads is left out: the pipeline has its own way.
+/// Reads a whole `tokenizer.json`, except how it cuts and pads: the pipeline does that itself.
 fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
     if !files.contains(WHOLE) {

@@ -54,7 +54,7 @@ fn labels_that_are_read_alike_are_told_when_kept_too() {
     let (_dir, cache) = temporary();
     for _ in 0..2 {
         let output = run(&mut classify(&cache, &["-l", "Cat,dog,cat"]));
-        assert!(err(&output).contains("the labels `Cat` and `cat` alike"), "{}", err(&output));
+        assert!(err(&output).contains("the labels `Cat` and `cat` as the same text"), "{}", err(&output));
     }
 }
 

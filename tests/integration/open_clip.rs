@@ -136,7 +136,7 @@ fn other_sizes_are_kept_apart() {
     let args = ["classify", &picture_of("wide.png"), "-l", "cat", "-m", &naflex, "--image-size", "32"];
     let refused = run(&mut zsic(&args));
     assert_eq!(refused.status.code(), Some(3), "{}", err(&refused));
-    assert!(err(&refused).contains("takes images of its own size alone"), "{}", err(&refused));
+    assert!(err(&refused).contains("takes only images of its own size"), "{}", err(&refused));
 }
 
 /// Whatever a value of the file is, a checkpoint opens or says what is wrong, and so do its towers.

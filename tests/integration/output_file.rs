@@ -106,7 +106,7 @@ fn what_is_read_is_not_written_over() {
 fn what_a_later_run_would_read_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     for (name, said) in [
-        ("x.png", "x.png: is called an image"),
+        ("x.png", "x.png: is named like an image"),
         ("x.JPEG", "called an image"),
         ("x.heic", "called an image"),
         ("x.tar", "called a tar"),
@@ -281,7 +281,7 @@ fn what_a_stranger_left_beside_the_output_is_not_written_over() {
         for flags in [&[][..], &["--resume"]] {
             let output = run(classify(&[&image("wide.png"), "-o"]).arg(&path).args(flags));
             assert_eq!(output.status.code(), Some(2));
-            let expected = format!("{}: was not left by zsic", strange.display());
+            let expected = format!("{}: was not written by zsic", strange.display());
             assert!(err(&output).contains(&expected), "{}", err(&output));
             assert_eq!(fs::read_to_string(&strange).unwrap(), "my notes\n");
         }

@@ -29,7 +29,7 @@ struct RecordLine {
 }
 
 impl RecordLine {
-    /// An image without a label so far.
+    /// Creates an image without labels.
     fn new(image: impl Into<String>) -> Self {
         Self { image: image.into(), error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new() }
     }

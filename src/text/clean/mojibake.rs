@@ -86,7 +86,7 @@ fn repair_parts(text: &str) -> String {
     fixed + &text[kept..]
 }
 
-/// Returns the text that bytes are in UTF-8, with repairs that the encoding they come from allows.
+/// Returns bytes as UTF-8 text, with the repairs that their original encoding allows.
 fn decode(encoding: &Encoding, mut bytes: Vec<u8>) -> Option<String> {
     if encoding.spaced {
         bytes = with_no_break_spaces(&bytes);
