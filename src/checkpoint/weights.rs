@@ -110,6 +110,7 @@ impl WeightScope<'_> {
     /// # Errors
     /// As [`Self::tensor`].
     pub fn stacked(&self, names: &[&str], shape: &[usize], device: &Device) -> Result<Tensor> {
+        names.iter().try_for_each(|name| self.find(name, shape).map(drop))?; // before memory is allocated
         let size: usize = shape.iter().product();
         let mut values = vec![0f32; names.len() * size];
         for (name, part) in names.iter().zip(values.chunks_exact_mut(size.max(1))) {
@@ -239,5 +240,23 @@ impl WeightRows {
 
     fn failed(&self, reason: &str) -> Error {
         Error::checkpoint(&self.stored.file.path, format!("weight `{}` {reason}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_shape_takes_no_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}"#;
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+        std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+        let recipe = Recipe { views: &[], names: &[] };
+        let weights = Weights::open(&Files::directory(dir.path()), &["model.safetensors"], &recipe).unwrap();
+        let shape = [1 << 24, 1 << 24];
+        let said = weights.root().stacked(&["a", "a"], &shape, &Device::Cpu).unwrap_err().to_string();
+        assert!(said.contains("weight `a` has shape [1, 1]"), "{said}");
     }
 }

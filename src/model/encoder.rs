@@ -112,10 +112,12 @@ impl TextEncoder {
     pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
         let spec = checkpoint.family().text();
         // One thread builds the tokenizer while the others read weights.
+        let tokenizer = || plan.threads.run(|| checkpoint.tokenizer());
         let (tokenizer, tower) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| plan.threads.run(|| checkpoint.tokenizer()));
+            let started = std::thread::Builder::new().spawn_scoped(scope, tokenizer);
             let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan));
-            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
+            let joined = started.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (joined.unwrap_or_else(|_| tokenizer()), tower) // without another thread, on this one
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
         let padding = PromptPadding::of(&spec.stem, &tokenizer)?;

@@ -2,6 +2,7 @@
 //! (`siglip.rs`), Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that
 //! runs a `tokenizer.json` as written.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -123,7 +124,7 @@ impl Tokenizer {
         let cleaned = self.clean.map(|clean| clean.run(text));
         let words = cleaned.as_deref().unwrap_or(text);
         let ids = match &self.kind {
-            TokenizerKind::Pipeline(pipeline) => pipeline.encode_upto(words, limit),
+            TokenizerKind::Pipeline(pipeline) => caught(|| pipeline.encode_upto(words, limit)),
             TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(words, limit)),
         };
         let seen = |id| if self.blank == Some(id) { 0 } else { id };
@@ -154,6 +155,12 @@ impl Pipeline for Written {
     }
 }
 
+/// Returns a panic of the `tokenizers` crate as an error. It does not check that the parts of a `tokenizer.json` fit each
+/// other, such as the tokens that its post-processor names.
+fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("its parts do not fit each other".into()))
+}
+
 /// Reads a whole `tokenizer.json`, except how it cuts and pads: the pipeline does that itself.
 fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
@@ -168,8 +175,8 @@ fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, To
     let written = ["added_tokens", "padding"].into_iter().filter_map(|key| json.remove_entry(key));
     let written = WrittenTokens::deserialize(Value::Object(written.collect()));
     let unreadable = |e| Error::checkpoint(&path, format!("is not a tokenizer that zsic can read: {e}"));
-    let tokens = settings.tokens(written.map_err(unreadable)?)?;
-    let mut tokenizer = Written::deserialize(Value::Object(json)).map_err(unreadable)?;
+    let tokens = settings.tokens(written.map_err(|e| unreadable(e.into()))?)?;
+    let mut tokenizer = caught(|| Ok(Written::deserialize(Value::Object(json))?)).map_err(unreadable)?;
     tokenizer.add_tokens(&tokens.added);
     Ok((tokenizer, tokens, path))
 }
