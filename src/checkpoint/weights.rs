@@ -186,6 +186,10 @@ impl WeightScope<'_> {
             let reason = format!("weight `{name}` has shape {:?} where config.json asks for {shape:?}", stored.shape);
             return Err(Error::checkpoint(&stored.file.path, reason));
         }
+        if shape.contains(&0) {
+            let reason = format!("weight `{name}` has no values: its shape is {shape:?}");
+            return Err(Error::checkpoint(&stored.file.path, reason));
+        }
         Ok(stored)
     }
 
@@ -247,16 +251,26 @@ impl WeightRows {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_wrong_shape_takes_no_memory() {
+    /// Returns the weights `a` [1, 1] and `b` [0, 4].
+    fn weights() -> Weights {
         let dir = tempfile::tempdir().unwrap();
-        let header = r#"{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}"#;
+        let header = r#"{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},
+            "b":{"dtype":"F32","shape":[0,4],"data_offsets":[4,4]}}"#;
         let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
         std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
         let recipe = Recipe { views: &[], names: &[] };
-        let weights = Weights::open(&Files::directory(dir.path()), &["model.safetensors"], &recipe).unwrap();
-        let shape = [1 << 24, 1 << 24];
-        let said = weights.root().stacked(&["a", "a"], &shape, &Device::Cpu).unwrap_err().to_string();
+        Weights::open(&Files::directory(dir.path()), &["model.safetensors"], &recipe).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_shape_takes_no_memory() {
+        let said = weights().root().stacked(&["a", "a"], &[1 << 24, 1 << 24], &Device::Cpu).unwrap_err().to_string();
         assert!(said.contains("weight `a` has shape [1, 1]"), "{said}");
+    }
+
+    #[test]
+    fn a_weight_without_values_is_refused() {
+        let said = weights().root().rows("b", &[0, 4]).unwrap_err().to_string();
+        assert!(said.contains("weight `b` has no values"), "{said}");
     }
 }

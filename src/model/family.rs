@@ -228,7 +228,7 @@ impl Family {
         Tokenizer::open(files, &self.tokenizer)
     }
 
-    /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` where there is one. No
+    /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` if there is one. No
     /// tower is loaded.
     ///
     /// # Errors

@@ -218,7 +218,7 @@ impl BlockSpec {
         })
     }
 
-    /// Loads the attention pool behind the blocks.
+    /// Loads the attention pool after the blocks.
     fn load_pool<P: Parts>(&self, parts: &P, weights: &WeightScope) -> Result<AttentionPool<P>> {
         let (w, mlp) = (self.width, self.mlp_width);
         let attention = weights.pp("attention");

@@ -75,7 +75,7 @@ pub struct Pipeline {
     settings: Settings,
     /// The counts of the answers.
     answered: Summary,
-    /// The failure that ends the run, behind the last answers.
+    /// The failure that ends the run, after the last answers.
     stop: Option<ImageError>,
 }
 
@@ -105,7 +105,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The error of `encode`. [`Error::Image`] of the kind [`ErrorKind::Memory`] for an image that the run cannot hold:
-    /// it comes behind the answers to the images before it, and ends the run.
+    /// it comes after the answers to the images before it, and ends the run.
     pub fn next_batch(&mut self, encode: impl FnOnce(&[Pixels]) -> Result<Embeddings>) -> Result<Option<Vec<Answer>>> {
         if let Some(e) = &self.stop {
             return Err(e.clone().into());

@@ -56,7 +56,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Turns the cache off where the limits are not the default ones.
+    /// Turns the cache off if the limits are not the default ones.
     pub(super) fn checked(mut self) -> Self {
         let are_usual = self.limits.max_pixels == MAX_PIXELS && self.limits.max_bytes == MAX_BYTES;
         if !are_usual {

@@ -214,7 +214,7 @@ impl Keys {
 }
 
 impl ProcessorConfig {
-    /// Reads the file's JSON. `default` is the processor's class where the file names none.
+    /// Reads the file's JSON. `default` is the processor's class if the file names none.
     ///
     /// # Errors
     /// One line: the value that cannot be followed.

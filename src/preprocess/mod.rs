@@ -38,7 +38,7 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// Reads the JSON of `preprocessor_config.json`. `default` is the processor's class where the file names none.
+    /// Reads the JSON of `preprocessor_config.json`. `default` is the processor's class if the file names none.
     ///
     /// # Errors
     /// One line: the value that cannot be followed.

@@ -192,7 +192,7 @@ fn torchvision_bits(largest: f64) -> u32 {
 #[derive(Debug)]
 pub struct Resizer {
     columns: Axis,
-    /// The weights of each pass; `None` where the size stays.
+    /// The weights of each pass; `None` if the size stays.
     across: Option<Rc<Taps>>,
     down: Option<Rc<Taps>>,
     /// The rows of the source that the vertical pass, or the window itself, will read.

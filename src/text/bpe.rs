@@ -128,7 +128,7 @@ impl Merge<'_> {
 struct Symbol {
     /// Its place in the spelled text. Empty once it is part of another.
     place: Range<usize>,
-    /// The neighbours' numbers; none where the text ends.
+    /// The neighbours' numbers; None at the ends of the text.
     left: Option<usize>,
     right: Option<usize>,
 }

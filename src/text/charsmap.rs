@@ -14,7 +14,7 @@ impl Charsmap {
     /// Reads a map. Without bytes, nothing is replaced.
     ///
     /// # Errors
-    /// One line, if the bytes are no such map.
+    /// One line, if the bytes are not such a map.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         const BAD: &str = "has a damaged precompiled_charsmap";
         if bytes.is_empty() {

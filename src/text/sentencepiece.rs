@@ -67,7 +67,7 @@ impl SentencePiece {
             other => return Err(format!("holds a model of type {other}; zsic reads unigram models")),
         }
         if trainer.treat_whitespace_as_suffix {
-            return Err("puts spaces behind words (treat_whitespace_as_suffix), which is not supported".to_owned());
+            return Err("puts spaces after words (treat_whitespace_as_suffix), which is not supported".to_owned());
         }
         let spaces = Spaces {
             add_dummy_prefix: normalizer.add_dummy_prefix.unwrap_or(true),

@@ -100,7 +100,7 @@ impl Tokenizer {
         self.padding
     }
 
-    /// Returns the token that stands for what the vocabulary cannot spell, where that takes no account of letters.
+    /// Returns the token for text that the vocabulary cannot spell, if there is one token for any number of letters.
     pub fn unknown(&self) -> Option<u32> {
         match &self.kind {
             TokenizerKind::Siglip(siglip) => siglip.unknown(),

@@ -173,8 +173,7 @@ impl MadeWith {
         &self.format
     }
 
-    /// Describes the first difference from the settings of an earlier run. They are JSON, since another version may
-    /// have other settings.
+    /// Describes the first difference from an earlier run's settings, which are JSON because versions differ in theirs.
     pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
         if Self::deserialize(earlier).is_ok_and(|earlier| earlier == *self) {
             return Ok(None);
@@ -250,8 +249,7 @@ mod tests {
 
     use super::*;
 
-    /// The settings that the previous version wrote: for labels in templates, for labels with prompts of their own, and
-    /// for texts.
+    /// The settings that the previous version wrote: for labels in templates, labels with their own prompts, and texts.
     const WRITTEN: [&str; 3] = [
         r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"jsonl","checkpoint":{"name":"demo"},"device":"cpu","instructions":"avx2","precision":"auto","max_pixels":179000000,"max_bytes":null,"decode":"exact","include":[],"exclude":["x*"],"shard":"1/1","labels":["cat"],"templates":["a {}"],"truncate":false,"top_k":null,"min_score":0.0,"logits":false,"activation":"auto"}"#,
         r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"csv","checkpoint":{"name":"owner/tiny","commit":"aa"},"device":"cuda:0","instructions":null,"precision":"f32","max_pixels":1,"max_bytes":18446744073709551615,"decode":"fast","include":["*.jpg"],"exclude":[],"shard":"2/3","labels":["b","a"],"prompts":{"b":["x","y"],"a":["z"]},"truncate":true,"top_k":2,"min_score":1e-7,"logits":true,"activation":"sigmoid"}"#,

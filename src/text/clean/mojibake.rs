@@ -30,7 +30,7 @@ static SPACED: LazyLock<Bytes> = LazyLock::new(|| {
     Bytes::new(&format!("(?-u){two}|{three}|{four}")).unwrap()
 });
 
-/// `à` that lost its no-break space, and what follows where it is the beginning of a word.
+/// `à` that lost its no-break space, and what follows if it begins a word.
 static A_GRAVE: LazyLock<Bytes> = LazyLock::new(|| Bytes::new(r"(?-u)\xc3 ( |quele|quela|quilo|s )?").unwrap());
 
 /// UTF-8 in which bytes are lost: 1A stands for them, or `?`.

@@ -8,7 +8,7 @@ use crate::checkpoint::WeightFile;
 use crate::text::pieces::Text;
 use crate::text::sentencepiece::list::PieceList;
 
-/// What begins the pieces, after whatever stands before them.
+/// The text that begins the list of pieces.
 const KEY: &[u8] = b"\"vocab\": [";
 /// The most bytes before the first piece, or after the last one. A map of characters takes a third of a megabyte.
 const ENDS: u64 = 2 << 20;
@@ -37,7 +37,7 @@ struct Form {
 /// Pieces that follow one another.
 struct Part {
     pieces: PieceList,
-    /// Where the first begins, and where the last ends.
+    /// The start of the first, and the end of the last.
     start: u64,
     end: u64,
 }
