@@ -113,7 +113,7 @@ fn missing_images_are_refused_or_left_out() {
         assert!(place.read(name) == before);
         let (status, said) = place.resume(words, name, &["--drop-missing"]);
         assert!(status == Some(0) && said.contains("left out the records of 3 images"), "{said}");
-        assert!(said.contains("are added to it, and those that are gone are left out"), "{said}");
+        assert!(said.contains("are added to it, and missing ones are left out"), "{said}");
         assert!(place.read(name) == place.fresh(words, name), "{name}");
     }
     fs::remove_dir_all(&place.folder).unwrap();
