@@ -15,7 +15,8 @@ fn main() {
         && let Some(commit) = commit(Path::new(&root))
     {
         println!("cargo::rustc-env=ZSIC_COMMIT={commit}");
-        // Git writes this file whenever another commit is checked out. Cargo would always run again for one that is missing.
+        // Git writes this file whenever another commit is checked out. Cargo would always run again if the file were
+        // missing.
         let log = git(Path::new(&root), &["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]);
         if let Some(log) = log.filter(|log| Path::new(log).exists()) {
             println!("cargo::rerun-if-changed={log}");
@@ -43,8 +44,8 @@ fn kernels(root: &Path) {
     }
 }
 
-/// Returns the commit of a clone, or the one that a package was made from. A package that lies in a repository of something
-/// else does not have that one's.
+/// Returns the commit of a clone, or the one that a package was made from. A package inside another repository does not
+/// take that repository's commit.
 pub fn commit(root: &Path) -> Option<String> {
     if root.join(".git").exists() {
         return git(root, &["rev-parse", "HEAD"]);

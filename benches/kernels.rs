@@ -10,7 +10,7 @@ use zsic::kernels::{ActivationFn, Attends, Element, Linear, Matrix, Norm, attent
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// Every instruction set of this machine with what it multiplies, best first.
+/// Returns every instruction set of this machine with the elements it multiplies, best first.
 fn sets() -> Vec<(Isa, Element, String)> {
     let all = Isa::available().flat_map(|isa| isa.elements().iter().map(move |&element| (isa, element)));
     let mut sets: Vec<_> = all.map(|(isa, element)| (isa, element, format!("{}, {element:?}", isa.name()))).collect();
@@ -81,7 +81,7 @@ fn layer_norms(c: &mut Criterion) {
     }
 }
 
-/// Products of 16 values, so that nearly all is the activation.
+/// Times products of 16 values, so that nearly all of the time is the activation.
 fn activations(c: &mut Criterion) {
     let (m, k, n) = (1600, 16, 3072);
     for act in ActivationFn::ALL {

@@ -1,4 +1,5 @@
-//! Both towers, of the checkpoint that ZSIC_BENCH_CHECKPOINT names; without it, of a small fixture, which says little.
+//! Both towers of the checkpoint that ZSIC_BENCH_CHECKPOINT names. The default is a small fixture, whose times say
+//! little.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The second half of the transformers guide, "zero-shot image classification by hand": processor, model, logits,
-//! softmax, sorted result, each as a call of its own. As in the guide, the labels are put into the pipeline's template
-//! first, and the result shows them so.
+//! softmax and sorted result, each as a separate call. As in the guide, the labels are put into the pipeline's template
+//! first, and the result shows the filled templates.
 //!
 //!     cargo run --release --example by_hand -- openai/clip-vit-large-patch14 car.jpg tree car bike cat
 //!
@@ -36,7 +36,7 @@ pub fn open(name: &str) -> Result<Checkpoint, Box<dyn Error>> {
     Ok(Checkpoint::open(hub::fetch(name, hub::REVISION, &HubSettings::new(cache))?.dir)?)
 }
 
-/// The scores and labels, best first.
+/// Returns the scores and labels, best first.
 pub fn classify(
     checkpoint: &Checkpoint,
     image: &Path,

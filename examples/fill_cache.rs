@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         kept.put_image(&content, Decoding::Exact, &row.iter().map(|x| x / norm).collect::<Vec<_>>());
         count += 1;
         if count % 1000 == 0 {
-            kept.cache().flush()?; // what is put faster than the disk takes it is forgotten
+            kept.cache().flush()?; // entries that come faster than the disk takes them are dropped
         }
     }
     kept.cache().flush()?;

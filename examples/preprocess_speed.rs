@@ -1,6 +1,6 @@
-//! Times what comes before a model, on one thread: `preprocess_speed WHAT FOLDER`, images a second over the folder's
-//! files, read beforehand (best of three passes), and the peak of memory where /proc tells it. WHAT is `decode` (alone),
-//! `exact` or `fast` (with resize and crop to 224 pixels, and how JPEG files are decoded).
+//! Times the work before a model, on one thread. `preprocess_speed WHAT FOLDER` prints images per second over the
+//! folder's files, which are read beforehand (best of three passes), and the peak of memory if /proc has it. WHAT is
+//! `decode` (alone), `exact` or `fast` (with resize and crop to 224 pixels, and how JPEG files are decoded).
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The most memory so far, kB.
+/// Returns the peak of memory so far, in kB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

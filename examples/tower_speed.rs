@@ -1,6 +1,6 @@
-//! Times one tower: `tower_speed image|text CHECKPOINT [f32|auto|bf16|f16] [COUNT ...]`, milliseconds an image for each batch
-//! of COUNT, or a label for each COUNT of labels (medians), and to read the tokenizer. Environment: ZSIC_ISA, ZSIC_THREADS,
-//! ZSIC_DEVICE and ZSIC_CUDA_KERNELS as for the command.
+//! Times one tower: `tower_speed image|text CHECKPOINT [f32|auto|bf16|f16] [COUNT ...]` prints the median milliseconds
+//! per image for each batch of COUNT, or per label for each COUNT of labels, and the time to read the tokenizer.
+//! Environment: ZSIC_ISA, ZSIC_THREADS, ZSIC_DEVICE and ZSIC_CUDA_KERNELS as for the command.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Where and how precisely the models run. Only this file and Cargo.toml know which devices a build has.
+//! Where and how precisely the models run. Only this file and Cargo.toml know the devices of a build.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// The fastest arithmetic whose scores stay within 5e-5 of exact ones: on CPUs with AMX three bf16 products in
-    /// place of each f32 product, on NVIDIA GPUs three f16 products; elsewhere, and where errors weigh more, IEEE f32.
+    /// place of each f32 product, on NVIDIA GPUs three f16 products; elsewhere, and if errors weigh more, IEEE f32.
     #[default]
     Auto,
     /// Plain IEEE f32.
@@ -75,7 +75,7 @@ pub struct Compute {
     pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
-    /// Why `auto` is the CPU, in a build for GPUs.
+    /// Why `auto` chose the CPU, in a build for GPUs.
     pub without_gpu: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl Compute {
             precision if matches!(self.device, Device::Cuda(_)) => {
                 let name = precision.name();
                 format!(
-                    "{name} needs a GPU of compute capability 8.0, and no ZSIC_CUDA_KERNELS=0; use --precision f32 or auto"
+                    "{name} needs a GPU of compute capability 8.0 and not ZSIC_CUDA_KERNELS=0; use --precision f32 or auto"
                 )
             }
             Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
@@ -189,7 +189,7 @@ fn cuda(index: &str) -> Result<Device> {
         let reason = "this build has no CUDA; install one that has: cargo install --path . --features cuda";
         return Err(Error::Device(reason.to_owned()));
     }
-    // One stream for all threads: what one of them has loaded, another may use at once.
+    // All threads share one stream: what one of them has loaded, another may use at once.
     Device::new_cuda_with_stream(ordinal)
         .map_err(|e| Error::Device(format!("cuda:{index} does not answer: {}", driver_words(&e.to_string()))))
 }
@@ -204,7 +204,7 @@ fn runs_kernels(device: &Device) -> bool {
     true
 }
 
-/// Returns the driver's own words in an error of candle's, which has a name before them and a backtrace behind.
+/// Returns the driver's own words in an error of candle's, which puts a name before them and a backtrace after.
 fn driver_words(error: &str) -> &str {
     let line = error.lines().next().unwrap_or_default();
     line.split('"').nth(1).unwrap_or(line)

@@ -24,8 +24,8 @@
 //! ```
 //!
 //! Each step takes the result of the step before it: bytes, [`source::decode`], RGB, preprocess, [`Pixels`], encode,
-//! [`Embeddings`], classify, [`Scores`]. `Pipeline` (with the feature `cache`) does all up to the embeddings for any number
-//! of files, folders, tars and URLs. The library prints nothing and reads no environment variable.
+//! [`Embeddings`], classify, [`Scores`]. `Pipeline` (with the feature `cache`) does everything up to the embeddings for
+//! any number of files, folders, tars and URLs. The library prints nothing and reads no environment variable.
 
 #[cfg(feature = "cache")]
 pub mod cache;
@@ -40,8 +40,8 @@ pub mod measure;
 pub mod model;
 #[cfg(feature = "net")]
 pub mod net;
-// It knows images by the hashes that the cache keeps them under, and looks each up there before it reads it. Fetching is a
-// function that the caller passes in, so it needs no `net`.
+// The pipeline identifies images by the cache's hashes, and looks each up there before it reads it. The caller passes
+// in a function that fetches, so it needs no `net`.
 #[cfg(feature = "cache")]
 pub mod pipeline;
 pub mod preprocess;

@@ -115,7 +115,7 @@ impl Scores {
         // The bits of nonnegative numbers sort like the numbers.
         let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).fold(0, u32::max);
         let highest: Vec<u32> = self.scores.chunks(TOGETHER).map(bits).collect();
-        // So many of these are as high or higher: lower ones are not among the best.
+        // At least this many are as high or higher, so lower ones are not among the best.
         let floor = match k.checked_sub(1) {
             Some(last) if k < highest.len() => *highest.clone().select_nth_unstable_by(last, |a, b| b.cmp(a)).1,
             _ => 0,

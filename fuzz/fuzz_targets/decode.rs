@@ -1,5 +1,5 @@
-//! Any bytes as an image of any format, and as the head of a file that a folder holds. Panics inside a decoder are its file's error; what this finds is a panic outside
-//! of them, a hang, or memory without bound.
+//! Any bytes as an image of any format, and as the head of a file that a folder holds. Panics inside a decoder count as
+//! the file's error. Finds a panic outside of decoders, a hang, or unbounded memory.
 
 #![no_main]
 

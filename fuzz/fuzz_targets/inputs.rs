@@ -1,4 +1,4 @@
-//! Any bytes as a data: URI, or as a tar that is walked. What this finds is a panic, a hang, or memory without bound.
+//! Any bytes as a data: URI, or as a tar that is walked. Finds a panic, a hang, or unbounded memory.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any bytes as a pytorch_model.bin: as they are, as the pickle inside a sound zip, or behind the first three pickles of a
-//! file from before PyTorch 1.6. Random bytes never make the latter two.
+//! Any bytes as a pytorch_model.bin: as they are, as the pickle inside a sound zip, or after the first three pickles of
+//! a file from before PyTorch 1.6. Random bytes never make the latter two.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as a model.safetensors: half of the time behind a header length that fits, which random bytes never have.
+//! Any bytes as a model.safetensors: half of the time after a header length that fits, which random bytes never have.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What the targets share.
+//! The code that the targets share.
 
 use zsic::checkpoint::recipe::{Recipe, WRAPPERS};
 use zsic::checkpoint::{Files, Layout, Weights};

@@ -64,7 +64,7 @@ impl CacheError {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(owned),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(owned),
             Some(ErrorCode::ReadOnly) => {
-                Self::Io { path: owned, reason: "it, or the folder it is in, may not be written".to_owned() }
+                Self::Io { path: owned, reason: "it, or its folder, is not writable".to_owned() }
             }
             Some(ErrorCode::CannotOpen) => Self::Io { path: owned, reason: "it cannot be opened".to_owned() },
             _ => Self::Io { path: owned, reason: e.to_string().replace('\n', " ") },

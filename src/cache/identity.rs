@@ -37,7 +37,7 @@ pub(super) fn name(checkpoint: &Checkpoint) -> String {
     const LETTERS: usize = 12; // enough of a commit to be unique
     let root = checkpoint.files().root();
     if let Some((name, commit)) = published(root) {
-        return format!("{name}@{}", &commit[..commit.len().min(LETTERS)]);
+        return format!("{name}@{}", commit.chars().take(LETTERS).collect::<String>());
     }
     match checkpoint.files() {
         Files::Embedded { name, .. } => (*name).to_owned(),

@@ -66,8 +66,8 @@ impl KeyParts {
 /// Bytes of a seal.
 const SEAL: usize = 8;
 
-/// Returns the check value stored behind a value: a hash of the value and its key. A flipped bit on disk must not
-/// change a score.
+/// Returns the check value stored after a value: a hash of the value and its key. A flipped bit on disk must not change
+/// a score.
 pub(super) fn seal(key: &CacheKey, value: &[u8]) -> [u8; SEAL] {
     let mut seal = [0; SEAL];
     seal.copy_from_slice(&KeyParts::of("seal").and(key.bytes()).and(value).key().0[..SEAL]);

@@ -1,5 +1,5 @@
-//! The built-in checkpoint, whose files are part of the program. It is read by the code that reads any other; how it was
-//! made, and what it is for, is in `models/demo/README.md`.
+//! The built-in checkpoint, whose files are part of the program. The code that reads any other checkpoint reads it too.
+//! `models/demo/README.md` says how it was made and what it is for.
 
 use super::Files;
 

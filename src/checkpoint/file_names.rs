@@ -5,9 +5,9 @@
 pub const CONFIG: &str = "config.json";
 /// The model's and the image processor's settings as open_clip writes them.
 pub const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
-/// The image processor's settings where transformers 5 writes them, under `image_processor`.
+/// The image processor's settings as transformers 5 writes them, under `image_processor`.
 pub const NESTED_PROCESSOR: &str = "processor_config.json";
-/// The image processor's settings where they used to be.
+/// The image processor's settings as older versions write them.
 pub const PROCESSOR: &str = "preprocessor_config.json";
 /// A whole tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -17,7 +17,7 @@ pub const TOKENIZER_SETTINGS: &str = "tokenizer_config.json";
 pub const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 /// Tokens beside the vocabulary.
 pub const ADDED_TOKENS: &str = "added_tokens.json";
-/// A vocabulary, read with [`MERGES`] where there is no [`TOKENIZER`].
+/// A vocabulary, read with [`MERGES`] if there is no [`TOKENIZER`].
 pub const VOCABULARY: &str = "vocab.json";
 /// A vocabulary's merges.
 pub const MERGES: &str = "merges.txt";
@@ -25,7 +25,7 @@ pub const MERGES: &str = "merges.txt";
 /// A vocabulary as SentencePiece writes it.
 pub const SENTENCEPIECE: &str = "spiece.model";
 
-/// A vocabulary of word pieces, one a line.
+/// A vocabulary of word pieces, one per line.
 pub const WORD_PIECES: &str = "vocab.txt";
 
 /// The same, as XLM-RoBERTa's files have it.

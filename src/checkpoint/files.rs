@@ -1,4 +1,4 @@
-//! Where a checkpoint's files are: in a directory, or in the program itself. What they say is not known here.
+//! Where a checkpoint's files are: in a directory, or in the program itself. Their contents are not interpreted here.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,15 +14,16 @@ use crate::stand_in::{LONGEST, StandIn};
 use crate::system::file::read_exact_at;
 use crate::{Error, Result, regular};
 
-/// The longest file of settings, in which numbers are looked at.
+/// The longest file whose numbers are checked for NaN and infinities.
 const SETTINGS: usize = 1 << 20;
-/// The longest file that is read whole; the longest tokenizers have a quarter of it.
+/// The longest file that is read whole, four times as long as the longest tokenizers.
 const MAX_READ: u64 = 256 << 20;
 
-/// What some editors put before UTF-8.
+/// The mark that some editors put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Returns JSON with null for the numbers that Python writes and JSON lacks: NaN and the infinities. None if it has none.
+/// Returns JSON with null for the numbers that Python writes and JSON lacks: NaN and the infinities. Returns None if it
+/// has none.
 fn without_nan(json: &[u8]) -> Option<Vec<u8>> {
     const NUMBERS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     if json.len() > SETTINGS || !NUMBERS.iter().any(|number| json.windows(number.len()).any(|part| part == *number)) {
@@ -64,7 +65,7 @@ pub enum Files {
     Directory(PathBuf),
     /// Bytes that are part of the program.
     Embedded {
-        /// What messages put before the files' names.
+        /// The name that messages put before the files' names.
         name: &'static str,
         /// Each file's name and content.
         files: &'static [(&'static str, &'static [u8])],
@@ -72,12 +73,12 @@ pub enum Files {
 }
 
 impl Files {
-    /// The files of a directory.
+    /// Creates the files of a directory.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
         Self::Directory(path.into())
     }
 
-    /// What messages call all of them.
+    /// Returns the name of all of them for messages.
     pub fn root(&self) -> &Path {
         match self {
             Self::Directory(dir) => dir,
@@ -85,12 +86,12 @@ impl Files {
         }
     }
 
-    /// What messages call a file.
+    /// Returns the name of a file for messages.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
-    /// True if there is a file of this name.
+    /// Returns whether there is a file with this name.
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::Directory(dir) => dir.join(name).exists(),
@@ -121,7 +122,7 @@ impl Files {
         })
     }
 
-    /// Checks that a small file is one, before anybody reads or hashes it.
+    /// Checks that a small file is a regular file, before it is read or hashed.
     pub(crate) fn check_small(&self, name: &str) -> Result<()> {
         match self {
             Self::Directory(dir) => regular::check(&dir.join(name), MAX_READ).map_err(|e| self.unreadable(name, &e)),
@@ -143,7 +144,7 @@ impl Files {
         Ok(Arc::new(file))
     }
 
-    /// Refuses what stands for a file and is not the file itself.
+    /// Refuses content that stands in for a file.
     fn check(&self, name: &str, content: &[u8]) -> Result<()> {
         StandIn::of(content).map_or(Ok(()), |stand_in| Err(Error::checkpoint(self.path(name), stand_in)))
     }
@@ -153,7 +154,7 @@ impl Files {
         files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes)
     }
 
-    /// Why a file could not be opened or read, in few words.
+    /// Returns the error of a file that could not be opened or read.
     fn unreadable(&self, name: &str, e: &io::Error) -> Error {
         let reason = match e.kind() {
             io::ErrorKind::NotFound => "the checkpoint has no such file".to_owned(),
@@ -178,7 +179,7 @@ enum Content {
 }
 
 impl WeightFile {
-    /// Bytes in the file.
+    /// Returns the length of the file in bytes.
     pub(crate) fn len(&self) -> io::Result<u64> {
         match &self.content {
             Content::File(file) => Ok(file.metadata()?.len()),
@@ -199,7 +200,7 @@ impl WeightFile {
         }
     }
 
-    /// A reader from the start, with a place of its own.
+    /// Returns a reader from the start, with its own position.
     pub(super) fn reader(self: &Arc<Self>) -> io::Result<impl Read + Seek + use<>> {
         Ok(Reader { length: self.len()?, file: Arc::clone(self), at: 0 })
     }

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-/// What a folder of a checkpoint begins with.
+/// The prefix of a checkpoint's folder.
 const PREFIX: &str = "models--";
-/// What stands for the slash of a name there.
+/// The replacement of the slash in a name there.
 pub(crate) const SEPARATOR: &str = "--";
 
 /// Returns the folder of a name in the cache: `models--owner--name`.
@@ -18,7 +18,7 @@ pub fn name(folder: &str) -> Option<String> {
     Some(folder.strip_prefix(PREFIX)?.replacen(SEPARATOR, "/", 1))
 }
 
-/// Returns the name and the commit of a directory in the cache; none of any other.
+/// Returns the name and the commit of a directory in the cache, or None for any other.
 pub fn published(directory: &Path) -> Option<(String, String)> {
     let snapshots = directory.parent()?;
     let name = name(snapshots.parent()?.file_name()?.to_str()?)?;
@@ -32,7 +32,7 @@ pub fn called(directory: &Path) -> String {
     published(directory).map(|(name, _)| name).or_else(own).unwrap_or_default()
 }
 
-/// Returns the name of a blob of the cache: the hash of its bits. None of any other file.
+/// Returns the name of a blob of the cache, which is the hash of its bits. Returns None for any other file.
 pub fn blob(file: &Path) -> Option<&str> {
     file.file_name()?.to_str().filter(|_| file.parent().and_then(Path::file_name).is_some_and(|dir| dir == "blobs"))
 }

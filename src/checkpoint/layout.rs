@@ -1,4 +1,4 @@
-//! Whose layout a checkpoint is in: which files its settings and weights are in.
+//! The layout of a checkpoint: which files hold its settings and weights.
 
 use serde_json::Value;
 
@@ -27,8 +27,8 @@ impl Layout {
         }
     }
 
-    /// Chooses the layout of a checkpoint by its `config.json`, and by whether it has an `open_clip_config.json`. That of
-    /// transformers goes first where both are there.
+    /// Chooses the layout of a checkpoint by its `config.json`, and by whether it has an `open_clip_config.json`.
+    /// transformers' layout comes first if both exist.
     pub fn of(config: Option<&Value>, has_open_clip: bool) -> Self {
         let says = |key: &str| config.and_then(|config| config.get(key)).is_some_and(|value| !value.is_null());
         let bare = says("vision_cfg") && says("text_cfg") || says("model_cfg");

@@ -1,5 +1,5 @@
-//! A checkpoint's files: where they are, what they are called, and the table of its weights. What they mean is known to
-//! `model` and `text`.
+//! A checkpoint's files: where they are, what they are called, and the table of its weights. `model` and `text`
+//! interpret them.
 
 pub(crate) mod demo;
 pub mod file_names;

@@ -33,7 +33,8 @@ pub(super) struct Head {
     pub length: usize,
 }
 
-/// Runs these pickles: the format's number, its version, facts about the machine, the state dict, and the storages' names.
+/// Runs these pickles: the format's number, its version, facts about the machine, the state dict, and the storages'
+/// names.
 pub(super) fn head(pickles: &[u8]) -> Result<Head, String> {
     let mut code = Code(pickles);
     for _ in 0..3 {

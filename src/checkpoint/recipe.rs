@@ -1,14 +1,15 @@
-//! How a layout's weights become those that towers ask for: names replaced, tensors divided or seen another way. Nothing is
-//! read or copied.
+//! How a layout's weights become those that towers ask for: names are replaced, and tensors are divided or viewed
+//! differently. Nothing is read or copied.
 
 use super::stored::{Stored, TensorTable};
 
-/// What a layout calls its weights.
+/// The names that a layout gives its weights.
 #[derive(Debug)]
 pub struct Recipe {
-    /// Ends of names whose tensors are not what towers ask for, and how they become it.
+    /// Ends of names whose tensors differ from what towers ask for, and how to view them.
     pub views: &'static [&'static [(&'static str, View)]],
-    /// Lists of parts of names and what stands there instead, in order. One that begins with `^` is a beginning.
+    /// Lists of parts of names and their replacements, in order. A part that begins with `^` matches only at the
+    /// beginning.
     pub names: &'static [&'static [(&'static str, &'static str)]],
 }
 
@@ -16,13 +17,13 @@ pub struct Recipe {
 pub const WRAPPERS: &[(&str, &str)] =
     &[("^clip.", ""), ("^text_model.text_model.", "text_model."), ("^vision_model.vision_model.", "vision_model.")];
 
-/// Ends of the products of queries, keys and values that are stored as one.
+/// Ends of the names of products of queries, keys and values that are stored as one.
 pub const IN_PROJ: &[(&str, View)] = &[
     ("in_proj_weight", View::Parts(&["q_proj.weight", "k_proj.weight", "v_proj.weight"])),
     ("in_proj_bias", View::Parts(&["q_proj.bias", "k_proj.bias", "v_proj.bias"])),
 ];
 
-/// How a stored tensor is seen.
+/// How a stored tensor is viewed.
 #[derive(Debug)]
 pub enum View {
     /// As equal parts along the first dimension, with these ends of their names.
@@ -40,7 +41,7 @@ pub enum View {
 /// Applies a recipe to a table.
 ///
 /// # Errors
-/// One line: two weights that would have one name.
+/// One line: two weights that would have the same name.
 pub(super) fn apply(recipe: &Recipe, tensors: TensorTable) -> Result<TensorTable, String> {
     let mut known = TensorTable::with_capacity(tensors.len());
     for (name, stored) in tensors {
@@ -68,7 +69,7 @@ fn renamed(recipe: &Recipe, mut name: String) -> String {
     name
 }
 
-/// Returns the tensors that a stored one is seen as. One whose shape is of another kind stays as it is.
+/// Returns the tensors that a stored one is viewed as. A tensor of another kind of shape stays as it is.
 fn seen(recipe: &Recipe, name: String, stored: Stored) -> Vec<(String, Stored)> {
     let Some((end, view)) = recipe.views.iter().copied().flatten().find(|(end, _)| name.ends_with(end)) else {
         return vec![(name, stored)];

@@ -1,14 +1,14 @@
-//! The table of a `model.safetensors`: its header, checked against the file's length.
+//! Reads the table of a `model.safetensors`: its header, checked against the file's length.
 
 use std::sync::Arc;
 
 use super::files::WeightFile;
 use super::stored::{Stored, TensorTable};
 
-/// The longest safetensors header that is believed: the format's own limit.
+/// The longest safetensors header that is accepted: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// The header of a safetensors file, checked against the file's length.
+/// Reads the header of a safetensors file, and checks it against the file's length.
 pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     let torn = |e: std::io::Error| format!("is not a safetensors file, or is cut off: {e}");
     let length = file.len().map_err(torn)?;

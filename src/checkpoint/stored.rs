@@ -25,7 +25,7 @@ pub(super) struct Stored {
     pub(super) file: Arc<WeightFile>,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// Steps between neighbours along each dimension, where they are not row-major (a saved transpose).
+    /// Steps between neighbours along each dimension, if they are not row-major (a saved transpose).
     pub(super) strides: Option<Vec<usize>>,
     /// The first value's place in the file, in bytes.
     pub(super) offset: u64,
@@ -34,7 +34,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Bytes of a value.
+    /// Returns the bytes of a value.
     pub(super) fn size(&self) -> std::result::Result<usize, String> {
         match self.dtype {
             Dtype::F64 => Ok(8),

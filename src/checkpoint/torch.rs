@@ -13,12 +13,12 @@ use super::files::WeightFile;
 use super::pickle::{self, Tensors, View};
 use super::stored::{Stored, TensorTable};
 
-/// The longest pickle that is believed; a state dict's is well under a megabyte.
+/// The longest pickle that is accepted; a state dict's is well under a megabyte.
 const MAX_PICKLE: u64 = 64 << 20;
 /// The longest last record of a zip, with its comment.
 const MAX_END: u64 = 22 + 0xffff;
 
-/// The table of the tensors in `file`.
+/// Reads the table of the tensors in `file`.
 pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     if legacy::is_legacy(file)? {
         let (views, places) = legacy::read(file)?;
@@ -39,7 +39,7 @@ pub(super) fn table(file: &Arc<WeightFile>) -> Result<TensorTable, String> {
     located(views, file, |key| entries.get(&format!("{storages}/{key}")).copied())
 }
 
-/// The tensors' places in the file, by the places of their storages.
+/// Returns the tensors' places in the file, from the places of their storages.
 fn located(
     views: Tensors,
     file: &Arc<WeightFile>,
@@ -55,7 +55,7 @@ struct Place {
     size: u64,
 }
 
-/// The entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
+/// Returns the entries of the zip. `torch.save` stores them uncompressed, so each can be read straight from its place.
 fn entries(file: &Arc<WeightFile>) -> Result<HashMap<String, Place>, String> {
     let other = |e: String| format!("is torn, or is not a PyTorch checkpoint: {e}");
     check_end(file).map_err(other)?;
@@ -73,7 +73,7 @@ fn entries(file: &Arc<WeightFile>) -> Result<HashMap<String, Place>, String> {
     Ok(entries)
 }
 
-/// Looks for the zip's last record where it may be. `ZipArchive` would look through all of a file, whatever its size.
+/// Looks for the zip's last record where it may be. `ZipArchive` would search the whole file, whatever its size.
 fn check_end(file: &WeightFile) -> Result<(), String> {
     let length = file.len().map_err(|e| e.to_string())?;
     let part = length.min(MAX_END);
@@ -82,7 +82,7 @@ fn check_end(file: &WeightFile) -> Result<(), String> {
     if end.windows(4).any(|bytes| bytes == b"PK\x05\x06") { Ok(()) } else { Err("it is not a zip archive".to_owned()) }
 }
 
-/// A tensor's place in the file.
+/// Finds a tensor's place in the file.
 fn locate(view: View, file: &Arc<WeightFile>, place: impl Fn(&str) -> Option<Place>) -> Result<Stored, String> {
     let View { storage, offset, shape, strides } = view;
     let torn = || format!("is torn: storage {} does not hold its tensor", storage.key);
@@ -104,7 +104,7 @@ fn locate(view: View, file: &Arc<WeightFile>, place: impl Fn(&str) -> Option<Pla
     Ok(Stored { file: Arc::clone(file), dtype: storage.dtype, shape, strides, offset, span })
 }
 
-/// True if values that are neighbours along the last dimension are neighbours in memory, and so on outwards.
+/// Returns whether values that are neighbours along the last dimension are neighbours in memory, and so on outwards.
 fn row_major(shape: &[usize], strides: &[usize]) -> bool {
     let mut step = 1;
     shape.iter().zip(strides).rev().all(|(&n, &stride)| {
@@ -114,7 +114,7 @@ fn row_major(shape: &[usize], strides: &[usize]) -> bool {
     })
 }
 
-/// Values from a view's first to its last, or none where that overflows.
+/// Returns the number of values from a view's first to its last, or None if it overflows.
 fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);

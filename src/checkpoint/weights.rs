@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Every tensor of a checkpoint, found but not loaded.
 #[derive(Debug)]
 pub struct Weights {
-    /// The file that stands for them all in messages: the single file, or the index.
+    /// The file that messages name for all of them: the single file, or the index.
     path: PathBuf,
     tensors: TensorTable,
 }
@@ -41,7 +41,7 @@ impl Weights {
         Ok(Self { path, tensors })
     }
 
-    /// The names' root, to walk down from.
+    /// Returns the root of the names.
     pub fn root(&self) -> WeightScope<'_> {
         WeightScope { weights: self, prefix: String::new() }
     }
@@ -51,7 +51,7 @@ impl Weights {
         self.tensors.values().map(|stored| stored.file.path.clone()).chain([self.path.clone()]).collect()
     }
 
-    /// Names and shapes of every tensor, in no order.
+    /// Returns the names and shapes of all tensors, in no order.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.shape.as_slice()))
     }
@@ -91,12 +91,12 @@ pub struct WeightScope<'a> {
 }
 
 impl WeightScope<'_> {
-    /// One step down.
+    /// Returns the place `name` below this one.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
         WeightScope { weights: self.weights, prefix: self.name(&name.to_string()) }
     }
 
-    /// The tensor `name` as f32 on `device`.
+    /// Loads the tensor `name` as f32 on `device`.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is missing, has another shape, or cannot be read.
@@ -105,11 +105,12 @@ impl WeightScope<'_> {
         Ok(Tensor::from_vec(values, shape, device)?)
     }
 
-    /// Tensors of one shape, stacked along the first dimension: [rows, ..] each, [n * rows, ..] together.
+    /// Loads tensors of one shape, stacked along the first dimension: [rows, ..] each, [n * rows, ..] together.
     ///
     /// # Errors
     /// As [`Self::tensor`].
     pub fn stacked(&self, names: &[&str], shape: &[usize], device: &Device) -> Result<Tensor> {
+        names.iter().try_for_each(|name| self.find(name, shape).map(drop))?; // before memory is allocated
         let size: usize = shape.iter().product();
         let mut values = vec![0f32; names.len() * size];
         for (name, part) in names.iter().zip(values.chunks_exact_mut(size.max(1))) {
@@ -120,18 +121,18 @@ impl WeightScope<'_> {
         Ok(Tensor::from_vec(values, shape, device)?)
     }
 
-    /// The values of tensor `name`, row-major.
+    /// Loads the values of the tensor `name`, row-major.
     ///
     /// # Errors
     /// As [`Self::tensor`].
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.find(name, shape)?; // before any memory is asked for
+        self.find(name, shape)?; // before memory is allocated
         let mut values = vec![0f32; shape.iter().product()];
         self.read_into(name, shape, &mut values)?;
         Ok(values)
     }
 
-    /// The one value of tensor `name`, of any number of dimensions.
+    /// Loads the only value of the tensor `name`, which may have any number of dimensions.
     ///
     /// # Errors
     /// As [`Self::tensor`].
@@ -141,7 +142,7 @@ impl WeightScope<'_> {
         Ok(self.values(name, &ones)?[0])
     }
 
-    /// Finds tensor `name`, to be read row by row.
+    /// Finds the tensor `name`, to be read row by row.
     ///
     /// # Errors
     /// As [`Self::tensor`].
@@ -157,7 +158,7 @@ impl WeightScope<'_> {
         Ok(rows)
     }
 
-    /// Finds tensor `name`, which has one or more rows of `width` values.
+    /// Finds the tensor `name`, which has one or more rows of `width` values.
     ///
     /// # Errors
     /// As [`Self::tensor`].
@@ -167,7 +168,7 @@ impl WeightScope<'_> {
         self.rows(name, &[count, width])
     }
 
-    /// Returns the shape of tensor `name`, if it is there.
+    /// Returns the shape of the tensor `name`, if it exists.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.weights.tensors.get(&self.name(name)).map(|stored| stored.shape.as_slice())
     }
@@ -183,6 +184,10 @@ impl WeightScope<'_> {
         };
         if stored.shape != shape {
             let reason = format!("weight `{name}` has shape {:?} where config.json asks for {shape:?}", stored.shape);
+            return Err(Error::checkpoint(&stored.file.path, reason));
+        }
+        if shape.contains(&0) {
+            let reason = format!("weight `{name}` has no values: its shape is {shape:?}");
             return Err(Error::checkpoint(&stored.file.path, reason));
         }
         Ok(stored)
@@ -203,14 +208,14 @@ impl WeightScope<'_> {
     }
 }
 
-/// A tensor that was found: its rows are read from the file when they are wanted, by any thread.
+/// A tensor that was found. Any thread may read its rows from the file.
 #[derive(Debug)]
 pub struct WeightRows {
     name: String,
     stored: Stored,
     /// Values in a row.
     width: usize,
-    /// All values, where the file has them in another order.
+    /// All values, if the file has them in another order.
     gathered: Option<Vec<f32>>,
 }
 
@@ -239,5 +244,33 @@ impl WeightRows {
 
     fn failed(&self, reason: &str) -> Error {
         Error::checkpoint(&self.stored.file.path, format!("weight `{}` {reason}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the weights `a` [1, 1] and `b` [0, 4].
+    fn weights() -> Weights {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},
+            "b":{"dtype":"F32","shape":[0,4],"data_offsets":[4,4]}}"#;
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+        std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+        let recipe = Recipe { views: &[], names: &[] };
+        Weights::open(&Files::directory(dir.path()), &["model.safetensors"], &recipe).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_shape_takes_no_memory() {
+        let said = weights().root().stacked(&["a", "a"], &[1 << 24, 1 << 24], &Device::Cpu).unwrap_err().to_string();
+        assert!(said.contains("weight `a` has shape [1, 1]"), "{said}");
+    }
+
+    #[test]
+    fn a_weight_without_values_is_refused() {
+        let said = weights().root().rows("b", &[0, 4]).unwrap_err().to_string();
+        assert!(said.contains("weight `b` has no values"), "{said}");
     }
 }

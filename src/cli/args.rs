@@ -62,9 +62,11 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed, nothing matched, or doctor found something wrong
+  1    finished, but an image failed, nothing matched, a demand of eval is not
+       met, doctor found something wrong, or models verify a damaged file
   2    wrong usage
-  3    could not start, had to stop early, or test could not tell because an image failed
+  3    could not start, had to stop early, or test could not tell because an
+       image failed
   130  interrupted (Ctrl-C)
   143  terminated";
 
@@ -201,7 +203,7 @@ pub struct Embed {
     pub long_run: LongRun,
 }
 
-/// What the commands over images have in common.
+/// The arguments that commands over images share.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub inputs: &'a Inputs,

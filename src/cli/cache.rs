@@ -83,7 +83,7 @@ pub fn close(scope: &Scope, common: &Common) {
     }
 }
 
-/// Returns the place of notes about finished outputs. With `--no-cache` there is one only if the run resumes.
+/// Returns the place of notes about finished outputs. With `--no-cache`, there is one only if the run resumes.
 pub fn notes(args: &Caching, resume: bool, common: &Common) -> Notes {
     let dir = dir(&args.place).ok().filter(|_| resume || !args.no_cache);
     Notes::new(dir.as_deref(), common)
@@ -92,7 +92,7 @@ pub fn notes(args: &Caching, resume: bool, common: &Common) -> Notes {
 /// Returns the cache's directory: from the flag or ZSIC_CACHE_DIR, else the system's place for caches.
 ///
 /// # Errors
-/// If nothing says where it is, not even a home directory.
+/// If neither a setting nor a home directory says where it is.
 pub fn dir(place: &CachePlace) -> Result<PathBuf> {
     if let Some(dir) = &place.cache_dir {
         return Ok(dir.clone());

@@ -18,7 +18,7 @@ use super::{Outcome, available_memory, labels, messages, stdout};
 /// Runs the command.
 ///
 /// # Errors
-/// What kept it from starting, or made it stop early.
+/// What kept the command from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, decisions, machine, output } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;

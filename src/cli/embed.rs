@@ -16,13 +16,13 @@ use super::progress::Progress;
 use super::session::{Begun, Outputs, Records, Session};
 use super::{Outcome, available_memory, cache, labels, messages, text};
 
-/// The ending, and the name, of the format that is one tensor.
+/// The ending and the name of the format that is one tensor.
 const TENSOR: &str = "safetensors";
 
 /// Runs the command.
 ///
 /// # Errors
-/// What kept it from starting, or made it stop early.
+/// What kept the command from starting, or made it stop early.
 pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
     let texts = texts(args)?;
     if texts.is_some() && args.long_run.resume {
@@ -54,12 +54,12 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
 /// Returns the format that the ending of the file stands for.
 fn format(place: &Place, args: &Embed) -> Result<&'static str> {
     match place.ending().as_deref() {
-        Some(TENSOR) if !place.is_file() => {
-            Err(usage("safetensors are written to a file, and this is a pipe or device; it can have JSON lines"))
-        }
-        Some(TENSOR) if args.long_run.retry_failed => {
-            Err(usage("a safetensors file has no failed images, and so none to retry; a .jsonl file has"))
-        }
+        Some(TENSOR) if !place.is_file() => Err(usage(
+            "safetensors are written to regular files only, and this is a pipe or device; write JSON lines to it",
+        )),
+        Some(TENSOR) if args.long_run.retry_failed => Err(usage(
+            "a safetensors file does not record failed images, so there is nothing to retry; use a .jsonl file",
+        )),
         Some(TENSOR) => Ok(TENSOR),
         None | Some("jsonl" | "ndjson") => Ok("jsonl"),
         Some(_) if place.promises_nothing() => Ok("jsonl"),
@@ -67,7 +67,7 @@ fn format(place: &Place, args: &Embed) -> Result<&'static str> {
     }
 }
 
-/// The texts asked for, if it is texts.
+/// Returns the texts to embed, if there are texts instead of images.
 fn texts(args: &Embed) -> Result<Option<Vec<String>>> {
     let texts = match &args.texts_file {
         Some(path) => {
@@ -102,7 +102,7 @@ fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut E
         && let Some(cut) = checkpoint.first_cut(texts.iter().map(String::as_str))?
     {
         let (text, limit) = (labels::shown(cut), checkpoint.family().facts().max_tokens);
-        messages::warn(common, format!("the text `{text}` is cut after {limit} tokens, all that the model reads"));
+        messages::warn(common, format!("the text `{text}` is cut after {limit} tokens, the most that the model reads"));
     }
     for (text, row) in texts.iter().zip(&embeddings) {
         if row.iter().any(|x| !x.is_finite()) {
@@ -118,7 +118,7 @@ fn embed_texts(args: &Embed, texts: &[String], session: &Session, writer: &mut E
     Ok(())
 }
 
-/// Says which text is too long, and what to do.
+/// Converts the error of a text that is too long: says which text, and what to do.
 fn too_long(texts: &[String], e: zsic::Error) -> anyhow::Error {
     let text = match &e {
         zsic::Error::PromptTooLong { prompt, .. } => texts.iter().find(|text| *text == prompt),
@@ -141,7 +141,7 @@ struct EmbeddingWriter {
 }
 
 impl EmbeddingWriter {
-    /// A writer to `log` of rows of `dim` values.
+    /// Creates a writer of rows of `dim` values to `log`.
     fn new(format: &str, log: Log, dim: usize) -> Result<Self> {
         let rows = if format == TENSOR {
             EmbeddingOutput::Tensor(Tensor::new(log, dim)?)

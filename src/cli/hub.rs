@@ -21,17 +21,17 @@ use super::expand::expand;
 use super::fetching::{Fetching, size};
 use super::{known, offline};
 
-const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE is another place";
+const PLACE: &str = "--hub-cache DIR or HF_HUB_CACHE names another place";
 
 /// Finds the checkpoint `name` in the cache, or fetches it. `refresh` asks for the newest commit of the revision.
 ///
 /// # Errors
-/// What kept it from being here, and what to do about it.
+/// Why the checkpoint is not available, and what to do about it.
 pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<Snapshot> {
     let (token, unreadable) = match token() {
         Ok(token) => (token, None),
         Err(e) if refresh => return Err(e),
-        Err(e) => (None, Some(e)), // what is in the cache needs no token
+        Err(e) => (None, Some(e)), // files in the cache need no token
     };
     let settings = HubSettings {
         endpoint: endpoint(),
@@ -55,7 +55,7 @@ pub fn fetch(name: &str, args: &Hub, refresh: bool, common: &Common) -> Result<S
 /// answer too.
 ///
 /// # Errors
-/// Outside, if the token cannot be read; inside, what the hub or the network said.
+/// The outer error: if the token cannot be read. The inner one: what the hub or the network said.
 pub fn ask(args: &Hub) -> Result<Result<Duration, HubError>> {
     const WAIT: Duration = Duration::from_secs(3);
     let patience = Patience { connect: WAIT, answer: WAIT, stall: WAIT, attempts: 1, ..Patience::default() };
@@ -68,7 +68,7 @@ pub fn ask(args: &Hub) -> Result<Result<Duration, HubError>> {
     })
 }
 
-/// The hub, or the mirror that the environment names.
+/// Returns the hub, or the mirror that the environment names.
 pub fn endpoint() -> String {
     text("HF_ENDPOINT").map_or_else(|| hub::ENDPOINT.to_owned(), |url| url.trim_end_matches('/').to_owned())
 }
@@ -96,13 +96,13 @@ fn accept(early: &EarlyFiles) -> Result<Layout, String> {
     Ok(layout)
 }
 
-/// How requests leave this machine, as flags and the environment say.
+/// Returns how requests leave this machine, from flags and the environment.
 pub fn http(args: &Hub) -> HttpSettings {
     let user_agent = args.user_agent.clone();
     HttpSettings { proxies: proxies(), ca_file: path("SSL_CERT_FILE"), user_agent, ..HttpSettings::default() }
 }
 
-/// The proxies that the environment names.
+/// Returns the proxies that the environment names.
 fn proxies() -> Proxies {
     Proxies {
         https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
@@ -111,20 +111,20 @@ fn proxies() -> Proxies {
     }
 }
 
-/// Whether nothing is to be asked of the network.
+/// Returns whether the network is off.
 pub fn is_offline(args: &Hub) -> bool {
     args.offline || is_true(text("HF_HUB_OFFLINE").or_else(|| text("TRANSFORMERS_OFFLINE")))
 }
 
-/// Whether a variable switches something on, by Python's words for it.
+/// Returns whether a variable switches something on, by Python's words for it.
 fn is_true(said: Option<String>) -> bool {
     said.is_some_and(|said| ["1", "ON", "YES", "TRUE"].contains(&said.to_ascii_uppercase().as_str()))
 }
 
-/// The cache, where Python's huggingface_hub looks for it.
+/// Returns the cache, where Python's huggingface_hub looks for it.
 ///
 /// # Errors
-/// If nothing says where it is, not even a home directory.
+/// If neither a setting nor a home directory says where it is.
 pub fn cache(flag: Option<&Path>) -> Result<PathBuf> {
     let said = flag.map(Path::to_path_buf).or_else(|| path("HF_HUB_CACHE")).or_else(|| path("HUGGINGFACE_HUB_CACHE"));
     match said.or_else(|| home().map(|home| home.join("hub"))) {
@@ -133,13 +133,13 @@ pub fn cache(flag: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
-/// The folder of everything that Python keeps for the hub: its cache and the login.
+/// Returns the folder of everything that Python keeps for the hub: its cache and the login.
 fn home() -> Option<PathBuf> {
     let in_cache = || path("XDG_CACHE_HOME").or_else(|| env::home_dir().map(|home| home.join(".cache")));
     path("HF_HOME").or_else(|| in_cache().map(|cache| cache.join("huggingface")))
 }
 
-/// The token: HF_TOKEN, else the file that logging in leaves.
+/// Returns the token: HF_TOKEN, else the file that logging in leaves.
 fn token() -> Result<Option<Token>> {
     if let Some(token) = text("HF_TOKEN") {
         return Ok(Some(Token::new(&on_one_line(&token), "HF_TOKEN")?));
@@ -153,12 +153,12 @@ fn token() -> Result<Option<Token>> {
     }
 }
 
-/// As Python reads tokens: a line that was broken by an editor is one word.
+/// Joins a token on one line as Python does, since an editor may have broken it.
 fn on_one_line(token: &str) -> String {
     token.replace(['\r', '\n'], "")
 }
 
-/// A variable that is set to something.
+/// Returns a variable that is set and not empty.
 fn set(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -167,17 +167,17 @@ fn text(name: &str) -> Option<String> {
     set(name).map(|value| value.to_string_lossy().trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A variable that is written in capitals by some and in lower case by others.
+/// Returns a variable that some write in capitals and others in lower case.
 fn either(name: &str) -> Option<String> {
     text(&name.to_lowercase()).or_else(|| text(name))
 }
 
-/// A variable that is a path, expanded.
+/// Returns a variable that is a path, expanded.
 fn path(name: &str) -> Option<PathBuf> {
     Some(expand(&set(name)?, |name| env::var_os(name)))
 }
 
-/// An error of the hub, and what the user can do about it here.
+/// Converts an error of the hub, and says what the user can do about it.
 pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow::Error {
     let advice = match e {
         HubError::Http(HttpError::Proxy { .. }) => "check HTTPS_PROXY and NO_PROXY".to_owned(),
@@ -193,7 +193,7 @@ pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow
             if nearest.is_empty() { return anyhow!("{e}") } else { format!("did you mean {}?", nearest.join(" or ")) }
         }
         HubError::Unfit { .. } => match known::nearest(name).first() {
-            Some(nearest) => format!("the nearest that runs is {nearest}"),
+            Some(nearest) => format!("the nearest one that runs is {nearest}"),
             None => format!("one that runs is {DEFAULT_MODEL}"),
         },
         HubError::Gated { .. } => "set HF_TOKEN, or run `hf auth login`".to_owned(),
@@ -208,7 +208,7 @@ pub fn explain(e: &HubError, name: &str, revision: &str, cache: &Path) -> anyhow
     anyhow!("{e}; {advice}")
 }
 
-/// How to do without a network.
+/// Returns advice for a machine without a network.
 fn elsewhere(name: &str, revision: &str, cache: &Path) -> String {
     let at = if revision == hub::REVISION { String::new() } else { format!(" --revision {revision}") };
     let demo = offline::without_network();

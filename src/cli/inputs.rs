@@ -70,7 +70,7 @@ pub fn count(args: &Inputs) -> Option<u64> {
 /// Calls `see` with the name of each image, if that needs neither a pipe, which can be read only once, nor the images'
 /// own bytes.
 pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Option<()> {
-    // Such a long list may hold images itself, which would be read twice.
+    // Such a long list may itself hold images, which would be read twice.
     const LONGEST_LIST: u64 = 16 << 20;
     let is_long = |list: &Path| std::fs::metadata(list).is_ok_and(|list| list.len() > LONGEST_LIST);
     if may_be_slow(args) || args.files_from.as_deref().is_some_and(is_long) {
@@ -78,7 +78,7 @@ pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Option<()> {
     }
     for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default()).ok()? {
         match entry {
-            Ok(input) if input.is_held() => return None, // a tar's members have no names before they are read
+            Ok(input) if input.is_held() => return None, // the members of a tar have no names until they are read
             Ok(input) => see(&input.name()),
             Err((name, _)) => see(&name),
         }

@@ -1,8 +1,8 @@
-//! The table of checkpoints that this version runs: to list them, and to suggest one for an unknown name.
+//! The table of checkpoints that this version runs. It lists them, and suggests one for an unknown name.
 
 use serde::{Deserialize, Serialize};
 
-/// The built-in checkpoint's name, whatever directories there are; `./demo` is one of those.
+/// The built-in checkpoint's name, even if there is a directory of that name; `./demo` is the directory.
 pub const DEMO: &str = "demo";
 
 /// The table, written by tools/known.py.

@@ -50,7 +50,7 @@ use args::{Cli, Command, LabelArgs};
 /// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every image was scored, or nothing else is to be said.
+    /// Every image was scored, or there is nothing else to report.
     Complete,
     /// An image failed, or something else is wrong, and the output says what.
     SomeFailed,

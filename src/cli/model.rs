@@ -1,4 +1,4 @@
-//! `--model`: what the user's word means, and the checkpoint it leads to.
+//! `--model`: the meaning of the user's word, and the checkpoint it leads to.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -14,11 +14,10 @@ use super::args::{Common, DEFAULT_MODEL, Machine};
 use super::known::DEMO;
 use super::{hub, messages};
 
-/// Opens the checkpoint that `--model` names: the built-in one, a directory as it is, or a name by way of the cache and
-/// the hub.
+/// Opens the checkpoint that `--model` names: the built-in one, a directory, or a name, through the cache and the hub.
 ///
 /// # Errors
-/// If there is no such directory, it holds no checkpoint, or the name leads to none.
+/// If the directory does not exist or holds no checkpoint, or if the name leads to none.
 pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
     let (path, name) = (Path::new(&machine.model), machine.model.to_string_lossy());
     let read_as = ReadAs {
@@ -31,7 +30,7 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
         return if plain {
             Ok(Checkpoint::demo()?)
         } else {
-            bail!("the built-in model takes images of its own size alone")
+            bail!("the built-in model takes only images of its own size")
         };
     }
     if name.starts_with(['.', '/']) || [CONFIG, OPEN_CLIP_CONFIG].iter().any(|file| path.join(file).exists()) {
@@ -57,7 +56,7 @@ pub fn shown(checkpoint: &Checkpoint) -> String {
     published(root).map_or_else(|| root.display().to_string(), |(name, commit)| format!("{name}@{commit}"))
 }
 
-/// The image tower of a run, loaded when the first image comes that must be encoded.
+/// The image tower of a run, loaded for the first image that must be encoded.
 pub struct ImageTower<'a> {
     checkpoint: &'a Checkpoint,
     plan: &'a Plan,
@@ -65,12 +64,12 @@ pub struct ImageTower<'a> {
 }
 
 impl<'a> ImageTower<'a> {
-    /// A tower that is not loaded yet.
+    /// Creates a tower that is not loaded yet.
     pub fn new(checkpoint: &'a Checkpoint, plan: &'a Plan) -> Self {
         Self { checkpoint, plan, loaded: OnceCell::new() }
     }
 
-    /// Unit embeddings [B, D].
+    /// Returns unit embeddings [B, D].
     ///
     /// # Errors
     /// If the tower cannot be loaded, or the device fails.

@@ -1,4 +1,4 @@
-//! Offline runs: the command that fetches what is missing, to be pasted where there is a network.
+//! Offline runs: a command to paste that needs no network.
 
 use std::ffi::OsString;
 
@@ -6,8 +6,8 @@ use zsic::Checkpoint;
 
 use super::known::DEMO;
 
-/// A command to paste that needs no network, in a build that has the built-in checkpoint: what was typed, with that as its
-/// model. None where it cannot be written down so that it works.
+/// Returns a command to paste that needs no network: the typed one with the built-in checkpoint as its model. Returns
+/// None in a build without that checkpoint, or if the command cannot be quoted.
 pub fn without_network() -> Option<String> {
     Checkpoint::demo().ok()?;
     let words: Vec<String> = std::env::args_os().map(OsString::into_string).collect::<Result<_, _>>().ok()?;
@@ -17,7 +17,7 @@ pub fn without_network() -> Option<String> {
     shlex::try_join(words.iter().map(String::as_str)).ok()
 }
 
-/// A command's words but for `--model` and what it names.
+/// Returns a command's words without `--model` and its value.
 fn without_model(words: Vec<String>) -> Vec<String> {
     let mut words = words.into_iter();
     let mut kept = Vec::new();

@@ -13,17 +13,17 @@ use zsic::source::Input;
 use super::terminal::{escaped, printable, printable_lines};
 use super::{Outcome, stdout};
 
-/// A path in JSON: bytes that are not UTF-8 as `\xNN`.
+/// Returns a path for JSON, with bytes that are not UTF-8 as `\xNN`.
 pub fn shown(path: &Path) -> String {
     Input::Path(path.to_path_buf()).name().as_str().to_owned()
 }
 
-/// A line about one thing, as `columns` writes them.
+/// Returns a line about one fact, in the style of `columns`.
 pub fn field(name: &str, value: impl Display) -> String {
     format!("{name:<9} {}\n", printable(&value.to_string()))
 }
 
-/// Rows with their columns under each other, as they are safe to show.
+/// Returns rows with aligned columns, safe to show.
 pub fn columns(rows: &[impl AsRef<[String]>]) -> String {
     let rows: Vec<Vec<_>> = rows.iter().map(|row| row.as_ref().iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
@@ -41,7 +41,7 @@ pub fn columns(rows: &[impl AsRef<[String]>]) -> String {
     text
 }
 
-/// The same within `width` cells: columns with these heads are left out, one after another, until the rest fits.
+/// Returns the same within `width` cells: leaves out columns with these heads, one after another, until the rest fits.
 pub fn columns_within(width: usize, mut rows: Vec<Vec<String>>, spare: &[&str]) -> String {
     let mut text = columns(&rows);
     for name in spare {
@@ -72,7 +72,7 @@ pub fn print(json: bool, text: &str, value: impl Fn() -> Value) -> Result<Outcom
     Ok(Outcome::Complete)
 }
 
-/// A time as `2026-11-24T21:39:32Z`. Times outside of 1970 to 9999 become the nearest one inside.
+/// Formats a time as `2026-11-24T21:39:32Z`. Times outside of 1970 to 9999 become the nearest one inside.
 pub fn date(time: SystemTime) -> String {
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_seconds(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)).to_string()

@@ -14,7 +14,7 @@ use super::labels::{self, Given};
 use super::messages::{note, warn};
 use super::progress::Progress;
 
-/// Prompts from which on encoding them shows a bar.
+/// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
 
 /// What images are scored against.
@@ -92,8 +92,8 @@ pub fn score_answers<R: Send>(
     answers.iter().map(scored).collect()
 }
 
-/// The labels' embeddings, as they were kept or encoded now. The text tower is loaded only for labels that are missing, and
-/// gone when this returns.
+/// Returns the labels' embeddings, from the cache or encoded now. The text tower is loaded only for labels that are
+/// missing, and dropped before this returns.
 fn encode(
     labels: &[Label],
     args: &LabelArgs,
@@ -121,7 +121,7 @@ fn encode(
     });
     let encoded = encoded.map_err(|e| too_long(labels, e))?;
     if kept.is_on() {
-        note(common, 1, format!("{} of {} labels were kept from before", labels.len() - missing, labels.len()));
+        note(common, 1, format!("{} of {} labels were in the cache", labels.len() - missing, labels.len()));
     }
     Ok(encoded)
 }
@@ -130,8 +130,8 @@ fn encode(
 fn warn_of_alike(labels: &Labels, common: &Common) {
     if let [(a, b), more @ ..] = labels.alike() {
         let [a, b] = [a, b].map(|label| labels::shown(&labels.names()[*label]));
-        let more = if more.is_empty() { String::new() } else { format!(", and so {} pairs more", more.len()) };
-        warn(common, format!("the model reads the labels `{a}` and `{b}` alike{more}"));
+        let more = if more.is_empty() { String::new() } else { format!(", and {} more pairs", more.len()) };
+        warn(common, format!("the model reads the labels `{a}` and `{b}` as the same text{more}"));
     }
 }
 
@@ -141,10 +141,10 @@ fn cut_label(labels: &[Label], checkpoint: &Checkpoint) -> zsic::Result<Option<S
     let Some(cut) = checkpoint.first_cut(prompts)? else { return Ok(None) };
     let label = labels.iter().find(|label| label.prompts.iter().any(|prompt| prompt == cut));
     let (name, limit) = (labels::shown(label.map_or(cut, |label| &label.name)), checkpoint.family().facts().max_tokens);
-    Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, all that the model reads")))
+    Ok(Some(format!("a prompt of the label `{name}` is cut after {limit} tokens, the most that the model reads")))
 }
 
-/// Says which label's prompt is too long, and what to do.
+/// Converts the error of a prompt that is too long: says which label has it, and what to do.
 fn too_long(labels: &[Label], e: Error) -> anyhow::Error {
     let label = match &e {
         Error::PromptTooLong { prompt, .. } => labels.iter().find(|l| l.prompts.contains(prompt)),

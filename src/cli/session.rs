@@ -1,5 +1,5 @@
-//! What every command over images does, whatever it computes of them: it opens what it writes and what it runs, goes on from
-//! an earlier run, and sends each image through the stream.
+//! The part that all commands over images share: opens the files to write and the checkpoint, continues an earlier run,
+//! and sends each image through the stream.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::output::{Earlier, Form, Log, Place, Rest, Sink, families};
 use super::stream::{self, Stream, Written};
 use super::{Outcome, available_memory, cache, interrupt, settings};
 
-/// What a run computes with, and where its records go.
+/// The checkpoint and machine of a run, and the place of its records.
 pub struct Session<'a> {
     pub asked: Asked<'a>,
     /// Threads that prepare images.
@@ -54,13 +54,13 @@ pub struct Run<'s> {
 
 /// How a run over images begins.
 pub enum Begun<'s> {
-    /// Nothing is left to do.
+    /// Nothing remains to be done.
     Finished(Outcome),
     /// Records go to the log.
     Going(Log, Box<Run<'s>>),
 }
 
-/// What a command makes of images.
+/// The part of a command that handles embeddings.
 pub trait Records {
     /// Writes the records of images.
     ///
@@ -68,10 +68,10 @@ pub trait Records {
     /// If they cannot be written.
     fn write(&mut self, answers: &[Answer]) -> Result<()>;
 
-    /// Returns the number of records, and of those of failures among them.
+    /// Returns the number of records, and of failures among them.
     fn counts(&self) -> (u64, u64);
 
-    /// Writes what comes after the last record. `facts` say how the output was made.
+    /// Writes the end of the output after the last record. `facts` say how the output was made.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -120,8 +120,8 @@ impl<'a> Session<'a> {
         note(asked.common, 1, format!("{root} on {}, {threads} threads{isa}", plan.name()));
     }
 
-    /// Begins the run over images: behind the records of an earlier run, if the flags ask for it. `form` says how records
-    /// lie in the file, and `besides` how many bytes of memory the command takes for itself.
+    /// Begins the run over images, after the records of an earlier run if the flags ask for it. `form` is the layout of
+    /// records in the file, and `besides` is the number of bytes of memory that the command itself takes.
     ///
     /// # Errors
     /// What keeps the run from starting.

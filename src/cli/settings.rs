@@ -20,8 +20,8 @@ const CUDA_KERNELS: &str = "ZSIC_CUDA_KERNELS";
 pub const NO_THREAD: &str = "a thread cannot be started; allow more of them (ulimit -u) or more memory (ulimit -v), or use \
     fewer (-j N)";
 
-/// Removes our variables that are set to nothing, so that they count as unset, as tools that compose environments
-/// expect. Call it first of all.
+/// Removes zsic's variables that are empty, so that they count as unset, as tools that compose environments expect.
+/// Call it first of all.
 pub fn forget_empty_variables() {
     let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(b"ZSIC_");
     let empty: Vec<_> = std::env::vars_os().filter(|(name, value)| ours(name) && value.is_empty()).collect();

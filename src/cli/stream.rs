@@ -1,5 +1,4 @@
-//! Runs the library's pipeline over the inputs: its settings from flags, progress while it runs, and sentences about what
-//! it came to.
+//! Runs the library's pipeline over the inputs: takes its settings from flags, shows progress, and reports the result.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,7 +94,7 @@ impl<'a> Stream<'a> {
         self.tell(failed, start.elapsed(), writing)
     }
 
-    /// What the run came to, on stderr and as its outcome.
+    /// Reports the result of the run on stderr, and returns its outcome.
     fn tell(self, failed: u64, wall: Duration, writing: Duration) -> Result<Outcome> {
         let Asked { common, machine, .. } = self.asked;
         let summary = self.pipeline.summary();
@@ -130,7 +129,7 @@ impl<'a> Stream<'a> {
     fn none(self) -> Result<Outcome> {
         let Asked { inputs, common, .. } = self.asked;
         if inputs.shard != Shard::default() && self.tally.elsewhere() > 0 {
-            note(common, 1, "no image is of this share");
+            note(common, 1, "no image is in this share");
             return Ok(Outcome::Complete);
         }
         let dropped = self.earlier.dropped();
@@ -138,8 +137,8 @@ impl<'a> Stream<'a> {
         if inputs.include.is_empty() && inputs.exclude.is_empty() {
             anyhow::bail!("no image among the inputs{stays}");
         }
-        let globs = "globs are matched against names, and those with a slash against paths below the folder named";
-        anyhow::bail!("no image among the inputs that --include and --exclude let in{stays}; {globs}");
+        let globs = "a glob matches a file's name, and one with a slash matches the path below the named folder";
+        anyhow::bail!("no image among the inputs that --include and --exclude select{stays}; {globs}");
     }
 }
 
@@ -158,7 +157,7 @@ fn settings(asked: Asked, kept: &Scope, limits: Limits) -> Settings {
     }
 }
 
-/// Says how many images failed, and returns what that makes of the run.
+/// Says how many images failed, and returns the outcome of the run.
 pub fn outcome(common: &Common, total: u64, failed: u64) -> Outcome {
     if failed == 0 {
         return Outcome::Complete;

@@ -49,7 +49,7 @@ impl Undo {
         }
     }
 
-    /// Ends the action: nothing is taken back any more.
+    /// Ends the action: nothing will be taken back.
     pub fn forget(&mut self) {
         self.keep();
         self.made.clear();

@@ -11,7 +11,7 @@ use super::{fatal, stdout};
 
 /// The commit that this build was made from, if it is known.
 pub const COMMIT: Option<&str> = option_env!("ZSIC_COMMIT");
-/// What is printed in its place.
+/// The text printed if the commit is unknown.
 pub const NO_COMMIT: &str = "unknown; release builds from a clone or a package record it";
 
 /// Parses the command line. `--version`, `--help` and wrong usage end the process, as in clap.

@@ -1,5 +1,5 @@
-//! Whole towers on AMX, or on its emulator, against transformers' numbers: products split whatever the model's width, and
-//! bf16.
+//! Compares whole towers on AMX, or on its emulator, with transformers' numbers: in split products whatever the model's
+//! width, and in bf16.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn below_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// AMX with a precision, which `auto` splits; none where it cannot even be emulated.
+/// Returns AMX, or its emulator, with a precision; `auto` splits products. Returns None if neither runs here.
 fn amx(precision: Precision) -> Option<Compute> {
     let compute = Compute::open_with("cpu", precision, Isa::Amx, false);
     match &compute {
@@ -26,14 +26,14 @@ fn amx(precision: Precision) -> Option<Compute> {
     compute.ok()
 }
 
-/// Loads both encoders, with just that arithmetic whatever the width of the embeddings.
+/// Loads both encoders with exactly this arithmetic, whatever the width of the embeddings.
 fn encoders(checkpoint: &Checkpoint, compute: &Compute) -> (ImageEncoder, TextEncoder) {
     let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute.clone();
     let plan = Plan { device, precision, isa, gpu_kernels, threads };
     (ImageEncoder::load(checkpoint, &plan).unwrap(), TextEncoder::load(checkpoint, &plan).unwrap())
 }
 
-/// What transformers computed.
+/// The results of transformers.
 struct Expected {
     json: Value,
     tensors: Vec<u8>,

@@ -2,7 +2,7 @@
 //! of prompts. The tower's mask decides; nothing is computed here.
 //!
 //! Under a causal mask a token's row depends only on the tokens before it. Prompts with equal beginnings share those
-//! rows, and the tokens behind the pooled one are left out. Without a mask each prompt has all its rows to itself.
+//! rows, and the tokens after the pooled one are left out. Without a mask each prompt has all its rows to itself.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ pub struct Prompt {
     pub end: usize,
     /// True if the pooled token is padding, which no row attends to, not even its own.
     pub padded: bool,
-    /// The position that the pooled token has: `end`, but where padding between it and the others is left out.
+    /// The position of the pooled token: `end`, unless padding before it is left out.
     pub place: usize,
 }
 
 impl Prompt {
-    /// Makes the prompt of `ids`, behind which one token of `padding` stands if there is any.
+    /// Makes the prompt of `ids`, followed by one token of `padding` if there is any.
     pub fn new(pool: PromptPool, ids: &[u32], padding: Option<u32>) -> Self {
         let mut ids = ids.to_vec();
         ids.extend(padding);
@@ -35,14 +35,14 @@ impl Prompt {
         Self { ids, end, padded, place: end }
     }
 
-    /// Makes a prompt of `length` tokens of which all behind `ids` are padding that no row attends to, and the last is pooled.
+    /// Makes a prompt of `length` tokens: `ids`, then padding that no row attends to. The last token is pooled.
     pub fn masked(ids: &[u32], padding: u32, length: usize) -> Self {
         let filled = ids.len() < length;
         let ids: Vec<u32> = ids.iter().copied().chain(filled.then_some(padding)).collect();
         Self { end: ids.len() - 1, ids, padded: filled, place: length - 1 }
     }
 
-    /// Returns the tokens that its rows may attend to under `mask`, the pooled row's own apart if that is padding.
+    /// Returns the tokens that its rows may attend to under `mask`, without the pooled row's own if it is padding.
     fn seen(&self, mask: Mask) -> &[u32] {
         match mask {
             _ if self.padded => &self.ids[..self.end],
@@ -57,7 +57,7 @@ impl Prompt {
 pub struct Rows {
     /// In all blocks but the last: every row.
     pub all: Attends,
-    /// In the last block: for each item, the row that stands for it.
+    /// In the last block: for each item, its pooled row.
     pub pooled: Attends,
     /// Those rows.
     pub ends: Vec<usize>,
@@ -73,7 +73,7 @@ impl Rows {
         Self { all: attends(), pooled: attends(), ends: Vec::new(), items: Vec::new(), tokens: Vec::new() }
     }
 
-    /// Lays out images of so many rows each. The first row of each is pooled.
+    /// Lays out images with these numbers of rows. The first row of each is pooled.
     ///
     /// # Panics
     /// Under a causal mask, where the first row sees no other.
@@ -91,7 +91,8 @@ impl Rows {
         rows
     }
 
-    /// Lays out prompts of any lengths. If `share`, neighbours share the rows that they may share: sorted, all do.
+    /// Lays out prompts of any lengths. With `share`, neighbours share all rows that they can, which is every row that
+    /// can be shared if the prompts are sorted.
     pub fn prompts(mask: Mask, prompts: &[&Prompt], share: bool) -> Self {
         let mut rows = Self::new(mask);
         let mut before: &[u32] = &[];
@@ -131,8 +132,9 @@ impl Rows {
     }
 }
 
-/// Returns batches of about `rows` rows, as indices of prompts, so that prompts that may share rows are neighbours. Equal
-/// prompts may share all their rows, but each has one in the last block: there are no more than `rows` of them either.
+/// Returns batches of about `rows` rows, as indices of prompts, so that prompts that may share rows are neighbours.
+/// Equal prompts may share all their rows, but each has its own in the last block, so a batch has at most `rows`
+/// prompts.
 pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize, share: bool) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by(|&a, &b| prompts[a].ids.cmp(&prompts[b].ids));
@@ -156,8 +158,8 @@ pub fn batches(mask: Mask, prompts: &[Prompt], rows: usize, share: bool) -> Vec<
     batches
 }
 
-/// Returns the number of rows that two prompts share: those of the tokens that both begin with, if a row depends on these
-/// alone.
+/// Returns the number of rows that two prompts share: those of their common first tokens, if a row depends on nothing
+/// after it.
 fn shared(mask: Mask, a: &[u32], b: &[u32]) -> usize {
     match mask {
         Mask::None => 0,
@@ -181,7 +183,7 @@ mod tests {
     fn a_token_after_the_same_tokens_is_one_row() {
         let ids: [&[u32]; 5] = [&[1, 2, 3, 9], &[1, 2, 3, 9, 7], &[1, 2, 4, 9], &[1, 5, 9], &[6, 2, 9]];
         let prompts: Vec<Prompt> = ids.iter().zip([3, 3, 3, 2, 2]).map(|(ids, end)| prompt(ids, end)).collect();
-        let rows = rows(Mask::Causal, &prompts); // of the second, 7 follows its end
+        let rows = rows(Mask::Causal, &prompts); // in the second, 7 follows its end
         let tokens = [(1, 0), (2, 1), (3, 2), (9, 3), (4, 2), (9, 3), (5, 1), (9, 2), (6, 0), (2, 1), (9, 2)];
         assert_eq!(rows.tokens, tokens);
         assert_eq!(rows.ends, [3, 3, 5, 7, 10]);

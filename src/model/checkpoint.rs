@@ -9,7 +9,7 @@ use crate::checkpoint::{Files, Layout, Weights, demo, file_names, identity};
 use crate::text::Tokenizer;
 use crate::{Error, Preprocessor, Result};
 
-/// Tokens that a prompt has beside those of its text, at most.
+/// The most tokens that a prompt has besides those of its text.
 const ENDS: usize = 2;
 
 /// An open checkpoint: its settings read and checked, its weights found but not loaded.
@@ -22,10 +22,10 @@ pub struct Checkpoint {
     reading: String,
 }
 
-/// How a checkpoint is read, where not as its files say.
+/// Overrides of what a checkpoint's files say.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadAs {
-    /// The layout, where it is in two.
+    /// The layout to read, if the checkpoint has two.
     pub layout: Option<Layout>,
     /// The side of images in pixels.
     pub image_size: Option<usize>,
@@ -34,7 +34,7 @@ pub struct ReadAs {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint in `dir`: its settings and the table of its weights. Where it is in two layouts, that of
+    /// Opens the checkpoint in `dir`: its settings and the table of its weights. If it has two layouts, that of
     /// transformers is read.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Checkpoint {
         Self::open_as(dir, &ReadAs::default())
     }
 
-    /// Opens the checkpoint in `dir` otherwise than its files say.
+    /// Opens the checkpoint in `dir` with overrides of what its files say.
     ///
     /// # Errors
     /// As [`Self::open`], and for what the checkpoint cannot do.
@@ -97,12 +97,12 @@ impl Checkpoint {
         Ok(Self { files, family, preprocessor, weights, reading: reading.join(", ") })
     }
 
-    /// Describes everything beside the files that decides what the model computes. It is empty for most checkpoints.
+    /// Describes everything besides the files that decides what the model computes. It is empty for most checkpoints.
     pub fn reading(&self) -> &str {
         &self.reading
     }
 
-    /// Returns the files that decide what the model computes, those that exist.
+    /// Returns the existing files that decide what the model computes.
     pub fn paths(&self) -> Vec<PathBuf> {
         let settings = file_names::SETTINGS.into_iter().filter(|name| self.files.contains(name));
         settings.map(|name| self.files.path(name)).chain(self.weights.paths()).collect()
@@ -128,8 +128,8 @@ impl Checkpoint {
         &self.weights
     }
 
-    /// Returns the first of `prompts` that is cut without being asked, as the reference does for this family. Only long ones
-    /// are looked at: a token has a byte at least.
+    /// Returns the first of `prompts` that is cut by default, as the reference does for this family. Examines only long
+    /// ones, since a token has at least one byte.
     ///
     /// # Errors
     /// As [`Self::tokenizer`].

@@ -1,4 +1,4 @@
-//! Images and prompts -> unit embeddings: the two encoders of a checkpoint, each loaded apart.
+//! Images and prompts -> unit embeddings: the two encoders of a checkpoint, which are loaded separately.
 
 use image::RgbImage;
 
@@ -112,18 +112,20 @@ impl TextEncoder {
     pub fn load(checkpoint: &Checkpoint, plan: &Plan) -> Result<Self> {
         let spec = checkpoint.family().text();
         // One thread builds the tokenizer while the others read weights.
+        let tokenizer = || plan.threads.run(|| checkpoint.tokenizer());
         let (tokenizer, tower) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| plan.threads.run(|| checkpoint.tokenizer()));
+            let started = std::thread::Builder::new().spawn_scoped(scope, tokenizer);
             let tower = plan.threads.run(|| Loaded::load(&spec, checkpoint.weights(), plan));
-            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tower)
+            let joined = started.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            (joined.unwrap_or_else(|_| tokenizer()), tower) // without another thread, on this one
         });
         let (tokenizer, tower) = (tokenizer?, tower?);
         let padding = PromptPadding::of(&spec.stem, &tokenizer)?;
         Ok(Self { tokenizer, tower, padding, truncate: spec.stem.cuts, spec, threads: plan.threads.clone() })
     }
 
-    /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Where the reference cuts them
-    /// without being asked, they always are.
+    /// Cuts prompts that are too long, keeping their end token, instead of refusing them. Prompts that the reference
+    /// cuts by default are always cut.
     pub fn with_truncation(mut self, truncate: bool) -> Self {
         self.truncate = truncate || self.spec.stem.cuts;
         self
@@ -221,16 +223,16 @@ impl TextEncoder {
     }
 }
 
-/// What is put behind prompts.
+/// The padding after prompts.
 #[derive(Debug, Clone, Copy)]
 enum PromptPadding {
     /// No padding: no row depends on later tokens.
     None,
     /// Pads shorter prompts; the padding token is pooled.
     OfShorter(u32),
-    /// A token at every position that is left. Every row attends to it.
+    /// A token at every remaining position. Every row attends to it.
     ToTheEnd(u32),
-    /// The same, and no row attends to it. The last is pooled.
+    /// The same, but no row attends to it. The last is pooled.
     Masked(u32),
 }
 
@@ -247,7 +249,7 @@ impl PromptPadding {
             }
             Filling::Token(token) => return Ok(Self::ToTheEnd(token)),
         }
-        let ends = tokenizer.encode("")?; // the tokens that every prompt has
+        let ends = tokenizer.encode("")?; // the tokens of every prompt
         let is_pooled = |padding: &u32| Prompt::new(stem.pool, &ends, Some(*padding)).padded;
         Ok(tokenizer.padding().filter(is_pooled).map_or(Self::None, Self::OfShorter))
     }

@@ -1,5 +1,5 @@
-//! The family of a checkpoint, from its settings. A family is one file in `families/`, which says what these mean as data;
-//! nothing is loaded or computed there.
+//! The family of a checkpoint, from its settings. Each family is a file in `families/` that turns settings into data.
+//! Nothing is loaded or computed there.
 
 use serde_json::{Map, Value};
 
@@ -21,11 +21,11 @@ pub struct Family {
     recipe: &'static Recipe,
     processor: Processor,
     tokenizer: TokenizerPlan,
-    /// The side of images, if it is another than the model's.
+    /// The side of images, if it differs from the model's.
     image_size: Option<usize>,
 }
 
-/// Other families of the task, and what they have that zsic does not run.
+/// Other families of this task, and the part of each that zsic does not run.
 const OTHERS: [(&str, &str); 12] = [
     ("align", " (ALIGN, whose image tower is an EfficientNet)"),
     ("blip", " (BLIP, whose text tower looks at the image)"),
@@ -44,7 +44,7 @@ const OTHERS: [(&str, &str); 12] = [
 /// Where the steps of the image processor come from.
 #[derive(Debug, Clone)]
 enum Processor {
-    /// From its own file, or else those of a class.
+    /// From its own file, or else from the defaults of a class.
     File(ProcessorClass),
     /// From the model's settings.
     Given(Preprocessor),
@@ -115,7 +115,7 @@ impl Family {
         })
     }
 
-    /// Takes the sizes of towers from the weights, where the settings do not say them.
+    /// Takes the sizes of towers from the weights, if the settings do not state them.
     ///
     /// # Errors
     /// One line: the size that no model has.
@@ -126,7 +126,7 @@ impl Family {
         }
     }
 
-    /// Describes what its files alone do not decide: the layout, and what the repository's name says.
+    /// Describes what its files do not decide: the layout, and what the repository's name implies.
     pub fn reading(&self) -> Option<String> {
         let (image, text) = (self.model.image.blocks.act, self.model.text.blocks.act);
         (self.layout == Layout::OpenClip).then(|| format!("{} with {image:?}, {text:?}", self.layout.name()))
@@ -139,7 +139,7 @@ impl Family {
     pub fn take_images_of(&mut self, side: usize) -> Result<(), String> {
         let stem = &mut self.model.image.stem;
         if !stem.class || self.model.image.pool != Pool::Row {
-            return Err("takes images of its own size alone; other sizes are for CLIP's image towers".to_owned());
+            return Err("takes only images of its own size; other sizes are for CLIP's image towers".to_owned());
         }
         if side < stem.patch {
             return Err(format!("has patches of {} pixels; images of {side} are smaller", stem.patch));
@@ -215,7 +215,7 @@ impl Family {
         }
     }
 
-    /// Returns what it says of its tokenizer.
+    /// Returns its plan for the tokenizer.
     pub fn tokenizer_plan(&self) -> &TokenizerPlan {
         &self.tokenizer
     }
@@ -228,7 +228,7 @@ impl Family {
         Tokenizer::open(files, &self.tokenizer)
     }
 
-    /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` where there is one. No
+    /// Reads how cosines become scores: a logit is `exp(logit_scale) * cosine`, plus `logit_bias` if there is one. No
     /// tower is loaded.
     ///
     /// # Errors

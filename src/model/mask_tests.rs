@@ -1,4 +1,5 @@
-//! The mask of a text tower is right on both backends: the kernels share rows of prompts, which only a causal mask allows.
+//! Checks the mask of a text tower on both backends: the kernels share rows of prompts, which only a causal mask
+//! allows.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use super::backend::Loaded;
 use super::spec::Mask;
 use crate::{Checkpoint, Isa, Plan, Precision, Threads};
 
-/// Features of each prompt, in their order, and the values in one.
+/// Returns the features of each prompt, in order.
 fn features(mask: Mask, isa: Isa, prompts: &[Prompt]) -> Vec<Vec<f32>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/odd");
     let checkpoint = Checkpoint::open(dir).unwrap();
@@ -31,7 +32,7 @@ fn worst(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 
 #[test]
 fn both_backends_take_the_mask_from_the_spec() {
-    // Equal beginnings, one prompt that begins another, and what follows the pooled row differs.
+    // Equal beginnings, a prompt that begins another, and prompts that differ only after the pooled row.
     let prompts =
         [vec![5, 6, 7, 8, 9, 1], vec![5, 6, 7, 8, 2, 3], vec![5, 6, 7], vec![4, 6, 7], vec![5, 6, 7, 8, 9, 1]];
     let prompts = prompts.map(|ids| Prompt { end: ids.len() / 2, place: ids.len() / 2, ids, padded: false });

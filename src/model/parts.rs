@@ -33,7 +33,7 @@ pub trait Parts: Sized + std::fmt::Debug {
     /// As [`Self::lookup`].
     fn norm(&self, weights: &WeightScope, width: usize, eps: f64) -> Result<Self::Norm>;
 
-    /// Loads products of one input, one after another.
+    /// Loads products that take the same input, concatenated.
     ///
     /// # Errors
     /// As [`Self::lookup`].

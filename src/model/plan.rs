@@ -8,10 +8,10 @@ use crate::kernels::{Element, Isa};
 use crate::model::checkpoint::Checkpoint;
 use crate::score::Activation;
 
-/// The narrowest embedding for which `auto` may split products. Each value has an error of its own, and the more
-/// there are the more these cancel in a logit. Towers with fewer are small and lose little time in f32.
+/// The narrowest embedding for which `auto` may split products. Each value has its own error, and the more values there
+/// are, the more their errors cancel in a logit. Narrower towers are small and lose little time in f32.
 const SPLIT_FROM: usize = 512;
-/// Values of the widest head that the kernels for GPUs take.
+/// The widest head, in values, that the kernels for GPUs take.
 const WIDEST_HEAD: usize = 128;
 
 /// The device, instruction set and arithmetic that run a checkpoint's towers.
@@ -19,7 +19,7 @@ const WIDEST_HEAD: usize = 128;
 pub struct Plan {
     /// candle's device.
     pub device: Device,
-    /// The arithmetic. `Auto` stands for split products here, and for nothing else.
+    /// The arithmetic. Here `Auto` means split products and nothing else.
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead of our
     /// kernels.
@@ -42,9 +42,10 @@ impl Compute {
         compute.plan_for(facts.embedding, facts.activation)
     }
 
-    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 where products are not split. They are not
-    /// under a sigmoid: there an error of 2e-4 in a logit can be one of 5e-5 in a score, four times that of a softmax, and
-    /// SigLIP's logits are steeper than CLIP's. A GPU splits values into f16, which keeps enough digits of narrow ones too.
+    /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 if products are not split. They are
+    /// not split under a sigmoid: there an error of 2e-4 in a logit can become 5e-5 in a score, four times that of a
+    /// softmax, and SigLIP's logits are steeper than CLIP's. A GPU splits values into f16, which keeps enough digits of
+    /// narrow ones too.
     fn plan_for(&self, dim: usize, activation: Activation) -> Plan {
         let can_split = match self.device {
             Device::Cuda(_) => self.gpu_kernels,

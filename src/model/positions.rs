@@ -5,7 +5,7 @@ use super::spec::PositionResize;
 /// The parameter of the cubic kernel.
 const CUBIC: f64 = -0.75;
 
-/// The entries of a line that one result is made of, and their shares.
+/// The entries of a line that make one result, and their shares.
 struct Taps {
     at: Vec<usize>,
     share: Vec<f32>,
@@ -16,10 +16,10 @@ pub fn resize(table: &[f32], width: usize, from: (usize, usize), to: (usize, usi
     let (down, across) = (taps(from.0, to.0, how), taps(from.1, to.1, how));
     let row = |y: usize, x: usize| &table[(y * from.1 + x) * width..][..width];
     let mut out = Vec::with_capacity(to.0 * to.1 * width);
-    // Across first, as torch does, for every row of the table.
+    // Resize across first, as torch does, for every row of the table.
     let lines: Vec<Vec<f32>> =
         (0..from.0).map(|y| across.iter().flat_map(|taps| blend(taps, width, |x| row(y, x))).collect()).collect();
-    // torch 2.15 repeats the first row where there is one column, which is a mistake of its own; scores follow it.
+    // torch 2.15 repeats the first row if there is one column. That is a bug of torch, and scores follow it.
     let repeats = how == PositionResize::BilinearAntialiased && to.1 == 1 && from.0 != to.0;
     for taps in down.iter().map(|taps| if repeats { &down[0] } else { taps }) {
         for x in 0..to.1 {
@@ -43,7 +43,7 @@ fn taps(from: usize, to: usize, how: PositionResize) -> Vec<Taps> {
     (0..to).map(|i| tap((i as f64 + 0.5) * scale, scale, from, how)).collect()
 }
 
-/// Returns what makes the result whose centre is at `centre` in a line of `from` entries.
+/// Returns the entries that make the result centred at `centre` in a line of `from` entries, and their shares.
 fn tap(centre: f64, scale: f64, from: usize, how: PositionResize) -> Taps {
     match how {
         PositionResize::Bicubic => {

@@ -1,5 +1,5 @@
-//! A tower as data: its sizes, what follows what, and the names of its weights. A family writes these down; `tower.rs`
-//! loads what they describe, and `engine.rs` and `tensors.rs` compute it.
+//! A tower as data: its sizes, the order of its parts, and the names of its weights. A family describes it, `tower.rs`
+//! loads it, and `engine.rs` and `tensors.rs` compute it.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::preprocess::Pixels;
 /// An image tower or a text tower, by its stem.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TowerSpec<Stem> {
-    /// What the names of its weights begin with.
+    /// The prefix of its weights' names.
     pub root: &'static str,
     /// From pixels or tokens to rows.
     pub stem: Stem,
@@ -20,7 +20,7 @@ pub struct TowerSpec<Stem> {
     pub post_norm: Option<&'static str>,
     /// How an item's rows become one.
     pub pool: Pool,
-    /// What the pooled row goes through, in order.
+    /// The products that the pooled row goes through, in order.
     pub head: &'static [HeadSpec],
     /// Values in an embedding.
     pub dim: usize,
@@ -33,24 +33,24 @@ pub enum Pool {
     Row,
     /// Their mean, without the first `skip` of them. The norm after the blocks comes before or after it.
     Mean {
-        /// Rows that are left out: the class row.
+        /// The number of rows that are left out: the class row.
         skip: usize,
-        /// Whether the rows are normalised, and not their mean.
+        /// Whether the norm applies to the rows instead of their mean.
         norm_first: bool,
     },
-    /// A learned query attends to all of them, behind the norm; its row goes through an MLP of the blocks' kind.
+    /// A learned query attends to all rows after the norm. Its row goes through an MLP like the blocks'.
     Attention,
 }
 
-/// A product of the head. The last one has as many outputs as an embedding has values; the weights tell how many the
-/// others have.
+/// A product of the head. The last one has one output per value of an embedding; the weights give the outputs of the
+/// others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadSpec {
     /// Its name, outside the tower's root.
     pub name: &'static str,
     /// Whether it has a bias.
     pub bias: bool,
-    /// The nonlinearity behind it.
+    /// The nonlinearity after it.
     pub act: Option<HiddenAct>,
 }
 
@@ -61,10 +61,10 @@ impl HeadSpec {
     }
 }
 
-/// The patches of an image, perhaps behind a class row, which is the row to be pooled. Positions are added to all.
+/// The patches of an image. A class row may precede them; then it is the pooled row. Positions are added to all rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageStem {
-    /// The side in pixels of the square image that the positions are of.
+    /// The side in pixels of the square image that the positions describe.
     pub side: usize,
     /// A patch's side in pixels.
     pub patch: usize,
@@ -72,7 +72,7 @@ pub struct ImageStem {
     pub bias: bool,
     /// Whether there is a class row.
     pub class: bool,
-    /// How positions are made for an image of another size. None: there are no other sizes.
+    /// How positions are made for an image of another size. None if there are no other sizes.
     pub resize: Option<PositionResize>,
 }
 
@@ -97,20 +97,21 @@ impl ImageStem {
 /// How a table of positions is resized. Positions outside the table are those at its edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PositionResize {
-    /// By cubic interpolation (a = -0.75) of the four nearest in each direction, whatever the scale: torch's `bicubic`.
+    /// Cubic interpolation (a = -0.75) of the four nearest in each direction, at any scale: torch's `bicubic`.
     Bicubic,
-    /// Linearly, over all positions that fall together where the table shrinks: torch's antialiased `bilinear`.
+    /// Linear interpolation, over all positions that fall together if the table shrinks: torch's antialiased
+    /// `bilinear`.
     BilinearAntialiased,
 }
 
 /// Embeddings of tokens; positions are added. One row of each prompt is pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenStem {
-    /// Tokens that have an embedding.
+    /// The number of tokens with an embedding.
     pub vocabulary: usize,
-    /// Positions that have an embedding.
+    /// The number of positions with an embedding.
     pub positions: usize,
-    /// The token behind whose id positions are counted. It is not counted itself: its position is its id.
+    /// The token after whose id positions are counted. It is not counted: its own position is its id.
     pub uncounted: Option<u32>,
     /// Whether tokens have types. All are of the first type, whose embedding is added to every position.
     pub types: bool,
@@ -118,9 +119,9 @@ pub struct TokenStem {
     pub length: usize,
     /// The row that is pooled.
     pub pool: PromptPool,
-    /// What is put behind a prompt up to its full length, where rows attend to it.
+    /// The padding after a prompt up to its full length, if rows attend to it.
     pub filling: Filling,
-    /// Whether the reference cuts prompts that are too long without being asked.
+    /// Whether the reference cuts prompts that are too long by default.
     pub cuts: bool,
 }
 
@@ -138,14 +139,14 @@ impl TokenStem {
     }
 }
 
-/// What fills a prompt up to the model's own length.
+/// The padding of a prompt up to the model's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filling {
     /// Nothing: no row depends on what follows a prompt.
     None,
     /// The tokenizer's token for padding.
     Padding,
-    /// The same, unless the tokenizer's settings ask for a mask of it: then no row attends to it.
+    /// The same, but no row attends to it if the tokenizer's settings ask for a mask.
     PaddingUnlessMasked,
     /// A token.
     Token(u32),
@@ -160,7 +161,7 @@ pub enum PromptPool {
     LargestId,
     /// The first of this id, or row 0 if it is absent.
     FirstOf(u32),
-    /// The last, be it padding.
+    /// The last, even if it is padding.
     Last,
 }
 
@@ -190,7 +191,7 @@ pub struct BlockSpec {
     pub layers: usize,
     /// The MLP's nonlinearity.
     pub act: HiddenAct,
-    /// Added to the variance in layer norms, those around the blocks included.
+    /// Added to the variance in all layer norms, including those around the blocks.
     pub eps: f64,
     /// Which rows of an item attend to which. Both backends take it from here.
     pub mask: Mask,
@@ -231,16 +232,16 @@ pub enum HiddenAct {
     Relu,
 }
 
-/// Products of one input, all of one shape; their outputs follow one another.
+/// Products of the same input, all of one shape. Their outputs are concatenated.
 #[derive(Debug, Clone)]
 pub struct LinearSpec<'a> {
     /// The names of the weights, `[output, ..]` each.
     pub weights: Vec<String>,
-    /// The names of the biases, `[output]` each. Empty: there are none.
+    /// The names of the biases, `[output]` each; empty if there are none.
     pub biases: Vec<String>,
     /// The shape of each weight, output first; the rest is the input.
     pub shape: &'a [usize],
-    /// Whether it stays f32 in every precision: at the towers' ends that costs next to nothing.
+    /// Whether it stays f32 in every precision, which costs almost nothing at the ends of a tower.
     pub exact: bool,
 }
 
@@ -256,12 +257,12 @@ impl<'a> LinearSpec<'a> {
         Self { exact: true, ..self }
     }
 
-    /// Returns the number of values that go in.
+    /// Returns the number of input values.
     pub fn input(&self) -> usize {
         self.shape[1..].iter().product()
     }
 
-    /// Returns the number of values that come out.
+    /// Returns the number of output values.
     pub fn output(&self) -> usize {
         self.weights.len() * self.shape[0]
     }

@@ -23,7 +23,7 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// On a device.
+    /// Creates the backend of a device.
     pub fn new(device: &Device) -> Self {
         Self { device: device.clone() }
     }
@@ -132,7 +132,7 @@ impl Forward for Tensors {
         self.finish(tower, x, padded, prompts.iter().map(|prompt| prompt.end))
     }
 
-    /// Puts prompts of one length and one mask together, so that nothing more is padded.
+    /// Groups prompts of one length and one mask, so that no more padding is needed.
     fn batches(&self, _: Mask, prompts: &[Prompt]) -> Vec<Vec<usize>> {
         let shape = |i: usize| (prompts[i].ids.len(), prompts[i].padded);
         let mut order: Vec<usize> = (0..prompts.len()).collect();
@@ -169,8 +169,8 @@ impl Tensors {
     }
 }
 
-/// Returns zero where a position may look and minus infinity elsewhere, [T, T]; nothing if all may look everywhere. No
-/// position looks at the last one if that is `padded`.
+/// Returns the mask [T, T]: zero where a position attends and minus infinity elsewhere; None if all attend to all. No
+/// position attends to the last one if it is `padded`.
 fn mask(mask: Mask, length: usize, padded: bool, device: &Device) -> Result<Option<Tensor>> {
     let causal = mask == Mask::Causal;
     if !causal && !padded {
@@ -204,14 +204,14 @@ fn attention(block: &Block<Tensors>, spec: &BlockSpec, x: &Tensor, mask: Option<
     block.out_proj.forward(&mix(&qkv.get(0)?, &qkv, mask)?)
 }
 
-/// Products [B, T, 3 W] as the heads of queries, keys and values: [3, B, H, T, d].
+/// Splits products [B, T, 3 W] into the heads of queries, keys and values: [3, B, H, T, d].
 fn heads(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, length, width) = qkv.dims3()?;
     let qkv = qkv.reshape((batch, length, 3, heads, width / 3 / heads))?;
     Ok(qkv.permute((2, 0, 3, 1, 4))?.contiguous()?)
 }
 
-/// What queries [B, H, Q, d] see of keys and values [3, B, H, T, d]: [B, Q, W].
+/// Returns what queries [B, H, Q, d] see of keys and values [3, B, H, T, d]: [B, Q, W].
 fn mix(q: &Tensor, qkv: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let (batch, heads, queries, head) = q.dims4()?;
     let q = (q * (head as f64).powf(-0.5))?;

@@ -11,7 +11,7 @@ use crate::preprocess::{Normalizer, Pixels};
 /// A loaded tower. `Stem` is [`Patches`] or [`TokenEmbeddings`].
 #[derive(Debug)]
 pub struct Tower<P: Parts, Stem> {
-    /// What the blocks are.
+    /// The description of the blocks.
     pub spec: BlockSpec,
     /// From items to rows.
     pub stem: Stem,
@@ -23,7 +23,7 @@ pub struct Tower<P: Parts, Stem> {
     pub post_norm: Option<P::Norm>,
     /// How rows become one.
     pub pool: Pooling<P>,
-    /// What the pooled row goes through: products, and the nonlinearities behind them.
+    /// The products that the pooled row goes through, and the nonlinearities after them.
     pub head: Vec<(P::Linear, Option<HiddenAct>)>,
     /// Values in an embedding.
     pub dim: usize,
@@ -93,7 +93,7 @@ pub enum Pooling<P: Parts> {
     Attention(Box<AttentionPool<P>>),
 }
 
-/// A query that attends to all rows of an item, and the MLP behind it: `y + mlp(norm(y))` of what it saw, `y`.
+/// A query that attends to all rows of an item, and the MLP after it: `y + mlp(norm(y))`, where `y` is what it saw.
 #[derive(Debug)]
 #[allow(missing_docs)] // transformers' names
 pub struct AttentionPool<P: Parts> {
@@ -218,7 +218,7 @@ impl BlockSpec {
         })
     }
 
-    /// Loads the attention pool behind the blocks.
+    /// Loads the attention pool after the blocks.
     fn load_pool<P: Parts>(&self, parts: &P, weights: &WeightScope) -> Result<AttentionPool<P>> {
         let (w, mlp) = (self.width, self.mlp_width);
         let attention = weights.pp("attention");
@@ -233,7 +233,7 @@ impl BlockSpec {
     }
 }
 
-/// The query of an attention pool [W]: its probe, projected. It is the same for every item.
+/// Returns the query of an attention pool [W]: its probe, projected. It is the same for every item.
 fn query(weights: &WeightScope, width: usize) -> Result<Vec<f32>> {
     let attention = weights.pp("attention");
     let probe = weights.values("probe", &[1, 1, width])?;

@@ -220,7 +220,7 @@ impl Images {
         };
         let whole = self.settings.whole.as_secs_f32();
         let message = match kind {
-            ErrorKind::Timeout if Instant::now() >= deadline => format!("did not come within {whole} s"),
+            ErrorKind::Timeout if Instant::now() >= deadline => format!("did not arrive within {whole} s"),
             _ => e.to_string(),
         };
         FailedAttempt { error: ImageError::new(kind, message), again }

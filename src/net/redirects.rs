@@ -9,9 +9,9 @@ use super::error::HttpError;
 /// The most redirects that are followed.
 const MAX_REDIRECTS: usize = 10;
 
-/// Sends a request by `ask` to `home`, and then to where each answer redirects. Returns the last answer and its URL: the
-/// first answer that does not redirect, or from which `goes_on` does not want to go on. It gets the answer's URL, the next
-/// URL, and the answer's headers.
+/// Sends a request by `ask` to `home`, and then to where each answer redirects. Returns the last answer and its URL:
+/// the first answer that does not redirect, or whose redirect `goes_on` declines. `goes_on` gets the answer's URL, the
+/// next URL, and the answer's headers.
 pub(super) fn follow(
     home: &Uri,
     mut ask: impl FnMut(&Uri) -> Result<Response<Body>, HttpError>,

@@ -1,8 +1,8 @@
 //! Images in order: inputs -> prepared pixels -> batches -> embeddings -> answers.
 //!
-//! Threads read, decode and resize images ahead of the encoder. Memory is bounded by the window of what is ahead, however
-//! many images there are. Identical images are encoded once, and images that an earlier run kept are not even read. An
-//! image that fails has its error in its place, and the others go on.
+//! Threads read, decode and resize images ahead of the encoder. Memory is bounded by the window of what is ahead,
+//! however many images there are. Identical images are encoded once, and images that an earlier run kept are not even
+//! read. A failed image has its error in its place, and the others go on.
 //!
 //! ```no_run
 //! use zsic::pipeline::{Pipeline, Settings};
@@ -51,7 +51,7 @@ pub use settings::{Fetch, Settings};
 pub use stats::{Summary, Times};
 pub use version::Version;
 
-/// The most images that are answered together: those that need no encoding do not count as a batch.
+/// The most images that are answered together. Images that need no encoding do not count towards a batch.
 const ANSWERED_TOGETHER: usize = 1024;
 
 /// The answer to one image.
@@ -75,7 +75,7 @@ pub struct Pipeline {
     settings: Settings,
     /// The counts of the answers.
     answered: Summary,
-    /// The failure that ends the run, behind the last answers.
+    /// The failure that ends the run, after the last answers.
     stop: Option<ImageError>,
 }
 
@@ -99,13 +99,13 @@ impl Pipeline {
         Ok(Self { items, twins, stats, settings: own, answered: Summary::default(), stop: None })
     }
 
-    /// Returns the answers to the next images, in the order of the inputs, and None at the end. Waits for one image, and
-    /// takes those behind it that are begun, until a batch is full or [`Settings::max_wait`] is over. Calls `encode` for
-    /// the unit embeddings [B, D] of the pixels that are not known, if there are any.
+    /// Returns the answers to the next images, in the order of the inputs, and None at the end. Waits for one image,
+    /// and takes those after it that are begun, until a batch is full or [`Settings::max_wait`] is over. Calls `encode`
+    /// for the unit embeddings [B, D] of the pixels that are not known, if there are any.
     ///
     /// # Errors
     /// The error of `encode`. [`Error::Image`] of the kind [`ErrorKind::Memory`] for an image that the run cannot hold:
-    /// it comes behind the answers to the images before it, and ends the run.
+    /// it comes after the answers to the images before it, and ends the run.
     pub fn next_batch(&mut self, encode: impl FnOnce(&[Pixels]) -> Result<Embeddings>) -> Result<Option<Vec<Answer>>> {
         if let Some(e) = &self.stop {
             return Err(e.clone().into());
@@ -127,7 +127,7 @@ impl Pipeline {
         Ok(Some(answers))
     }
 
-    /// Returns what was done so far.
+    /// Returns the counts so far.
     pub fn summary(&self) -> Summary {
         self.stats.summary(self.answered)
     }
@@ -185,8 +185,8 @@ impl Pipeline {
     }
 }
 
-/// Takes the next images: one that is waited for and those behind it that are begun, until a batch is full, or the time
-/// is over. None at the end.
+/// Takes the next images: waits for one, and adds those after it that are begun, until a batch is full or the time is
+/// over. Returns None at the end.
 fn gather(items: &mut Ordered<Item>, settings: &Settings) -> Option<Vec<Item>> {
     let mut batch = vec![items.next()?];
     let deadline = Instant::now() + settings.max_wait;

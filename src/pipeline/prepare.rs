@@ -21,7 +21,7 @@ const NICENESS: i32 = 10;
 /// The bytes of a camera raw file that contain its preview's size.
 const HEAD: u64 = 64 << 10;
 
-/// Width and height of a small preview, where nothing else of a camera raw file was read.
+/// Width and height of a small preview, if nothing else of a camera raw file was read.
 pub(super) type Preview = Option<(u64, u64)>;
 
 /// An image that is ready for the encoder, or its failure.

@@ -9,7 +9,7 @@ use crate::cache::Scope;
 use crate::preprocess::Decoding;
 use crate::source::{Ahead, Bytes, ImageError, Limits, MAX_BYTES, MAX_PIXELS, MemoryBudget};
 
-/// Images that are looked up together among those that earlier runs kept, where the next is never long in coming.
+/// The number of images that are looked up together in the cache, if the next one never takes long to come.
 const LOOKED_UP_TOGETHER: usize = 64;
 /// The most threads that wait for servers, in all and for each working thread.
 const FETCHERS: usize = 16;
@@ -56,7 +56,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Turns the cache off where the limits are not the default ones.
+    /// Turns the cache off if the limits are not the default ones.
     pub(super) fn checked(mut self) -> Self {
         let are_usual = self.limits.max_pixels == MAX_PIXELS && self.limits.max_bytes == MAX_BYTES;
         if !are_usual {

@@ -27,7 +27,7 @@ pub(super) struct Stats {
 pub struct Summary {
     /// Images answered.
     pub images: u64,
-    /// Those of them that have no embedding.
+    /// Images without an embedding, among these.
     pub failed: u64,
     /// Camera raw files of which only a small preview was read.
     pub previews: u64,

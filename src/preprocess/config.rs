@@ -10,7 +10,7 @@ pub(super) const OPENAI_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 /// Deviations of CLIP's training images (openai/CLIP, clip.py).
 pub(super) const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
 
-/// The image processors of transformers, by what they do where a file says nothing.
+/// The image processors of transformers, by their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessorClass {
     /// CLIPImageProcessor: the shorter side becomes 224, and the centre is kept.
@@ -24,7 +24,7 @@ pub enum ProcessorClass {
 }
 
 impl ProcessorClass {
-    /// Reads the name that a file gives, under which the class may have been known once.
+    /// Reads the name that a file gives, which may be an old name of the class.
     fn named(name: &str) -> Option<Self> {
         match name {
             "CLIPImageProcessor"
@@ -76,7 +76,7 @@ impl ProcessorClass {
 
 /// The most patches of an image.
 pub const MAX_PATCHES: usize = 1 << 14;
-/// The longest side that a processor may ask for: beyond it a file is damaged.
+/// The longest side that a processor may ask for. A file with a longer one is damaged.
 const MAX_SIDE: usize = 1 << 14;
 
 /// The size an image is resized to.
@@ -93,7 +93,7 @@ pub enum Size {
     ShortestEdge(usize),
     /// The longer side; the other keeps the shape.
     LongestEdge(usize),
-    /// As many whole square patches as are allowed; the image keeps its shape about.
+    /// As many whole square patches as are allowed; the image roughly keeps its shape.
     Patches {
         /// A patch's side.
         side: usize,
@@ -103,7 +103,7 @@ pub enum Size {
 }
 
 impl Size {
-    /// Width and height that an image of `width` x `height` is resized to.
+    /// Returns the width and height that an image of `width` x `height` is resized to.
     pub fn of(self, width: usize, height: usize) -> (usize, usize) {
         match self {
             Self::Exact { width, height } => (width, height),
@@ -148,7 +148,7 @@ pub struct Crop {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Whether a half pixel at its beginning is rounded to the even one. Else it is dropped.
+    /// Whether a half pixel at its beginning is rounded to the even one. Otherwise it is dropped.
     pub rounded: bool,
     /// The value of every channel around an image that is smaller.
     pub fill: u8,
@@ -168,16 +168,16 @@ pub struct ProcessorConfig {
     pub resize: Option<(Size, Filter)>,
     /// The centre that is kept.
     pub crop: Option<Crop>,
-    /// What bytes are multiplied by.
+    /// The factor of the bytes.
     pub rescale: Option<f64>,
     /// Mean and deviation per channel.
     pub normalize: Option<([f32; 3], [f32; 3])>,
-    /// Whose rounding to follow.
+    /// The library whose rounding to follow.
     pub arithmetic: Arithmetic,
 }
 
-/// The file's keys. An absent key takes its default. Null does not: it switches a step off, and a step that is on
-/// cannot do without its value (transformers 5.23, ImageProcessingMixin).
+/// The file's keys. An absent key takes its default. Null does not: it switches a step off, and a step that is on needs
+/// its value (transformers 5.23, ImageProcessingMixin).
 struct Keys(Map<String, Value>);
 
 impl Keys {
@@ -214,7 +214,7 @@ impl Keys {
 }
 
 impl ProcessorConfig {
-    /// Reads the file's JSON. `default` is the processor's class where the file names none.
+    /// Reads the file's JSON. `default` is the processor's class if the file names none.
     ///
     /// # Errors
     /// One line: the value that cannot be followed.
@@ -254,7 +254,7 @@ impl ProcessorConfig {
     }
 }
 
-/// Reads one value for all channels, or one each.
+/// Reads one value for all channels, or one for each.
 pub(super) fn channels(value: &Value) -> Option<[f32; 3]> {
     let number = |v: &Value| v.as_f64().map(|v| v as f32);
     match value.as_array().map(Vec::as_slice) {
@@ -265,7 +265,7 @@ pub(super) fn channels(value: &Value) -> Option<[f32; 3]> {
     }
 }
 
-/// `224`, `[224, 224]`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
+/// Parses `224`, `[224, 224]`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
 fn parse_size(size: &Value, square: bool) -> Option<Size> {
     match size {
         Value::Number(_) if !square => Some(Size::ShortestEdge(side(size)?)),
@@ -274,7 +274,7 @@ fn parse_size(size: &Value, square: bool) -> Option<Size> {
     }
 }
 
-/// `224`, `[224, 224]` (height first) or `{"height": 224, "width": 224}`.
+/// Parses `224`, `[224, 224]` (height first) or `{"height": 224, "width": 224}`.
 fn parse_crop(size: &Value) -> Option<Crop> {
     let (height, width) = match size {
         Value::Number(_) => (size, size),

@@ -26,19 +26,19 @@ const REDUCED_TO: usize = 2;
 pub enum Decoding {
     /// Every pixel.
     Exact,
-    /// Much larger pictures than the model takes at a half, a quarter or an eighth of their size, where at least twice
+    /// Pictures much larger than the model's input at a half, a quarter or an eighth of their size, if at least twice
     /// the size that they are resized to remains.
     Fast,
 }
 
-/// What a checkpoint's image processor does, step by step.
+/// The steps of a checkpoint's image processor.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     config: ProcessorConfig,
 }
 
 impl Preprocessor {
-    /// Reads the JSON of `preprocessor_config.json`. `default` is the processor's class where the file names none.
+    /// Reads the JSON of `preprocessor_config.json`. `default` is the processor's class if the file names none.
     ///
     /// # Errors
     /// One line: the value that cannot be followed.
@@ -74,7 +74,7 @@ impl Preprocessor {
     pub fn with_max_patches(mut self, most: usize) -> std::result::Result<Self, String> {
         match &mut self.config.resize {
             Some((Size::Patches { most: own, .. }, _)) => *own = most,
-            _ => return Err("makes all images of one size; a number of patches is for SigLIP 2 (NaFlex)".to_owned()),
+            _ => return Err("makes all images the same size; a number of patches is for SigLIP 2 (NaFlex)".to_owned()),
         }
         Ok(self)
     }
@@ -86,7 +86,7 @@ impl Preprocessor {
         self
     }
 
-    /// Width and height of every result, where they do not depend on the image.
+    /// Returns the width and height of every result, if they do not depend on the image.
     pub fn output_size(&self) -> Option<(usize, usize)> {
         match (self.config.crop, self.config.resize) {
             (Some(Crop { width, height, .. }), _) => Some((width, height)),
@@ -95,16 +95,16 @@ impl Preprocessor {
         }
     }
 
-    /// Mean and deviation for the values of the results.
+    /// Returns the mean and deviation for the values of the results.
     pub fn normalizer(&self) -> Normalizer {
         Normalizer::new(&self.config)
     }
 
-    /// Resizes and crops. Only the window that the crop keeps is computed; where the crop is larger than the resized
+    /// Resizes and crops. Only the window that the crop keeps is computed. If the crop is larger than the resized
     /// image, black surrounds it.
     ///
     /// # Errors
-    /// [`ImageError`] for an image without pixels, or, where nothing is cropped, one too long to be resized.
+    /// [`ImageError`] for an image without pixels, or, if nothing is cropped, one too long to be resized.
     pub fn run(&self, image: &RgbImage) -> Result<Pixels> {
         let mut intake = Intake::new(&self.config);
         intake.begin(image.width() as usize, image.height() as usize)?;
@@ -122,7 +122,7 @@ impl Preprocessor {
         self.decode_rows(bytes, None, &limits, decoding)
     }
 
-    /// The same within `limits`: an image that needs much memory waits until there is room for it.
+    /// Does the same within `limits`: an image that needs much memory waits until there is room for it.
     ///
     /// # Errors
     /// As [`Self::decode`]; [`ErrorKind::Memory`](crate::source::ErrorKind) for one that never has room.
@@ -161,7 +161,7 @@ impl Preprocessor {
     }
 }
 
-/// Byte -> the value that the model takes, per channel: what rescaling and normalising do together.
+/// Byte -> the value that the model takes, per channel: rescaling and normalising in one table.
 #[derive(Debug, Clone)]
 pub struct Normalizer {
     table: Box<[[f32; 256]; 3]>,
@@ -194,13 +194,13 @@ impl Normalizer {
         &self.table
     }
 
-    /// Values of one pixel.
+    /// Returns the values of one pixel.
     pub fn pixel(&self, rgb: [u8; 3]) -> [f32; 3] {
         std::array::from_fn(|channel| self.table[channel][usize::from(rgb[channel])])
     }
 
     /// Returns values of square patches, in the order of a patch embedding's kernel: patch after patch, and in each [C,
-    /// P, P]. What is left over at the right and bottom belongs to no patch.
+    /// P, P]. Pixels left over at the right and bottom belong to no patch.
     pub fn patches<'a>(&'a self, pixels: &'a Pixels, patch: usize) -> impl Iterator<Item = f32> + 'a {
         let (columns, rows) = (pixels.width / patch, pixels.height / patch);
         let places = (0..rows * columns).map(move |n| (n / columns * patch, n % columns * patch));
@@ -213,7 +213,7 @@ impl Normalizer {
         })
     }
 
-    /// Values of the `n`-th square patch, in the order of [`Self::patches`].
+    /// Computes the values of the `n`-th square patch, in the order of [`Self::patches`].
     pub fn patch(&self, pixels: &Pixels, patch: usize, n: usize, out: &mut [f32]) {
         let columns = pixels.width / patch;
         let (top, left) = (n / columns * patch, n % columns * patch);

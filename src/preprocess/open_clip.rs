@@ -47,7 +47,7 @@ pub(super) fn read(json: Option<&Value>, side: usize) -> Result<ProcessorConfig,
     };
     let values = |name: &str, default| match key(name) {
         None => Ok(default),
-        Some(value) => channels(value).ok_or_else(|| refuse(name, value, "a number a channel")),
+        Some(value) => channels(value).ok_or_else(|| refuse(name, value, "one number per channel")),
     };
     let std = values("std", OPENAI_STD)?;
     if std.iter().any(|std| !std.is_normal()) {

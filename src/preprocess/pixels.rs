@@ -11,17 +11,17 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// RGB bytes [H, W, 3].
+    /// Returns the RGB bytes [H, W, 3].
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// Columns.
+    /// Returns the number of columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }

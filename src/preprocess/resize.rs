@@ -1,7 +1,7 @@
-//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12 and 13) compute on 8-bit
-//! RGB. They round to bytes between the passes, so the order of these matters: the horizontal pass comes first, but in
-//! Pillow 13 where the height shrinks most. Only the window that the crop keeps is computed. Here are the weights and the
-//! order; the sums are `kernels/resample.rs`'s.
+//! The resampler: separable, antialiased, integer for integer what torchvision (0.29) or Pillow (12 and 13) compute on
+//! 8-bit RGB. They round to bytes between the passes, so the order of the passes matters: the horizontal pass comes
+//! first, except in Pillow 13 if the height shrinks most. Only the window that the crop keeps is computed. This file
+//! has the weights and the order; `kernels/resample.rs` has the sums.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -23,7 +23,7 @@ impl Filter {
     /// Returns the filter that a processor's `resample` number means.
     ///
     /// # Errors
-    /// A line naming the number, for those that CLIP's processors do not use.
+    /// A line that names the number, if CLIP's processors do not use it.
     pub fn from_pillow(resample: u64) -> Result<Self, String> {
         match resample {
             2 => Ok(Self::Bilinear),
@@ -32,7 +32,7 @@ impl Filter {
         }
     }
 
-    /// Half of its width, in source pixels at scale one.
+    /// Returns half of its width, in source pixels at scale one.
     fn support(self) -> f64 {
         match self {
             Self::Bilinear => 1.0,
@@ -52,14 +52,14 @@ impl Filter {
     }
 }
 
-/// Whose rounding to follow.
+/// The library whose rounding to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// torchvision on a CPU, what transformers 5 uses: weights of 16 bits, as precise as the largest allows.
+    /// torchvision on a CPU, which transformers 5 uses: weights of 16 bits, as precise as the largest allows.
     Torchvision,
-    /// Pillow up to 12, what transformers 4 uses: weights with 22 fractional bits.
+    /// Pillow up to 12, which transformers 4 uses: weights with 22 fractional bits.
     Pillow,
-    /// Pillow 13, what open_clip uses: the same weights, and the vertical pass first where the height shrinks most.
+    /// Pillow 13, which open_clip uses: the same weights, and the vertical pass first if the height shrinks most.
     Pillow13,
 }
 
@@ -71,16 +71,16 @@ impl Arithmetic {
     }
 }
 
-/// One axis of a resize: `from` pixels to `to`, of which `length` from `start` on are wanted.
+/// One axis of a resize: `from` pixels become `to`, of which `length` are wanted, from `start` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// Source pixels.
     pub from: usize,
     /// Pixels of the whole result.
     pub to: usize,
-    /// The first that is wanted.
+    /// The first wanted pixel.
     pub start: usize,
-    /// How many are wanted.
+    /// The number of wanted pixels.
     pub length: usize,
 }
 
@@ -93,15 +93,16 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Returns the centre `crop` of `size`; all of it where the crop is larger. What is left over is halved, and a half pixel
-    /// is `rounded` to the even one or dropped.
+    /// Returns the centre `crop` of `size`; all of it if the crop is larger. What is left over is halved, and a half
+    /// pixel is `rounded` to the even one or dropped.
     pub(super) fn centred(size: usize, crop: usize, rounded: bool) -> Self {
         let over = size.saturating_sub(crop);
         let start = if rounded { (over as f64 / 2.0).round_ties_even() as usize } else { over / 2 };
         Self { start, kept: size.min(crop), shortfall: crop.saturating_sub(size) }
     }
 
-    /// Filled pixels before the image where the crop is larger. The backends differ on an odd shortfall.
+    /// Returns the number of filled pixels before the image if the crop is larger. The backends differ on an odd
+    /// shortfall.
     pub(super) fn padding(&self, arithmetic: Arithmetic) -> usize {
         match arithmetic {
             Arithmetic::Torchvision | Arithmetic::Pillow13 => self.shortfall / 2,
@@ -110,7 +111,7 @@ impl Window {
     }
 }
 
-/// How many axes' weights a thread keeps: those of both ways of holding a camera.
+/// The number of axes whose weights a thread keeps: enough for both ways of holding a camera.
 const KEPT: usize = 4;
 
 /// Returns an axis's weights, kept for the next image of that size: for a small one they take as long as a pass.
@@ -191,12 +192,12 @@ fn torchvision_bits(largest: f64) -> u32 {
 #[derive(Debug)]
 pub struct Resizer {
     columns: Axis,
-    /// The weights of each pass; `None` where the size stays.
+    /// The weights of each pass; `None` if the size stays.
     across: Option<Rc<Taps>>,
     down: Option<Rc<Taps>>,
     /// The rows of the source that the vertical pass, or the window itself, will read.
     needed: Range<usize>,
-    /// How many rows came in.
+    /// The number of rows received.
     rows: usize,
     /// Whether the vertical pass comes first.
     vertical_first: bool,
@@ -217,9 +218,9 @@ impl Resizer {
         Self { columns, across, down, needed, rows: 0, vertical_first, kept, isa: Isa::best() }
     }
 
-    /// The bytes that a resize takes at its height: the weights of both axes, and the rows between the passes.
+    /// Returns the bytes that a resize takes at its peak: the weights of both axes, and the rows between the passes.
     pub(super) fn bytes(columns: Axis, rows: Axis, arithmetic: Arithmetic) -> usize {
-        /// Of a pixel's weight, as it is computed and as it is kept, in each of the results that it is part of.
+        /// Bytes of a pixel's weight, as computed and as kept, in each result that it is part of.
         const WEIGHTS: usize = 4 * (8 + 4);
         let scaled = |axis: Axis| (axis.from as u128 * axis.length as u128).div_ceil(axis.to.max(1) as u128) as usize;
         let weights = (scaled(columns) + scaled(rows)).saturating_mul(WEIGHTS);
@@ -248,7 +249,7 @@ impl Resizer {
     /// Returns the window of the result.
     ///
     /// # Panics
-    /// If rows of the source that it depends on did not come in.
+    /// If rows of the source that it depends on are missing.
     pub fn finish(self) -> Vec<u8> {
         let stride = 3 * if self.vertical_first { self.columns.from } else { self.columns.length };
         assert_eq!(self.kept.len(), self.needed.len() * stride, "the rows of the source image");

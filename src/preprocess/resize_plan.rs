@@ -9,9 +9,10 @@ use super::resize::{Axis, Filter, Resizer, Window};
 use crate::ImageError;
 use crate::source::{ErrorKind, RowSink};
 
-/// The most pixels of a result: beyond any model, and short of what memory holds.
+/// The most pixels of a result: more than any model takes, and few enough for memory.
 const MAX_PIXELS: usize = 1 << 26;
-/// The most bytes that a resize may work in: one of a picture takes some megabytes, unless it is made one of a line.
+/// The most bytes that a resize may use. An ordinary picture takes some megabytes; only one that is a thin line takes
+/// more.
 const MAX_BYTES: usize = 1 << 28;
 
 /// The steps for one image.
@@ -20,7 +21,7 @@ pub(super) struct Intake<'a> {
     plan: Option<ResizePlan>,
 }
 
-/// What is computed, once the size is known.
+/// The computation, once the size is known.
 struct ResizePlan {
     resizer: Resizer,
     columns: Window,

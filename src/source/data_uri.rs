@@ -19,13 +19,13 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
-/// What stands after the media type of base64.
+/// The mark of base64 after the media type.
 const MARK: &[u8] = b";base64";
-/// The longest media type that a name repeats; one that is longer is none.
+/// The longest media type that a name repeats. A longer one counts as none.
 const LONGEST_TYPE: usize = 100;
 
-/// The bytes of a URI that begins with `data:`, named `data:<media type>;sha256=<hash of the bytes>`. Where they cannot
-/// be decoded, the hash is that of what stands in their place.
+/// Returns the bytes of a URI that begins with `data:`, named `data:<media type>;sha256=<hash of the bytes>`. If they
+/// cannot be decoded, the hash is that of the encoded text.
 pub(super) fn decode(uri: &[u8]) -> Held {
     let rest = uri.get("data:".len()..).unwrap_or_default();
     let Some(comma) = rest.iter().position(|&byte| byte == b',') else {
@@ -41,20 +41,20 @@ pub(super) fn decode(uri: &[u8]) -> Held {
     Held { name: name(media_type, bytes.as_deref().unwrap_or(data)), bytes: bytes.map(Bytes::from) }
 }
 
-/// What comes before the mark of base64, if there is one.
+/// Returns the text before the mark of base64, if there is one.
 fn before_mark(head: &[u8]) -> Option<&[u8]> {
     let (start, end) = head.split_at_checked(head.len().checked_sub(MARK.len())?)?;
     end.eq_ignore_ascii_case(MARK).then_some(start)
 }
 
-/// Bytes that need no further decoding.
+/// Returns bytes that need no further decoding.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     bytes.extend(percent_decode(text));
     bytes
 }
 
-/// The signs of base64, one by one: no copy of them is made.
+/// The characters of base64, one by one, without a copy.
 struct Signs<I>(I);
 
 impl<I: Iterator<Item = u8>> Read for Signs<I> {

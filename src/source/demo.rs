@@ -4,7 +4,7 @@ use super::held::Held;
 use super::name::Name;
 use super::{Bytes, ErrorKind, ImageError};
 
-/// What the word for a picture begins with.
+/// The prefix of a picture's word.
 pub(super) const SCHEME: &str = "demo:";
 
 #[cfg(feature = "demo")]

@@ -155,7 +155,7 @@ fn order_of_paths((x, after_x): (&[u8], &[u8]), (y, after_y): (&[u8], &[u8])) ->
 mod tests {
     use super::*;
 
-    /// An item's path, and the kind of its failure.
+    /// Returns each item's path, and the kind of its failure.
     fn told(items: &[FolderItem]) -> Vec<(&str, Option<ErrorKind>)> {
         let told = items.iter().map(|item| match item {
             FolderItem::Entry(path, kind) => (path, kind.as_ref().err().map(|e| e.kind)),

@@ -3,7 +3,7 @@
 use super::name::Name;
 use super::{Bytes, ImageError, Lease};
 
-/// An image's bytes beside its name, or why there are none.
+/// An image's bytes and its name, or why there are no bytes.
 #[derive(Debug)]
 pub struct Held {
     pub(super) name: Name,
@@ -11,7 +11,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// What came of fetching or reading the image `name`.
+    /// Creates the result of fetching or reading the image `name`.
     pub fn new(name: Name, bytes: Result<Bytes, ImageError>) -> Self {
         Self { name, bytes }
     }

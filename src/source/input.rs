@@ -23,7 +23,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// What the user's word means: `-`, a `data:` URI, a built-in picture such as `demo:owl.png`, an `http(s)://` URL, or
+    /// Parses the user's word: `-`, a `data:` URI, a built-in picture such as `demo:owl.png`, an `http(s)://` URL, or
     /// else a path. Schemes may be in capitals.
     pub fn from_arg(arg: impl Into<OsString>) -> Self {
         let arg = arg.into();
@@ -41,7 +41,7 @@ impl Input {
         }
     }
 
-    /// The name in records.
+    /// Returns the name in records.
     pub fn name(&self) -> Name {
         match self {
             Self::Stdin => Name::stdin(),
@@ -51,24 +51,24 @@ impl Input {
         }
     }
 
-    /// Whether its bytes came with the walk: those of a tar's member, of a `data:` URI, of a built-in picture or of
-    /// standard input.
+    /// Returns whether its bytes came with the walk: those of a tar's member, of a `data:` URI, of a built-in picture
+    /// or of standard input.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
     }
 
-    /// Whether its bytes are in the memory of the one image that goes alone; see [`super::Bytes::is_alone`].
+    /// Returns whether its bytes are in the memory of the one image that goes alone; see [`super::Bytes::is_alone`].
     pub fn is_alone(&self) -> bool {
         matches!(self, Self::Held(Held { bytes: Ok(bytes), .. }) if bytes.is_alone())
     }
 
-    /// Whether a network stands between here and the bytes: waiting for them takes no CPU.
+    /// Returns whether the bytes come over a network: waiting for them takes no CPU.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Url(_))
     }
 }
 
-/// A URL as text: bytes that are not UTF-8 are written as URLs write them.
+/// Returns a URL as text, with bytes that are not UTF-8 percent-encoded.
 fn text(url: OsString) -> String {
     let mut text = String::new();
     for chunk in url.as_encoded_bytes().utf8_chunks() {

@@ -1,5 +1,5 @@
-//! The memory that images in flight share, in bytes. An image waits while there is too little left, so nothing fails
-//! for a moment's shortage. An image larger than a share goes alone.
+//! The memory that images in flight share, in bytes. An image waits while there is too little left, so a moment's
+//! shortage does not make an image fail. An image larger than a share goes alone.
 //!
 //! Each stage has its own share. A holder of a lease may wait for a later stage, but not for an earlier one. An image
 //! that goes alone takes the shares of its stage and of all later ones, in order, and then never waits again. So there

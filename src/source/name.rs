@@ -1,4 +1,4 @@
-//! What an image is called in records and messages.
+//! The name of an image in records and messages.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -35,18 +35,18 @@ impl Name {
         Self::text("-".to_owned())
     }
 
-    /// The name that is this text: a URL as it was given, or what stands for a `data:` URI.
+    /// Creates a name from text: a URL as it was given, or the short form of a `data:` URI.
     pub(super) fn text(name: String) -> Self {
         Self { text: name, bytes: None }
     }
 
-    /// The name of something in this tar.
+    /// Returns the name of a member of this tar.
     pub(super) fn member(&self, path: &[u8]) -> Self {
         let member = name::from_bytes(path);
         Self::of_bytes(&[self.bytes(), b"/", member.as_encoded_bytes()].concat())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.text
     }

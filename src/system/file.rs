@@ -128,7 +128,7 @@ fn look(path: &Path, flags: u32) -> io::Result<File> {
 pub(crate) fn numbers(metadata: &Metadata) -> (u64, u64) {
     #[cfg(unix)]
     return (metadata.dev(), metadata.ino());
-    #[cfg(windows)] // every file would have to be opened for them; its path, size and times are told anyway
+    #[cfg(windows)] // they would need every file to be opened; its path, size and times identify it anyway
     return {
         _ = metadata;
         (0, 0)
@@ -164,7 +164,7 @@ impl Changes {
             content: (metadata.mtime(), metadata.mtime_nsec()),
             any: (metadata.ctime(), metadata.ctime_nsec()),
         };
-        #[cfg(windows)] // the standard library does not show the last change of anything: a new file is still told
+        #[cfg(windows)] // the last change of any kind is not shown there; a new file is still recognised
         return Self { content: since_1970(metadata.modified()), any: since_1970(metadata.created()) };
     }
 }
@@ -182,7 +182,7 @@ pub struct Care {
     pub no_link: bool,
     /// Does not update its last use, on Linux.
     pub unnoticed: bool,
-    /// On Windows, lets nobody else open it to write; see [`lock`].
+    /// On Windows, keeps others from opening it to write; see [`lock`].
     pub alone: bool,
 }
 
@@ -206,8 +206,8 @@ impl Care {
     }
 }
 
-/// Keeps other runs from writing a file that was opened `alone`. On Windows opening did it: a lock there would keep
-/// everybody from reading.
+/// Keeps other runs from writing a file that was opened `alone`. On Windows, opening did that already; a lock would
+/// keep everyone from reading.
 ///
 /// # Errors
 /// The errors of [`File::try_lock`].
@@ -233,7 +233,7 @@ pub(crate) fn link(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Resu
     std::os::windows::fs::symlink_file(target, link)
 }
 
-/// Returns what messages call a thing that is not a regular file.
+/// Returns the name, for messages, of a thing that is not a regular file.
 pub(crate) fn kind(of: FileType) -> &'static str {
     match of {
         of if of.is_dir() => "a folder",

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-/// What is known of an entry.
+/// The facts about an entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
     pub is_folder: bool,
@@ -107,7 +107,7 @@ mod unix {
     }
 }
 
-#[cfg(windows)] // by paths: links and mounted folders are reparse points, which are told as links
+#[cfg(windows)] // by paths: links and mounted folders are reparse points, which count as links
 mod windows {
     use std::fs;
     use std::path::PathBuf;

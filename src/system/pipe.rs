@@ -51,7 +51,7 @@ pub fn wait_for_room(stream: &impl AsStream) -> io::Result<()> {
             Err(e) => Err(e.into()),
         }
     }
-    #[cfg(windows)] // streams of other processes block there, so this does not happen
+    #[cfg(windows)] // streams of other processes block there, so this never happens
     {
         _ = stream;
         Err(io::ErrorKind::WouldBlock.into())

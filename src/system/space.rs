@@ -1,9 +1,9 @@
-//! What a disk has left, and whether a folder may be written.
+//! The free space of a disk, and whether a folder may be written.
 
 use std::path::Path;
 
-/// Returns the bytes that may be written where `path` is, or None where the system does not say. On Windows it would
-/// say, but no crate here asks without `unsafe`.
+/// Returns the bytes that may be written to the disk of `path`, or None if the system does not say. Windows knows, but
+/// no crate here asks it without `unsafe`.
 pub fn free(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|path| path.exists())?;
     #[cfg(unix)]
@@ -18,7 +18,8 @@ pub fn free(path: &Path) -> Option<u64> {
     }
 }
 
-/// Returns whether this process may make files in a folder. On Windows only trying would tell, and the answer is yes.
+/// Returns whether this process may create files in a folder. On Windows only trying would tell, so the answer is
+/// always yes.
 pub fn is_writable(folder: &Path) -> bool {
     #[cfg(unix)]
     {

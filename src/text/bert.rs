@@ -1,5 +1,5 @@
-//! BERT's tokenizer: word pieces, each Chinese character a word. As transformers 5 does, the vocabulary and added tokens come
-//! from the files, how text is cleaned from the settings, and the rest from here.
+//! BERT's tokenizer: word pieces, with each Chinese character as a word. As transformers 5 does, the vocabulary and
+//! added tokens come from the files, the rules for cleaning text from the settings, and the rest from here.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::checkpoint::Files;
 use crate::checkpoint::file_names::{TOKENIZER, WORD_PIECES};
 use crate::{Error, Result};
 
-/// What is used of a `tokenizer.json`.
+/// The parts of a `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct BertFile {
     model: Vocabulary,

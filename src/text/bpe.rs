@@ -1,5 +1,5 @@
-//! Byte-pair encoding over whole texts, with single bytes for what the vocabulary lacks: Gemma's. The `tokenizers` crate
-//! gives the same ids and takes ten times as long to read such a vocabulary.
+//! Byte-pair encoding over whole texts, with single bytes for what the vocabulary lacks: Gemma's. The `tokenizers`
+//! crate gives the same ids but takes ten times as long to read such a vocabulary.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,7 +15,7 @@ use tokenizers::{Model, Token};
 
 use super::pieces::{Builder, Pieces, Text};
 
-/// Pieces and merges that Gemma has: room for as many is made at once.
+/// The numbers of Gemma's pieces and merges. Room for that many is made at once.
 const GEMMA: (usize, usize) = (256_000, 580_604);
 
 /// The `model` of a `tokenizer.json`.
@@ -23,7 +23,7 @@ const GEMMA: (usize, usize) = (256_000, 580_604);
 pub(super) struct Bpe {
     vocab: Vocab,
     merges: Merges,
-    /// The piece that stands for what cannot be spelled.
+    /// The piece for text that cannot be spelled.
     #[serde(skip)]
     pub unknown: String,
 }
@@ -126,15 +126,16 @@ impl Merge<'_> {
 
 /// A piece of a text while it is merged.
 struct Symbol {
-    /// Where it stands in the spelled text. Empty: it has become part of another.
+    /// Its place in the spelled text. Empty once it is part of another.
     place: Range<usize>,
-    /// The neighbours' numbers; none where the text ends.
+    /// The neighbours' numbers; None at the ends of the text.
     left: Option<usize>,
     right: Option<usize>,
 }
 
 impl Bpe {
-    /// Spells a text by pieces of one character, or by bytes where there is none. Returns it with their places.
+    /// Spells a text in pieces of one character, or in bytes for characters without a piece. Returns it with their
+    /// places.
     fn spell(&self, text: &str) -> (String, Vec<Range<usize>>) {
         let (mut spelled, mut places) = (String::with_capacity(text.len()), Vec::new());
         let mut was_unknown = false;
@@ -152,7 +153,7 @@ impl Bpe {
             match () {
                 () if is_known => add(piece),
                 () if is_spelled => bytes.iter().for_each(|byte| add(byte)),
-                () if was_unknown => {} // neighbours that cannot be spelled are one
+                () if was_unknown => {} // neighbours that cannot be spelled count as one
                 () => add(&self.unknown),
             }
             was_unknown = !is_known && !is_spelled;
@@ -204,7 +205,7 @@ impl Model for Bpe {
             let piece = &spelled[place.clone()];
             let missing = || format!("the vocabulary lacks {piece:?}, which a merge makes");
             let id = self.vocab.0.get(piece).ok_or_else(missing)?;
-            // Nobody asks where in the text a token stands.
+            // Nothing uses a token's place in the text.
             Ok(Token::new(id, piece.to_owned(), (0, 0)))
         };
         self.merge(&spelled, places).into_iter().map(token).collect()

@@ -1,7 +1,7 @@
 //! The characters that a SentencePiece model replaces before it splits text: its `precompiled_charsmap`.
 //!
-//! The bytes are the size of a trie, the trie (a double array, as darts-clone writes it), and the replacements, each ended
-//! by a zero byte. The longest match counts (normalizer.cc).
+//! The bytes are the size of a trie, the trie (a double array, as darts-clone writes it), and the replacements, each
+//! followed by a zero byte. The longest match counts (normalizer.cc).
 
 /// A map of characters.
 #[derive(Debug, Default)]
@@ -11,10 +11,10 @@ pub(super) struct Charsmap {
 }
 
 impl Charsmap {
-    /// Reads a map. No bytes: nothing is replaced.
+    /// Reads a map. Without bytes, nothing is replaced.
     ///
     /// # Errors
-    /// One line, if the bytes are no such map.
+    /// One line, if the bytes are not such a map.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         const BAD: &str = "has a damaged precompiled_charsmap";
         if bytes.is_empty() {

@@ -11,36 +11,37 @@ const CLASS: &str = "tokenizer_class";
 /// Which class of transformers splits text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenizerClass {
-    /// CLIP's own class. Of a `tokenizer.json` it reads the vocabulary, the merges and the added tokens alone.
+    /// CLIP's own class. It reads only the vocabulary, the merges and the added tokens of a `tokenizer.json`.
     Clip,
-    /// CLIP's, as open_clip has its own version of it (SimpleTokenizer): no special token is read inside a text.
+    /// open_clip's own version of CLIP's (SimpleTokenizer), which reads no special token inside a text.
     OpenClip,
     /// SigLIP's own class, which reads `spiece.model`.
     Siglip,
-    /// Gemma's class. Of a `tokenizer.json` it reads the vocabulary, the merges, the added tokens and the ends alone.
+    /// Gemma's class. It reads only the vocabulary, the merges, the added tokens and the ends of a `tokenizer.json`.
     Gemma,
-    /// Gemma's, as SigLIP 2 in native shapes has it: text is put into small letters.
+    /// Gemma's, as SigLIP 2 in native shapes uses it: text is lowercased.
     Siglip2,
-    /// BERT's own class. Of a `tokenizer.json` it reads the vocabulary and the added tokens alone.
+    /// BERT's own class. It reads only the vocabulary and the added tokens of a `tokenizer.json`.
     Bert,
-    /// XLM-RoBERTa's own class. Of a `tokenizer.json` it reads the vocabulary, the map of characters and the added tokens alone.
+    /// XLM-RoBERTa's own class. It reads only the vocabulary, the map of characters and the added tokens of a
+    /// `tokenizer.json`.
     XlmRoberta,
     /// T5's own class, which reads the same.
     T5,
-    /// The class that runs a `tokenizer.json` as it is written.
+    /// The class that runs a `tokenizer.json` as written.
     AsWritten,
 }
 
-/// What a family says of its tokenizer.
+/// What a family says about its tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenizerPlan {
     /// The class, whatever the settings name.
     pub class: Option<TokenizerClass>,
-    /// The class where the settings name none.
+    /// The class if the settings name none.
     pub default: TokenizerClass,
     /// How text is cleaned first.
     pub clean: Option<Clean>,
-    /// Whether token 0 stands in the place of the separator.
+    /// Whether token 0 replaces the separator.
     pub blank_separator: bool,
 }
 
@@ -52,13 +53,13 @@ impl TokenizerPlan {
 }
 
 impl TokenizerClass {
-    /// True if it is CLIP's, in either version.
+    /// Returns whether it is CLIP's, in either version.
     pub(super) fn is_clip(self) -> bool {
         matches!(self, Self::Clip | Self::OpenClip)
     }
 
-    /// Returns the class that the plan fixes, or that `tokenizer_config.json` names, or `config.json` where that names none,
-    /// or else the plan's default.
+    /// Returns the class that the plan fixes, or that `tokenizer_config.json` names, or `config.json` if that names
+    /// none, or else the plan's default.
     ///
     /// # Errors
     /// The file that names a class that is not supported, and one line about it.
@@ -96,7 +97,7 @@ impl TokenizerClass {
         }
     }
 
-    /// Returns the token that the class takes for a role where the settings name none.
+    /// Returns the token that the class takes for a role if the settings name none.
     pub(super) fn default_token(self, role: &str) -> Option<&'static str> {
         match (self, role) {
             (Self::Clip | Self::OpenClip, "bos_token") => Some("<|startoftext|>"),
@@ -118,13 +119,13 @@ impl TokenizerClass {
         }
     }
 
-    /// Returns the side that the class pads on where the settings name none.
+    /// Returns the side that the class pads on if the settings name none.
     pub(super) fn default_side(self) -> &'static str {
         if self == Self::Gemma { "left" } else { "right" }
     }
 }
 
-/// Checks that what `tokenizer_config.json` and `config.json` say of a tokenizer is supported, before there is one.
+/// Checks that what `tokenizer_config.json` and `config.json` say about a tokenizer is supported, before it is read.
 ///
 /// # Errors
 /// One line: which file is not supported, and why.
@@ -134,12 +135,12 @@ pub fn accept(settings: &Map<String, Value>, config: &Map<String, Value>, plan: 
     checked.map_err(|(file, reason)| format!("its {file}: {reason}"))
 }
 
-/// Refuses settings that change which tokens a text has, and that are not followed.
+/// Refuses settings that would change a text's tokens and that zsic does not follow.
 pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> Result<(), String> {
     if let Some(Value::Array(names)) = settings.get("fast_tokenizer_files")
         && let Some(other) = names.iter().find(|name| *name != "tokenizer.json")
     {
-        return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads tokenizer.json alone"));
+        return Err(format!("names the file {other} in fast_tokenizer_files; zsic reads only tokenizer.json"));
     }
     let side = |key| settings.get(key).map_or("right", |side| side.as_str().unwrap_or_default());
     if side("padding_side") != "right" {
@@ -160,7 +161,7 @@ pub(super) fn check(settings: &Map<String, Value>, class: TokenizerClass) -> Res
     Ok(())
 }
 
-/// Returns why the side that padding is on is refused.
+/// Returns the reason for refusing a side of padding.
 pub(super) fn padded_on(side: &str) -> String {
     format!("padding_side `{side}` is not supported; padding is on the right")
 }

@@ -20,9 +20,9 @@ use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::Files;
 use crate::{Error, Result};
 
-/// How text falls into words (transformers, tokenization_clip.py, and open_clip, tokenizer.py).
+/// How text is split into words (transformers, tokenization_clip.py, and open_clip, tokenizer.py).
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
-/// Two more words, of transformers' alone.
+/// Two more words that only transformers has.
 const ENDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|";
 
 /// Builds the pipeline around the vocabulary of `tokenizer.json`, or of `vocab.json` and `merges.txt`. Returns it with the
@@ -74,7 +74,7 @@ struct Source {
     written: WrittenTokens,
 }
 
-/// What is used of a `tokenizer.json`.
+/// The parts of a `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct ClipFile {
     model: ModelSection,
@@ -132,8 +132,8 @@ impl Source {
         Ok(Self { path: files.path(VOCAB), merges_path, vocab, merges, written: WrittenTokens::default() })
     }
 
-    /// A cut `merges.txt` is still a list of merges. But every token of more than one byte comes from a merge, so a
-    /// vocabulary tells what is missing.
+    /// Checks that no merge is missing. A cut `merges.txt` is still a list of merges, but every token of more than one
+    /// byte comes from a merge, so the vocabulary shows what is missing.
     fn check_merges(&self, tokens: &Tokens) -> Result<()> {
         let merged: HashSet<String> = self.merges.iter().map(|(a, b)| format!("{a}{b}")).collect();
         let is_byte = |token: &str| token.strip_suffix("</w>").unwrap_or(token).chars().count() <= 1;
@@ -150,7 +150,7 @@ impl Source {
     }
 }
 
-/// `merges.txt`: a version line, then a merge a line.
+/// Parses `merges.txt`: a version line, then one merge per line.
 fn parse_merges(bytes: &[u8]) -> std::result::Result<Merges, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
     let lines = text.lines().filter(|line| !line.starts_with("#version"));

@@ -1,6 +1,6 @@
-//! Gemma's tokenizer, which SigLIP 2 has: byte-pair encoding over the whole text, in which spaces are made visible. As
-//! transformers 5 does, vocabulary, merges, added tokens and ends come from `tokenizer.json`, and the rest from here. The
-//! version of SigLIP 2 in native shapes puts text into small letters first.
+//! Gemma's tokenizer, which SigLIP 2 uses: byte-pair encoding over the whole text, with spaces made visible. As
+//! transformers 5 does, vocabulary, merges, added tokens and ends come from `tokenizer.json`, and the rest from here.
+//! The version of SigLIP 2 in native shapes lowercases the text first.
 
 use std::path::PathBuf;
 
@@ -17,11 +17,11 @@ use super::token_spec::{Numbered, Padding, WrittenTokens};
 use crate::checkpoint::{Files, file_names};
 use crate::{Error, Result};
 
-/// The pipeline. Nothing is split before the model, as no space is left.
+/// The pipeline. Nothing is split before the model, since no space remains.
 pub(super) type Gemma =
     TokenizerImpl<Bpe, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-/// What is used of a `tokenizer.json`.
+/// The parts of a `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct GemmaFile {
     model: Bpe,
@@ -51,7 +51,7 @@ pub(super) fn open(files: &Files, settings: TokenizerSettings) -> Result<(Gemma,
     let steps = if lower { vec![Lowercase.into(), spaces] } else { vec![spaces] };
     tokenizer.with_normalizer(Some(Sequence::new(steps)));
     tokenizer.add_tokens(&tokens.added);
-    // `add_bos_token` and `add_eos_token` do not count beside a `tokenizer.json` (transformers 5.23).
+    // `add_bos_token` and `add_eos_token` do not count if there is a `tokenizer.json` (transformers 5.23).
     let ends: Option<PostProcessorWrapper> = serde_json::from_value(post_processor).map_err(|e| failed(e.into()))?;
     tokenizer.with_post_processor(ends);
     Ok((tokenizer, tokens, path))

@@ -45,7 +45,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// A label in each of the templates.
+    /// Puts a label into each of the templates.
     pub fn new(name: impl Into<String>, templates: &[Template]) -> Self {
         let name = name.into();
         Self { prompts: templates.iter().map(|t| t.fill(&name)).collect(), name }

@@ -1,5 +1,5 @@
 //! A vocabulary: pieces of text -> token ids, as sorted hashes. A vocabulary of 256,000 pieces and its 580,000 merges
-//! take 13 MB, since only hashes of 64 bits are kept: two pieces of one hash are not to be expected. They are sorted,
+//! take 13 MB, since only hashes of 64 bits are kept. Two pieces with the same hash are not expected. They are sorted,
 //! which takes a fifth of the time that a hash table takes to fill.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use ahash::RandomState;
 use rayon::slice::ParallelSliceMut;
 use serde::Deserialize;
 
-/// A piece that is not copied where the file holds it as it is.
+/// A piece, which is borrowed if the file holds it verbatim.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -22,7 +22,7 @@ pub(super) struct Pieces(Vec<Entry>);
 /// A piece's hash and number, and its place among those that were read.
 type Entry = (u64, u32, u32);
 
-/// Pieces while they are read.
+/// The pieces read so far.
 #[derive(Debug)]
 pub(super) struct Builder {
     entries: Vec<Entry>,
@@ -45,7 +45,7 @@ impl Builder {
         Self { entries: Vec::with_capacity(count), hasher: hasher() }
     }
 
-    /// Gives `piece` a number. The last one counts.
+    /// Gives `piece` a number. The last number of a piece counts.
     pub fn insert(&mut self, piece: impl Hash, number: u32) {
         self.entries.push((self.hasher.hash_one(piece), number, self.entries.len() as u32));
     }

@@ -14,12 +14,12 @@ pub(super) use written::{WrittenPieces, charsmap, read};
 use super::charsmap::Charsmap;
 use super::pieces::Pieces;
 
-/// A space inside text that was normalized.
+/// A space in normalized text.
 pub(super) const SPACE: &str = "\u{2581}";
-/// What an unknown character costs beside the least likely piece.
+/// The cost of an unknown character on top of that of the least likely piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
 
-/// How spaces are treated where nothing is said.
+/// How spaces are treated by default.
 const AS_WRITTEN: Spaces = Spaces { add_dummy_prefix: true, remove_extra: true, escape: true };
 
 /// How spaces are treated.
@@ -59,7 +59,7 @@ impl SentencePiece {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let model = ModelProto::decode(bytes).map_err(|_| "is not a SentencePiece model, or is damaged")?;
         let (Some(trainer), Some(normalizer)) = (model.trainer, model.normalizer) else {
-            return Err("is cut off: what follows the pieces of a SentencePiece model is missing".to_owned());
+            return Err("is cut off: the part after the pieces of a SentencePiece model is missing".to_owned());
         };
         match trainer.model_type.unwrap_or(1) {
             1 => {}
@@ -67,7 +67,7 @@ impl SentencePiece {
             other => return Err(format!("holds a model of type {other}; zsic reads unigram models")),
         }
         if trainer.treat_whitespace_as_suffix {
-            return Err("puts spaces behind words (treat_whitespace_as_suffix), which is not supported".to_owned());
+            return Err("puts spaces after words (treat_whitespace_as_suffix), which is not supported".to_owned());
         }
         let spaces = Spaces {
             add_dummy_prefix: normalizer.add_dummy_prefix.unwrap_or(true),
@@ -83,8 +83,8 @@ impl SentencePiece {
         Self::new(pieces, charsmap, spaces, trainer.byte_fallback)
     }
 
-    /// Takes what a `tokenizer.json` says. `charsmap` is the `Precompiled` part of its normalizer. The file does not say
-    /// which pieces are not text: those that look like `<s>` and the unknown one are taken for that.
+    /// Takes what a `tokenizer.json` says. `charsmap` is the `Precompiled` part of its normalizer. The file does not
+    /// say which pieces are not text, so those that look like `<s>` and the unknown one count as such.
     ///
     /// # Errors
     /// One line: what the file is not.
@@ -95,8 +95,8 @@ impl SentencePiece {
         Self::new(pieces, Charsmap::read(charsmap)?, AS_WRITTEN, byte_fallback)
     }
 
-    /// Takes what a `tokenizer.json` says of a model that runs on words, whose spaces are visible. Every piece is text, but for
-    /// the unknown one.
+    /// Takes what a `tokenizer.json` says about a model that runs on words with visible spaces. Every piece except the
+    /// unknown one is text.
     ///
     /// # Errors
     /// One line: what the file is not.
@@ -109,8 +109,8 @@ impl SentencePiece {
         Ok(Self { rounds: false, ..model })
     }
 
-    /// Reads a `.model` file for such a model, with the ids that fairseq gave its pieces: the first three are made anew, and a
-    /// mask is the last. Returns the bytes of its character map too.
+    /// Reads a `.model` file for such a model, with the ids that fairseq gave its pieces: the first three are new, and
+    /// the last is a mask. Also returns the bytes of its character map.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -164,12 +164,12 @@ impl SentencePiece {
         self.ids.get(piece)
     }
 
-    /// Returns the id of what is unknown, unless that is spelled in bytes.
+    /// Returns the id of unknown text, unless it is spelled in bytes.
     pub fn unknown(&self) -> Option<u32> {
         (!self.byte_fallback).then_some(self.unknown)
     }
 
-    /// Returns the ids of a text's pieces. Neighbours that are unknown are one piece, or the bytes that they have.
+    /// Returns the ids of a text's pieces. Unknown neighbours are one piece, or their bytes.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         self.ids(&self.normalize(text))
     }
@@ -229,7 +229,7 @@ impl SentencePiece {
         normalized
     }
 
-    /// Maps the beginning of a text. Returns what it becomes, and how long it is. A piece that the user defined stays.
+    /// Maps the beginning of a text. Returns what it becomes, and how long it is. A user-defined piece stays as it is.
     fn next<'a>(&'a self, text: &'a str) -> (&'a str, usize) {
         let is_defined =
             |end: &usize| self.id(&text[..*end]).is_some_and(|id| self.kinds[id as usize] == PieceKind::UserDefined);

@@ -1,4 +1,4 @@
-//! What a checkpoint's settings say about its tokenizer: who splits text, and which tokens are matched before that. It
+//! What a checkpoint's settings say about its tokenizer: what splits text, and which tokens are matched before that. It
 //! follows transformers 5 step by step, since the order in which tokens are added decides the ids of new ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -82,20 +82,20 @@ impl TokenizerSettings {
         self.values.get(name)
     }
 
-    /// Returns whether text is put into small letters, by the classes that ask.
+    /// Returns whether text is lowercased, for the classes that ask.
     pub fn do_lower_case(&self) -> bool {
         self.values.get("do_lower_case").is_none_or(|value| *value == Value::Bool(true))
     }
 
-    /// Returns whether the tokenizer gives models a mask of the padding, as all classes do that are not told otherwise.
+    /// Returns whether the tokenizer gives models a mask of the padding, as all classes do by default.
     pub fn masks_padding(&self) -> bool {
         let is_mask = |name: &Value| name == "attention_mask";
         self.values.get("model_input_names").and_then(Value::as_array).is_none_or(|names| names.iter().any(is_mask))
     }
 
-    /// True if a special token inside a text is read as text.
+    /// Returns whether a special token inside a text is read as text.
     pub fn split_special(&self) -> bool {
-        // open_clip's own version writes them another way.
+        // open_clip's own version writes them differently.
         self.class == TokenizerClass::OpenClip || self.values.get("split_special_tokens") == Some(&Value::Bool(true))
     }
 
@@ -115,7 +115,7 @@ impl TokenizerSettings {
         {
             self.values.entry("pad_token").or_insert_with(|| padding.pad_token.clone().into());
         }
-        // A tokenizer that is run as written has its tokens already; others are built anew.
+        // A tokenizer that runs as written has its tokens already. Others are rebuilt.
         let before = written.added_tokens.iter().filter(|_| self.class == TokenizerClass::AsWritten);
         let before: Vec<TokenSpec> = before.map(|numbered| TokenSpec::Flags(numbered.token.clone())).collect();
         let numbered = self.numbered(written)?;
@@ -136,8 +136,8 @@ impl TokenizerSettings {
         Ok(Tokens { added, numbers, roles })
     }
 
-    /// The tokens that have ids, in the order of the files: those of `added_tokens_decoder` where there is one, else those
-    /// of `added_tokens.json` and `tokenizer.json`.
+    /// Returns the tokens with ids, in the order of the files: those of `added_tokens_decoder` if there is one, else
+    /// those of `added_tokens.json` and `tokenizer.json`.
     fn numbered(&mut self, written: WrittenTokens) -> Result<Vec<(u32, Flags)>> {
         let id = |path: &PathBuf, token: &str, id: Option<u32>| {
             id.ok_or_else(|| Error::checkpoint(path, format!("gives the token `{token}` no id")))
@@ -164,7 +164,7 @@ impl TokenizerSettings {
         Ok(numbered)
     }
 
-    /// Lays `special_tokens_map.json` over the other settings, and returns the tokens that it and they call special.
+    /// Overrides the other settings with `special_tokens_map.json`, and returns the tokens that either calls special.
     fn merge_map(&mut self) -> HashSet<String> {
         let mut special = HashSet::new();
         for (key, mut value) in std::mem::take(&mut self.special_tokens_map) {
@@ -203,7 +203,7 @@ impl TokenizerSettings {
         }
     }
 
-    /// The tokens with a role. One that has an id too has the flags that it has there.
+    /// Returns the tokens with a role. A token that also has an id takes its flags from there.
     fn roles(&self, numbered: &[(u32, Flags)]) -> Result<Vec<(String, TokenSpec)>> {
         let mut roles = Vec::new();
         for role in ROLES {
@@ -236,7 +236,7 @@ impl TokenizerSettings {
         Ok(roles)
     }
 
-    /// The special tokens without a role.
+    /// Returns the special tokens without a role.
     fn extra(&self) -> Result<Vec<TokenSpec>> {
         let extra = self.values.get(EXTRA).or_else(|| self.values.get(ADDITIONAL));
         extra.filter(|extra| !extra.is_null()).map_or_else(|| Ok(Vec::new()), |extra| self.parse(extra))

@@ -1,5 +1,5 @@
-//! SigLIP's tokenizer (transformers, tokenization_siglip.py): SentencePiece over lower-case text, without
-//! punctuation, behind a space.
+//! SigLIP's tokenizer (transformers, tokenization_siglip.py): SentencePiece over lower-case text without punctuation,
+//! after a space.
 
 use std::path::PathBuf;
 
@@ -23,14 +23,14 @@ pub(super) struct Siglip {
     /// Whether no token is matched before text is split.
     split_special: bool,
     unknown: String,
-    /// How many pieces the unknown token's own text has.
+    /// The number of pieces in the unknown token's own text.
     unknown_length: usize,
     end: u32,
     space: Option<u32>,
     pub padding: Option<u32>,
 }
 
-/// What is used of a `tokenizer.json`.
+/// The parts of a `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct SiglipFile {
     model: sentencepiece::WrittenPieces,
@@ -38,7 +38,7 @@ struct SiglipFile {
 }
 
 impl Siglip {
-    /// Reads `spiece.model`, or `tokenizer.json` where there is none. Returns it with that file.
+    /// Reads `spiece.model`, or `tokenizer.json` if that is missing. Returns it with that file.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] naming the file that is missing or damaged.
@@ -74,12 +74,12 @@ impl Siglip {
         Ok((Self { model, added, lower, split_special, unknown, unknown_length, end, space, padding }, path))
     }
 
-    /// Returns the id of what is unknown, unless it is spelled in bytes.
+    /// Returns the id of unknown text, unless it is spelled in bytes.
     pub fn unknown(&self) -> Option<u32> {
         self.model.unknown()
     }
 
-    /// Returns as many ids of a text as `limit` allows, its end kept.
+    /// Returns the ids of a text, cut to `limit` with its end kept.
     pub fn encode_upto(&self, text: &str, limit: usize) -> Vec<u32> {
         let mut ids = self.encode(text);
         ids.truncate(limit.saturating_sub(1));
@@ -113,8 +113,8 @@ impl Siglip {
         ids
     }
 
-    /// Splits text in which no added token is. The unknown token's text is put before it and taken off again, so that a
-    /// space at its beginning is kept.
+    /// Splits text without added tokens. The unknown token's text is put before it and taken off again, so that a space
+    /// at its beginning is kept.
     fn split(&self, text: &str, ids: &mut Vec<u32>) {
         if text.is_empty() {
             return;
@@ -130,7 +130,7 @@ impl Siglip {
     }
 }
 
-/// Returns the first of places, and whose it is: of equal ones, that of the first in the list.
+/// Returns the first place and its owner. Among equal places, the first in the list counts.
 fn first(places: &[Option<usize>]) -> Option<(usize, usize)> {
     places.iter().enumerate().filter_map(|(index, place)| Some(((*place)?, index))).min()
 }

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// The 80 templates of OpenAI's ImageNet prompt ensemble, one a line (openai/CLIP, Prompt_Engineering_for_ImageNet).
+/// The 80 templates of OpenAI's ImageNet prompt ensemble, one per line (openai/CLIP, Prompt_Engineering_for_ImageNet).
 pub const OPENAI_80: &str = include_str!("templates/openai-80.txt");
 
 /// The 7 of them that together beat all 80 (the same notebook).
 pub const OPENAI_7: &str = include_str!("templates/openai-7.txt");
 
-/// A sentence with a place for the label, written as Python's `str.format` reads it: `{}`, or `{0}` once or more; `{{` and
-/// `}}` are plain braces. Python's further formatting (`{!r}`, `{:>10}`) is refused.
+/// A sentence with a place for the label, written as Python's `str.format` reads it: `{}` once, or `{0}` any number of
+/// times; `{{` and `}}` are plain braces. Python's further formatting (`{!r}`, `{:>10}`) is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     source: String,
@@ -26,10 +26,10 @@ impl Template {
         self.texts.join(label)
     }
 
-    /// Reads templates from text of one a line; blank lines are ignored.
+    /// Reads templates from a text with one per line; blank lines are ignored.
     ///
     /// # Errors
-    /// [`Error::Template`] for a line that is none.
+    /// [`Error::Template`] for a line that is not a template.
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, Error> {
         let lines = super::lines(text.trim_start_matches('\u{feff}'));
         lines.filter(|(_, line)| !line.trim().is_empty()).map(|(_, line)| line.parse()).collect()

@@ -23,7 +23,7 @@ pub(super) struct Flags {
     rstrip: bool,
     #[serde(default)]
     single_word: bool,
-    /// Where nothing is said, tokens are normalized unless they are special.
+    /// By default, tokens are normalized unless they are special.
     normalized: Option<bool>,
     #[serde(default)]
     special: bool,
@@ -58,7 +58,7 @@ impl TokenSpec {
     }
 }
 
-/// What a `tokenizer.json` says beside its vocabulary and its pipeline.
+/// What a `tokenizer.json` says besides its vocabulary and its pipeline.
 #[derive(Deserialize, Default)]
 pub(super) struct WrittenTokens {
     #[serde(default)]
@@ -74,14 +74,14 @@ pub(super) struct Numbered {
     pub token: Flags,
 }
 
-/// How a batch is made even.
+/// How a batch is padded.
 #[derive(Deserialize)]
 pub(super) struct Padding {
     pub direction: String,
     pub pad_token: String,
 }
 
-/// Returns each token once, in the order in which they come first, with the flags that come last.
+/// Returns each token once, in the order of first appearance, with the last flags given.
 pub(super) fn last_flags(tokens: impl Iterator<Item = AddedToken>) -> Vec<AddedToken> {
     let mut once: Vec<AddedToken> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();

@@ -1,7 +1,8 @@
-//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's (`siglip.rs`),
-//! Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that runs a
-//! `tokenizer.json` as it is written.
+//! Text -> token ids, by the class that the checkpoint's settings name: CLIP's own (`clip_bpe.rs`), SigLIP's
+//! (`siglip.rs`), Gemma's (`gemma.rs`), BERT's (`bert.rs`), those of XLM-RoBERTa and T5 (`unigram.rs`), or the one that
+//! runs a `tokenizer.json` as written.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -31,7 +32,7 @@ pub struct Tokenizer {
     padding: Option<u32>,
     masks_padding: bool,
     clean: Option<Clean>,
-    /// The token in whose place token 0 stands.
+    /// The token that token 0 replaces.
     blank: Option<u32>,
 }
 
@@ -44,7 +45,7 @@ enum TokenizerKind {
 
 /// A pipeline of the `tokenizers` crate.
 trait Pipeline: std::fmt::Debug + Send + Sync {
-    /// Returns as many token ids of a text as `limit` allows, start and end kept.
+    /// Returns the token ids of a text, cut to `limit` with start and end kept.
     fn encode_upto(&self, text: &str, limit: usize) -> tokenizers::Result<Vec<u32>>;
 }
 
@@ -94,12 +95,12 @@ impl Tokenizer {
         self.masks_padding
     }
 
-    /// Returns the token that makes prompts of one batch equally long, if there is one.
+    /// Returns the token that pads the prompts of a batch, if there is one.
     pub fn padding(&self) -> Option<u32> {
         self.padding
     }
 
-    /// Returns the token that stands for what the vocabulary cannot spell, where that takes no account of letters.
+    /// Returns the token for text that the vocabulary cannot spell, if there is one token for any number of letters.
     pub fn unknown(&self) -> Option<u32> {
         match &self.kind {
             TokenizerKind::Siglip(siglip) => siglip.unknown(),
@@ -115,7 +116,7 @@ impl Tokenizer {
         self.encode_upto(text, usize::MAX)
     }
 
-    /// Returns as many token ids of `text` as `limit` allows, start and end kept.
+    /// Returns the token ids of `text`, cut to `limit` with start and end kept.
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -123,7 +124,7 @@ impl Tokenizer {
         let cleaned = self.clean.map(|clean| clean.run(text));
         let words = cleaned.as_deref().unwrap_or(text);
         let ids = match &self.kind {
-            TokenizerKind::Pipeline(pipeline) => pipeline.encode_upto(words, limit),
+            TokenizerKind::Pipeline(pipeline) => caught(|| pipeline.encode_upto(words, limit)),
             TokenizerKind::Siglip(siglip) => Ok(siglip.encode_upto(words, limit)),
         };
         let seen = |id| if self.blank == Some(id) { 0 } else { id };
@@ -154,7 +155,13 @@ impl Pipeline for Written {
     }
 }
 
-/// Reads a `tokenizer.json` with all that it says. How it cuts and pads is left out: the pipeline has its own way.
+/// Returns a panic of the `tokenizers` crate as an error. It does not check that the parts of a `tokenizer.json` fit each
+/// other, such as the tokens that its post-processor names.
+fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("its parts do not fit each other".into()))
+}
+
+/// Reads a whole `tokenizer.json`, except how it cuts and pads: the pipeline does that itself.
 fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, Tokens, PathBuf)> {
     let path = files.path(WHOLE);
     if !files.contains(WHOLE) {
@@ -168,8 +175,8 @@ fn as_written(files: &Files, settings: TokenizerSettings) -> Result<(Written, To
     let written = ["added_tokens", "padding"].into_iter().filter_map(|key| json.remove_entry(key));
     let written = WrittenTokens::deserialize(Value::Object(written.collect()));
     let unreadable = |e| Error::checkpoint(&path, format!("is not a tokenizer that zsic can read: {e}"));
-    let tokens = settings.tokens(written.map_err(unreadable)?)?;
-    let mut tokenizer = Written::deserialize(Value::Object(json)).map_err(unreadable)?;
+    let tokens = settings.tokens(written.map_err(|e| unreadable(e.into()))?)?;
+    let mut tokenizer = caught(|| Ok(Written::deserialize(Value::Object(json))?)).map_err(unreadable)?;
     tokenizer.add_tokens(&tokens.added);
     Ok((tokenizer, tokens, path))
 }

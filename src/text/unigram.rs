@@ -33,7 +33,7 @@ pub(super) type UnigramPipeline =
 #[derive(Debug)]
 pub(super) struct Unigram(SentencePiece);
 
-/// What is used of a `tokenizer.json`.
+/// The parts of a `tokenizer.json` that are used.
 #[derive(Deserialize)]
 struct UnigramFile {
     model: WrittenPieces,
@@ -43,7 +43,8 @@ struct UnigramFile {
     padding: Option<Padding>,
 }
 
-/// Reads `tokenizer.json`, or `sentencepiece.bpe.model` where there is none. Returns the pipeline, its tokens and the file.
+/// Reads `tokenizer.json`, or `sentencepiece.bpe.model` if that is missing. Returns the pipeline, its tokens and the
+/// file.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] naming the file that is missing or damaged.
@@ -102,7 +103,7 @@ impl Model for Unigram {
     type Trainer = TrainerWrapper;
 
     fn tokenize(&self, word: &str) -> tokenizers::Result<Vec<Token>> {
-        // Nobody asks for a token's text, or where in the text it stands.
+        // Nothing uses a token's text or its place.
         Ok(self.0.ids(word).into_iter().map(|id| Token::new(id, String::new(), (0, 0))).collect())
     }
 

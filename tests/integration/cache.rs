@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::common::caches::{LABELS, assert_kept, classify, content, count, demo, embedding, info, temporary};
 use crate::common::command::{err, image, lines, model, out, run, zsic};
-use crate::common::fixtures;
+use crate::common::{copied, fixtures};
 use zsic::cache::{Cache, ContentHash, LEAST, Stamp};
 use zsic::preprocess::Decoding;
 use zsic::{Checkpoint, Compute, Isa};
@@ -54,8 +54,21 @@ fn labels_that_are_read_alike_are_told_when_kept_too() {
     let (_dir, cache) = temporary();
     for _ in 0..2 {
         let output = run(&mut classify(&cache, &["-l", "Cat,dog,cat"]));
-        assert!(err(&output).contains("the labels `Cat` and `cat` alike"), "{}", err(&output));
+        assert!(err(&output).contains("the labels `Cat` and `cat` as the same text"), "{}", err(&output));
     }
+}
+
+#[test]
+fn the_folder_of_a_commit_may_have_any_name() {
+    let (_dir, cache) = temporary();
+    let (_keep, dir) = copied("quick-gelu");
+    let home = tempfile::tempdir().unwrap();
+    let snapshot = home.path().join("models--org--clip/snapshots/0123456789aé"); // é ends behind the twelfth byte
+    fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
+    fs::rename(dir, &snapshot).unwrap();
+    let mut command = zsic(&["classify", &image("wide.png"), "-l", "cat,dog", "-m", snapshot.to_str().unwrap()]);
+    let output = run(command.env("ZSIC_CACHE_DIR", &cache));
+    assert!(output.status.success(), "{}", err(&output));
 }
 
 /// A snapshot in the layout of the hub, whose weights can be damaged behind the back of their name.

@@ -240,6 +240,24 @@ fn two_weights_of_one_name_are_told() {
     assert!(err(&output).contains("model.safetensors: has two weights `logit_scale`"), "{}", err(&output));
 }
 
+/// The crate that runs a `tokenizer.json` as written panics on these.
+#[test]
+fn a_post_processor_that_does_not_fit_is_told() {
+    let (_keep, dir) = copied("as-written");
+    let path = dir.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let missing = json!({"SpecialToken": {"id": "<none>", "type_id": 0}});
+    for piece in [missing, json!({"Sequence": {"id": "B", "type_id": 0}})] {
+        tokenizer["post_processor"] =
+            json!({"type": "TemplateProcessing", "single": [piece], "pair": [], "special_tokens": {}});
+        fs::write(&path, tokenizer.to_string()).unwrap();
+        let output = damaged_run(&dir);
+        assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+        let told = err(&output).contains("tokenizer.json") && err(&output).contains("its parts do not fit each other");
+        assert!(told, "{piece}: {}", err(&output));
+    }
+}
+
 #[test]
 fn scores_that_are_not_finite_are_failures_of_the_run() {
     let (_keep, dir) = copied("quick-gelu");

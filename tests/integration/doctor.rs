@@ -46,7 +46,7 @@ fn a_table_says_what_is_there_and_that_nothing_is_wrong() {
     assert!(line("threads").trim().starts_with("2 by -j or ZSIC_THREADS; "));
     assert!(line("hub cache").contains("/hub: 0 checkpoints, 0 B; ") && line("hub cache").ends_with("; writable"));
     assert!(line("zsic cache").contains("/own: 0 embeddings and hashes, 0 B; "));
-    assert!(line("hub  ").ends_with("is not asked: the network is off"));
+    assert!(line("hub  ").ends_with("not asked: the network is off"));
     assert_eq!(text.lines().last(), Some("nothing is wrong"));
     if cfg!(feature = "demo") {
         assert!(text.contains("\nSELF-TEST ") && text.contains("\ncpu plain "), "{text}");
@@ -225,7 +225,7 @@ fn a_server_that_answers_and_is_not_a_hub_is_wrong() {
         assert_eq!((status, &found["hub"]["answers"]), (Some(0), &true.into()), "{found}");
     }
     let text = world.run(&["doctor"]);
-    let line = out(&text).lines().find(|line| line.contains(" answers within ")).unwrap();
+    let line = out(&text).lines().find(|line| line.contains(" answered in ")).unwrap();
     assert!(line.ends_with(" ms"), "{line}");
 }
 

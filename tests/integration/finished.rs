@@ -113,7 +113,7 @@ fn missing_images_are_refused_or_left_out() {
         assert!(place.read(name) == before);
         let (status, said) = place.resume(words, name, &["--drop-missing"]);
         assert!(status == Some(0) && said.contains("left out the records of 3 images"), "{said}");
-        assert!(said.contains("are added to it, and those that are gone are left out"), "{said}");
+        assert!(said.contains("are added to it, and missing ones are left out"), "{said}");
         assert!(place.read(name) == place.fresh(words, name), "{name}");
     }
     fs::remove_dir_all(&place.folder).unwrap();
@@ -143,7 +143,7 @@ fn other_settings_and_other_files_are_refused() {
     // Another file in its place, of the same length and of another; and one that is not known.
     let time = fs::metadata(place.out(name)).unwrap().modified().unwrap();
     fs::write(place.out(name), &before).unwrap();
-    refused(words, "it was changed since, by another program or by a run with --no-cache, so --resume");
+    refused(words, "it has changed since, by another program or by a run with --no-cache, so --resume");
     let set = |time: SystemTime| fs::File::options().write(true).open(place.out(name)).unwrap().set_modified(time);
     set(time).unwrap();
     assert_eq!(place.resume(words, name, &[]).0, Some(1));
@@ -153,7 +153,7 @@ fn other_settings_and_other_files_are_refused() {
     set(time).unwrap();
     change(&place.folder);
     let (status, said) = place.resume(words, name, &[]);
-    assert!(status == Some(3) && said.contains("its records cannot be taken out of it"), "{said}");
+    assert!(status == Some(3) && said.contains("its records cannot be read back"), "{said}");
     assert!(place.read(name) == damaged);
     let mut info = zsic(&["cache", "info", "--cache-dir"]);
     assert!(printed(&run(info.arg(&place.cache))).contains("outputs    1 finished"));
@@ -265,7 +265,7 @@ fn without_the_flag_a_killed_retry_says_what_it_leaves() {
     assert_eq!(stopped.status.code(), Some(3), "{}", err(&stopped));
     assert!(fs::metadata(beside(&place.out(name), "")).unwrap().len() > 0);
     let (status, said) = place.resume(words, name, &[]);
-    assert!(said.contains("those that failed are kept too, where --retry-failed computes them again"), "{said}");
+    assert!(said.contains("failed ones are kept too (--retry-failed computes them again)"), "{said}");
     assert!(status == Some(1) && place.read(name) == place.fresh(words, name));
 }
 

@@ -182,7 +182,7 @@ fn what_was_probably_meant_is_told() {
     let folder = dir.path().display().to_string();
     let output = run(&mut classify(&["-l", LABELS, &folder, "--include", "*.gif"]));
     assert_eq!(output.status.code(), Some(3));
-    assert!(err(&output).contains("that --include and --exclude let in"), "{}", err(&output));
+    assert!(err(&output).contains("that --include and --exclude select"), "{}", err(&output));
 }
 
 #[test]

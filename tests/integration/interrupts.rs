@@ -66,7 +66,7 @@ fn the_way_to_go_on_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.jsonl");
     let partial = format!("{}.partial", file.display());
-    let way = format!("{partial} keeps the records so far; run the same command with --resume to go on\n");
+    let way = format!("{partial} keeps the records so far; run the same command with --resume to continue\n");
     for (flags, said) in [(&[][..], &*way), (&["-q"], "")] {
         let args = [&["-o", file.to_str().unwrap()], flags].concat();
         let child = start(&args);

@@ -372,7 +372,7 @@ fn a_checkpoint_that_lacks_its_weights_is_not_called_right() {
     fs::remove_file(world.snapshot().join(WEIGHTS)).unwrap();
     let verified = world.run(&["models", "verify", NAME]);
     assert_eq!(verified.status.code(), Some(1), "{}", out(&verified));
-    assert!(out(&verified).contains("missing") && err(&verified).contains("not all is right"), "{}", out(&verified));
+    assert!(out(&verified).contains("missing") && err(&verified).contains("something is wrong"), "{}", out(&verified));
     assert!(out(&world.run(&["models", "list"])).contains("clip (incomplete)"));
     let json = world.run(&["models", "list", "--format", "json"]);
     assert!(out(&json).contains("\"complete\":false"), "{}", out(&json));

@@ -59,6 +59,7 @@ fn what_does_not_run_is_named_before_its_weights_come() {
         (of(timm("eva02_large_patch14_clip_336"), &text), "has the image tower eva02_large_patch14_clip_336 of timm"),
         (of(timm("convnext_base"), &text), "has the image tower convnext_base of timm"),
         (of(timm("fastvit_mci2"), &text), "has the image tower fastvit_mci2 of timm"),
+        (of(timm("vit_base_patch0_clip_224"), &text), "has the image tower vit_base_patch0_clip_224 of timm"),
         (of(timm("vit_pe_core_base_patch16_224"), &text), "has the image tower vit_pe_core_base_patch16_224 of timm"),
         (of(json!({"layers": [3, 4, 6, 3], "width": 64}), &text), "has a ResNet for images"),
         (of(scaled, &text), "vision_cfg.ls_init_value is set"),
@@ -136,7 +137,7 @@ fn other_sizes_are_kept_apart() {
     let args = ["classify", &picture_of("wide.png"), "-l", "cat", "-m", &naflex, "--image-size", "32"];
     let refused = run(&mut zsic(&args));
     assert_eq!(refused.status.code(), Some(3), "{}", err(&refused));
-    assert!(err(&refused).contains("takes images of its own size alone"), "{}", err(&refused));
+    assert!(err(&refused).contains("takes only images of its own size"), "{}", err(&refused));
 }
 
 /// Whatever a value of the file is, a checkpoint opens or says what is wrong, and so do its towers.

@@ -89,7 +89,7 @@ fn what_is_read_is_not_written_over() {
     fs::write(&labels, "a\nb\n").unwrap();
     let output = run(classify(&[]).arg(&picture).arg("-o").arg(&picture));
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("in.png: is read by this run"), "{}", err(&output));
+    assert!(err(&output).contains("in.png: is an input of this run"), "{}", err(&output));
     let mut command = zsic(&["classify", "-m", &model("quick-gelu"), &image("wide.png")]);
     let output = run(command.arg("--labels-file").arg(&labels).arg("-o").arg(&labels));
     assert_eq!((output.status.code(), fs::read(&labels).unwrap()), (Some(2), b"a\nb\n".to_vec()));
@@ -106,10 +106,10 @@ fn what_is_read_is_not_written_over() {
 fn what_a_later_run_would_read_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     for (name, said) in [
-        ("x.png", "x.png: is called an image"),
-        ("x.JPEG", "called an image"),
-        ("x.heic", "called an image"),
-        ("x.tar", "called a tar"),
+        ("x.png", "x.png: is named like an image"),
+        ("x.JPEG", "named like an image"),
+        ("x.heic", "named like an image"),
+        ("x.tar", "named like a tar"),
     ] {
         for flag in ["-o", "--meta"] {
             let output = run(without_model(&[&image("wide.png"), flag]).arg(dir.path().join(name)));
@@ -281,7 +281,7 @@ fn what_a_stranger_left_beside_the_output_is_not_written_over() {
         for flags in [&[][..], &["--resume"]] {
             let output = run(classify(&[&image("wide.png"), "-o"]).arg(&path).args(flags));
             assert_eq!(output.status.code(), Some(2));
-            let expected = format!("{}: was not left by zsic", strange.display());
+            let expected = format!("{}: was not written by zsic", strange.display());
             assert!(err(&output).contains(&expected), "{}", err(&output));
             assert_eq!(fs::read_to_string(&strange).unwrap(), "my notes\n");
         }
@@ -293,7 +293,9 @@ fn what_a_stranger_left_beside_the_output_is_not_written_over() {
     fs::write(&partial, "mine\n").unwrap();
     fs::write(&settings, "{\"name\": \"my notes\"}").unwrap();
     let output = write_to(&path);
-    assert!(output.status.code() == Some(2) && err(&output).contains(&format!("{}: was not left", settings.display())));
+    assert!(
+        output.status.code() == Some(2) && err(&output).contains(&format!("{}: was not written", settings.display()))
+    );
     assert_eq!(fs::read_to_string(&partial).unwrap(), "mine\n");
     fs::remove_file(&settings).unwrap();
     // One that is empty is nobody's loss, and is not taken over: it may be another user's.
@@ -358,7 +360,7 @@ fn an_ending_that_promises_something_else_is_refused() {
         [(&classify[..], "-o", "s.csv/"), (&["embed"], "-o", "s.safetensors/"), (&classify, "--meta", "m.json/")]
     {
         let (status, said) = run_to(words, flag, name);
-        assert!(status == Some(2) && said.contains("/: names a folder, where the name of a file"), "{name}: {said}");
+        assert!(status == Some(2) && said.contains("/: names a folder; give the name of a file"), "{name}: {said}");
     }
     for name in ["m.yaml", "m.json.gz", "m.csv"] {
         let (status, said) = run_to(&classify, "--meta", name);

@@ -210,8 +210,8 @@ fn other_sizes_are_the_reference_s() {
         }
     }
     let refused = |name: &str, read_as| Checkpoint::open_as(checkpoint(name), &read_as).unwrap_err().to_string();
-    assert!(refused("siglip/gemma", side(64)).contains("takes images of its own size alone"));
-    assert!(refused("gelu", most(9)).contains("makes all images of one size"));
+    assert!(refused("siglip/gemma", side(64)).contains("takes only images of its own size"));
+    assert!(refused("gelu", most(9)).contains("makes all images the same size"));
 }
 
 #[test]

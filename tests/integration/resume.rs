@@ -56,7 +56,7 @@ fn a_full_disk_loses_nothing() {
         assert!(beside(&out, "").exists() && !beside(&out, ".made").exists());
         let output = run(command(words, &folder, &out).arg("--resume"));
         assert_eq!(output.status.code(), status, "{}", err(&output));
-        assert!(err(&output).contains("goes on after") && fs::read(&out).unwrap() == expected, "{name}");
+        assert!(err(&output).contains("continues after") && fs::read(&out).unwrap() == expected, "{name}");
         assert!(err(&output).contains("3 of 100 images failed"), "{}", err(&output));
         assert_alone(&out);
     }
@@ -180,7 +180,7 @@ fn an_image_that_was_edited_since_is_scored_again() {
         fs::copy(path(&folder, 4), path(&folder, 5)).unwrap();
         let output = run(command(words, &folder, &out).arg("--resume"));
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        assert!(err(&output).contains("goes on after 5 of its images; records of unchanged"), "{}", err(&output));
+        assert!(err(&output).contains("continues after 5 of its images; records of unchanged"), "{}", err(&output));
         let resumed = fs::read(&out).unwrap();
         assert_alone(&out);
         assert!(resumed == whole(words, &folder, &out).0, "{name}");
@@ -254,10 +254,10 @@ fn other_settings_and_other_inputs_are_refused() {
     let output = run(command(&CLASSIFY, &path(&folder, 0), &out).arg("--resume"));
     assert!(err(&output).contains("images of it are no longer among the inputs"), "{}", err(&output));
     fs::rename(beside(&out, ".journal"), dir.path().join("journal")).unwrap();
-    refused(&CLASSIFY, "that says what is in it");
+    refused(&CLASSIFY, "which says what is in it, is missing");
     fs::rename(dir.path().join("journal"), beside(&out, ".journal")).unwrap();
     fs::rename(beside(&out, ".json"), dir.path().join("settings")).unwrap();
-    refused(&CLASSIFY, "was not left by zsic");
+    refused(&CLASSIFY, "was not written by zsic");
     fs::rename(dir.path().join("settings"), beside(&out, ".json")).unwrap();
 
     let other = |flags: &[&str]| run(zsic(&CLASSIFY).args(flags).arg(&folder).arg("--resume").arg("-o").arg(&out));

@@ -90,7 +90,7 @@ fn waits_are_bounded() {
     for (path, said) in [
         ("/silent", "does not answer: nothing came within 0.6 s"),
         ("/stall", "stopped sending: nothing came for 0.6 s"),
-        ("/slow", "did not come within 1.5 s"),
+        ("/slow", "did not arrive within 1.5 s"),
     ] {
         let start = Instant::now();
         let settings = ImageSettings { whole: Duration::from_millis(1500), ..settings() };

@@ -28,7 +28,7 @@ impl<'a> Code<'a> {
     }
 }
 
-/// Returns the value that an opcode puts on the stack by itself; none if it does something else.
+/// Returns the value that an opcode writes out, or None if it does something else.
 pub fn literal(op: u8, code: &mut Code) -> Result<Option<Value>, String> {
     Ok(Some(match op {
         b'N' | 0x88 | 0x89 => Value::Nothing, // NONE, NEWTRUE, NEWFALSE
@@ -43,7 +43,7 @@ pub fn literal(op: u8, code: &mut Code) -> Result<Option<Value>, String> {
             Value::Int(if length == 0 { 0 } else { ((n << shift) as i64) >> shift })
         }
         b'G' => {
-            code.bytes(8)?; // BINFLOAT; no number of a table has a fraction
+            code.bytes(8)?; // BINFLOAT; a table of weights needs no fractions
             Value::Nothing
         }
         b'X' => {

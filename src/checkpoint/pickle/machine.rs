@@ -25,7 +25,7 @@ impl Unpickler {
         Ok(machine)
     }
 
-    /// One opcode; false at STOP. Names in comments are those of Python's pickletools.
+    /// Runs one opcode. Returns false at STOP. Names in comments are those of Python's pickletools.
     fn step(&mut self, code: &mut Code) -> Result<bool, String> {
         let op = code.number(1)? as u8;
         if let Some(value) = literal(op, code)? {
@@ -158,7 +158,8 @@ impl Unpickler {
         items.iter().map(|&n| Ok(self.size(n)? as usize)).collect()
     }
 
-    /// `('storage', StorageClass, key, device, length)` -> a storage. Files older than PyTorch 1.6 have None behind these.
+    /// Makes a storage of `('storage', StorageClass, key, device, length)`. Files older than PyTorch 1.6 have None
+    /// after these.
     fn persistent_id(&mut self) -> Result<(), String> {
         let id = self.pop()?;
         let unknown = || "its pickle refers to something that is not a storage".to_owned();
@@ -175,7 +176,7 @@ impl Unpickler {
         Ok(())
     }
 
-    /// A call of one of the known globals; nothing is called.
+    /// Replaces a call of a known global by its result. Nothing is called.
     fn reduce(&mut self) -> Result<(), String> {
         let (args, callable) = (self.pop()?, self.pop()?);
         let arity = || "its pickle rebuilds a tensor from the wrong arguments".to_owned();
@@ -197,7 +198,7 @@ impl Unpickler {
         Ok(())
     }
 
-    /// The tensors of the dict on top of the stack.
+    /// Returns the tensors of the dict on top of the stack.
     pub fn state_dict(&self) -> Result<impl Iterator<Item = (&str, &View)>, String> {
         let Value::Dict(dict) = self.value(self.top()?) else {
             return Err("its pickle holds no dict of weights".to_owned());
@@ -208,7 +209,7 @@ impl Unpickler {
         }))
     }
 
-    /// The texts of the list on top of the stack.
+    /// Returns the texts of the list on top of the stack.
     pub fn texts(&self) -> Result<Vec<&str>, String> {
         let not_a_list = || "its pickle holds no list of names".to_owned();
         let Value::List(items) = self.value(self.top()?) else { return Err(not_a_list()) };
@@ -216,7 +217,7 @@ impl Unpickler {
         items.iter().map(text).collect()
     }
 
-    /// Every storage that was named.
+    /// Returns every storage that was named.
     pub fn storages(&self) -> impl Iterator<Item = &Storage> {
         self.arena.iter().filter_map(|value| if let Value::Storage(storage) = value { Some(storage) } else { None })
     }

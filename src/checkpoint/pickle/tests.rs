@@ -16,7 +16,7 @@ fn other_globals_are_refused() {
 
 #[test]
 fn sharing_costs_no_memory() {
-    // A tuple of two references to the tuple before it, sixty deep: 2^60 leaves if it were copied.
+    // Tuples of two references to the tuple before, sixty deep: 2^60 leaves if they were copied.
     let mut pickle = b"\x80\x02K\x01q\x00".to_vec();
     for _ in 0..60 {
         pickle.extend(b"h\x00h\x00\x86q\x00");

@@ -1,4 +1,5 @@
-//! A `pytorch_model.bin` from before PyTorch 1.6: five pickles, then each storage, behind the number of its values.
+//! A `pytorch_model.bin` from before PyTorch 1.6: five pickles, then each storage, preceded by the number of its
+//! values.
 
 use std::collections::HashMap;
 
@@ -8,13 +9,13 @@ use crate::checkpoint::pickle::{self, Head, Tensors};
 
 /// The number that the first pickle holds.
 const MAGIC: u128 = 0x1950_a86a_20f9_469c_fc6c;
-/// The bytes that it has, and those of the pickle around it at most.
+/// The bytes of that number, and the most bytes of the pickle around it.
 const MAGIC_BYTES: usize = 10;
 const MAGIC_PICKLE: u64 = 32;
-/// Bytes that are read at first to find the pickles in.
+/// The bytes that are read first, to find the pickles in.
 const HEAD: u64 = 1 << 20;
 
-/// Returns true if the file begins as such a file does.
+/// Returns whether a file begins like such a file.
 pub(super) fn is_legacy(file: &WeightFile) -> Result<bool, String> {
     let start = beginning(file, MAGIC_PICKLE)?;
     let magic = MAGIC.to_le_bytes();
@@ -38,7 +39,7 @@ pub(super) fn read(file: &WeightFile) -> Result<(Tensors, HashMap<String, Place>
     Ok((tensors, places))
 }
 
-/// Runs the pickles. Their length is not known before.
+/// Runs the pickles. Their length is not known beforehand.
 fn head(file: &WeightFile, length: u64) -> Result<Head, String> {
     let most = length.min(super::MAX_PICKLE);
     let mut size = HEAD.min(most);
@@ -50,7 +51,7 @@ fn head(file: &WeightFile, length: u64) -> Result<Head, String> {
     }
 }
 
-/// Reads as much of the beginning.
+/// Reads this much of the beginning.
 fn beginning(file: &WeightFile, size: u64) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; file.len().map_err(|e| e.to_string())?.min(size) as usize];
     file.read_exact_at(&mut bytes, 0).map_err(|e| format!("is torn: {e}"))?;

@@ -38,7 +38,7 @@ pub struct LabelArgs {
     /// Shorten prompts that are too long for the model instead of refusing them
     #[arg(long)]
     pub truncate: bool,
-    /// Clean prompts as SigLIP's training did: small letters, no punctuation
+    /// Clean prompts as SigLIP's training did: lower case, no punctuation
     #[arg(long)]
     pub canonicalize: bool,
 }

@@ -61,7 +61,7 @@ pub struct Hub {
     /// The branch, tag, commit or refs/pr/N of the checkpoint on the hub
     #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
-    /// The layout to read, where a checkpoint is in both [default: transformers]
+    /// The layout to read if a checkpoint has both [default: transformers]
     #[arg(long, value_name = "LAYOUT", value_parser = layout)]
     pub layout: Option<Layout>,
     /// Do not use the network, not even for image URLs

@@ -28,8 +28,8 @@ pub struct Models {
 pub enum ModelsCommand {
     /// List the checkpoints in the cache, or those that could be fetched
     #[command(after_help = "\
-Columns of --known (a narrow terminal shows those that fit, JSON has all):
-  SIZE       the weights to fetch; SigLIP 2 has a tokenizer of 34 MB besides
+Columns of --known (a narrow terminal shows those that fit; JSON has all):
+  SIZE       the weights to fetch; SigLIP 2 also has a tokenizer of 34 MB
   GFLOP      work of the image tower for one image, in billions of operations
   TOP-1      zero-shot accuracy on ImageNet in percent, measured by others
              with prompts of their own

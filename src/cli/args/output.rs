@@ -62,7 +62,7 @@ pub enum FormatArg {
     Csv,
     /// The result of the Python pipeline, as JSON
     Pipeline,
-    /// One row per label, for pandas, polars and duckdb; needs -o FILE
+    /// One row per label, for pandas, polars and duckdb; needs -o FILE and a build with the feature `parquet`
     Parquet,
 }
 

@@ -1,4 +1,4 @@
-//! What was found, for people and for scripts.
+//! The findings, for people and for scripts.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::report::columns;
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Default)]
 pub struct Findings {
     rows: Vec<[String; 2]>,

@@ -63,8 +63,7 @@ pub fn defaults(found: &mut Findings) {
     });
 }
 
-/// Adds what a variable sets, and returns it: what `open` makes of the variable's value. What it says against the value
-/// is a fault.
+/// Adds what a variable sets, and returns what `open` makes of its value. An error of `open` is a fault.
 fn default(
     found: &mut Findings,
     what: &str,
@@ -85,7 +84,7 @@ fn default(
     used.ok()
 }
 
-/// Adds the number of threads, and what decides it.
+/// Adds the number of threads, and what determines it.
 pub fn threads(found: &mut Findings, asked: Option<u16>, used: usize) {
     let cpus = settings::allowed_cpus().map(|cpus| cpus.len());
     let allowed = settings::threads(None);
@@ -103,7 +102,7 @@ pub fn threads(found: &mut Findings, asked: Option<u16>, used: usize) {
     found.add("threads", text, json!({ "used": used, "asked": asked, "cpus": cpus, "quota": quota }));
 }
 
-/// Adds the memory that a run may take, and what decides it.
+/// Adds the memory that a run may take, and what determines it.
 pub fn memory(found: &mut Findings) {
     let (bytes, what) = available_memory::tightest();
     found.add("memory", format!("{}: {what}", size(bytes)), json!({ "bytes": bytes, "limit": what }));

@@ -40,7 +40,7 @@ fn build(found: &mut Findings) {
     found.add("features", version::features().join(" "), json!(version::features()));
 }
 
-/// Returns how the hub is to be asked.
+/// Returns the settings of the question to the hub.
 fn asked(args: &Doctor) -> Hub {
     Hub { revision: String::new(), layout: None, offline: args.offline, hub_cache: None, user_agent: None }
 }

@@ -10,13 +10,13 @@ use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Pl
 use super::super::settings;
 use super::findings::Findings;
 
-/// What transformers computed in float64; made by `tools/fixtures/demo.py`.
+/// The results of transformers in float64, written by `tools/fixtures/demo.py`.
 const REFERENCE: &str = include_str!("../../../models/demo/reference.json");
 
-/// Errors of f32 and of split products, as the tests allow them.
+/// The errors of f32 and of split products that the tests allow.
 const EXACT: Off = Off { logits: 2e-4, scores: 5e-5 };
-/// Errors of bf16, three times what it costs here: with the factors of each product rounded to bf16, PyTorch's logits of
-/// these pictures are off by 0.036 and its scores by 0.006.
+/// The allowed errors of bf16, three times its actual ones: with the factors of each product rounded to bf16, PyTorch's
+/// logits of these pictures are off by 0.036 and its scores by 0.006.
 const COARSE: Off = Off { logits: 0.1, scores: 0.02 };
 
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
     };
     let on_cpu = Isa::available().flat_map(|isa| isa.elements().iter().map(move |e| ("cpu", precision(e), isa)));
     let gpu_kernels = settings::gpu_kernels()?;
-    // A GPU that is too old for zsic's own kernels has f32 alone.
+    // A GPU that is too old for zsic's own kernels has only f32.
     let runs_kernels = |device: &str| {
         let opened = Compute::open_with(device, Precision::F32, Isa::best(), gpu_kernels);
         device.starts_with("cuda") && opened.is_ok_and(|compute| compute.gpu_kernels)
@@ -84,7 +84,7 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
     let on_devices = devices.iter().flat_map(|device| on_device(device.as_str()));
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
-        // As it is: a plan of `Compute` would split no products of such a narrow model.
+        // Build the plan directly: `Compute` would not split the products of such a narrow model.
         let compute = Compute::open_with(device, precision, isa, gpu_kernels)?;
         let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute;
         let plan = Plan { device, precision, isa, gpu_kernels, threads };

@@ -33,7 +33,7 @@ pub fn hub_cache(found: &mut Findings, flag: Option<&Path>) {
                 }
             }
             if !is_writable(&dir) {
-                found.warn(format!("{}: may not be written, so no checkpoint can be fetched", dir.display()));
+                found.warn(format!("{}: is not writable, so no checkpoint can be fetched", dir.display()));
             }
         }
     }
@@ -41,7 +41,7 @@ pub fn hub_cache(found: &mut Findings, flag: Option<&Path>) {
     add(found, "hub cache", &dir, &checkpoints, bytes);
 }
 
-/// Adds the cache of embeddings. It is opened as a run opens it, if its folder is there.
+/// Adds the cache of embeddings. Opens it as a run does, if its folder exists.
 pub fn own_cache(found: &mut Findings, place: &CachePlace) {
     let dir = match cache::dir(place) {
         Ok(dir) => dir,
@@ -52,7 +52,7 @@ pub fn own_cache(found: &mut Findings, place: &CachePlace) {
     if let Some(e) = info.as_ref().err().or(opened.as_ref()) {
         found.fault(format!("{e}; use --cache-dir DIR for another folder"));
     } else if !is_writable(&dir) {
-        found.fault(format!("{}: may not be written; use --cache-dir DIR for another folder", dir.display()));
+        found.fault(format!("{}: is not writable; use --cache-dir DIR for another folder", dir.display()));
     }
     let (count, bytes) = info.map_or((0, 0), |info| (info.groups.iter().map(|group| group.entries).sum(), info.bytes));
     add(found, "zsic cache", &dir, &format!("{count} embeddings and hashes"), bytes);
@@ -69,7 +69,7 @@ fn add(found: &mut Findings, name: &str, dir: &Path, what: &str, bytes: u64) {
     found.add(name, text, value);
 }
 
-/// Returns whether this process may write in a folder, or may make it.
+/// Returns whether this process may write to a folder, or may create it.
 fn is_writable(dir: &Path) -> bool {
     let here = Path::new(".");
     let nearest = dir.ancestors().map(|dir| if dir.as_os_str().is_empty() { here } else { dir });
@@ -77,7 +77,7 @@ fn is_writable(dir: &Path) -> bool {
     space::is_writable(nearest)
 }
 
-/// Returns whether a server answered, and not as a hub does. A hub that is busy or has a fault is one.
+/// Returns whether the server that answered is not a hub. A busy or faulty hub still counts as a hub.
 fn is_no_hub(e: &HubError) -> bool {
     matches!(e, HubError::Answer { .. }) || matches!(e, HubError::Status { status, .. } if *status < 500)
 }
@@ -89,10 +89,10 @@ pub fn answer(found: &mut Findings, args: &Hub) {
         found.add("hub", format!("{endpoint} {text}"), json!({ "endpoint": endpoint, "answers": answers }));
     };
     if hub::is_offline(args) {
-        return add(found, "is not asked: the network is off", None);
+        return add(found, "not asked: the network is off", None);
     }
     match hub::ask(args) {
-        Ok(Ok(time)) => add(found, &format!("answers within {} ms", time.as_millis()), Some(true)),
+        Ok(Ok(time)) => add(found, &format!("answered in {} ms", time.as_millis()), Some(true)),
         Ok(Err(e @ (HubError::Token { .. } | HubError::Http(HttpError::Settings(_))))) => {
             add(found, "cannot be used", Some(false));
             found.fault(hub::explain(&e, DEFAULT_MODEL, library::REVISION, Path::new("")));
@@ -106,7 +106,7 @@ pub fn answer(found: &mut Findings, args: &Hub) {
             found.warn(format!("no checkpoint can be fetched: {e}"));
         }
         Err(e) => {
-            add(found, "is not asked", None);
+            add(found, "not asked", None);
             found.fault(fatal::reason(&e, true));
         }
     }

@@ -1,5 +1,5 @@
-//! Warns of labels in a script that the checkpoint's vocabulary hardly knows: the model reads them letter by letter, or not
-//! at all, and scores mean little.
+//! Warns of labels in a script that the checkpoint's vocabulary hardly knows: the model reads them letter by letter or
+//! not at all, so scores mean little.
 
 use zsic::Checkpoint;
 use zsic::text::Tokenizer;

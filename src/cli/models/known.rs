@@ -11,7 +11,7 @@ use super::super::known::{Known, all};
 use super::super::report::{columns_within, print};
 
 const HEAD: [&str; 8] = ["NAME", "FAMILY", "SIZE", "GFLOP", "TOP-1", "SOURCE", "LICENCE", "LANGUAGES"];
-/// What a narrow terminal does without, in this order.
+/// The columns that a narrow terminal leaves out, in this order.
 const SPARE: [&str; 5] = ["SOURCE", "FAMILY", "LANGUAGES", "LICENCE", "GFLOP"];
 
 /// Prints the table.
@@ -38,7 +38,7 @@ fn row(known: &Known) -> [String; 8] {
     ]
 }
 
-/// Returns the cells in a line of the terminal, 80 if it does not say. Elsewhere nothing is left out.
+/// Returns the cells in a line of the terminal, or 80 if it does not say. Elsewhere nothing is left out.
 fn width() -> usize {
     if !std::io::stdout().is_terminal() {
         return usize::MAX;

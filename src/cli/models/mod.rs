@@ -22,15 +22,15 @@ use super::report::{columns, date, print, shown};
 use super::terminal::printable;
 use super::{Outcome, hub, interrupt, stdout};
 
-/// Letters of a commit that tell it from others, for people.
+/// The number of letters that distinguish a commit, for people.
 const SHORT: usize = 12;
-/// Letters of a commit that are taken for it at least, as git does.
+/// The least number of letters that name a commit, as in git.
 const FEWEST: usize = 7;
 
 /// Runs the command.
 ///
 /// # Errors
-/// What kept it from being done.
+/// The reason why it failed.
 pub fn run(args: &Models, common: &Common) -> Result<Outcome> {
     interrupt::install()?;
     let json = args.format == ListFormat::Json;
@@ -60,7 +60,7 @@ fn repos(hub_cache: Option<&Path>) -> Result<BTreeMap<String, Result<CachedRepo>
     Ok(repos.into_iter().map(|(name, repo)| (name, repo.map_err(|e| plain(&e, &cache)))).collect())
 }
 
-/// An error of the cache, whose text holds its causes.
+/// Converts an error of the cache, whose text has its causes.
 fn plain(e: &HubError, cache: &Path) -> anyhow::Error {
     hub::explain(e, "", library::REVISION, cache)
 }
@@ -136,15 +136,17 @@ fn verify(model: &ModelId, json: bool, common: &Common) -> Result<Outcome> {
     Ok(Outcome::SomeFailed)
 }
 
-/// What keeps a checkpoint from being called right, and what to do about it; None if all is right.
+/// Returns what is wrong with a checkpoint, and what to do about it, or None if nothing is wrong.
 fn advice(name: &str, verdicts: &[(library::CachedFile, Verdict)], is_part: bool) -> Option<String> {
     let count = |wanted: Verdict| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
     // A file of the right length is not fetched again; a stand-in for one is.
     if verdicts.iter().any(|(file, verdict)| *verdict == Verdict::Damaged && file.etag.is_some()) {
-        return Some(format!("not all is right; `zsic models rm {name}` and `zsic models pull {name}` fetch it again"));
+        return Some(format!(
+            "something is wrong; `zsic models rm {name}` and `zsic models pull {name}` fetch it again"
+        ));
     }
     if is_part || count(Verdict::Damaged) + count(Verdict::Missing) > 0 {
-        return Some(format!("not all is right; `zsic models pull {name}` repairs it"));
+        return Some(format!("something is wrong; `zsic models pull {name}` repairs it"));
     }
     match (count(Verdict::Unknown), verdicts.len()) {
         (0, _) => None,
@@ -155,15 +157,13 @@ fn advice(name: &str, verdicts: &[(library::CachedFile, Verdict)], is_part: bool
     }
 }
 
-/// Asks on a terminal; elsewhere `--yes` must have been given.
+/// Asks on a terminal. Elsewhere `--yes` is required.
 fn confirm(what: &str, target: &Path, yes: bool) -> Result<()> {
     if yes {
         return Ok(());
     }
     if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(usage(format!(
-            "removing {what} takes it from Python tools too, which share the cache: give --yes"
-        )));
+        return Err(usage(format!("Python tools share the cache and would lose {what} too; add --yes to remove it")));
     }
     ask(format!("remove {what}: delete {}? Python tools share this cache. [y/N]", target.display()));
     let mut answer = String::new();
@@ -182,7 +182,7 @@ fn check_name(name: &str) -> Result<()> {
     }
 }
 
-/// A checkpoint in the cache, by name and revision.
+/// Finds a checkpoint in the cache by name and revision.
 fn cached(model: &ModelId) -> Result<(CachedRepo, CachedSnapshot)> {
     let Hub { revision, hub_cache, .. } = &model.hub;
     let repo = find(hub_cache.as_deref(), &model.name)?;
@@ -196,7 +196,7 @@ fn find(hub_cache: Option<&Path>, name: &str) -> Result<CachedRepo> {
     repos(hub_cache)?.remove(name).unwrap_or_else(missing)
 }
 
-/// The snapshot of a branch, tag or commit; of a commit its first letters, as `list` prints them, are enough.
+/// Finds the snapshot of a branch, tag or commit. The first letters of a commit, as `list` prints them, are enough.
 fn at<'a>(repo: &'a CachedRepo, revision: &str) -> Result<&'a CachedSnapshot> {
     let is_it = |s: &&CachedSnapshot| s.commit == revision || s.refs.iter().any(|name| name == revision);
     let begins = |s: &&CachedSnapshot| revision.len() >= FEWEST && s.commit.starts_with(revision);
@@ -224,7 +224,7 @@ fn snapshot_size(snapshot: &CachedSnapshot) -> u64 {
     snapshot.files.iter().filter_map(|file| file.size).sum()
 }
 
-/// What kind of model it says it is.
+/// Returns the kind of model that its settings name.
 fn kind(snapshot: &CachedSnapshot) -> Option<String> {
     let config = snapshot.config().ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
     let has_open_clip = snapshot.files.iter().any(|file| file.path == OPEN_CLIP_CONFIG);

@@ -1,4 +1,4 @@
-//! `zsic models show`: what a checkpoint in the cache, or the built-in one, is.
+//! `zsic models show`: describes a checkpoint in the cache, or the built-in one.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
@@ -66,7 +66,7 @@ fn in_cache(model: &ModelId, json: bool) -> Result<Outcome> {
     })
 }
 
-/// What kind of model it is, as a line.
+/// Returns a line about the kind of model.
 fn about(kind: &str, checkpoint: &Checkpoint) -> String {
     let ModelFacts { image_size: pixels, patch_size: patch, max_tokens: tokens, embedding: dim, .. } =
         checkpoint.family().facts();
@@ -77,7 +77,7 @@ fn about(kind: &str, checkpoint: &Checkpoint) -> String {
     field("model", about)
 }
 
-/// The same for scripts.
+/// Returns the same facts for scripts.
 fn facts(kind: &str, checkpoint: Option<&Checkpoint>) -> [(String, Value); 6] {
     let facts = checkpoint.map(|checkpoint| checkpoint.family().facts());
     [

@@ -17,8 +17,8 @@ fn is_one_of(ending: &str, endings: &str) -> bool {
     endings.split(' ').any(|one| one == ending)
 }
 
-/// Returns what follows the last dot of a file's name, in lower case; nothing where the name has no ending. Dots at the end
-/// do not count, and a name like `.csv` is an ending if it is a known one.
+/// Returns what follows the last dot of a file's name, in lower case; nothing if the name has no ending. Dots at the
+/// end do not count, and a name like `.csv` is an ending if it is a known one.
 pub fn of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let (start, ending) = name.trim_end_matches('.').rsplit_once('.')?;

@@ -178,7 +178,7 @@ mod tests {
         Version::from_bytes([n; Version::BYTES])
     }
 
-    /// Records of names and versions; `!` marks a failure.
+    /// Creates records of names and versions; `!` marks a failure.
     fn kept(dir: &tempfile::TempDir, names: &[(&str, u8)], failed_too: bool) -> Kept {
         let (mut journal, mut data) = (Vec::new(), Vec::new());
         for (name, n) in names {

@@ -1,4 +1,4 @@
-//! Writes records, with those of an earlier run between them where they belong.
+//! Writes records, and those of an earlier run in their places between them.
 
 use std::fs::File;
 use std::ops::Range;

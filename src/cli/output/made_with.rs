@@ -1,5 +1,5 @@
-//! What an output is made with: everything that decides its records. It lies beside a partial and in the note of a
-//! finished file, and is compared before either is continued; `--meta` and Parquet files have it too.
+//! The settings of an output: everything that determines its records. They lie beside a partial and in the note of a
+//! finished file, and are compared before either is continued. `--meta` and Parquet files have them too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ pub struct MadeWith {
     command: String,
     format: String,
     checkpoint: Identity,
-    /// How its files are read, where not as they are.
+    /// Overrides of how its files are read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     reading: String,
     device: String,
@@ -48,10 +48,10 @@ pub struct MadeWith {
 enum Task {
     Classify {
         labels: Vec<String>,
-        /// Where these make all prompts.
+        /// Set if these make all prompts.
         #[serde(skip_serializing_if = "Option::is_none")]
         templates: Option<Vec<String>>,
-        /// Where labels have prompts of their own.
+        /// Set if labels have prompts of their own.
         #[serde(skip_serializing_if = "Option::is_none")]
         prompts: Option<Map<String, Value>>,
         truncate: bool,
@@ -85,15 +85,15 @@ struct Rules {
     temperature: Option<f64>,
 }
 
-/// Which checkpoint it is.
+/// The identity of the checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Identity {
     /// One in the hub's cache.
     Published { name: String, commit: String },
-    /// The built-in one. The version of zsic says which that is.
+    /// The built-in one, which the version of zsic identifies.
     BuiltIn { name: String },
-    /// Another, by the sizes and times of its files.
+    /// Any other, identified by the sizes and times of its files.
     Directory { directory: String, files: BTreeMap<String, FileStamp> },
 }
 
@@ -106,8 +106,8 @@ struct FileStamp {
 }
 
 impl MadeWith {
-    /// Returns what decides the records of `zsic classify`. The arguments are taken apart field by field, so that a new one
-    /// does not compile until it is decided whether it belongs here.
+    /// Returns what determines the records of `zsic classify`. The arguments are destructured field by field, so that a
+    /// new one does not compile until someone decides whether it belongs here.
     ///
     /// # Errors
     /// If the checkpoint's files cannot be listed.
@@ -144,7 +144,7 @@ impl MadeWith {
             prompts: (!are_filled).then(|| prompts(labels)),
             truncate: *truncate,
             top_k: *top_k,
-            min_score: min_score.to_string().parse()?, // 0.1, and not the 0.10000000149 that an f32 is
+            min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
             activation: *activation,
             decision: Rules::of(decisions, prompts(background)),
@@ -153,7 +153,7 @@ impl MadeWith {
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
     }
 
-    /// Returns what decides the records of `zsic embed`.
+    /// Returns what determines the records of `zsic embed`.
     ///
     /// # Errors
     /// If the checkpoint's files cannot be listed.
@@ -209,7 +209,7 @@ impl MadeWith {
         &self.format
     }
 
-    /// Returns where the settings of an earlier run differ first, in words. They are JSON: another version may have others.
+    /// Describes the first difference from an earlier run's settings, which are JSON because versions differ in theirs.
     pub fn difference(&self, earlier: &Value) -> Result<Option<String>> {
         if Self::deserialize(earlier).is_ok_and(|earlier| earlier == *self) {
             return Ok(None);
@@ -217,17 +217,17 @@ impl MadeWith {
         Ok(differ("", earlier, &serde_json::to_value(self)?))
     }
 
-    /// Returns whether JSON has what the settings of every version have.
+    /// Returns whether JSON has the parts that the settings of every version have.
     pub fn is_one(json: &Value) -> bool {
         ["zsic", "command"].iter().all(|key| json[key].is_string())
     }
 }
 
-/// Of these flags only the precision decides records; `model`, `hub` and `device` are covered by the checkpoint and
-/// the plan.
+/// Returns the precision, the only one of these flags that determines records by itself. The checkpoint and the plan
+/// cover `model`, `hub` and `device`.
 fn precision(machine: &Machine, long_run: &LongRun) -> String {
     let LongRun { resume: _, retry_failed: _, drop_missing: _, meta: _ } = long_run;
-    // The first three are in the checkpoint's reading.
+    // The checkpoint's overrides have the first three.
     let Machine { model: _, image_size: _, max_patches: _, hub, caching, device: _, precision, threads: _, .. } =
         machine;
     let Machine { batch_size: _, max_wait: _, stats: _, .. } = machine;
@@ -299,7 +299,7 @@ mod tests {
 
     use super::*;
 
-    /// What the version before wrote: of labels in templates, of labels with prompts of their own, and of texts.
+    /// The settings that the previous version wrote: for labels in templates, labels with their own prompts, and texts.
     const WRITTEN: [&str; 3] = [
         r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"jsonl","checkpoint":{"name":"demo"},"device":"cpu","instructions":"avx2","precision":"auto","max_pixels":179000000,"max_bytes":null,"decode":"exact","include":[],"exclude":["x*"],"shard":"1/1","labels":["cat"],"templates":["a {}"],"truncate":false,"top_k":null,"min_score":0.0,"logits":false,"activation":"auto"}"#,
         r#"{"zsic":"0.1.0","bits":1,"command":"classify","format":"csv","checkpoint":{"name":"owner/tiny","commit":"aa"},"device":"cuda:0","instructions":null,"precision":"f32","max_pixels":1,"max_bytes":18446744073709551615,"decode":"fast","include":["*.jpg"],"exclude":[],"shard":"2/3","labels":["b","a"],"prompts":{"b":["x","y"],"a":["z"]},"truncate":true,"top_k":2,"min_score":1e-7,"logits":true,"activation":"sigmoid"}"#,

@@ -1,4 +1,4 @@
-//! `--meta`: what an output was made with, what it came to, and the circumstances of the run, which decide no record.
+//! `--meta`: the settings of an output, its counts, and the circumstances of the run, which affect no record.
 
 use std::path::Path;
 use std::time::{Instant, SystemTime};
@@ -12,7 +12,7 @@ use super::super::report::date;
 use super::made_with::MadeWith;
 use super::{Earlier, Place, Sink, ending, families};
 
-/// What decided the records, and what they came to: the same for every run that wrote the same.
+/// The settings and counts of the records: equal for all runs that wrote the same records.
 #[derive(Serialize)]
 pub struct Facts<'a> {
     #[serde(flatten)]
@@ -20,7 +20,7 @@ pub struct Facts<'a> {
     pub counts: Counts,
 }
 
-/// A run that had these facts.
+/// A run with these facts.
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
@@ -38,26 +38,26 @@ struct Circumstances {
     batch_size: u16,
 }
 
-/// The file of `--meta`, in the making.
+/// The file of `--meta`, while it is written.
 pub struct Meta {
     sink: Option<Sink>,
     date: SystemTime,
     start: Instant,
 }
 
-/// What a run came to.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Counts {
     /// Images, or texts, that have a record.
     pub records: u64,
     /// Images that failed.
     pub failed: u64,
-    /// Files in folders that were no images.
+    /// Files in folders that are not images.
     pub skipped: u64,
 }
 
 impl Counts {
-    /// Of a run that wrote `new` records, some of them of failures, after those of an `earlier` one.
+    /// Counts a run that wrote `new` records (all, and failures) after those of an `earlier` one.
     pub fn new(new: (u64, u64), earlier: &Earlier, skipped: u64) -> Self {
         let (records, failed) = earlier.counts();
         Self { records: records + new.0, failed: failed + new.1, skipped }
@@ -65,7 +65,8 @@ impl Counts {
 }
 
 impl Meta {
-    /// Opens the file, if one is named. `read` are the files that the run reads, and `output` what it writes.
+    /// Opens the file, if one is named. `read` are the files that the run reads, and `output` is the file that it
+    /// writes.
     ///
     /// # Errors
     /// A usage error if it is one of those; otherwise if it cannot be written.
@@ -80,7 +81,7 @@ impl Meta {
         if file == Path::new("-") {
             return Err(usage("--meta takes the name of a file; standard output is for records"));
         }
-        let outputs = families(output); // however the two are written
+        let outputs = families(output); // however their names are written
         if families([file]).iter().any(|own| outputs.contains(own)) {
             return Err(usage(format!("{}: is what -o writes; --meta needs another name", file.display())));
         }
@@ -91,7 +92,7 @@ impl Meta {
         Ok(Self { sink: Some(place.open(read)?), date, start })
     }
 
-    /// Writes it as [`Self::write`] does where it is not there yet: nothing was to be done in this run.
+    /// Writes it like [`Self::write`] if it does not exist yet: this run had nothing to do.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -103,7 +104,7 @@ impl Meta {
         self.write(facts, batch_size, threads)
     }
 
-    /// Writes it: what decided the records, what they came to, and the circumstances of the run.
+    /// Writes the settings of the records, their counts, and the circumstances of the run.
     ///
     /// # Errors
     /// If it cannot be written.

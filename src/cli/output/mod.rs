@@ -53,10 +53,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
+    /// Returns the requested format. `auto` is the format of the file's ending, or else depends on whether people read
+    /// it.
     ///
     /// # Errors
-    /// A usage error where the ending promises something else than would be written.
+    /// A usage error if the ending promises something other than what would be written.
     pub fn resolve(asked: FormatArg, place: &Place) -> Result<Self> {
         let ending = place.ending();
         let format = match asked {
@@ -95,7 +96,8 @@ impl Format {
         all.into_iter().find(|format| format.endings().contains(&ending))
     }
 
-    /// Returns the endings that a file of this format may have. A `txt` may have any text, and is a table by itself.
+    /// Returns the endings that a file of this format may have. A `txt` may have any text format, and is a table by
+    /// default.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Table => &["txt"],
@@ -106,7 +108,7 @@ impl Format {
         }
     }
 
-    /// Parquet, which not every build writes, and only to a file.
+    /// Returns Parquet, which not every build writes, and only to a file.
     fn parquet(place: &Place) -> Result<Self> {
         if !parquet::IS_BUILT {
             let reason =
@@ -119,7 +121,7 @@ impl Format {
         Ok(Self::Parquet)
     }
 
-    /// The name of `--format`.
+    /// Returns its name for `--format`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -131,12 +133,12 @@ impl Format {
         }
     }
 
-    /// Returns whether all records are one JSON value, which nothing may stand inside.
+    /// Returns whether all records are one JSON value, inside which nothing else may be printed.
     pub fn is_one_value(self) -> bool {
         matches!(self, Self::Json | Self::Pipeline)
     }
 
-    /// Returns how records lie in a partial.
+    /// Returns the layout of records in a partial.
     pub fn form(self, columns: Columns, labels: &[&str]) -> Form {
         match self {
             Self::Jsonl => Form::Lines,
@@ -151,19 +153,19 @@ impl Format {
 pub struct RecordWriter<'a> {
     log: Log,
     format: Format,
-    /// Whether people see it as it is written.
+    /// Whether people see the output as it is written.
     is_terminal: bool,
     columns: Columns,
     labels: &'a [String],
     table: table::Table,
     records: u64,
     failed: u64,
-    /// The first record of `pipeline`, which is bare if no other follows.
+    /// The first record of `pipeline`, which has no outer list if no other follows.
     held: Option<String>,
 }
 
 impl<'a> RecordWriter<'a> {
-    /// A writer to `log`, which goes to `place`, of scores of `labels`.
+    /// Creates a writer of scores of `labels` to `log`, which goes to `place`.
     pub fn new(format: Format, place: &Place, log: Log, columns: Columns, labels: &'a [String]) -> Self {
         let table = table::Table::new(labels, columns.logits, place.width(), place.color());
         let is_terminal = place.is_terminal();
@@ -195,7 +197,7 @@ impl<'a> RecordWriter<'a> {
         self.log.write(text.as_bytes(), &Of::new(image, version, outcome.is_err()))
     }
 
-    /// Writes what was recorded.
+    /// Writes all records so far.
     ///
     /// # Errors
     /// If the place cannot be written.
@@ -203,7 +205,8 @@ impl<'a> RecordWriter<'a> {
         self.log.flush()
     }
 
-    /// One input gives one list, several give a list of lists. The first list is held back until a second arrives.
+    /// Writes one list for one input, and a list of lists for several. The first list is held back until a second
+    /// arrives.
     fn pipeline(&mut self, list: String) -> Result<()> {
         match (self.records, self.held.take()) {
             (1, _) => {
@@ -215,12 +218,12 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// The records written, and those of failures among them.
+    /// Returns the number of records written, and of failures among them.
     pub fn counts(&self) -> (u64, u64) {
         (self.records, self.failed)
     }
 
-    /// Writes what comes after the last record, and gives a file its name. `facts` say how it was made.
+    /// Writes the end of the output after the last record, and gives a file its name. `facts` say how it was made.
     ///
     /// # Errors
     /// If the place cannot be written.

@@ -107,7 +107,7 @@ impl Notes {
     /// The reason why there is none.
     pub fn of(&self, target: &Path) -> Result<Note, String> {
         let Some(folder) = &self.folder else {
-            return Err("without a home directory no notes are kept of how it was made".to_owned());
+            return Err("no note of how it was made can be kept without a home directory".to_owned());
         };
         let none = || format!("{} has no note of how it was made", folder.display());
         let path = self.path(target).ok_or_else(none)?;
@@ -123,7 +123,7 @@ impl Notes {
         let head = head.filter(|head| head.layout == LAYOUT).ok_or_else(none)?;
         let output = fs::metadata(target).map_err(|_| none())?;
         if (head.bytes, head.changed) != (output.len(), time(&output)) {
-            return Err("it was changed since, by another program or by a run with --no-cache".to_owned());
+            return Err("it has changed since, by another program or by a run with --no-cache".to_owned());
         }
         let base = reader.stream_position().map_err(|_| none())?;
         let journal = Journal::new(reader.into_inner(), base).map_err(|_| none())?;

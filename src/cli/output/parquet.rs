@@ -32,7 +32,7 @@ struct RecordLine {
 }
 
 impl RecordLine {
-    /// An image without a label so far.
+    /// Creates an image without labels.
     fn new(image: impl Into<String>) -> Self {
         let image = image.into();
         Self { image, error: None, labels: Vec::new(), scores: Vec::new(), logits: Vec::new(), accepted: Vec::new() }

@@ -81,13 +81,13 @@ impl Partial {
         let left = BESIDE.iter().filter(|ending| !ending.ends_with(NEW)).map(|ending| self.beside(ending));
         let left = left.chain((self.length > 0).then(|| self.path.clone()));
         let strange = |path: &Path, why: &str| {
-            Err(usage(format!("{}: was not left by zsic{why}; move it away or remove it", path.display())))
+            Err(usage(format!("{}: was not written by zsic{why}; move it away or remove it", path.display())))
         };
         match left.into_iter().find(|path| std::fs::symlink_metadata(path).is_ok()) {
             Some(path) if path == settings || std::fs::symlink_metadata(&settings).is_ok() => {
                 if is_settings(&settings)? { Ok(()) } else { strange(&settings, "") }
             }
-            Some(path) => strange(&path, &format!(": {} is not beside it", settings.display())),
+            Some(path) => strange(&path, &format!(": {} is missing", settings.display())),
             None => Ok(()),
         }
     }

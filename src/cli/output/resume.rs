@@ -1,12 +1,12 @@
-//! `--resume` and `--retry-failed`: which records an earlier run leaves, which images are left to do, and how both come
-//! together in the order of the inputs.
+//! `--resume` and `--retry-failed`: finds the records of an earlier run and the images that remain, and merges both in
+//! the order of the inputs.
 //!
-//! `FILE.partial` has the first records of the file to be, `FILE.partial.json` the settings that they were made with, and
-//! `FILE.partial.journal` what each record is of. While the inputs are the images of those records, in their order and
-//! unchanged, the records stay where they are. From the first difference on, the records of the partial go to
-//! `FILE.partial.old`, and those of a finished file too: each image that is unchanged has its record copied from there in
-//! its turn, and all others are computed. So the partial is at any time a beginning of the file that a run without a stop
-//! would write, and a stop loses nothing.
+//! `FILE.partial` has the first records of the final file, `FILE.partial.json` their settings, and
+//! `FILE.partial.journal` the image of each record. As long as the inputs are the images of those records, unchanged
+//! and in the same order, the records stay in place. From the first difference on, the records of the partial, or of a
+//! finished file, move to `FILE.partial.old`. Then the record of each unchanged image is copied from there in its turn,
+//! and all others are computed. So the partial is always a beginning of the file that an uninterrupted run would write,
+//! and a stop loses nothing.
 
 mod check;
 
@@ -35,21 +35,21 @@ use zsic::pipeline::Version;
 /// What to do about a file that cannot be continued.
 const ANEW: &str = "run without --resume to start over";
 
-/// A run that may go on from an earlier one.
+/// A run that may continue an earlier one.
 pub struct Resume<'a> {
-    /// How records lie in the file.
+    /// The layout of records in the file.
     pub form: Form,
-    /// What decides the records.
+    /// What determines the records.
     pub made_with: &'a MadeWith,
-    /// What the flags say of it.
+    /// The flags about it.
     pub args: &'a LongRun,
     /// Where the images come from.
     pub inputs: &'a Inputs,
     /// Why the list of inputs could not be read to its end.
     pub list_failure: ListFailure,
-    /// What is known of finished files.
+    /// The notes of finished files.
     pub notes: Notes,
-    /// Whom to tell.
+    /// The flags about messages.
     pub common: &'a Common,
 }
 
@@ -57,7 +57,7 @@ pub struct Resume<'a> {
 pub enum Start {
     /// The file is finished, and nothing has changed since.
     Finished(Arc<Earlier>),
-    /// Records go to the log, of the images that are left.
+    /// Records of the remaining images go to the log.
     Going(Log, Rest),
 }
 
@@ -76,7 +76,7 @@ pub fn anew(mut sink: Sink, made_with: &MadeWith, common: &Common) -> Result<Log
 }
 
 impl Resume<'_> {
-    /// Says where records go, and which of `entries` need one.
+    /// Decides where records go, and which of `entries` need one.
     ///
     /// # Errors
     /// A usage error if there is no file to resume, the settings differ, or images of earlier records are missing;
@@ -99,7 +99,7 @@ impl Resume<'_> {
         partial.set_settings(serde_json::to_vec_pretty(self.made_with)?);
         partial.keep_journal(self.notes.clone());
         if !self.common.quiet {
-            let way = "keeps the records so far; run the same command with --resume to go on";
+            let way = "keeps the records so far; run the same command with --resume to continue";
             interrupt::say_when_stopped(partial.path(), format!("{name} {way}"));
         }
         let is_left = partial.is_left() || partial.open_beside(OLD_JOURNAL)?.is_some();
@@ -118,12 +118,12 @@ impl Resume<'_> {
         }
     }
 
-    /// Every image is left to do.
+    /// Begins a run in which every image remains.
     fn all(&self, sink: Sink, entries: Entries) -> Result<Start> {
         Ok(Start::Going(Log::new(sink, self.form.head()?), Rest::all(entries)))
     }
 
-    /// Goes on from a partial, and from records that were put aside.
+    /// Continues a partial, and records that were put aside.
     fn go_on(&self, mut sink: Sink, mut entries: Entries) -> Result<Start> {
         let name = sink.name().to_owned();
         let failed = || format!("{name}: cannot be read");
@@ -131,7 +131,7 @@ impl Resume<'_> {
         self.check_settings(partial)?;
         let there = self.journal_of(partial)?;
         let has_old = partial.open_beside(OLD_JOURNAL)?.is_some();
-        // Where records were put aside, those in the partial were computed since, or are kept on purpose.
+        // If records were put aside, those in the partial were computed later, or are kept on purpose.
         let failed_too = has_old || !self.args.retry_failed;
         let mut there = Kept::new(there, Some(partial.reader().with_context(failed)?), failed_too);
         let earlier = Arc::<Earlier>::default();
@@ -157,7 +157,7 @@ impl Resume<'_> {
         self.going(sink, next, entries, old, 0, earlier)
     }
 
-    /// Adds to a finished file what is new.
+    /// Adds new and changed images to a finished file.
     fn add(&self, mut sink: Sink, mut entries: Entries) -> Result<Start> {
         let partial = sink.partial().context("a finished file has a partial")?;
         let target = partial.target().to_path_buf();
@@ -172,7 +172,8 @@ impl Resume<'_> {
         let next = self.pass(&mut entries, &mut kept, true, &earlier)?;
         let passed = kept.passed();
         if next.is_none() && passed == kept.journal.count {
-            let what = if self.args.retry_failed { "is finished, and no image of it failed" } else { "is finished" };
+            let what =
+                if self.args.retry_failed { "is finished, and none of its images failed" } else { "is finished" };
             say(self.common, format!("{name}: {what}; nothing to do"));
             partial.remove_rest()?;
             return Ok(Start::Finished(earlier));
@@ -180,15 +181,15 @@ impl Resume<'_> {
         self.check_missing(partial, vec![&mut kept], next.is_none())?;
         partial.begin_again(&kept.journal, |old| self.unmake(&target, &kept, old))?;
         kept.believe(partial.open_beside(OLD)?);
-        let again = if self.args.retry_failed { ", and images that failed are computed again" } else { "" };
-        let gone = if self.args.drop_missing { ", and those that are gone are left out" } else { "" };
+        let again = if self.args.retry_failed { ", and failed images are computed again" } else { "" };
+        let gone = if self.args.drop_missing { ", and missing ones are left out" } else { "" };
         if next.is_some() {
             say(self.common, format!("{name}: new and changed images are added to it{again}{gone}"));
         }
         self.going(sink, next, entries, Some(kept), passed, earlier)
     }
 
-    /// Records go on behind those that are there; the first of the `old` are copied.
+    /// Continues after the existing records, and copies the first of the `old` ones.
     fn going(
         &self,
         mut sink: Sink,
@@ -244,13 +245,13 @@ impl Resume<'_> {
     }
 
     fn say_going_on(&self, name: &str, passed: u64, old: Option<&Kept>) -> Result<()> {
-        let mut line = format!("{name}: goes on after {passed} of its images");
+        let mut line = format!("{name}: continues after {passed} of its images");
         if let Some(old) = old {
-            line += "; records of unchanged images behind them are kept";
+            line += "; records of unchanged images after them are kept";
             let has_failed = old.journal.entries(0..old.journal.count).any(|entry| entry.is_ok_and(|e| e.of.failed));
             match has_failed {
-                true if self.args.retry_failed => line += "; those that failed are computed again",
-                true => line += "; those that failed are kept too, where --retry-failed computes them again",
+                true if self.args.retry_failed => line += "; failed ones are computed again",
+                true => line += "; failed ones are kept too (--retry-failed computes them again)",
                 false => {}
             }
         }

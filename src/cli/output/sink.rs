@@ -26,7 +26,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place that the flags name; `-` is standard output.
+    /// Creates the place that the flags name; `-` is standard output.
     pub fn new(file: Option<&Path>, common: &Common) -> Self {
         let file = file.filter(|file| *file != Path::new("-"));
         let color = match common.color {
@@ -44,7 +44,7 @@ impl Place {
         self.file.is_none()
     }
 
-    /// True if records scroll by on a terminal.
+    /// Returns whether records scroll by on a terminal.
     pub fn is_terminal(&self) -> bool {
         self.file.is_none() && std::io::stdout().is_terminal()
     }
@@ -54,14 +54,14 @@ impl Place {
         self.file.as_ref().is_some_and(|path| std::fs::metadata(path).map_or(true, |m| m.is_file() || m.is_dir()))
     }
 
-    /// Returns whether the ending of the file says nothing: it is a pipe or device, or has the name of an image, which
-    /// [`Self::open`] refuses.
+    /// Returns whether the ending of the file has no meaning: the file is a pipe or device, or has the name of an
+    /// image, which [`Self::open`] refuses.
     pub fn promises_nothing(&self) -> bool {
         let is_input = |file: &PathBuf| source::is_image_name(file) || source::is_tar_name(file);
         !self.is_file() || self.file.as_ref().is_some_and(is_input)
     }
 
-    /// Whether tables are coloured.
+    /// Returns whether tables are coloured.
     pub fn color(&self) -> bool {
         self.color
     }
@@ -71,12 +71,12 @@ impl Place {
         ending::of(self.file.as_ref()?)
     }
 
-    /// Returns what messages call it.
+    /// Returns its name for messages.
     pub fn name(&self) -> String {
         self.file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string())
     }
 
-    /// Cells in a line.
+    /// Returns the cells in a line.
     pub fn width(&self) -> usize {
         let cells = if self.is_terminal() { terminal_size::terminal_size() } else { None };
         cells.map_or(80, |(terminal_size::Width(cells), _)| usize::from(cells))
@@ -85,8 +85,8 @@ impl Place {
     /// Opens the place, without writing yet. `read` are the files that the run reads.
     ///
     /// # Errors
-    /// A usage error if the file is one of those, or an image, or called like one; otherwise if it cannot be written, or
-    /// another run is writing it; and if standard output is closed.
+    /// A usage error if the file is one of those, is an image, or is named like one. Another error if it cannot be
+    /// written, if another run is writing it, or if standard output is closed.
     pub fn open<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> Result<Sink> {
         let Some(path) = &self.file else {
             return Ok(Sink { out: Out::Stdout(stdout::RecordOut::open()?), name: "standard output".to_owned() });
@@ -110,22 +110,22 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
         let name = written.display();
         let Ok(file) = FileId::at(&written) else { continue };
         if read.contains(&file) {
-            return Err(usage(format!("{name}: is read by this run, and cannot be written by it too")));
+            return Err(usage(format!("{name}: is an input of this run and cannot be its output too")));
         }
     }
     let name = path.display();
     let kind = if source::is_image_name(path) { "an image" } else { "a tar of images" };
     if source::is_image_name(path) || source::is_tar_name(path) {
-        let reason = format!("is called {kind}, and later runs would read it as one; give it another ending");
+        let reason = format!("is named like {kind}, and later runs would read it as one; give it another ending");
         return Err(usage(format!("{name}: {reason}")));
     }
     if path.is_dir() || path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) {
-        return Err(usage(format!("{name}: names a folder, where the name of a file is expected")));
+        return Err(usage(format!("{name}: names a folder; give the name of a file")));
     }
     let mut head = Vec::new();
     let is_read = File::open(path).and_then(|file| file.take(source::HEAD).read_to_end(&mut head));
     if is_read.is_ok() && source::is_image(&head) {
-        return Err(usage(format!("{name}: is an image; delete it first if it is to be written over")));
+        return Err(usage(format!("{name}: is an image; delete it first to write to this name")));
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn check_target<'a>(path: &Path, read: impl IntoIterator<Item = &'a Path>) -> Re
 /// An open place.
 pub struct Sink {
     out: Out,
-    /// What messages call it.
+    /// Its name for messages.
     name: String,
 }
 
@@ -183,21 +183,21 @@ impl Sink {
         }
     }
 
-    /// Makes the file from the records in its partial, and gives it its name. Until then the partial stays.
+    /// Makes the file from the records in its partial, and gives it its name. The partial stays until then.
     ///
     /// # Errors
-    /// What `make` says, and if the file cannot be written or renamed.
+    /// The error of `make`, and a failure to write or rename the file.
     pub fn finish_made(self, make: impl FnOnce(&Path, &mut File) -> Result<()>) -> Result<()> {
-        let Out::File(partial) = self.out else { return Ok(()) }; // what is made needs a partial
+        let Out::File(partial) = self.out else { return Ok(()) }; // making a file needs a partial
         partial.finish_made(make)
     }
 
-    /// The partial, if it is a file that is written.
+    /// Returns the partial, if a file is written.
     pub fn partial(&mut self) -> Option<&mut Partial> {
         if let Out::File(partial) = &mut self.out { Some(partial) } else { None }
     }
 
-    /// What messages call it.
+    /// Returns its name for messages.
     pub fn name(&self) -> &str {
         &self.name
     }

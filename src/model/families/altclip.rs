@@ -28,7 +28,7 @@ const TEXT: TowerSpec<TokenStem> = TowerSpec {
     ..bert::ROBERTA
 };
 
-/// Lays `config.json` over the defaults.
+/// Overrides the defaults with `config.json`.
 fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config_dict", "vision_config"])?;
     let texts = config.section(&["text_config_dict", "text_config"])?;

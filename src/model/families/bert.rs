@@ -1,4 +1,4 @@
-//! BERT and its kin as text towers: what their weights are called, and their sizes. Families put a head on them.
+//! BERT and its kin as text towers: the names of their weights, and their sizes. Families add a head.
 
 use super::super::spec::{BlockSpec, Filling, HiddenAct, Mask, Order, Pool, PromptPool, TokenStem, TowerSpec};
 
@@ -32,14 +32,14 @@ pub const BERT: TowerSpec<TokenStem> = TowerSpec {
     dim: 512,
 };
 
-/// RoBERTa and XLM-RoBERTa base: positions begin behind that of the padding.
+/// RoBERTa and XLM-RoBERTa base: positions begin after that of the padding.
 pub const ROBERTA: TowerSpec<TokenStem> = TowerSpec {
     stem: TokenStem { vocabulary: 50265, positions: 514, uncounted: Some(1), ..BERT.stem },
     blocks: BlockSpec { eps: 1e-5, ..BERT.blocks },
     ..BERT
 };
 
-/// Its names, behind those of the text tower.
+/// Its names, after those of the text tower.
 pub const NAMES: &[(&str, &str)] = &[
     ("embeddings.word_embeddings.", "embeddings.token_embedding."),
     ("embeddings.position_embeddings.", "embeddings.position_embedding."),

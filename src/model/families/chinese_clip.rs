@@ -19,7 +19,7 @@ pub const CHINESE_CLIP: Description = Description {
     recipe: Recipe { views: &[], names: &[WRAPPERS, bert::NAMES] },
 };
 
-/// Lays `config.json` over the defaults.
+/// Overrides the defaults with `config.json`.
 fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config_dict", "vision_config"])?;
     let texts = config.section(&["text_config_dict", "text_config"])?;

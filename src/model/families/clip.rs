@@ -72,11 +72,11 @@ pub const TEXT: TowerSpec<TokenStem> = TowerSpec {
     dim: 512,
 };
 
-/// A scale alone.
+/// Only a scale.
 pub const LOGITS: Logits = Logits { bias: false, activation: Activation::Softmax };
 
-/// Lays `config.json` over the defaults. The legacy dicts were completed with defaults before they overrode the newer
-/// sections, so where one is present nothing of the newer section remains.
+/// Overrides the defaults with `config.json`. The legacy dicts were completed with defaults before they overrode the
+/// newer sections, so if one is present, nothing of the newer section remains.
 pub(super) fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config_dict", "vision_config"])?;
     let texts = config.section(&["text_config_dict", "text_config"])?;
@@ -89,7 +89,7 @@ pub(super) fn model(config: &Section) -> Result<Model, String> {
     Ok(Model { image, text, logits: LOGITS })
 }
 
-/// Returns which row is pooled. Checkpoints from before the end token's id was written down correctly say 2
+/// Returns which row is pooled. Old checkpoints state 2, since the end token's id was once written wrongly
 /// (transformers#24773).
 fn pool(end: u32) -> PromptPool {
     if end == 2 { PromptPool::LargestId } else { PromptPool::FirstOf(end) }

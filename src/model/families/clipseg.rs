@@ -18,7 +18,7 @@ pub const CLIPSEG: Description = Description {
     recipe: Recipe { views: &[], names: &[WRAPPERS] },
 };
 
-/// Lays `config.json` over the defaults, which are CLIP's.
+/// Overrides the defaults, which are CLIP's, with `config.json`.
 fn model(config: &Section) -> Result<Model, String> {
     let model = clip::model(config)?;
     let stem = ImageStem { resize: Some(PositionResize::Bicubic), ..model.image.stem };

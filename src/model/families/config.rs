@@ -1,5 +1,5 @@
-//! Reads `config.json` key by key. A key that is missing has the family's default, and a value that no model has is refused
-//! by its name.
+//! Reads `config.json` key by key. A missing key takes the family's default, and a value that no model has is refused
+//! by name.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::spec::{BlockSpec, HiddenAct, ImageStem, TokenStem, TowerSpec};
 
-/// The largest size that a model may have: beyond it a file is damaged.
+/// The largest size that a model may have. A file with a larger one is damaged.
 const LARGEST: usize = 1 << 24;
 
 /// The file, or one of its sections.
@@ -24,7 +24,7 @@ impl<'a> Section<'a> {
         Self { name: "", keys: config.as_object() }
     }
 
-    /// Returns the first of some sections that is there. If there is none, every key of it is missing.
+    /// Returns the first of some sections that exists, or an empty one.
     pub fn section(&self, names: &[&'static str]) -> Result<Self, String> {
         for &name in names {
             match self.get(name) {
@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         self.keys?.get(key)
     }
 
-    /// Words an error: the key, its value, and what it should be.
+    /// Formats an error: the key, its value, and what it should be.
     pub fn refuse(&self, key: &str, value: impl Display, expected: impl Display) -> String {
         let dot = if self.name.is_empty() { "" } else { "." };
         let default = if self.get(key).is_none() { " by default" } else { "" };
@@ -95,7 +95,7 @@ impl<'a> Section<'a> {
         self.read(key, default, &format!("a whole number from 1 to {LARGEST}"), size)
     }
 
-    /// Reads a size for which null stands for the default.
+    /// Reads a size whose null means the default.
     pub fn size_or_null(&self, key: &str, default: usize) -> Result<usize, String> {
         if self.get(key) == Some(&Value::Null) { Ok(default) } else { self.size(key, default) }
     }
@@ -146,7 +146,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Returns a value in few words.
+/// Returns a value, shortened.
 fn shown(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

@@ -18,7 +18,7 @@ pub const METACLIP2: Description = Description {
     recipe: Recipe { views: &[], names: &[WRAPPERS] },
 };
 
-/// Lays `config.json` over the defaults, which are CLIP's.
+/// Overrides the defaults, which are CLIP's, with `config.json`.
 fn model(config: &Section) -> Result<Model, String> {
     let texts = config.section(&["text_config"])?;
     let model = clip::model(config)?;

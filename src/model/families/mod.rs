@@ -1,4 +1,4 @@
-//! One file a family: what its `config.json` means, as data. No loading, no arithmetic.
+//! One file per family: the meaning of its `config.json`, as data. Nothing is loaded or computed here.
 
 pub mod altclip;
 pub mod bert;

@@ -1,5 +1,5 @@
-//! SigLIP 2 in native shapes (NaFlex), as transformers names it (`Siglip2Model`), with the defaults of Siglip2Config (5.23).
-//! An image has as many patches as its shape asks for, and the table of positions is resized to it.
+//! SigLIP 2 in native shapes (NaFlex), as transformers names it (`Siglip2Model`), with the defaults of Siglip2Config
+//! (5.23). The number of patches follows from an image's shape, and the table of positions is resized to it.
 
 use super::super::spec::{ImageStem, PositionResize, TowerSpec};
 use super::config::Section;
@@ -19,7 +19,7 @@ pub const NAFLEX: Description = Description {
     recipe: Recipe { views: &[IN_PROJ, &[("patch_embedding.weight", View::Patches)]], names: &[WRAPPERS] },
 };
 
-/// Lays `config.json` over the defaults.
+/// Overrides the defaults with `config.json`.
 fn model(config: &Section) -> Result<Model, String> {
     let vision = config.section(&["vision_config"])?;
     let count = vision.size("num_patches", 256)?;

@@ -66,7 +66,7 @@ const BLOCKS: BlockSpec = BlockSpec {
     order: Order::PreNorm,
 };
 
-/// Lays `config.json` over the defaults.
+/// Overrides the defaults with `config.json`.
 pub(super) fn model(config: &Section) -> Result<Model, String> {
     let (vision, texts) = (config.section(&["vision_config"])?, config.section(&["text_config"])?);
     vision.read("vision_use_head", (), "true: without the head there are no image embeddings", |head| {

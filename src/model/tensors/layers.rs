@@ -42,7 +42,7 @@ impl TensorLinear {
     }
 }
 
-/// `x @ weight^T` over the last dimension: [.., in] -> [.., out].
+/// Returns `x @ weight^T` over the last dimension: [.., in] -> [.., out].
 fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (output, input) = weight.dims2()?;
     let mut shape = x.dims().to_vec();
@@ -57,9 +57,9 @@ fn project(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(y.reshape(shape)?)
 }
 
-/// Returns the rows that a product must have for `gemm` to take the kernel that it takes for many: its kernels for
-/// small results sum in another order, and an image's bits would depend on its batch. Widths of real models need two
-/// rows at most.
+/// Returns the number of rows that a product needs for `gemm` to choose its kernel for many rows. Its kernels for small
+/// results sum in another order, so an image's bits would depend on its batch. Widths of real models need two rows at
+/// most.
 fn fewest_rows(output: usize) -> usize {
     if output <= 64 { 65 } else { 256 / output + 2 }
 }
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// Layer norm in f64.
+    /// Computes a layer norm in f64.
     fn oracle(x: &[f32], eps: f64) -> Vec<f64> {
         let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len() as f64;
         let variance = x.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
@@ -86,7 +86,7 @@ mod tests {
             let tensor = Tensor::from_slice(&x, (1, 768), &Device::Cpu).unwrap();
             let got = norm.forward(&tensor).unwrap().to_vec2::<f32>().unwrap();
             let worst = got[0].iter().zip(oracle(&x, 1e-5)).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
-            // The mean is rounded to f32: at 1e4 that is 5e-4 beside a deviation of 0.2.
+            // The mean is rounded to f32: at 1e4 that costs 5e-4, against a deviation of 0.2.
             assert!(worst < 1e-5 + f64::from(offset) * 6e-7, "{offset}: {worst}");
         }
     }

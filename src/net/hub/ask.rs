@@ -161,7 +161,7 @@ impl HubClient<'_> {
             if let HubError::Interrupted { have, .. } = e
                 && have >= kept + PROGRESS
             {
-                (failures, kept) = (0, have); // it made progress, so this is a first failure
+                (failures, kept) = (0, have); // it made progress, so count from one again
             }
             failures += 1;
             let asked = if let HubError::RateLimit { after, .. } = &e { *after } else { None };

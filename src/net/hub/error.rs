@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::net::HttpError;
 
-/// Why there is no checkpoint. Messages say what failed and what to do, without knowing the program around.
+/// Why there is no checkpoint. Messages say what failed and what to do, and do not depend on the program that shows
+/// them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {

@@ -1,11 +1,11 @@
-//! Where things lie in the cache, which is laid out as Python's huggingface_hub does it, so that either finds what the
-//! other fetched. The only file that names hf-hub. What is noted beside the files is read and written in `notes`.
+//! The layout of the cache, which is that of Python's huggingface_hub, so that each finds what the other fetched. The
+//! only file that names hf-hub. `notes` reads and writes the notes beside the files.
 //!
 //! hf-hub 0.5.0 gives names, paths and references, without a feature. Its client of requests is not used: in 0.5.0 it
 //! has no timeouts, fails on files behind a relative redirect, and appends to a part even if the server ignores
 //! `Range`; 1.0.0 stores error pages and short bodies as model files, takes no proxy and no CA, does not resume, and
-//! brings 150 crates. `net/http.rs` asks in its place. Xet is not spoken: over plain HTTP the hub serves the same
-//! bytes.
+//! brings 150 crates. `net/http.rs` sends the requests instead. Xet is not used: the hub serves the same bytes over
+//! plain HTTP.
 //!
 //! `models--owner--name/` holds `blobs/` (contents, by their hash), `snapshots/<commit>/` (relative links to them),
 //! `refs/` (a branch's commit) and `.no_exist/<commit>/` (names that a commit is known to lack).
@@ -31,7 +31,7 @@ pub(super) struct Repo {
     pub revision: String,
     cache: PathBuf,
     root: PathBuf,
-    /// Whether the file system knows links, once somebody had to know.
+    /// Whether the file system has links, once that was needed.
     can_link: OnceCell<bool>,
 }
 
@@ -53,7 +53,7 @@ impl Repo {
         })
     }
 
-    /// The name that a folder of the cache stands for.
+    /// Returns the name that a folder of the cache stands for.
     pub fn name_of(folder: &str) -> Option<String> {
         identity::name(folder).filter(|name| is_name(name))
     }
@@ -62,7 +62,7 @@ impl Repo {
         &self.root
     }
 
-    /// A commit's files.
+    /// Returns the folder of a commit's files.
     pub fn snapshot(&self, commit: &str) -> PathBuf {
         let repo = Named::new(self.name.clone(), RepoType::Model);
         Cache::new(self.cache.clone()).repo(repo).pointer_path(commit)
@@ -72,31 +72,31 @@ impl Repo {
         self.root.join("blobs").join(etag)
     }
 
-    /// The lock that everybody who fetches this blob takes, Python included.
+    /// Returns the lock that everyone who fetches this blob takes, Python included.
     pub fn lock(&self, etag: &str) -> PathBuf {
         let folder = self.root.file_name().unwrap_or_default();
         self.cache.join(".locks").join(folder).join(format!("{etag}.lock"))
     }
 
-    /// A file in a commit's snapshot.
+    /// Returns the path of a file in a commit's snapshot.
     pub fn pointer(&self, commit: &str, file: &str) -> PathBuf {
         self.snapshot(commit).join(file)
     }
 
-    /// Whether a commit's snapshot has a file of `size` bytes: as a link to its blob, or as a file of its own, as on disks
-    /// without links.
+    /// Returns whether a commit's snapshot has a file of `size` bytes: a link to its blob or, on disks without links, a
+    /// file of its own.
     pub fn has(&self, commit: &str, file: &str, etag: &str, size: u64) -> bool {
         let pointer = self.pointer(commit, file);
         let right = fs::read_link(&pointer).map_or(true, |there| there == target(file, etag));
         right && is_whole(&pointer, size) && stand_in(&pointer).is_none()
     }
 
-    /// Whether links can be made here. Found out once, as Python does it: by making one.
+    /// Returns whether links can be made here. Tests it once, as Python does: by making one.
     pub fn can_link(&self) -> bool {
         *self.can_link.get_or_init(|| {
             let (file, link) = (self.temporary(), self.temporary());
             if make_parent(&file).and_then(|()| create(&file, b"")).is_err() {
-                return true; // nothing can be made at all, which is an error where it matters
+                return true; // nothing can be made at all; the caller will report that
             }
             let can = file::link(file.file_name().unwrap_or_default(), &link).is_ok();
             _ = (fs::remove_file(&link), fs::remove_file(&file));
@@ -126,7 +126,7 @@ impl Repo {
     pub fn copy(&self, commit: &str, file: &str, etag: &str) -> Result<(), HubError> {
         let (pointer, temporary) = (self.pointer(commit, file), self.temporary());
         make_parent(&pointer)?;
-        // Beside it first: the name may be a link to the blob, and writing would empty both.
+        // Write beside it first: the name may be a link to the blob, and writing there would empty both.
         let copied = fs::copy(self.blob(etag), &temporary).and_then(|_| fs::rename(&temporary, &pointer));
         copied.map_err(|e| {
             _ = fs::remove_file(&temporary);
@@ -134,31 +134,32 @@ impl Repo {
         })
     }
 
-    /// A name that nobody else uses, outside the folders that are listed.
+    /// Returns a unique name outside the folders that are listed.
     pub fn temporary(&self) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         self.root.join(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
-/// Where a snapshot's link to a blob leads.
+/// Returns where a snapshot's link to a blob leads.
 fn target(file: &str, etag: &str) -> PathBuf {
     let up = Path::new(file).components().map(|_| "..");
     [".."].into_iter().chain(up).chain(["blobs", etag]).collect()
 }
 
-/// The name of the blob that a link in a snapshot leads to.
+/// Returns the name of the blob that a link in a snapshot leads to.
 pub(super) fn linked_blob(pointer: &Path) -> Option<String> {
     let target = fs::read_link(pointer).ok()?;
     identity::blob(&target).filter(|blob| is_etag(blob)).map(str::to_owned)
 }
 
-/// Whether a file is there with all its bytes. It gets its name when it is whole, so its length is all that is looked at.
+/// Returns whether a file exists with all its bytes. A file gets its name once it is whole, so checking its length is
+/// enough.
 pub(super) fn is_whole(file: &Path, size: u64) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() == size)
 }
 
-/// Where a blob's bytes are until they are all there.
+/// Returns the path of a blob's bytes until it is whole.
 pub(super) fn partial_path(blob: &Path) -> PathBuf {
     let mut name = blob.file_name().unwrap_or_default().to_owned();
     name.push(".incomplete");
@@ -170,19 +171,19 @@ pub(super) fn stand_in(file: &Path) -> Option<StandIn> {
     StandIn::of(&regular::read_unnoticed(file, LONGEST as u64).ok()?)
 }
 
-/// Creates a file that is not there, not even as a link.
+/// Creates a file where nothing exists, not even a link.
 pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), HubError> {
     let created = File::create_new(path).and_then(|mut file| file.write_all(content));
     created.map_err(|e| HubError::io(path, e))
 }
 
-/// Creates the folder that `path` is to be in.
+/// Creates the parent folder of `path`.
 pub(super) fn make_parent(path: &Path) -> Result<(), HubError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|e| HubError::io(parent, e))
 }
 
-/// Whether this can be a repository's name: one or two parts of letters, digits, `.`, `_` and `-`.
+/// Returns whether this can be a repository's name: one or two parts of letters, digits, `.`, `_` and `-`.
 pub fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         let allowed = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -195,19 +196,19 @@ pub fn is_name(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Whether this can be a revision: it becomes a path under `refs/`, so it must stay there.
+/// Returns whether this can be a revision: it becomes a path under `refs/`, so it must stay there.
 fn is_revision(revision: &str) -> bool {
     let inside = Path::new(revision).components().all(|c| matches!(c, Component::Normal(_)));
     let odd = |c: char| c.is_control() || c.is_whitespace() || "\\?*[^~:".contains(c);
     !revision.is_empty() && revision.len() <= 200 && inside && !revision.contains(odd) && !revision.ends_with('/')
 }
 
-/// Whether this is a commit in full.
+/// Returns whether this is a full commit.
 pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a blob may be named so.
+/// Returns whether this can be a blob's name.
 pub(super) fn is_etag(etag: &str) -> bool {
     let plain = etag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     plain && !etag.is_empty() && etag.len() <= 200 && !etag.starts_with('.') && !etag.ends_with(".incomplete")

@@ -108,7 +108,7 @@ fn offline(repo: &Repo, settings: &HubSettings, held: Option<Completeness>) -> H
         missing: if let Some(Completeness::Part(missing)) = held {
             missing
         } else {
-            "nothing of it is there".to_owned()
+            "none of its files is there".to_owned()
         },
     }
 }
@@ -178,7 +178,7 @@ fn pinned(repo: &Repo, commit: &str) -> Result<(), HubError> {
     if !is_commit(&asked.to_ascii_lowercase()) || asked.eq_ignore_ascii_case(commit) {
         return Ok(());
     }
-    let reason = format!("the hub answered with commit {commit}, and {asked} was asked for");
+    let reason = format!("the hub answered with commit {commit} instead of {asked}");
     Err(HubError::Answer { what: repo.name.clone(), reason })
 }
 

@@ -1,4 +1,4 @@
-//! What is still to come of a checkpoint, and whether there is room for it.
+//! The bytes that a checkpoint still lacks, and whether there is room for them.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::error::HubError;
 use super::layout::{is_whole, partial_path};
 use crate::system::space;
 
-/// Says what is to come, and makes sure that it has room.
+/// Announces what will be fetched, and checks that there is room for it.
 pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) -> Result<(), HubError> {
     let missing: Vec<u64> = files.iter().map(|file| missing(hub, commit, file)).collect();
     let need = missing.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
@@ -22,12 +22,12 @@ pub(super) fn announce(hub: &HubClient<'_>, commit: &str, files: &[RemoteFile]) 
     }
 }
 
-/// Whether a file's content is here, in a blob or in the snapshot.
+/// Returns whether a file's content is here, in a blob or in the snapshot.
 fn is_here(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> bool {
     hub.repo.has(commit, &file.path, &file.etag, file.size) || is_whole(&hub.repo.blob(&file.etag), file.size)
 }
 
-/// Bytes of `file` that are still to come.
+/// Returns the bytes that `file` still lacks.
 fn missing(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> u64 {
     let blob = hub.repo.blob(&file.etag);
     let have = fs::metadata(partial_path(&blob)).map_or(0, |meta| meta.len());

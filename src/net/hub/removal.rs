@@ -1,5 +1,5 @@
 //! Removes a repository, or one commit of it, from the cache: only files that belong to the layout, below the
-//! repository's own folder. It walks everything once to check, and once more to delete.
+//! repository's own folder. It walks everything once to check, and again to delete.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -89,7 +89,7 @@ pub struct HubSettings {
     pub refresh: bool,
     /// Waits, proxies, certificates.
     pub http: HttpSettings,
-    /// The layout to fetch, where a repository has two.
+    /// The layout to fetch, if a repository has two.
     pub layout: Option<Layout>,
     /// Checks a checkpoint before its weights are fetched, and says in which layout it is. An error says why it cannot be
     /// used.

@@ -1,7 +1,7 @@
 //! One file's contents, from the hub into a blob: resumed, hashed while written, and renamed only when they are what
-//! the hub promised. Killed at any point, it leaves a part that the next run goes on from: hashed again first, and
-//! written over in place, never cut, since two processes that no lock keeps apart write the same bytes to the same
-//! places.
+//! the hub promised. After a kill, the next run continues from the part that is left: it hashes the part again and
+//! overwrites it in place. The part is never cut, since two processes that no lock keeps apart write the same bytes to
+//! the same places.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -20,15 +20,15 @@ use crate::net::http::{Reply, Request};
 use crate::regular;
 use crate::system::file::write_all_at;
 
-/// Bytes written, and hashed beside, at once.
+/// Bytes written and hashed at a time.
 const PIECE: usize = 256 << 10;
 /// Pieces under way between the writer and the hasher.
 const PIECES: usize = 8;
 /// The status of an answer to a range that the file does not have.
 const OUT_OF_RANGE: u16 = 416;
 
-/// Brings one file of `commit` into the cache, unless it is there: into a blob that the snapshot links to, or where
-/// there are no links into the snapshot itself.
+/// Fetches one file of `commit` into the cache, unless it is there: into a blob that the snapshot links to or, without
+/// links, into the snapshot itself.
 pub(super) fn fetch(hub: &HubClient<'_>, commit: &str, file: &RemoteFile) -> Result<(), HubError> {
     let (repo, blob) = (hub.repo, hub.repo.blob(&file.etag));
     let is_here = || repo.has(commit, &file.path, &file.etag, file.size);
@@ -62,20 +62,20 @@ fn download(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, blob: &Path, t
             break;
         }
         partial.start_over();
-        partial.kept = 0; // what is there is not a part of the file
+        partial.kept = 0; // these bytes are not a part of the file
         if !std::mem::take(&mut resumed) {
             partial.discard();
-            let reason = format!("what came is not what the hub promised (its hash is not {})", file.etag);
+            let reason = format!("the bytes are not what the hub promised (their hash is not {})", file.etag);
             return Err(HubError::Damaged { file: file.path.clone(), reason });
         }
-        // The part from an earlier run was damaged, by a crash of the machine say: once more from the start.
+        // The part from an earlier run was damaged, for example by a crash of the machine: start over.
     }
     partial.publish(to, file)?;
     progress(Event::Finished { file: &file.path, size: file.size });
     Ok(())
 }
 
-/// One request for what is missing, and its body.
+/// Requests the missing bytes, and receives them.
 fn attempt(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, partial: &mut PartialBlob) -> Result<(), HubError> {
     if partial.length == file.size {
         return Ok(());
@@ -88,7 +88,7 @@ fn attempt(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, partial: &mut P
     }
     let ranges = start(&reply, file, commit, partial.length)? == partial.length;
     if !ranges {
-        partial.start_over(); // the server knows no ranges
+        partial.start_over(); // the server does not support ranges
     }
     let host = reply.host;
     let source = match partial.pour(&mut reply.body.into_reader(), file, hub.settings)? {
@@ -97,7 +97,7 @@ fn attempt(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, partial: &mut P
         End::Cut(e) => hub.client.cut(e, &host),
     };
     if let HttpError::Malformed { .. } = source {
-        return Err(HubError::http(&file.path, source)); // asked again, it would be no better
+        return Err(HubError::http(&file.path, source)); // another try would get the same answer
     }
     Err(HubError::Interrupted { file: file.path.clone(), source, have: partial.kept, size: file.size, ranges })
 }
@@ -106,7 +106,7 @@ fn attempt(hub: &HubClient<'_>, commit: &str, file: &RemoteFile, partial: &mut P
 fn start(reply: &Reply, file: &RemoteFile, commit: &str, asked: u64) -> Result<u64, HubError> {
     let damaged = |reason: String| Err(HubError::Damaged { file: file.path.clone(), reason });
     if let Some(other) = reply.header("x-repo-commit").filter(|other| *other != commit) {
-        return damaged(format!("the hub sent it as of commit {other} and not {commit}"));
+        return damaged(format!("the hub sent it from commit {other} instead of {commit}"));
     }
     let length = reply.own_header("content-length").and_then(|length| length.parse::<u64>().ok());
     let (start, total) = match reply.status {
@@ -128,7 +128,7 @@ fn start(reply: &Reply, file: &RemoteFile, commit: &str, asked: u64) -> Result<u
     }
 }
 
-/// First byte and total length of `bytes 5-9/10`.
+/// Returns the first byte and the total length in `bytes 5-9/10`.
 fn content_range(range: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
     let start = range.split_once('-')?.0.trim().parse().ok()?;
@@ -142,12 +142,12 @@ enum End {
     Cut(std::io::Error),
 }
 
-/// The part of a blob that is there. Its first `length` bytes are hashed.
+/// The part of a blob that was fetched. Its first `length` bytes are hashed.
 struct PartialBlob {
     path: PathBuf,
     file: File,
     length: u64,
-    /// The most bytes that there were: more than `length` after starting over.
+    /// The most bytes it has had: more than `length` after starting over.
     kept: u64,
     digest: Digest,
     fresh: Digest,
@@ -162,7 +162,7 @@ impl PartialBlob {
         let mut file = regular::open_here(&path, &mut options).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length > wanted.size {
-            fs::remove_file(&path).map_err(failed)?; // no part of this blob
+            fs::remove_file(&path).map_err(failed)?; // not a part of this blob
             return Self::open(path, wanted);
         }
         let fresh = Digest::new(&wanted.etag, wanted.size);
@@ -171,8 +171,8 @@ impl PartialBlob {
         Ok(Self { path, file, length, kept: length, digest, fresh })
     }
 
-    /// Starts over. What is there is overwritten and not cut off: on a file system that ignores locks another process
-    /// may be at the same file, and the right bytes in the right places harm nobody.
+    /// Starts over. Overwrites the bytes instead of cutting them off: on a file system that ignores locks, another
+    /// process may be writing the same file, and the right bytes in the right places do no harm.
     fn start_over(&mut self) {
         self.length = 0;
         self.digest = self.fresh.clone();
@@ -218,8 +218,8 @@ impl PartialBlob {
                 Err(e) => return Ok(End::Cut(e)),
             };
             if self.length + n as u64 > wanted.size {
-                // Not by reading on: a body without end must not fill the disk.
-                let reason = format!("more than the {} bytes that the hub promised came", wanted.size);
+                // Do not read on: an endless body must not fill the disk.
+                let reason = format!("more bytes came than the {} that the hub promised", wanted.size);
                 self.discard();
                 return Err(HubError::Damaged { file: wanted.path.clone(), reason });
             }
@@ -257,14 +257,14 @@ impl PartialBlob {
         }
     }
 
-    /// Gives the bytes their name, once they are on the disk.
+    /// Gives the file its name, once its bytes are on the disk.
     fn publish(self, name: &Path, wanted: &RemoteFile) -> Result<(), HubError> {
         self.file.sync_all().map_err(|e| HubError::io(&self.path, e))?;
         make_parent(name)?;
         match fs::rename(&self.path, name) {
-            // Somebody whom the lock did not stop was first, with the same bytes.
+            // A process that the lock did not stop came first, with the same bytes.
             Err(_) if is_whole(name, wanted.size) => Ok(()),
-            // The blobs are on a disk of their own: the snapshot gets a copy.
+            // The blobs are on another disk, so the snapshot gets a copy.
             Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
                 fs::rename(&self.path, self.path.with_extension("")).map_err(|e| HubError::io(&self.path, e))
             }

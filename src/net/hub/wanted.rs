@@ -21,19 +21,19 @@ const PROCESSORS: [&str; 2] = [file_names::NESTED_PROCESSOR, file_names::PROCESS
 /// Files that a tokenizer reads if they are there.
 const EXTRAS: [&str; 3] = [file_names::TOKENIZER_SETTINGS, file_names::SPECIAL_TOKENS, file_names::ADDED_TOKENS];
 
-/// What a repository without the settings of a model is, by a file of it.
+/// The kinds of repositories without the settings of a model, each recognised by a file.
 const OTHERS: [(&str, &str); 3] = [
     ("adapter_config.json", "holds a LoRA adapter, which must be merged into its base model first"),
     ("0_CLIPModel/config.json", "is laid out for sentence-transformers; use the checkpoint that it was made from"),
     ("modules.json", "is laid out for sentence-transformers; use the checkpoint that it was made from"),
 ];
-/// Weights that are not read.
+/// Weights that zsic does not read.
 const OTHER_WEIGHTS: [(&str, &str); 5] = [
-    ("onnx/model.onnx", "weights for ONNX alone"),
-    ("model.fp16.safetensors", "weights of half the precision alone (model.fp16.safetensors)"),
-    ("adapter_model.safetensors", "a LoRA adapter alone, which must be merged into its base model first"),
-    ("tf_model.h5", "weights for TensorFlow alone"),
-    ("flax_model.msgpack", "weights for Flax alone"),
+    ("onnx/model.onnx", "only weights for ONNX"),
+    ("model.fp16.safetensors", "only weights of half the precision (model.fp16.safetensors)"),
+    ("adapter_model.safetensors", "only a LoRA adapter, which must be merged into its base model first"),
+    ("tf_model.h5", "only weights for TensorFlow"),
+    ("flax_model.msgpack", "only weights for Flax"),
 ];
 
 /// The files to fetch.
@@ -131,7 +131,7 @@ pub(super) fn held(
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
             return Completeness::Part(HubError::reading(snapshot, e).to_string());
         }
-        Err(_) => return Completeness::Part("nothing of it is there".to_owned()),
+        Err(_) => return Completeness::Part("none of its files is there".to_owned()),
         Ok(_) => {}
     }
     let missing = |what: &str| Completeness::Part(what.replace("it has no", "its copy has no"));
@@ -217,7 +217,7 @@ mod tests {
         assert!(other("adapter_config.json").contains("it has no config.json; it holds a LoRA adapter"));
         assert!(other("0_CLIPModel/config.json").contains("sentence-transformers"));
         let onnx = of(&["config.json", "processor_config.json", "tokenizer.json", "onnx/model.onnx"]).unwrap_err();
-        assert!(onnx.ends_with("; it has weights for ONNX alone"), "{onnx}");
+        assert!(onnx.ends_with("; it has only weights for ONNX"), "{onnx}");
         let no_weights = of(&["config.json", "processor_config.json", "tokenizer.json"]).unwrap_err();
         assert!(no_weights.contains("model.safetensors"), "{no_weights}");
     }

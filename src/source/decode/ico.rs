@@ -84,6 +84,6 @@ fn bitmap(bytes: &[u8], entry: &IconEntry, bounds: &Bounds) -> DecodeResult<RgbI
     match mask {
         Some((start, length)) if start + length <= bytes.len() => Ok(image),
         Some(_) => Err(ImageError::truncated("ICO")),
-        None => Err(damaged(ImageFormat::Ico, "its mask lies outside of it")),
+        None => Err(damaged(ImageFormat::Ico, "its mask lies outside the file")),
     }
 }

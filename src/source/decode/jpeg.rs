@@ -128,7 +128,7 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
     let file = Decompress::new_reader(Tail { rest: bytes, exhausted: &exhausted }).map_err(failed)?;
     let (width, height) = file.size();
     if width != size[0] || height < size[1] || height > 1 << 16 || file.components().len() != channels {
-        return Err(damaged(ImageFormat::Tiff, "a part of another size"));
+        return Err(damaged(ImageFormat::Tiff, "a strip or tile of another size"));
     }
     let space = if ycbcr { ColorSpace::JCS_RGB } else { file.color_space() };
     let mut started = file.to_colorspace(space).map_err(failed)?;

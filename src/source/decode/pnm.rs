@@ -138,7 +138,7 @@ fn header_number<T: FromStr>(file: &mut Cursor) -> DecodeResult<T> {
 fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> DecodeResult<Vec<u8>> {
     let most: u32 = header_number(file)?;
     if !(1..65536).contains(&most) {
-        return Err(damaged(ImageFormat::Pnm, format!("its greatest value is {most}")));
+        return Err(damaged(ImageFormat::Pnm, format!("its maximum value is {most}")));
     }
     let wide = most > 255;
     let full = if wide && grey { 65535.0 } else { 255.0 };
@@ -183,7 +183,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>>
             (None, byte) if is_space(byte) => None,
             (Some((value, _)), byte) if is_space(byte) => {
                 if value > most.into() {
-                    return Err(damaged(ImageFormat::Pnm, format!("{value} is more than its greatest value {most}")));
+                    return Err(damaged(ImageFormat::Pnm, format!("{value} is above its maximum value {most}")));
                 }
                 values.push(value as u16);
                 None
@@ -192,7 +192,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>>
                 let (value, digits) = number.unwrap_or((0, 0));
                 Some((value * 10 + u64::from(byte - b'0'), digits + 1))
             }
-            _ => return Err(damaged(ImageFormat::Pnm, "it has something else among its numbers")),
+            _ => return Err(damaged(ImageFormat::Pnm, "it has something other than numbers in its data")),
         };
     }
     if values.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(values) }
@@ -206,7 +206,7 @@ fn plain_bits(text: &[u8], count: usize) -> DecodeResult<Vec<u8>> {
             b'0' | b'1' if bits.len() == count => {}
             b'0' => bits.push(255),
             b'1' => bits.push(0),
-            _ => return Err(damaged(ImageFormat::Pnm, "it has something else among its bits")),
+            _ => return Err(damaged(ImageFormat::Pnm, "it has something other than bits in its data")),
         }
     }
     if bits.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(bits) }

@@ -90,9 +90,9 @@ fn next_marker(file: &mut Cursor) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// A file of so many scans, without anything that could be decoded.
+    /// Returns a file with this number of scans and nothing to decode.
     fn file(frame: u8, components_in_scan: u8, scans: usize) -> Vec<u8> {
-        let mut file = b"\xff\xd8\xff\xe1\0\x06\xff\xda\xff\xda".to_vec(); // a segment that holds what is no marker
+        let mut file = b"\xff\xd8\xff\xe1\0\x06\xff\xda\xff\xda".to_vec(); // a segment whose content looks like markers
         file.extend([0xff, frame, 0, 17, 8, 0, 16, 0, 24, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
         for _ in 0..scans {
             file.extend([0xff, 0xff, 0xda, 0, 3, components_in_scan, 1, 0xff, 0, 2, 0xff, 0xd0, 3]);

@@ -134,7 +134,7 @@ impl<'a> Page<'a> {
             places = places.split_off(places.len() - 1); // Pillow uses the last part if each covers the image
         }
         if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
-            return Err(damaged(ImageFormat::Tiff, "its parts lie over each other"));
+            return Err(damaged(ImageFormat::Tiff, "its strips or tiles overlap"));
         }
         let stored = lengths.iter().max().map_or(file.len() as u64, |&most| most.min(file.len() as u64));
         let across = self.width.div_ceil(columns);

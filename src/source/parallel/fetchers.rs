@@ -23,7 +23,7 @@ pub struct Fetchers<T, R, W> {
 
 impl<T: Send + 'static, R: Send + 'static, W: Work<T, R>> Fetchers<T, R, W> {
     pub fn new(ahead: Ahead, work: Arc<W>, jobs: SyncSender<WorkItem<T, R>>, is_over: Arc<AtomicBool>) -> Self {
-        // MemoryBudget for the whole window: a waiting fetch must not block the items behind it.
+        // MemoryBudget for the whole window: a waiting fetch must not block the items after it.
         let (errands, inbox) = sync_channel(ahead.window.max(1));
         let (inbox, busy) = (Arc::new(Mutex::new(inbox)), Arc::default());
         Self { errands, inbox, most: ahead.fetchers.max(1), started: 0, busy, work, jobs, is_over }

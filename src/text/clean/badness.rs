@@ -1,4 +1,4 @@
-//! Characters that stand together in mojibake only: the rules of ftfy 6.3 (`BADNESS_RE`; copyright 2023 Robyn Speer,
+//! Characters that appear together only in mojibake: the rules of ftfy 6.3 (`BADNESS_RE`; copyright 2023 Robyn Speer,
 //! Apache-2.0).
 
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ const CLASSES: [(&str, &str); 13] = [
     ("{start}", "¡©«¿΄΅‘‚“„•‹\u{f8ff}"),
     ("{end}", "®»˝”›™"),
     ("{numeric}", "±-³µ¹¼-¾×÷⁄№∂∆∏∑√∞∩∫≈≠≡≤≥"),
-    // What faces are made of.
+    // The characters of kaomoji.
     ("{kaomoji}", "°Ò-ÖÙ-Üò-öø-üŌŐŪŲ"),
     ("{upper}", "À-ÑØÜÝĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĻĽŁŃŅŇŒŘŚŞŠŢŤŮŰŸŹŻŽҐ"),
     ("{lower}", "ß-ñüāăąćčďđēėęěģīįķĺļľłœŕśşšťźżžґﬁﬂ"),
@@ -24,7 +24,7 @@ const CLASSES: [(&str, &str); 13] = [
     ("{box}", "│┌┐┘├┤┬┼═-╬▀▄█▌▐-▓"),
 ];
 
-/// A rule a line.
+/// One rule per line.
 const RULES: &str = r"[{c1}]
 [{bad}{lower}{upper}{box}{start}{end}{currency}{numeric}{law}][{bad}]
 [a-zA-Z][{letter}][{bad}]

@@ -1,4 +1,4 @@
-//! Encodings of one byte a character that UTF-8 is often read in (ftfy, `CHARMAP_ENCODINGS`).
+//! Single-byte encodings that UTF-8 is often misread in (ftfy, `CHARMAP_ENCODINGS`).
 
 /// An encoding whose lower half is ASCII.
 pub(super) struct Encoding {
@@ -11,7 +11,7 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    /// Returns a text in this encoding, if it has all its characters.
+    /// Returns a text in this encoding, if the encoding has all its characters.
     pub fn encode(&self, text: &str) -> Option<Vec<u8>> {
         let byte = |c| match c {
             '\x1a' if self.lossy => None,
@@ -36,7 +36,7 @@ pub(super) fn c1(c: char) -> char {
     }
 }
 
-/// The order is that of likelihood.
+/// The most likely ones come first.
 pub(super) const ENCODINGS: [Encoding; 10] = [
     Encoding { upper: LATIN_1, lossy: false, spaced: true },
     Encoding { upper: WINDOWS_1252, lossy: true, spaced: true },

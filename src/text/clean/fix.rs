@@ -1,4 +1,4 @@
-//! Small mistakes in text, put right as ftfy 6.3 does (`fix_text`): ligatures, wide letters, curly quotes, controls.
+//! Corrects small mistakes in text as ftfy 6.3 does (`fix_text`): ligatures, wide letters, curly quotes, controls.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,10 @@ use unicode_normalization::UnicodeNormalization;
 use super::encodings::without_c1;
 use super::{html, mojibake};
 
-/// What colours text in a terminal.
+/// The sequences that colour text in a terminal.
 static ESCAPES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\x1b\[[\d;]*[a-zA-Z]").unwrap());
 
-/// Returns a text without its mistakes. From the first line with a `<`, entities are left: they may be meant.
+/// Returns a text without its mistakes. Keeps entities from the first line with a `<` on, since they may be intended.
 pub(super) fn fix(text: &str) -> String {
     let mut entities = true;
     let lines = text.split_inclusive('\n').map(|line| {

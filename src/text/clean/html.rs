@@ -8,7 +8,7 @@ use regex::{Captures, Regex};
 
 use super::encodings::c1;
 
-/// What each name stands for: a name and its characters a line, as Python has them (`html.entities.html5`).
+/// The characters of each name, one name per line, as Python has them (`html.entities.html5`).
 static NAMES: LazyLock<HashMap<&str, String>> = LazyLock::new(|| {
     let pairs = include_str!("entities.txt").lines().filter_map(|line| line.split_once(' '));
     let character = |code| u32::from_str_radix(code, 16).ok().and_then(char::from_u32);

@@ -11,9 +11,9 @@ use std::borrow::Cow;
 /// How open_clip cleans a text before it is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clean {
-    /// In small letters, without punctuation.
+    /// In lower case, without punctuation.
     Canonicalize,
-    /// In small letters.
+    /// In lower case.
     Lower,
     /// With one space between words.
     Whitespace,
@@ -50,8 +50,8 @@ fn repaired(text: &str) -> Cow<'_, str> {
     Cow::Owned(html::unescape(&html::unescape(&fix::fix(text))).into_owned())
 }
 
-/// Cleans text as SigLIP's training did (big_vision, `canonicalize_text`): an underscore is a space, punctuation goes, letters
-/// are small.
+/// Cleans text as SigLIP's training did (big_vision, `canonicalize_text`): an underscore becomes a space, punctuation
+/// is removed, and letters become lower case.
 pub fn canonicalize(text: &str) -> String {
     spaced(&without_punctuation(&text.replace('_', " ")).to_lowercase())
 }
@@ -66,7 +66,7 @@ pub(super) fn spaced(text: &str) -> String {
     text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns whether Python takes `c` for white space, which has four control characters more.
+/// Returns whether Python counts `c` as white space, which includes four more control characters.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

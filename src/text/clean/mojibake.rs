@@ -30,7 +30,7 @@ static SPACED: LazyLock<Bytes> = LazyLock::new(|| {
     Bytes::new(&format!("(?-u){two}|{three}|{four}")).unwrap()
 });
 
-/// `à` that lost its no-break space, and what follows where it is the beginning of a word.
+/// `à` that lost its no-break space, and what follows if it begins a word.
 static A_GRAVE: LazyLock<Bytes> = LazyLock::new(|| Bytes::new(r"(?-u)\xc3 ( |quele|quela|quilo|s )?").unwrap());
 
 /// UTF-8 in which bytes are lost: 1A stands for them, or `?`.
@@ -86,7 +86,7 @@ fn repair_parts(text: &str) -> String {
     fixed + &text[kept..]
 }
 
-/// Returns the text that bytes are in UTF-8, with repairs that the encoding they come from allows.
+/// Returns bytes as UTF-8 text, with the repairs that their original encoding allows.
 fn decode(encoding: &Encoding, mut bytes: Vec<u8>) -> Option<String> {
     if encoding.spaced {
         bytes = with_no_break_spaces(&bytes);

@@ -1,4 +1,4 @@
-//! The pieces of a unigram model while they are read. No text is kept.
+//! The pieces of a unigram model that were read so far. Their texts are not kept.
 
 use crate::text::pieces::Builder;
 
@@ -39,7 +39,7 @@ impl PieceList {
         self.has_length[piece.len()] = true;
     }
 
-    /// Adds a piece of the kind that it looks like: `<0x0A>` is a byte, `<s>` is not text.
+    /// Adds a piece of the kind that its text suggests: `<0x0A>` is a byte, `<s>` is not text.
     pub fn push_by_look(&mut self, piece: &str, score: f32) {
         let kind = match () {
             () if is_byte(piece) => PieceKind::Byte,
@@ -63,7 +63,7 @@ impl PieceList {
         self.has_length.iter_mut().zip(others.has_length).for_each(|(has, other)| *has |= other);
     }
 
-    /// Makes a piece the unknown one, if there is such a piece.
+    /// Makes a piece the unknown one, if it exists.
     pub fn set_unknown(&mut self, id: Option<u32>) {
         if let Some(kind) = id.and_then(|id| self.kinds.get_mut(id as usize)) {
             *kind = PieceKind::Unknown;

@@ -8,17 +8,17 @@ use crate::checkpoint::WeightFile;
 use crate::text::pieces::Text;
 use crate::text::sentencepiece::list::PieceList;
 
-/// What begins the pieces, after whatever stands before them.
+/// The text that begins the list of pieces.
 const KEY: &[u8] = b"\"vocab\": [";
-/// Bytes before the first piece, or after the last one, at most. A map of characters takes a third of a megabyte.
+/// The most bytes before the first piece, or after the last one. A map of characters takes a third of a megabyte.
 const ENDS: u64 = 2 << 20;
 /// Bytes that one thread reads at a time.
 const PART: u64 = 512 << 10;
 /// Parts that are in memory together.
 const TOGETHER: usize = 32;
-/// Bytes that a piece takes at least, in most files.
+/// The least bytes of a piece, in most files.
 const USUAL: usize = 64;
-/// Bytes that a piece may take.
+/// The most bytes of a piece.
 const LONGEST: u64 = 64 << 10;
 
 /// Digits that a whole number of 64 bits holds, and the powers of ten up to there.
@@ -37,12 +37,13 @@ struct Form {
 /// Pieces that follow one another.
 struct Part {
     pieces: PieceList,
-    /// Where the first begins, and where the last ends.
+    /// The start of the first, and the end of the last.
     start: u64,
     end: u64,
 }
 
-/// Returns the file without all pieces but the first one, and those pieces. None if the file is written in another way.
+/// Returns the file without its pieces except the first one, and all pieces. Returns None if the file is written in
+/// another way.
 pub fn read(file: &WeightFile) -> Option<(Vec<u8>, PieceList)> {
     let length = file.len().ok()?;
     let mut short = bytes(file, 0, ENDS.min(length), Vec::new())?;
@@ -132,7 +133,8 @@ fn text(bytes: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// Returns the number that is all of a line, and its length. One of few digits is computed as serde_json does it, in half the time.
+/// Returns the number that fills a line, and its length. A number of few digits is computed as serde_json does, in half
+/// the time.
 fn score(line: &[u8]) -> Option<(f32, usize)> {
     let start = usize::from(line.first() == Some(&b'-'));
     let (mut whole, mut point, mut at) = (0u64, start, start);
@@ -169,7 +171,7 @@ mod tests {
     use super::super::written::{WrittenPieces, read};
     use crate::checkpoint::Files;
 
-    /// A file of several parts. Texts hold what pieces are told apart by.
+    /// Returns a file of several parts, with texts that contain the marks between pieces.
     fn file() -> Value {
         let odd = ["\"", "\\", "],\n[", "\n      ],\n      [\n        \"", "\u{2581}é", "<s>", "<0x0A>", ""];
         let text = |n: usize| format!("{}{}", odd[n % odd.len()], if n < odd.len() { 0 } else { n % 40_000 });

@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::text::sentencepiece::list::PieceKind;
 
-/// The file (sentencepiece_model.proto). What is left out there has the defaults of that file.
+/// The file (sentencepiece_model.proto). Absent fields have the defaults of that file.
 #[derive(Message)]
 pub struct ModelProto {
     #[prost(message, repeated, tag = "1")]

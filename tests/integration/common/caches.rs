@@ -39,7 +39,7 @@ pub fn count(cache: &Path, kind: &str) -> u64 {
 #[track_caller]
 pub fn assert_kept(output: &Output, kept: usize, of: usize) {
     assert!(output.status.success(), "{}", err(output));
-    assert!(err(output).contains(&format!("\n{kept} of {of} labels were kept from before\n")), "{}", err(output));
+    assert!(err(output).contains(&format!("\n{kept} of {of} labels were in the cache\n")), "{}", err(output));
     assert!(!err(output).contains("warning"), "{}", err(output));
 }
 

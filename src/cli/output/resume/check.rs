@@ -1,4 +1,4 @@
-//! What an earlier run left must fit this one: its settings, its journal, and the images of its records.
+//! Checks that an earlier run's files fit this run: its settings, its journal, and the images of its records.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use super::super::partial::Partial;
 use super::{ANEW, Resume};
 
 impl Resume<'_> {
-    /// Refuses to go on where images of earlier records are not among the inputs. If that can be known only at the
-    /// end of the walk, the check is left until then.
+    /// Refuses to continue if images of earlier records are not among the inputs. If only the end of the walk can show
+    /// that, the check waits until then.
     pub(super) fn check_missing(&self, partial: &Partial, mut kept: Vec<&mut Kept>, has_ended: bool) -> Result<()> {
         if self.args.drop_missing {
             return Ok(());
@@ -46,7 +46,7 @@ impl Resume<'_> {
         if count == 0 { Ok(()) } else { Err(missing(&partial.target().display().to_string(), count, first)) }
     }
 
-    /// The name of an image in the finished file.
+    /// Returns the name of an image in the finished file.
     fn name_in_target(&self, partial: &Partial, kept: &Kept, entry: &JournalEntry) -> Result<Option<String>> {
         let place = partial.beside(OLD);
         let unmade = self.unmake(partial.target(), kept, &place);
@@ -59,10 +59,11 @@ impl Resume<'_> {
     /// Puts the records of the finished file to `old`.
     pub(super) fn unmake(&self, target: &Path, kept: &Kept, old: &Path) -> Result<()> {
         let unmade = self.form.unmake(target, &kept.journal, old);
-        unmade.with_context(|| format!("{}: its records cannot be taken out of it; {ANEW}", target.display()))
+        unmade.with_context(|| format!("{}: its records cannot be read back; {ANEW}", target.display()))
     }
 
-    /// The records that were put aside, if there are some. The images that `there` passed over are among the inputs.
+    /// Returns the records that were put aside, if there are any. The images that `there` passed over are among the
+    /// inputs.
     pub(super) fn old_of(&self, partial: &Partial, there: &Kept) -> Result<Option<Kept>> {
         let Some(journal) = partial.open_beside(OLD_JOURNAL)? else { return Ok(None) };
         let mut old = Kept::new(Journal::new(journal, 0)?, partial.open_beside(OLD)?, !self.args.retry_failed);
@@ -70,13 +71,13 @@ impl Resume<'_> {
         Ok(Some(old))
     }
 
-    /// The journal of a partial.
+    /// Opens the journal of a partial.
     pub(super) fn journal_of(&self, partial: &mut Partial) -> Result<Journal> {
         let file = match partial.open_beside(JOURNAL)? {
             Some(file) => file,
             None => {
                 let name = partial.path().display();
-                let reason = format!("there is no {name}{JOURNAL} that says what is in it");
+                let reason = format!("{name}{JOURNAL}, which says what is in it, is missing");
                 if partial.is_left() {
                     return Err(usage(format!("{name}: {reason}; {ANEW}")));
                 }
@@ -86,12 +87,12 @@ impl Resume<'_> {
         Ok(Journal::new(file, 0)?)
     }
 
-    /// The settings beside the partial must be those of this run.
+    /// Checks that the settings beside the partial are those of this run.
     pub(super) fn check_settings(&self, partial: &Partial) -> Result<()> {
         let name = partial.path().display();
         let beside = partial.open_beside(SETTINGS)?.and_then(|file| serde_json::from_reader::<_, Value>(file).ok());
         let Some(earlier) = beside else {
-            return Err(usage(format!("{name}: there is no {name}{SETTINGS} that says how it was made; {ANEW}")));
+            return Err(usage(format!("{name}: {name}{SETTINGS}, which says how it was made, is missing; {ANEW}")));
         };
         match self.made_with.difference(&earlier)? {
             None => Ok(()),

@@ -41,7 +41,7 @@ const REFUSED: [&str; 10] = [
     "hf_pooler_kwargs",
 ];
 
-/// Lays `open_clip_config.json` over the defaults. `name` is the repository's, or that of its folder.
+/// Overrides the defaults with `open_clip_config.json`. `name` is the repository's, or that of its folder.
 ///
 /// # Errors
 /// One line: what zsic does not run, or the value that no model has.
@@ -111,7 +111,7 @@ fn own_text(text: &Section, act: HiddenAct) -> Result<TowerSpec<TokenStem>, Stri
         "eos" => PromptPool::FirstOf(text.size("eos_id", 2)? as u32),
         other => return Err(text.refuse("pool_type", format!("\"{other}\""), "argmax, first, last or eos")),
     };
-    // Without a mask rows attend to the padding too.
+    // Without a mask, rows attend to the padding too.
     let filling = if bidirectional || pool == PromptPool::Last { padding } else { Filling::None };
     let mask = if bidirectional { Mask::None } else { Mask::Causal };
     let heads = text.size("heads", 8)?;
@@ -133,7 +133,7 @@ fn own_text(text: &Section, act: HiddenAct) -> Result<TowerSpec<TokenStem>, Stri
     Ok(TowerSpec { stem, blocks, head, ..clip::TEXT })
 }
 
-/// Reads the blocks of a tower of open_clip's own. Without `heads` their width is given.
+/// Reads the blocks of a tower of open_clip's own. Without `heads`, the width of a head is given.
 fn own_blocks(tower: &Section, default: BlockSpec, heads: Option<usize>) -> Result<BlockSpec, String> {
     let width = tower.size("width", default.width)?;
     let heads = match heads {
@@ -167,7 +167,8 @@ pub fn preprocessor(config: &Value, side: usize) -> Result<Preprocessor, String>
     Preprocessor::open_clip(config.get("preprocess_cfg"), side)
 }
 
-/// Reads which tokenizer there is: CLIP's in open_clip's own version, or one of transformers whose files are beside.
+/// Reads which tokenizer there is: CLIP's in open_clip's own version, or one of transformers whose files are in the
+/// same directory.
 ///
 /// # Errors
 /// One line: the value that cannot be followed.

@@ -1,9 +1,9 @@
-//! What open_clip, timm and transformers call the weights of a checkpoint in open_clip's layout.
+//! The names that open_clip, timm and transformers give the weights of a checkpoint in open_clip's layout.
 
 use super::super::bert;
 use crate::checkpoint::recipe::{IN_PROJ, Recipe, View};
 
-/// What its weights are called.
+/// The names of its weights.
 pub const RECIPE: Recipe = Recipe { views: &[IN_PROJ, VIEWS], names: &[TEXT, bert::NAMES, IMAGE, BLOCKS] };
 
 const VIEWS: &[(&str, View)] = &[

@@ -24,7 +24,8 @@ pub(super) fn tower(vision: &Section, name: &str) -> Result<TowerSpec<ImageStem>
         "giantopt" => (1536, 40, 16, 6144),
         _ => return Err(unknown()),
     };
-    let patch = patch.strip_prefix("patch").and_then(|patch| patch.parse().ok()).ok_or_else(unknown)?;
+    let patch = patch.strip_prefix("patch").and_then(|patch| patch.parse().ok()).filter(|patch| *patch > 0);
+    let patch = patch.ok_or_else(unknown)?;
     let has_side = |side: &str| side.parse::<usize>().is_ok();
     let tanh = matches!(
         (*size, patch, kind),
