@@ -151,6 +151,5 @@ pub fn reason(e: &Error, causes: bool) -> String {
 }
 
 fn is_closed_pipe(e: &Error) -> bool {
-    let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-    e.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+    e.chain().any(|cause| cause.downcast_ref().is_some_and(pipe::is_broken))
 }

@@ -19,6 +19,7 @@ use super::private_addresses::{OutOfReach, Reach, Within, is_private_host};
 use super::proxies::{self, Proxies};
 use super::redirects::follow;
 use super::settings::{HttpSettings, Patience, USER_AGENT};
+use crate::system::network::is_unresolved;
 
 /// Bytes read from a socket at once. Larger than ureq's default, since bodies take gigabytes.
 const READ_BUFFER: usize = 256 << 10;
@@ -214,7 +215,7 @@ impl Client {
             (ureq::Error::Other(e), _) if e.is::<OutOfReach>() => HttpError::Private { host },
             (ureq::Error::HostNotFound, _) => HttpError::Host { host },
             (ureq::Error::Io(e), _) if is_tls(&e) => tls(super::reason(&e)),
-            (ureq::Error::Io(e), _) if unresolved(&e) => HttpError::Host { host },
+            (ureq::Error::Io(e), _) if is_unresolved(&e) => HttpError::Host { host },
             (ureq::Error::Io(source), _) if connecting(&source) => HttpError::Connect { host, source },
             (ureq::Error::Io(e), _) => HttpError::Cut { host, reason: super::reason(&e) },
             (ureq::Error::Rustls(e), _) => tls(lower(&e.to_string())),
@@ -244,12 +245,7 @@ fn malformed(e: &ureq::Error) -> Option<String> {
 fn connecting(e: &io::Error) -> bool {
     use io::ErrorKind::*;
     let network = [ConnectionRefused, HostUnreachable, NetworkUnreachable, NetworkDown, AddrNotAvailable];
-    network.contains(&e.kind()) || matches!(e.kind(), PermissionDenied) || unresolved(e)
-}
-
-/// Returns whether the resolver failed. Its failures have no kind of their own.
-fn unresolved(e: &io::Error) -> bool {
-    e.to_string().contains("failed to lookup address")
+    network.contains(&e.kind()) || matches!(e.kind(), PermissionDenied) || is_unresolved(e)
 }
 
 /// Returns whether TLS failed. rustls reports through the stream that it wraps.

@@ -14,6 +14,7 @@ use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{Held, Input, Name};
 use super::{ImageError, Limits, Stage, is_image, is_image_name};
 use crate::system::file::is_link_loop;
+use crate::system::name::canonical;
 
 /// Walks inputs in order; folders recursively, and tars member by member.
 ///
@@ -60,7 +61,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         let name = path.file_name();
         let mut alike = self.left_out.iter().filter(|(_, own)| Some(own.as_os_str()) == name).peekable();
         alike.peek().is_some()
-            && path.parent().and_then(|folder| folder.canonicalize().ok()).is_some_and(|folder| {
+            && path.parent().and_then(|folder| canonical(folder).ok()).is_some_and(|folder| {
                 alike.any(|(own, _)| *own == folder) // a folder may have several paths
             })
     }

@@ -8,6 +8,8 @@ pub mod file;
 #[cfg(feature = "net")]
 pub(crate) mod folder;
 pub mod name;
+#[cfg(feature = "net")]
+pub(crate) mod network;
 pub mod owner;
 pub mod pipe;
 pub mod space;

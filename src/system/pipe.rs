@@ -90,3 +90,9 @@ pub fn write_unlocked(stream: &impl AsStream, bytes: &[u8]) {
         let _ = File::from(handle).write_all(bytes);
     }
 }
+
+/// Returns whether writing failed since nobody reads any more.
+pub fn is_broken(e: &io::Error) -> bool {
+    const NOT_CONNECTED: i32 = 233; // of a reader that was there; the standard library has no kind for it
+    e.kind() == io::ErrorKind::BrokenPipe || cfg!(windows) && e.raw_os_error() == Some(NOT_CONNECTED)
+}

@@ -32,6 +32,7 @@ mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
 #[cfg(unix)]
 mod hostile_text; // names and messages that would change a terminal
+#[cfg(unix)]
 mod interrupts; // Ctrl-C
 mod labels; // labels and templates as people write them
 #[cfg(unix)]

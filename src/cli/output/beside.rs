@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use zsic::system::name::canonical;
+
 /// The suffix of the partial.
 const PARTIAL: &str = ".partial";
 /// The suffixes beside a partial: the settings of its run,
@@ -33,7 +35,7 @@ pub fn family(target: &Path) -> Vec<PathBuf> {
 pub fn families<'a>(targets: impl IntoIterator<Item = &'a Path>) -> Vec<PathBuf> {
     let placed = |target: &Path| {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(folder.canonicalize().ok()?.join(target.file_name()?))
+        Some(canonical(folder).ok()?.join(target.file_name()?))
     };
     let both = |target: &Path| [placed(target), placed(&behind_links(target))];
     targets.into_iter().flat_map(both).flatten().flat_map(|target| family(&target)).collect()
@@ -46,7 +48,7 @@ pub fn behind_links(target: &Path) -> PathBuf {
         let Ok(to) = std::fs::read_link(&path) else { break };
         path = path.parent().unwrap_or(Path::new("")).join(to);
     }
-    path.canonicalize().unwrap_or(path)
+    canonical(&path).unwrap_or(path)
 }
 
 /// Returns the path of the partial of `target`.

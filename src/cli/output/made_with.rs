@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zsic::checkpoint::Files;
 use zsic::checkpoint::identity::published;
+use zsic::system::name::canonical;
 use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
@@ -289,7 +290,7 @@ impl Identity {
                 files.insert(name, FileStamp { bytes: file.len(), changed: time(&file) });
             }
         }
-        Ok(Self::Directory { directory: root.canonicalize()?.display().to_string(), files })
+        Ok(Self::Directory { directory: canonical(root)?.display().to_string(), files })
     }
 }
 

@@ -13,6 +13,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zsic::system::file::Changes;
+use zsic::system::name::canonical;
 use zsic::system::owner;
 
 use super::super::args::Common;
@@ -67,7 +68,7 @@ impl Notes {
 
     fn path(&self, target: &Path) -> Option<PathBuf> {
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let target = folder.canonicalize().ok()?.join(target.file_name()?);
+        let target = canonical(folder).ok()?.join(target.file_name()?);
         let hash = digest(&SHA256, target.as_os_str().as_encoded_bytes());
         Some(self.folder.as_ref()?.join(HEXLOWER.encode(hash.as_ref()) + ENDING))
     }

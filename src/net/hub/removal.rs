@@ -9,6 +9,7 @@ use super::cached::CachedRepo;
 use super::error::HubError;
 use super::folder::Folder;
 use super::layout::{is_commit, is_etag};
+use crate::system::name::canonical;
 
 /// The folders of a repository, in the order of deletion. Names go first and blobs last: an interrupted removal leaves
 /// unused blobs, but never a name without its blob.
@@ -37,7 +38,7 @@ impl Removal {
     pub fn plan(cache: &Path, repo: &CachedRepo, commit: Option<&str>) -> Result<Self, HubError> {
         let cache = Folder::open(cache)?;
         let name = Path::new(repo.dir.file_name().unwrap_or_default());
-        let target = std::fs::canonicalize(&repo.dir).unwrap_or_else(|_| repo.dir.clone());
+        let target = canonical(&repo.dir).unwrap_or_else(|_| repo.dir.clone());
         let mut removal = Self { cache, doomed: Vec::new(), emptied: None, target };
         let Some(folder) = removal.cache.inner(name.as_os_str())? else { return Ok(removal) };
         match commit.filter(|commit| repo.snapshots.iter().any(|s| s.commit != *commit)) {
