@@ -13,6 +13,7 @@ mod by_hand; // examples/by_hand.rs
 #[cfg(unix)] // ucontext
 mod cuda_kernels; // the kernels of NVIDIA GPUs, on the host
 mod demo; // the built-in checkpoint
+mod measure; // metrics and intervals, against scikit-learn and SciPy
 mod other_clip; // towers, against candle-transformers
 mod padding; // checkpoints that are pooled at the padding
 mod parity; // from checkpoint to scores
