@@ -13,7 +13,8 @@
 //! **Labels without images.** They take no part in averages over labels: a recall of nothing is not 0.
 //!
 //! **Intervals.** Wilson's for proportions. Otherwise percentiles of [`DRAWS`] bootstrap draws of images, which are the same
-//! on every machine.
+//! on every machine. A draw has some images twice. Where labels have few images, that raises average precision and lowers
+//! F1 averaged over labels, and the interval may lie beside the value.
 
 mod calibration;
 mod draws;

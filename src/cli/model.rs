@@ -33,7 +33,10 @@ pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
             bail!("the built-in model takes only images of its own size")
         };
     }
-    if name.starts_with('.') || path.has_root() || [CONFIG, OPEN_CLIP_CONFIG].iter().any(|file| path.join(file).exists()) {
+    if name.starts_with('.')
+        || path.has_root()
+        || [CONFIG, OPEN_CLIP_CONFIG].iter().any(|file| path.join(file).exists())
+    {
         return Ok(Checkpoint::open_as(path, &read_as)?);
     }
     if !library::is_name(&name) {

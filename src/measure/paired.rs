@@ -38,9 +38,6 @@ pub fn mcnemar(right: impl IntoIterator<Item = (bool, bool)>) -> Disagreement {
 
 /// Returns the probability of at most `few` or at least `all - few` heads of `all` coins.
 fn two_sided(few: usize, all: usize) -> f64 {
-    if 2 * few == all {
-        return 1.0;
-    }
     // all! / few! / (all - few)! / 2^all as a factor and a power of two, since each may leave the range of f64.
     let (mut factor, mut exponent) = (1.0, -(all as f64));
     for i in 1..=few {

@@ -108,3 +108,16 @@ impl Ranking {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_zeros_are_equal() {
+        let ranking = Ranking::new([0.0, -0.0].into_iter(), |image| image == 0);
+        let once = Counts::all(2).next().unwrap();
+        assert_eq!(ranking.separation(&once).map(|lanes| lanes[0]), [0.5, 1.0]);
+        assert_eq!(ranking.average_precision(&once)[0], 0.5);
+    }
+}

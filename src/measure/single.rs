@@ -106,6 +106,10 @@ impl Single {
 
 /// Measures images with one truth or none, whose scores are for so many labels. Metrics that are undefined are left out:
 /// AUROC and FPR95 without an unknown image, for one.
+///
+/// # Panics
+///
+/// If a truth or an answer is not among the labels.
 pub fn single(images: &[Judged], labels: usize) -> Vec<Measured> {
     let single = Single::new(images, labels);
     let draws = Counts::all(images.len()).map(|counts| single.draws(&counts));
@@ -123,6 +127,10 @@ pub fn single(images: &[Judged], labels: usize) -> Vec<Measured> {
 }
 
 /// Returns how each of so many labels fared, in their order.
+///
+/// # Panics
+///
+/// If a truth or an answer is not among the labels.
 pub fn tallies(images: &[Judged], labels: usize) -> Vec<Tally> {
     lists(images, labels).iter().map(Lists::tally).collect()
 }

@@ -14,6 +14,7 @@ mod by_hand; // examples/by_hand.rs
 mod cuda_kernels; // the kernels of NVIDIA GPUs, on the host
 mod demo; // the built-in checkpoint
 mod label_sets; // the classes of datasets
+mod measure; // metrics and intervals, against scikit-learn and SciPy
 mod other_clip; // towers, against candle-transformers
 mod padding; // checkpoints that are pooled at the padding
 mod parity; // from checkpoint to scores

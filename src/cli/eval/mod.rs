@@ -83,7 +83,7 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
         records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
         records.finish()?;
     }
-    sink.write(text(format, &report)?.as_bytes(), None)?;
+    sink.write(text(format, &report, place.width())?.as_bytes(), None)?;
     sink.finish()?;
     tell_few(&report, common);
     let mut outcome = outcome;
@@ -97,9 +97,9 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
 }
 
 /// Returns the report in a format.
-fn text(format: ReportFormat, report: &Report) -> Result<String> {
+fn text(format: ReportFormat, report: &Report, width: usize) -> Result<String> {
     Ok(match format {
-        ReportFormat::Table | ReportFormat::Auto => table::table(report),
+        ReportFormat::Table | ReportFormat::Auto => table::table(report, width),
         ReportFormat::Json => serde_json::to_string_pretty(report)? + "\n",
         ReportFormat::Csv => csv::report(report)?,
         ReportFormat::Jsonl => {

@@ -1,6 +1,6 @@
 //! The report for people: one line per run, best first, then what the best run gets wrong.
 
-use super::super::report::columns;
+use super::super::report::{columns, columns_within};
 use super::super::terminal::printable;
 use super::report::{Interval, Report, RunReport};
 
@@ -21,44 +21,52 @@ const METRICS: [(&str, bool); 11] = [
     ("fpr95", true),
 ];
 
-/// Returns the report in columns.
-pub fn table(report: &Report) -> String {
+/// Returns the report in columns, runs within `width` cells.
+pub fn table(report: &Report, width: usize) -> String {
     let facts = &report.truth;
     let mut text = format!("{} images, {} failed, {} left out\n\n", facts.images, facts.failed, facts.left_out);
     let mut runs: Vec<(usize, &RunReport)> = report.runs.iter().enumerate().collect();
     let main = |run: &RunReport| run.metrics.get("top1").or(run.metrics.get("map")).map_or(0.0, |metric| metric.value);
     runs.sort_by(|a, b| main(b.1).total_cmp(&main(a.1)));
-    text += &overview(report, &runs);
+    if let [(_, only)] = runs[..] {
+        text += &metrics(only);
+    } else {
+        text += &overview(report, &runs, width);
+    }
     if let Some((_, best)) = runs.first() {
         text += &details(best);
     }
     text
 }
 
+/// Returns a line for each metric.
+fn metrics(run: &RunReport) -> String {
+    let mut rows = vec![["METRIC", "VALUE", "95 % INTERVAL"].map(str::to_owned)];
+    let there = METRICS.into_iter().filter_map(|(name, is_share)| Some((name, is_share, run.metrics.get(name)?)));
+    rows.extend(there.map(|(name, is_share, Interval { value, low, high })| {
+        let number = |x: &f64| number(*x, is_share);
+        [name.replace('_', " "), number(value), format!("{} to {}", number(low), number(high))]
+    }));
+    columns(&rows)
+}
+
 /// Returns a line for each run. In all but the first, `=` says that its difference from the first may be chance.
-fn overview(report: &Report, runs: &[(usize, &RunReport)]) -> String {
-    let there: Vec<(&str, bool)> =
-        METRICS.into_iter().filter(|(name, _)| runs.iter().any(|(_, run)| run.metrics.contains_key(name))).collect();
-    let mut rows = vec![Vec::new()];
-    if runs.len() > 1 {
-        rows[0].push("RUN".to_owned());
-    }
-    rows[0].extend(there.iter().map(|(name, _)| name.to_uppercase().replace('_', " ")));
+fn overview(report: &Report, runs: &[(usize, &RunReport)], width: usize) -> String {
+    let is_there = |(name, _): &(&str, bool)| runs.iter().any(|(_, run)| run.metrics.contains_key(name));
+    let there: Vec<(&str, bool)> = METRICS.into_iter().filter(is_there).collect();
+    let head = |(name, _): &(&str, bool)| name.to_uppercase().replace('_', " ");
+    let mut rows = vec![there.iter().map(head).collect::<Vec<String>>()];
+    rows[0].insert(0, "RUN".to_owned());
     for (place, (index, run)) in runs.iter().enumerate() {
-        let mut row = Vec::new();
-        if runs.len() > 1 {
-            let what: Vec<String> = run.variant.iter().map(|(kind, value)| format!("{kind}={value}")).collect();
-            row.push(printable(&what.join(" ")));
-        }
+        let what: Vec<String> = run.variant.iter().map(|(kind, value)| format!("{kind}={value}")).collect();
         let is_even = place > 0 && is_even(report, runs[0].0, *index);
         let cell = |(at, (name, is_share)): (usize, &(&str, bool))| {
             let even = if at == 0 && is_even { " =" } else { "" };
-            run.metrics.get(name).map_or_else(String::new, |metric| number(*metric, *is_share) + even)
+            run.metrics.get(name).map_or_else(String::new, |metric| number(metric.value, *is_share) + even)
         };
-        row.extend(there.iter().enumerate().map(cell));
-        rows.push(row);
+        rows.push([printable(&what.join(" "))].into_iter().chain(there.iter().enumerate().map(cell)).collect());
     }
-    columns(&rows)
+    columns_within(width, rows, &["BRIER", "NLL", "MACRO F1", "FPR95", "TOP5", "ECE"])
 }
 
 /// Returns whether the interval of two runs' difference holds 0.
@@ -67,18 +75,14 @@ fn is_even(report: &Report, a: usize, b: usize) -> bool {
     pair.is_some_and(|pair| pair.low <= 0.0 && pair.high >= 0.0)
 }
 
-fn number(Interval { value, low, high }: Interval, is_share: bool) -> String {
-    if is_share {
-        return format!("{:.1} % ({:.1}-{:.1})", value * 100.0, low * 100.0, high * 100.0);
-    }
-    format!("{value:.3} ({low:.3}-{high:.3})")
+fn number(value: f64, is_share: bool) -> String {
+    if is_share { format!("{:.1} %", value * 100.0) } else { format!("{value:.3}") }
 }
 
 /// Returns the labels with the lowest recall, the most frequent confusions, and the most confident wrong answers.
 fn details(run: &RunReport) -> String {
     let mut text = String::new();
-    let share =
-        |metric: &Option<Interval>| metric.map_or_else(String::new, |metric| format!("{:.1} %", metric.value * 100.0));
+    let share = |metric: &Option<Interval>| metric.map_or_else(String::new, |metric| number(metric.value, true));
     let mut labels: Vec<_> = run.labels.iter().filter(|label| label.recall.is_some()).collect();
     let recall = |metric: &Option<Interval>| metric.map_or(1.0, |metric| metric.value);
     labels.sort_by(|a, b| recall(&a.recall).total_cmp(&recall(&b.recall)));
