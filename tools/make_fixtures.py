@@ -2,7 +2,7 @@
 
 usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
                         [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean] [label_sets]
-                        [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean] [measure]
+                        [measure]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
@@ -22,7 +22,7 @@ from pathlib import Path
 
 GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
 GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
-GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "measure"]
+GENERATORS += ["measure"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 PACKAGES += ["open_clip_torch", "timm", "ftfy", "scikit-learn", "scipy"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::exit;
-#[cfg(unix)]
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +33,10 @@ pub fn hold() -> MutexGuard<'static, ()> {
 /// # Errors
 /// If the system refuses the handler.
 pub fn install() -> Result<()> {
+    static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+    if IS_INSTALLED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let mut next = signals()?;
     let wait = move || {
         if let Some(signal) = next() {

@@ -5,6 +5,8 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::ThreadPoolBuilder;
 #[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -58,6 +60,10 @@ pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
 /// # Errors
 /// If the system starts no more threads.
 pub fn start_threads(threads: usize) -> Result<()> {
+    static ARE_STARTED: AtomicBool = AtomicBool::new(false);
+    if ARE_STARTED.swap(true, Ordering::Relaxed) {
+        return Ok(()); // a command that runs several checkpoints asks again
+    }
     // candle reads the environment, and would otherwise count the host's cores.
     for variable in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
         #[allow(unsafe_code)]

@@ -28,9 +28,14 @@ mod tokens; // token ids
 
 // The command.
 mod cli; // what it prints, where, and how it exits
+mod decisions; // answers on top of scores
 #[cfg(unix)]
 mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
+#[cfg(feature = "demo")]
+mod eval; // zsic eval
+#[cfg(feature = "demo")]
+mod grep; // zsic grep and zsic test
 #[cfg(unix)]
 mod hostile_text; // names and messages that would change a terminal
 #[cfg(unix)]

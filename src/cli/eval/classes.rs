@@ -11,7 +11,7 @@ use zsic::text::LabelSet;
 use super::super::fatal::usage;
 use super::super::labels::{self, Given};
 use super::super::text;
-use super::truth::Shown;
+use super::shown::Shown;
 
 /// What a label in `--map` means when it is none.
 const UNKNOWN: &str = "unknown";

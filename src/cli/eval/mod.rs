@@ -6,6 +6,7 @@ mod demands;
 mod judge;
 mod report;
 mod shards;
+mod shown;
 mod table;
 mod truth;
 mod truth_file;
@@ -19,7 +20,8 @@ use classes::{Classes, Renaming};
 use demands::Demand;
 use judge::{Images, Run};
 use report::Report;
-use truth::{Shown, Truth};
+use shown::Shown;
+use truth::Truth;
 use vary::{Variant, Varied, combinations};
 use zsic::measure::Multi;
 use zsic::text::LabelSet;
@@ -174,6 +176,9 @@ impl<'a> Evaluation<'a> {
                 Some(classes) => classes.clone(),
                 None => self.renaming.labels(&self.shown),
             };
+            if names.is_empty() {
+                return Err(usage("no image has a known label; --truth FILE names them, or folders do"));
+            }
             labels::of_names(names.iter().map(String::as_str), None, &templates, named.canonicalize)?
         };
         if given.answers().len() < 2 {

@@ -11,7 +11,7 @@ use zsic::text::lines;
 
 use super::super::args::Inputs;
 use super::super::text;
-use super::truth::Shown;
+use super::shown::Shown;
 
 /// The names of classes, in the order of their numbers.
 const CLASS_NAMES: &str = "classnames.txt";

@@ -10,15 +10,8 @@ use zsic::system::name::from_bytes;
 use super::super::args::Inputs;
 use super::super::fatal::usage;
 use super::super::inputs::each_name;
+use super::shown::{Shown, absolute};
 use super::{shards, truth_file};
-
-/// One thing that an image shows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shown {
-    Name(String),
-    /// The number of a label, from 0.
-    Index(usize),
-}
 
 /// What the images show.
 pub struct Truth {
@@ -129,19 +122,6 @@ fn folder(roots: &[PathBuf], path: &Path) -> Option<String> {
             _ => None,
         },
     }
-}
-
-/// Returns a path from the root on, without `.` and `..`.
-pub fn absolute(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => _ = clean.pop(),
-            part => clean.push(part),
-        }
-    }
-    clean
 }
 
 #[cfg(test)]

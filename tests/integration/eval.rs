@@ -1,0 +1,223 @@
+//! `zsic eval`: truths in every form, names that must match, comparisons, demands. The metrics themselves are tested against
+//! scikit-learn in `measure.rs`; here they are counted by hand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::common::command::{err, out, run, zsic};
+
+fn picture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/images").join(name)
+}
+
+/// Folders of two owls, a fox that is called a bear, and a bear.
+fn labelled() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to) in [
+        ("owl.png", "owl/1.png"),
+        ("owl.jpg", "owl/2.jpg"),
+        ("fox.png", "bear/3.png"),
+        ("bear.png", "bear/4.png"),
+        ("fox.png", "fox/5.png"),
+    ] {
+        let to = dir.path().join("set").join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(picture(from), to).unwrap();
+    }
+    dir
+}
+
+fn evaluate(dir: &Path, args: &[&str]) -> Output {
+    run(zsic(&["eval", "-m", "demo"]).args(args).current_dir(dir))
+}
+
+fn report(dir: &Path, args: &[&str]) -> Value {
+    let output = evaluate(dir, args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+    serde_json::from_str(out(&output)).unwrap()
+}
+
+/// A number of a run.
+fn metric(report: &Value, name: &str) -> f64 {
+    report["runs"][0]["metrics"][name]["value"].as_f64().unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn folders_are_truths_and_labels() {
+    let dir = labelled();
+    let report = report(dir.path(), &["set"]);
+    assert_eq!(report["truth"], serde_json::json!({"kind": "folders", "images": 5, "failed": 0, "left_out": 0}));
+    assert_eq!(metric(&report, "top1"), 0.8);
+    assert!((metric(&report, "mean_recall") - 2.5 / 3.0).abs() < 1e-12);
+    let run = &report["runs"][0];
+    let labels: Vec<&str> = run["labels"].as_array().unwrap().iter().map(|l| l["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["bear", "fox", "owl"]);
+    assert_eq!(run["labels"][0]["recall"]["value"], 0.5);
+    assert_eq!(run["labels"][1]["precision"]["value"], 0.5);
+    assert_eq!(run["confusions"], serde_json::json!([{"truth": "bear", "answer": "fox", "images": 1}]));
+    assert_eq!(run["suspects"][0]["image"], "set/bear/3.png");
+    let bins = run["calibration"].as_array().unwrap();
+    assert_eq!(bins.iter().map(|bin| bin["images"].as_u64().unwrap()).sum::<u64>(), 5);
+}
+
+#[test]
+fn a_file_says_what_images_show() {
+    let dir = labelled();
+    let rows = [("1", "owl/1.png", "Owl"), ("2", "bear/3.png", "FOX"), ("3", "./bear/../bear/4.png", "bear")];
+    let csv: String = rows.iter().map(|(n, image, label)| format!("{n},{image},{label}\n")).collect();
+    let json: String =
+        rows.iter().map(|(_, image, label)| format!("{{\"path\":\"{image}\",\"labels\":[\"{label}\"]}}\n")).collect();
+    for (name, text) in [
+        ("set/truth.csv", format!("n,image,label\n{csv}")),
+        ("set/truth.tsv", format!("n,image,label\n{csv}").replace(',', "\t")),
+        ("set/truth.jsonl", json),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+        let report = report(dir.path(), &["set", "--truth", name, "-l", "owl,fox,bear"]);
+        assert_eq!(
+            (metric(&report, "top1"), &report["truth"]["images"], &report["truth"]["left_out"]),
+            (1.0, &3.into(), &2.into()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn several_labels_an_image_are_measured_by_average_precision() {
+    let dir = labelled();
+    fs::write(dir.path().join("t.csv"), "image,labels\nset/owl/1.png,owl;bear\nset/fox/5.png,fox\nset/bear/4.png,\n")
+        .unwrap();
+    let report = report(dir.path(), &["set", "--truth", "t.csv", "-l", "owl,fox,bear", "--independent"]);
+    assert_eq!(report["truth"]["images"], 3);
+    let metrics: Vec<&String> = report["runs"][0]["metrics"].as_object().unwrap().keys().collect();
+    assert_eq!(metrics, ["macro_f1", "map", "micro_f1"]);
+    // By their scores for `bear` the three pictures rank bear, fox, owl, and only the owl is said to show one.
+    assert!((metric(&report, "map") - (1.0 + 1.0 + 1.0 / 3.0) / 3.0).abs() < 1e-12, "{}", metric(&report, "map"));
+}
+
+#[test]
+fn names_are_mapped_left_out_or_unknown() {
+    let dir = labelled();
+    fs::write(dir.path().join("map.csv"), "owl,an owl\nbear,\nfox,unknown\n").unwrap();
+    let args = ["set", "--map", "map.csv", "-l", "an owl,a car", "--unknown", "--records", "r.csv"];
+    let report = report(dir.path(), &args);
+    assert_eq!((&report["truth"]["images"], &report["truth"]["left_out"]), (&3.into(), &2.into()));
+    assert_eq!((metric(&report, "top1"), metric(&report, "auroc"), metric(&report, "fpr95")), (1.0, 1.0, 0.0));
+    let records = fs::read_to_string(dir.path().join("r.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = records.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(rows[0], ["image", "truth", "answer", "score", "right"]);
+    assert_eq!((rows[1][1], rows[1][2], rows[1][4]), ("unknown", "unknown", "true"));
+    assert_eq!((rows[2][1], rows[2][2], rows[2][4]), ("an owl", "an owl", "true"));
+    let lost = evaluate(dir.path(), &["set", "-l", "owl,foxes,bear"]);
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(err(&lost).contains("no label is called `fox`; did you mean `foxes`?"), "{}", err(&lost));
+}
+
+#[test]
+fn runs_are_compared_in_pairs() {
+    let dir = labelled();
+    let report = report(dir.path(), &["set", "--vary", "template={},a {}", "--vary", "precision=auto,f32"]);
+    let runs = report["runs"].as_array().unwrap();
+    let what: Vec<(&str, &str)> =
+        runs.iter().map(|run| (run["precision"].as_str().unwrap(), run["templates"][0].as_str().unwrap())).collect();
+    assert_eq!(what, [("auto", "{}"), ("auto", "a {}"), ("f32", "{}"), ("f32", "a {}")]);
+    assert_eq!(report["pairs"].as_array().unwrap().len(), 6);
+    let pair = &report["pairs"][1];
+    assert_eq!((&pair["a"], &pair["b"], &pair["metric"]), (&0.into(), &2.into(), &"top1".into()));
+    assert_eq!((&pair["difference"], &pair["p"], &pair["only_a"]), (&0.0.into(), &1.0.into(), &0.into()));
+    let table = evaluate(dir.path(), &["set", "--vary", "template={},a {}", "--format", "table"]);
+    assert!(out(&table).contains("template=a {}") && out(&table).contains(" ="), "{}", out(&table));
+}
+
+#[test]
+fn a_demand_that_is_not_met_ends_with_one() {
+    let dir = labelled();
+    let ask = |demand| evaluate(dir.path(), &["set", "--fail-under", demand]);
+    assert_eq!(ask("top1=0.8").status.code(), Some(0));
+    let output = ask("top1.low=0.8");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("top1.low is 0.3755, under 0.8"), "{}", err(&output));
+    for wrong in ["top1", "ece=0.1", "map=0.1"] {
+        assert_eq!(ask(wrong).status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn a_failed_image_counts_as_wrong_and_is_told() {
+    let dir = labelled();
+    fs::write(dir.path().join("set/fox/torn.png"), &fs::read(picture("fox.png")).unwrap()[..300]).unwrap();
+    let output = evaluate(dir.path(), &["set", "--records", "r.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("set/fox/torn.png") && err(&output).contains("1 of 6 images failed"),
+        "{}",
+        err(&output)
+    );
+    let report: Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!((&report["truth"]["failed"], metric(&report, "top1")), (&1.into(), 4.0 / 6.0));
+    assert!(fs::read_to_string(dir.path().join("r.csv")).unwrap().contains("set/fox/torn.png,fox,,,false"));
+}
+
+#[test]
+fn every_form_of_the_report_has_its_ending() {
+    let dir = labelled();
+    for (name, start) in [
+        ("r.json", "{\n"),
+        ("r.jsonl", "{\"model\""),
+        ("r.csv", "run,metric,label,value,low,high\n0,"),
+        ("r.txt", "5 images"),
+    ] {
+        let output = evaluate(dir.path(), &["set", "-o", name]);
+        assert_eq!((output.status.code(), out(&output)), (Some(0), ""), "{}", err(&output));
+        assert!(fs::read_to_string(dir.path().join(name)).unwrap().starts_with(start), "{name}");
+    }
+    assert_eq!(evaluate(dir.path(), &["set", "-o", "r.pdf"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let dir = labelled();
+    fs::create_dir(dir.path().join("one")).unwrap();
+    fs::copy(picture("owl.png"), dir.path().join("one/x.png")).unwrap();
+    fs::create_dir(dir.path().join("single")).unwrap();
+    fs::rename(dir.path().join("set/fox"), dir.path().join("single/fox")).unwrap();
+    for (args, code, reason) in [
+        (&["one", "-l", "owl,fox"][..], 3, "no image has a known label"),
+        (&["one"], 2, "no image has a known label"),
+        (&["single"], 2, "`fox` is the only label"),
+        (&["set", "--vary", "size=1,2"], 2, "write one of model, precision, template, template-set"),
+        (&["set", "--truth", "none.csv"], 2, "none.csv: cannot be read"),
+        (&["set", "--truth", "cls"], 2, "no tar among the inputs"),
+    ] {
+        let output = evaluate(dir.path(), args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(reason), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn truths_lie_beside_images_in_tars() {
+    let dir = labelled();
+    let mut tar = tar::Builder::new(fs::File::create(dir.path().join("0.tar")).unwrap());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for (key, image, class) in [("0", "owl.png", "1"), ("1", "fox.png", "0\n"), ("2", "bear.png", "owl")] {
+        add(&format!("{key}.cls"), class.as_bytes());
+        add(&format!("{key}.png"), &fs::read(picture(image)).unwrap());
+    }
+    drop(tar);
+    let report = report(dir.path(), &["0.tar", "-l", "fox,owl"]);
+    assert_eq!((&report["truth"]["kind"], metric(&report, "top1")), (&"cls".into(), 2.0 / 3.0));
+    fs::write(dir.path().join("classnames.txt"), "fox\nowl\n").unwrap();
+    assert_eq!(metric(&self::report(dir.path(), &["0.tar"]), "top1"), 2.0 / 3.0);
+    let reordered = evaluate(dir.path(), &["0.tar", "-l", "bear,owl,fox"]);
+    let reordered: Value = serde_json::from_str(out(&reordered)).unwrap();
+    assert_eq!(metric(&reordered, "top1"), 2.0 / 3.0, "numbers are those of classnames.txt");
+}
