@@ -1,5 +1,5 @@
-"""Makes full-size checkpoints of families beside CLIP and SigLIP, with seeded random weights, the settings of the published
-repositories and vocabularies of their sizes.
+"""Makes full-size checkpoints of families beside CLIP and SigLIP, with seeded random weights, the settings of the
+published repositories and vocabularies of their sizes.
 
 usage: make_families.py OUT bioclip-2 biomedclip chinese-clip-b16 metaclip-2-b16 naflex-b16 naflex-so400m ...
 needs: pip install torch transformers sentencepiece protobuf; for the first two open_clip_torch timm ftfy
