@@ -80,14 +80,9 @@ impl Decision {
 
     /// Returns the logarithm of the sum of the rows' exponentials, if there are rows.
     fn background_logit(&self, rows: &[f32]) -> Option<f32> {
-        let cooled =
-            rows.iter().zip(&self.background).map(|(&logit, offset)| f64::from(logit) / self.temperature + offset);
-        let cooled: Vec<f32> = cooled.map(|logit| logit as f32).collect();
-        let mut shares = vec![0.0; cooled.len()];
-        probability::softmax(Isa::best(), &cooled, &mut shares);
-        // The largest row's share is the exponential of its distance from the whole.
-        let largest = (0..cooled.len()).max_by(|&a, &b| cooled[a].total_cmp(&cooled[b]))?;
-        Some((f64::from(cooled[largest]) - f64::from(shares[largest]).ln()) as f32)
+        let own = |(&logit, offset): (&f32, &f64)| f64::from(logit) / self.temperature + offset;
+        let cooled: Vec<f64> = rows.iter().zip(&self.background).map(own).collect();
+        (!rows.is_empty()).then(|| probability::log_sum_exp(Isa::best(), &cooled) as f32)
     }
 
     /// Returns the scores [G] of logits [G], and the background's share.

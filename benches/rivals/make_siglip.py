@@ -112,4 +112,5 @@ def main() -> None:
         print(out, f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M")
 
 
-main()
+if __name__ == "__main__":
+    main()

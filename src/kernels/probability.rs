@@ -25,6 +25,26 @@ pub fn softmax(isa: Isa, logits: &[f32], scores: &mut [f32]) {
     dispatch!(isa, plain_softmax(logits, scores), fast(logits: &[f32], scores: &mut [f32]));
 }
 
+/// Returns the logarithm of the sum of L logits' exponentials, negative infinity for none.
+///
+/// # Panics
+/// If the machine lacks the instruction set.
+pub fn log_sum_exp(isa: Isa, logits: &[f64]) -> f64 {
+    assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
+    /// # Safety
+    /// The instruction set.
+    #[inline(always)]
+    unsafe fn fast<V: Lanes>(logits: &[f64], out: &mut f64) {
+        plain_log_sum_exp(logits, out);
+    }
+    let mut sum = f64::NEG_INFINITY;
+    if !logits.is_empty() {
+        let out = &mut sum;
+        dispatch!(isa, plain_log_sum_exp(logits, out), fast(logits: &[f64], out: &mut f64));
+    }
+    sum
+}
+
 /// Computes the sigmoid of L logits into as many `scores`.
 ///
 /// # Panics
@@ -46,14 +66,28 @@ fn plain_softmax(logits: &[f32], scores: &mut [f32]) {
     let max = f64::from(logits.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max }));
     let mut powers = vec![0f64; logits.len()];
     powers.iter_mut().zip(logits).for_each(|(power, &x)| *power = exp(f64::from(x) - max));
+    let sum = sum(&powers);
+    scores.iter_mut().zip(&powers).for_each(|(score, x)| *score = (x / sum) as f32);
+}
+
+#[inline(always)]
+fn plain_log_sum_exp(logits: &[f64], out: &mut f64) {
+    let max = logits.iter().fold(f64::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    let mut powers = vec![0f64; logits.len()];
+    powers.iter_mut().zip(logits).for_each(|(power, &x)| *power = exp(x - max));
+    *out = max + sum(&powers).ln();
+}
+
+/// Returns the sum, in parallel partial sums.
+#[inline(always)]
+fn sum(values: &[f64]) -> f64 {
     let mut sums = [0f64; SUMS];
-    let (whole, rest) = powers.as_chunks::<SUMS>();
+    let (whole, rest) = values.as_chunks::<SUMS>();
     for some in whole {
         sums.iter_mut().zip(some).for_each(|(sum, x)| *sum += x);
     }
     sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x);
-    let sum: f64 = sums.iter().sum();
-    scores.iter_mut().zip(&powers).for_each(|(score, x)| *score = (x / sum) as f32);
+    sums.iter().sum()
 }
 
 #[inline(always)]
@@ -107,6 +141,7 @@ mod tests {
         assert!(worst < 5e-16, "{worst}");
         assert_eq!((exp(0.0), exp(-1e4), exp(1e4)), (1.0, exp(-708.0), exp(709.0)));
         assert!(exp(f64::NAN).is_nan());
+        assert_eq!(log_sum_exp(Isa::Plain, &[]), f64::NEG_INFINITY);
     }
 
     #[test]
@@ -129,8 +164,12 @@ mod tests {
                     assert!((f64::from(score) - exact).abs() <= 6e-8 * exact, "{score} for {exact}");
                 }
             }
+            let wide: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+            let whole = log_sum_exp(Isa::Plain, &wide);
+            assert!((whole - f64::from(max) - sum.ln()).abs() < 1e-13 * whole.abs().max(1.0), "{n}");
             for isa in Isa::available() {
                 assert_eq!(plain(isa), expected, "{isa:?}, {n}");
+                assert_eq!(log_sum_exp(isa, &wide), whole, "{isa:?}, {n}");
             }
         }
     }
