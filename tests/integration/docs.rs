@@ -53,6 +53,11 @@ fn folder() -> TempDir {
         fs::copy(&owl, dir.path().join(name)).unwrap();
     }
     fs::write(dir.path().join("labels.txt"), "fox\nbear\nowl\n").unwrap();
+    for (label, picture) in [("owl", "owl.jpg"), ("fox", "fox.png"), ("bear", "bear.png")] {
+        let folder = dir.path().join("labelled").join(label);
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(root().join("examples/images").join(picture), folder.join(picture)).unwrap();
+    }
     let make = "tar cf shards/1.tar photos && tar czf photos.tar.gz photos";
     assert!(Command::new("sh").args(["-c", make]).current_dir(dir.path()).status().unwrap().success());
     dir
