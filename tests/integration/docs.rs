@@ -94,14 +94,14 @@ fn has_tools(line: &str) -> bool {
     missing.inspect(|tool| eprintln!("not run, since {tool} is not installed: {line}")).is_none()
 }
 
-/// Runs a session, whose commands follow `$ `, and compares what each prints. A line `...` stands for any further lines.
+/// Runs a session, whose commands follow `$ `, and compares what each prints, empty lines aside. A line `...` stands for any further lines.
 fn check_session(block: &[&str], hub: &FakeHub) -> usize {
     let home = tempfile::tempdir().unwrap();
     let starts: Vec<usize> = (0..block.len()).filter(|&at| block[at].starts_with("$ ")).collect();
     for (at, start) in starts.iter().enumerate() {
         let expected = &block[start + 1..starts.get(at + 1).copied().unwrap_or(block.len())];
         let output = run(&block[*start][2..], root(), hub, home.path());
-        let printed: Vec<&str> = out(&output).lines().collect();
+        let printed: Vec<&str> = out(&output).lines().filter(|line| !line.is_empty()).collect();
         let (expected, is_whole) = match expected {
             [lines @ .., "..."] => (lines, false),
             lines => (lines, true),
