@@ -4,7 +4,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 use ring::digest::{Context, SHA256};
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Groups};
 use crate::kernels::similarity::Panels;
 use crate::score::Readout;
 use crate::{Activation, Embeddings, Error, ImageEncoder, ImageError, Isa, Label, Pixels, Result, Scores, TextEncoder};
@@ -152,7 +152,7 @@ impl Scorer {
     /// If `decision` is about other numbers of labels or of background rows, or the dimensions differ.
     pub fn with_decision(mut self, decision: Decision, background: &Embeddings) -> Self {
         assert_eq!(decision.background.len(), background.len(), "every background row has an offset");
-        let of = decision.groups.as_ref().map_or(self.labels.names.len(), |groups| groups.of.len());
+        let of = decision.ranks.first().map_or(self.labels.names.len(), |groups| groups.of.len());
         assert_eq!(of, self.labels.names.len(), "every label has a group");
         if !background.is_empty() {
             let mut rows = self.labels.embeddings.clone();
@@ -170,8 +170,17 @@ impl Scorer {
 
     /// Returns the names of what is scored: the labels, or their groups.
     pub fn answers(&self) -> &[String] {
-        let groups = self.decision.as_ref().and_then(|decision| decision.groups.as_ref());
-        groups.map_or(&self.labels.names, |groups| &groups.names)
+        self.ranks().first().map_or(&self.labels.names, |groups| &groups.names)
+    }
+
+    /// Returns the names of all possible answers: of what is scored, then of later ranks.
+    pub fn all_answers(&self) -> Vec<String> {
+        let later = self.ranks().iter().skip(1).flat_map(|groups| &groups.names);
+        self.answers().iter().chain(later).cloned().collect()
+    }
+
+    fn ranks(&self) -> &[Groups] {
+        self.decision.as_ref().map_or(&[], |decision| &decision.ranks)
     }
 
     /// Returns the same scorer with another activation.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::Embeddings;
 use crate::kernels::similarity::Panels;
 use crate::kernels::{Isa, probability};
-use crate::score::{Activation, Scores, Verdict};
+use crate::score::{Activation, Ranked, Scores, Verdict};
 
 /// Rules that turn logits into answers. The default changes no score and accepts the best label.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,17 +22,18 @@ pub struct Decision {
     pub thresholds: Vec<f32>,
     /// Each label competes with the background alone, so that an image may have several answers.
     pub independent: bool,
-    /// Labels whose scores are added up.
-    pub groups: Option<Groups>,
+    /// Ranks of labels whose scores are added up, such as species, then genera. The first rank is reported; a later one has
+    /// the answer if no member of the ranks before it is accepted.
+    pub ranks: Vec<Groups>,
 }
 
 impl Default for Decision {
     fn default() -> Self {
-        Self { temperature: 1.0, background: Vec::new(), thresholds: Vec::new(), independent: false, groups: None }
+        Self { temperature: 1.0, background: Vec::new(), thresholds: Vec::new(), independent: false, ranks: Vec::new() }
     }
 }
 
-/// Labels that add up to one answer.
+/// Labels, or groups of the rank before, that add up to one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Groups {
     /// The name of each group: `[G]`.
@@ -41,41 +42,55 @@ pub struct Groups {
     pub of: Vec<usize>,
 }
 
+impl Groups {
+    /// Joins the logits of each group: scores add up under softmax, and the largest counts under sigmoid.
+    fn join(&self, logits: &[f32], activation: Activation) -> Vec<f32> {
+        assert_eq!(self.of.len(), logits.len(), "every label has a group");
+        let members = || self.of.iter().zip(logits.iter().map(|&logit| f64::from(logit)));
+        let mut largest = vec![f64::NEG_INFINITY; self.names.len()];
+        members().for_each(|(&group, logit)| largest[group] = largest[group].max(logit));
+        let mut sums = vec![0f64; self.names.len()];
+        match activation {
+            Activation::Sigmoid => sums.fill(1.0),
+            Activation::Softmax => {
+                members().for_each(|(&group, logit)| sums[group] += (logit - largest[group]).exp());
+            }
+        }
+        largest.iter().zip(sums).map(|(largest, sum)| (largest + sum.ln()) as f32).collect()
+    }
+}
+
 impl Decision {
     /// Returns the scores of labels or groups `[G]`, and the answer. `logits` are those of L labels and of the B rows of the
-    /// background behind them.
+    /// background behind them. Answers are numbered through all ranks.
     ///
     /// # Panics
     /// If there are fewer logits than background rows, or other numbers of labels or answers than the groups and thresholds.
     pub fn judge(&self, logits: &[f32], activation: Activation) -> Scores {
         let (labels, background) = logits.split_at(logits.len() - self.background.len());
-        let own = self.grouped(labels, activation, 1.0); // [G], the model's own
-        let cooled =
-            if self.temperature == 1.0 { own.clone() } else { self.grouped(labels, activation, self.temperature) };
+        let finest = |logits: Vec<f32>| match self.ranks.first() {
+            Some(groups) => groups.join(&logits, activation),
+            None => logits,
+        };
+        let own = finest(labels.to_vec()); // [G], the model's own
+        let cool = |&logit: &f32| (f64::from(logit) / self.temperature) as f32;
+        let is_cooled = self.temperature != 1.0;
+        let mut cooled = if is_cooled { finest(labels.iter().map(cool).collect()) } else { own.clone() };
         let background = self.background_logit(background);
         let (scores, share) = self.scores(cooled.clone(), background, activation);
         let scores = Scores::from_parts(own, scores);
-        let accepted = self.accepted(&scores, &cooled, background);
-        scores.with_verdict(Verdict { accepted, unknown: share })
-    }
-
-    /// Divides logits by the temperature, and joins those of each group: their scores add up under softmax, and the largest
-    /// counts under sigmoid.
-    fn grouped(&self, labels: &[f32], activation: Activation, temperature: f64) -> Vec<f32> {
-        let cooled = labels.iter().map(|&logit| f64::from(logit) / temperature);
-        let Some(Groups { names, of }) = &self.groups else { return cooled.map(|logit| logit as f32).collect() };
-        assert_eq!(of.len(), labels.len(), "every label has a group");
-        let cooled: Vec<f64> = cooled.collect();
-        let mut largest = vec![f64::NEG_INFINITY; names.len()];
-        of.iter().zip(&cooled).for_each(|(&group, &logit)| largest[group] = largest[group].max(logit));
-        let mut sums = vec![0f64; names.len()];
-        match activation {
-            Activation::Sigmoid => sums.fill(1.0),
-            Activation::Softmax => {
-                of.iter().zip(&cooled).for_each(|(&group, &logit)| sums[group] += (logit - largest[group]).exp());
+        let mut accepted = self.accepted(0, &scores, &cooled, background);
+        let mut first = cooled.len();
+        for groups in self.ranks.iter().skip(1) {
+            if !accepted.is_empty() {
+                break;
             }
+            cooled = groups.join(&cooled, activation);
+            let joined = Scores::from_parts(cooled.clone(), self.scores(cooled.clone(), background, activation).0);
+            accepted = self.accepted(first, &joined, &cooled, background);
+            first += cooled.len();
         }
-        largest.iter().zip(sums).map(|(largest, sum)| (largest + sum.ln()) as f32).collect()
+        scores.with_verdict(Verdict { accepted, unknown: share })
     }
 
     /// Returns the logarithm of the sum of the rows' exponentials, if there are rows.
@@ -102,14 +117,15 @@ impl Decision {
         (own.unwrap_or(shares), share)
     }
 
-    /// Returns the accepted answers, highest score first.
-    fn accepted(&self, scores: &Scores, logits: &[f32], background: Option<f32>) -> Vec<usize> {
-        let is_enough = |answer: usize| {
-            background.is_none_or(|background| logits[answer] >= background)
-                && self.thresholds.get(answer).is_none_or(|least| scores.scores()[answer] >= *least)
+    /// Returns the accepted answers of a rank, highest score first. `first` is the number of its first answer.
+    fn accepted(&self, first: usize, scores: &Scores, logits: &[f32], background: Option<f32>) -> Vec<Ranked> {
+        let is_enough = |ranked: &Ranked| {
+            background.is_none_or(|background| logits[ranked.label] >= background)
+                && self.thresholds.get(first + ranked.label).is_none_or(|least| ranked.score >= *least)
         };
         let best = scores.top(if self.independent { logits.len() } else { 1 });
-        best.into_iter().map(|ranked| ranked.label).filter(|&answer| is_enough(answer)).collect()
+        let accepted = best.into_iter().filter(is_enough);
+        accepted.map(|ranked| Ranked { label: first + ranked.label, ..ranked }).collect()
     }
 }
 
@@ -151,6 +167,10 @@ mod tests {
         Decision { background: vec![0.0, 0.0], ..Decision::default() }
     }
 
+    fn answers(judged: &Scores) -> Vec<usize> {
+        judged.verdict().unwrap().accepted.iter().map(|ranked| ranked.label).collect()
+    }
+
     fn close(a: f32, b: f64) {
         assert!((f64::from(a) - b).abs() < 1e-6, "{a} {b}");
     }
@@ -160,7 +180,7 @@ mod tests {
         for activation in [Activation::Softmax, Activation::Sigmoid] {
             let judged = Decision::default().judge(&LOGITS, activation);
             assert_eq!(judged.scores(), Scores::new(LOGITS.to_vec(), activation).scores());
-            assert_eq!(judged.verdict(), Some(&Verdict { accepted: vec![0], unknown: None }));
+            assert_eq!((answers(&judged), judged.verdict().unwrap().unknown), (vec![0], None));
         }
     }
 
@@ -171,11 +191,11 @@ mod tests {
         close(judged.scores()[0], 3f64.exp() / sum);
         let verdict = judged.verdict().unwrap();
         close(verdict.unknown.unwrap(), (2.5f64.exp() + (-1f64).exp()) / sum);
-        assert_eq!(verdict.accepted, [0]);
+        assert_eq!(answers(&judged), [0]);
         // An offset of 1 lifts the background above the best label.
         let lifted = Decision { background: vec![1.0, 1.0], ..Decision::default() };
         for activation in [Activation::Softmax, Activation::Sigmoid] {
-            assert!(lifted.judge(&LOGITS, activation).verdict().unwrap().accepted.is_empty());
+            assert!(answers(&lifted.judge(&LOGITS, activation)).is_empty());
         }
     }
 
@@ -183,7 +203,7 @@ mod tests {
     fn a_sigmoid_score_does_not_change_beside_a_background() {
         let judged = with_background().judge(&LOGITS, Activation::Sigmoid);
         assert_eq!(judged.scores(), Activation::Sigmoid.apply(&LOGITS[..3]));
-        assert_eq!(judged.verdict().unwrap().accepted, [0]);
+        assert_eq!(answers(&judged), [0]);
     }
 
     #[test]
@@ -192,22 +212,40 @@ mod tests {
         let judged = independent.judge(&[3.0, 1.0, 2.5, 2.0], Activation::Softmax);
         close(judged.scores()[1], 1.0 / (1.0 + 1f64.exp()));
         let verdict = judged.verdict().unwrap();
-        assert_eq!(verdict.accepted, [0, 2]);
+        assert_eq!(answers(&judged), [0, 2]);
         close(verdict.unknown.unwrap(), 1.0 / (1.0 + 1f64.exp()));
     }
 
     #[test]
     fn scores_of_a_group_add_up() {
         let groups = Groups { names: vec!["cat".into(), "dog".into()], of: vec![0, 1, 0] };
-        let grouped = Decision { groups: Some(groups), ..Decision::default() };
+        let grouped = Decision { ranks: vec![groups], ..Decision::default() };
         let logits = [1.0, 1.5, 1.2];
         let single = Activation::Softmax.apply(&logits);
         let judged = grouped.judge(&logits, Activation::Softmax);
         close(judged.scores()[0], f64::from(single[0]) + f64::from(single[2]));
         close(judged.logits()[0], (1f64.exp() + 1.2f64.exp()).ln());
-        assert_eq!(judged.verdict().unwrap().accepted, [0], "the sum counts, not the best label");
+        assert_eq!(answers(&judged), [0], "the sum counts, not the best label");
         let judged = grouped.judge(&logits, Activation::Sigmoid);
         assert_eq!((judged.scores().len(), judged.logits()), (2, &[1.2, 1.5][..]));
+    }
+
+    #[test]
+    fn the_finest_rank_that_is_sure_has_the_answer() {
+        let genus = Groups { names: vec!["Canis".into(), "Felis".into()], of: vec![0, 0, 1] };
+        let species = Groups { names: vec!["wolf".into(), "dog".into(), "cat".into()], of: vec![0, 1, 2] };
+        let ranks = vec![species, genus];
+        let logits = [2.0, 1.9, 0.0];
+        let answer = |least: [f32; 5]| {
+            let decision = Decision { ranks: ranks.clone(), thresholds: least.to_vec(), ..Decision::default() };
+            decision.judge(&logits, Activation::Softmax)
+        };
+        let single = Activation::Softmax.apply(&logits); // 0.49, 0.44, 0.07
+        assert_eq!(answers(&answer([0.4; 5])), [0]);
+        let joined = answer([0.6; 5]);
+        assert_eq!(answers(&joined), [3], "Canis, behind the three species");
+        close(joined.verdict().unwrap().accepted[0].score, f64::from(single[0]) + f64::from(single[1]));
+        assert_eq!((joined.scores().len(), answers(&answer([1.0; 5]))), (3, vec![]));
     }
 
     #[test]
@@ -227,7 +265,7 @@ mod tests {
             for step in 0..=20 {
                 let thresholds = vec![step as f32 / 20.0; 3];
                 let decision = Decision { thresholds, independent, ..with_background() };
-                let accepted = decision.judge(&LOGITS, Activation::Softmax).verdict().unwrap().accepted.len();
+                let accepted = answers(&decision.judge(&LOGITS, Activation::Softmax)).len();
                 assert!(accepted <= before);
                 before = accepted;
             }

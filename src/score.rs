@@ -58,7 +58,7 @@ pub struct Scores {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// The accepted labels or groups, highest score first. None: the image is unknown.
-    pub accepted: Vec<usize>,
+    pub accepted: Vec<Ranked>,
     /// The background's share, 0 to 1, if there is a background.
     pub unknown: Option<f32>,
 }

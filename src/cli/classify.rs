@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use zsic::pipeline;
+use zsic::score::Ranked;
 use zsic::{Scorer, Scores};
 
 use super::args::{Asked, Classify, Common, Output};
@@ -44,20 +45,22 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let of_labels = available_memory::of_texts(wanted.count(), checkpoint.family().facts().embedding);
     available_memory::check(wanted.count(), "labels", of_labels)?;
     let columns = Columns { logits: output.logits, accepted: rules.are_shown };
-    let (log, run) = match session.start(outputs, &made_with, format.form(columns, &given.answers()), of_labels)? {
+    let (log, run) = match session.start(outputs, &made_with, format.form(columns, &given.all_answers()), of_labels)? {
         Begun::Finished(outcome) => return Ok(outcome),
         Begun::Going(log, run) => (log, run),
     };
     session.introduce();
     let scorer = wanted.scorer(checkpoint, plan, &run.kept, common)?;
-    let writer = RecordWriter::new(format, run.place(), log, columns, scorer.answers());
+    let names = scorer.all_answers();
+    let writer = RecordWriter::new(format, run.place(), log, columns, &names);
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);
-    run.finish(ScoreRecords { scorer: &scorer, output, columns, writer, _held: held })
+    run.finish(ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held })
 }
 
 /// Scores on their way to the output.
 struct ScoreRecords<'a> {
     scorer: &'a Scorer,
+    names: &'a [String],
     output: &'a Output,
     columns: Columns,
     writer: RecordWriter<'a>,
@@ -66,8 +69,7 @@ struct ScoreRecords<'a> {
 
 impl Records for ScoreRecords<'_> {
     fn write(&mut self, answers: &[pipeline::Answer]) -> Result<()> {
-        let names = self.scorer.answers();
-        let scored = score_answers(self.scorer, answers, |scores| body(self.output, self.columns, names, &scores));
+        let scored = score_answers(self.scorer, answers, |scores| body(self.output, self.columns, self.names, &scores));
         for (pipeline::Answer { name, version, .. }, scored) in answers.iter().zip(scored) {
             match scored {
                 Ok(body) => self.writer.record(name.as_str(), *version, &Ok(body))?,
@@ -86,14 +88,18 @@ impl Records for ScoreRecords<'_> {
     }
 }
 
-/// Returns what the record of `scores` shows.
+/// Returns what the record of `scores` shows. An answer of a later rank comes before the labels that it is made of.
 fn body<'a>(output: &Output, columns: Columns, names: &'a [String], scores: &Scores) -> Predictions<'a> {
-    let verdict = scores.verdict().filter(|_| columns.accepted);
-    let names_of = |accepted: &[usize]| accepted.iter().map(|&label| &*names[label]).collect();
-    let answer = verdict.map(|verdict| Answer { accepted: names_of(&verdict.accepted), unknown: verdict.unknown });
-    let ranked = scores.top(output.top_k.unwrap_or(usize::MAX)).into_iter().filter(|r| r.score >= output.min_score);
+    let accepted = scores.verdict().filter(|_| columns.accepted).map_or(&[][..], |verdict| &verdict.accepted);
+    let later = accepted.iter().copied().filter(|answer| answer.label >= scores.scores().len());
+    let best = scores.top(output.top_k.unwrap_or(usize::MAX));
+    let ranked = later.chain(best).filter(|ranked| ranked.score >= output.min_score);
     let logit = |logit| output.logits.then_some(logit);
-    let ranked =
-        ranked.map(|r| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) });
-    Predictions { ranked: ranked.collect(), answer }
+    let prediction =
+        |r: Ranked| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) };
+    let answer = scores.verdict().filter(|_| columns.accepted).map(|verdict| Answer {
+        accepted: verdict.accepted.iter().map(|answer| &*names[answer.label]).collect(),
+        unknown: verdict.unknown,
+    });
+    Predictions { ranked: ranked.map(prediction).collect(), answer }
 }

@@ -37,11 +37,11 @@ impl Rules {
         let decision = Decision {
             temperature: args.temperature.unwrap_or(1.0),
             background: Vec::new(),
-            thresholds: thresholds(&args.threshold, &given.answers())?,
+            thresholds: thresholds(&args.threshold, &given.all_answers())?,
             independent: args.independent,
-            groups: given.groups.clone(),
+            ranks: given.ranks.clone(),
         };
-        let is_empty = !args.is_set() && given.groups.is_none();
+        let is_empty = !args.is_set() && given.ranks.is_empty();
         Ok(Self { background, built_in, are_shown: args.is_set(), decision, is_empty })
     }
 
@@ -97,24 +97,21 @@ fn thresholds(given: &[String], answers: &[&str]) -> Result<Vec<f32>> {
     let wrong =
         |what: &str| usage(format!("--threshold `{}`: use a number from 0 to 1, or LABEL=X", labels::shown(what)));
     let score = |text: &str| text.trim().parse().ok().filter(|x: &f32| (0.0..=1.0).contains(x));
-    let places: HashMap<&str, usize> = answers.iter().copied().zip(0..).collect();
     let mut others = None;
-    let mut least = vec![None; answers.len()];
+    let mut own = HashMap::new();
     for part in given.iter().flat_map(|list| labels::split(list)) {
         let (name, value) = part.rsplit_once('=').unwrap_or(("*", &part));
         let value = score(value).ok_or_else(|| wrong(&part))?;
-        let place = match name.trim() {
-            "*" => &mut others,
-            name => match places.get(name) {
-                Some(&place) => &mut least[place],
-                None => return Err(usage(format!("--threshold: {}", labels::no_such(name, answers)))),
-            },
-        };
-        if place.replace(value).is_some() {
-            return Err(usage(format!("--threshold: `{}` has two values", labels::shown(name.trim()))));
+        let name = name.trim();
+        if name != "*" && !answers.contains(&name) {
+            return Err(usage(format!("--threshold: {}", labels::no_such(name, answers))));
+        }
+        let earlier = if name == "*" { others.replace(value) } else { own.insert(name.to_owned(), value) };
+        if earlier.is_some() {
+            return Err(usage(format!("--threshold: `{}` has two values", labels::shown(name))));
         }
     }
-    Ok(least.into_iter().map(|own| own.or(others).unwrap_or(0.0)).collect())
+    Ok(answers.iter().map(|answer| own.get(*answer).copied().or(others).unwrap_or(0.0)).collect())
 }
 
 #[cfg(test)]

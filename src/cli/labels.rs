@@ -32,17 +32,23 @@ const NAMED: usize = 20;
 pub struct Given {
     pub labels: Vec<Label>,
     pub form: LabelForm,
-    /// What the labels add up to, if `--groups` says so.
-    pub groups: Option<Groups>,
+    /// What the labels add up to, rank by rank.
+    pub ranks: Vec<Groups>,
 }
 
 impl Given {
     /// Returns the names of what is reported: the groups, or else the labels.
     pub fn answers(&self) -> Vec<&str> {
-        match &self.groups {
+        match self.ranks.first() {
             Some(groups) => groups.names.iter().map(String::as_str).collect(),
             None => self.labels.iter().map(|label| label.name.as_str()).collect(),
         }
+    }
+
+    /// Returns the names of all possible answers: of what is reported, then of later ranks.
+    pub fn all_answers(&self) -> Vec<&str> {
+        let later = self.ranks.iter().skip(1).flat_map(|groups| &groups.names);
+        self.answers().into_iter().chain(later.map(String::as_str)).collect()
     }
 }
 
@@ -64,10 +70,10 @@ pub enum LabelForm {
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
 pub fn gather(args: &LabelArgs, templates: &[Template], common: &Common) -> Result<Given> {
-    let rows = args.groups.as_deref().map(|path| Ok::<_, anyhow::Error>((path, groups::read(path)?))).transpose()?;
+    let rows = args.groups.iter().map(|path| Ok((&**path, groups::read(path)?))).collect::<Result<Vec<_>>>()?;
     let given = read(&args.labels, args.labels_file.as_deref(), templates, args.canonicalize)?;
     let set = args.label_set.as_deref().and_then(LabelSet::named);
-    let mut given = match (given, set, &rows) {
+    let mut given = match (given, set, rows.first()) {
         (Some(given), ..) => given,
         (None, Some(set), _) => of_names(set.labels.iter().copied(), None, templates, args.canonicalize)?,
         (None, None, Some((path, rows))) => {
@@ -78,10 +84,11 @@ pub fn gather(args: &LabelArgs, templates: &[Template], common: &Common) -> Resu
             return Err(usage("no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME"));
         }
     };
-    if let Some((path, rows)) = rows {
-        let (groups, warning) = groups::of(&given.labels, &rows, path);
+    for (path, rows) in rows {
+        let members = given.ranks.last().map(|groups| groups.names.iter().map(String::as_str).collect());
+        let (groups, warning) = groups::of(&members.unwrap_or_else(|| given.answers()), &rows, path);
         warning.iter().for_each(|warning| warn(common, warning));
-        given.groups = Some(groups);
+        given.ranks.push(groups);
     }
     Ok(given)
 }
@@ -154,7 +161,7 @@ fn sound(form: LabelForm, mut written: Vec<(usize, Label)>, file: Option<&Path>,
     }
     let unit = if form == LabelForm::Flag { "label" } else { "line" };
     check(&written, unit).map_err(|reason| usage(file + &reason))?;
-    Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form, groups: None })
+    Ok(Given { labels: written.into_iter().map(|(_, label)| label).collect(), form, ranks: Vec::new() })
 }
 
 /// Cleans the prompts of labels.

@@ -118,7 +118,7 @@ fn finding(scores: &Scores, asked_for: &[usize], adds_up: bool, least: Option<f3
     let each = asked_for.iter().map(|&label| f64::from(scores.scores()[label]));
     let score = if adds_up { each.sum::<f64>().min(1.0) } else { each.fold(0.0, f64::max) } as f32;
     let is_answer = || match scores.verdict() {
-        Some(verdict) => verdict.accepted.iter().any(|label| asked_for.contains(label)),
+        Some(verdict) => verdict.accepted.iter().any(|answer| asked_for.contains(&answer.label)),
         None => scores.top(1).iter().any(|best| asked_for.contains(&best.label)),
     };
     Finding { score, is_match: least.map_or_else(is_answer, |least| score >= least) }

@@ -25,9 +25,10 @@ pub struct LabelArgs {
     #[arg(value_parser = PossibleValuesParser::new(LabelSet::NAMES.into_iter().chain([LIST])))]
     pub label_set: Option<String>,
     /// Add up the scores of labels that belong together, and report the groups: FILE is csv with the columns label,group. A
-    /// label that it does not list stays as it is; without other labels, its labels are used
+    /// label that it does not list stays as it is; without other labels, its labels are used. A second FILE groups the groups:
+    /// where none is accepted, the answer is one of those
     #[arg(long, value_name = "FILE")]
-    pub groups: Option<PathBuf>,
+    pub groups: Vec<PathBuf>,
     /// The prompt, with {} for the label; repeat the flag to average several [default: "This is a photo of {}."]
     #[arg(short, long, value_name = "T", allow_hyphen_values = true, value_parser = no_flag)]
     #[arg(aliases = ["hypothesis-template", "hypothesis_template"])]
@@ -51,14 +52,14 @@ impl LabelArgs {
 
     /// Returns whether the flags name any label.
     pub fn names_any(&self) -> bool {
-        let is_listed = self.labels_file.is_some() || self.label_set.is_some() || self.groups.is_some();
+        let is_listed = self.labels_file.is_some() || self.label_set.is_some() || !self.groups.is_empty();
         is_listed || !self.labels.is_empty()
     }
 
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let files = [&self.labels_file, &self.groups, &self.template_set];
-        files.into_iter().filter_map(|file| file.as_deref())
+        let files = [&self.labels_file, &self.template_set].into_iter().flatten();
+        files.chain(&self.groups).map(PathBuf::as_path)
     }
 }
 

@@ -124,9 +124,10 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn new(given: &'a Given) -> Self {
-        let of = |label: usize| given.groups.as_ref().map_or(label, |Groups { of, .. }| of[label]);
+        let of = |label: usize| given.ranks.first().map_or(label, |Groups { of, .. }| of[label]);
         let labels = given.labels.iter().enumerate().map(|(index, label)| (label.name.as_str(), of(index)));
-        let groups = given.groups.iter().flat_map(|groups| groups.names.iter().map(String::as_str).zip(0..));
+        let groups =
+            given.ranks.first().into_iter().flat_map(|groups| groups.names.iter().map(String::as_str).zip(0..));
         let all: Vec<(&str, usize)> = labels.chain(groups).collect();
         Self {
             exact: all.iter().copied().collect(),
@@ -162,7 +163,7 @@ mod tests {
 
     fn given(names: &[&str]) -> Given {
         let label = |name: &&str| Label { name: (*name).to_owned(), prompts: Vec::new() };
-        Given { labels: names.iter().map(label).collect(), form: labels::LabelForm::Flag, groups: None }
+        Given { labels: names.iter().map(label).collect(), form: labels::LabelForm::Flag, ranks: Vec::new() }
     }
 
     #[test]

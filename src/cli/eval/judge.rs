@@ -36,6 +36,8 @@ pub struct Run {
     pub precision: String,
     pub templates: Vec<String>,
     pub scorer: Scorer,
+    /// The least score of each answer, if any was given.
+    pub thresholds: Vec<f32>,
     pub judged: Vec<Judged>,
     /// All scores, where images may show any number of labels.
     pub multi: Option<Multi>,
@@ -102,7 +104,9 @@ fn judged(scores: &Result<Scores, ImageError>, truth: &ImageTruth) -> Judged {
         None => judged,
         Some(verdict) => {
             let unknown = verdict.unknown.or_else(|| judged.scored.map(|scored| scored.unknown));
-            judged.with_unknown(unknown.unwrap_or_default(), verdict.accepted.is_empty())
+            // An answer of a later rank is none of those that are measured.
+            let is_given = verdict.accepted.first().is_some_and(|answer| answer.label < scores.scores().len());
+            judged.with_unknown(unknown.unwrap_or_default(), !is_given)
         }
     }
 }

@@ -79,8 +79,7 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     let records = records.transpose()?;
     let evaluation = Evaluation::read(args, common)?;
     let (images, runs, outcome) = evaluation.run(&varied)?;
-    let thresholds = evaluation.thresholds(&varied[0])?;
-    let report = Report::new(evaluation.truth.kind(), &images, &runs, &thresholds);
+    let report = Report::new(evaluation.truth.kind(), &images, &runs);
     if let Some(mut records) = records {
         records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
         records.finish()?;
@@ -160,12 +159,6 @@ impl<'a> Evaluation<'a> {
         Ok(Self { args, common, truth, shown, renaming })
     }
 
-    /// Returns the thresholds of the answers, if any were given.
-    fn thresholds(&self, varied: &Varied) -> Result<Vec<f32>> {
-        let prepared = self.prepare(&varied.labels[0])?;
-        Ok(prepared.rules.thresholds().to_vec())
-    }
-
     /// Returns the labels of one variant: those of the flags, or else the names in the truth.
     fn prepare(&self, (named, variant): &(LabelArgs, Variant)) -> Result<Prepared> {
         let templates = labels::templates(named)?;
@@ -241,6 +234,7 @@ impl<'a> Evaluation<'a> {
                 precision: machine.precision.name().to_owned(),
                 templates: templates.iter().map(ToString::to_string).collect(),
                 scorer,
+                thresholds: rules.thresholds().to_vec(),
                 judged: Vec::new(),
                 multi,
             });

@@ -128,9 +128,9 @@ pub struct DisagreementReport {
 
 impl Report {
     /// Measures all runs.
-    pub fn new(kind: &'static str, images: &Images, runs: &[Run], thresholds: &[f32]) -> Self {
+    pub fn new(kind: &'static str, images: &Images, runs: &[Run]) -> Self {
         let truth = TruthFacts { kind, images: images.names.len(), failed: images.failed, left_out: images.left_out };
-        let reports: Vec<RunReport> = runs.iter().map(|run| RunReport::new(run, images, thresholds)).collect();
+        let reports: Vec<RunReport> = runs.iter().map(|run| RunReport::new(run, images)).collect();
         let pairs = (0..runs.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
         let pairs = pairs.filter_map(|(a, b)| Pair::new((a, b), runs, &reports)).collect();
         Self { truth, runs: reports, pairs }
@@ -138,10 +138,11 @@ impl Report {
 }
 
 impl RunReport {
-    fn new(run: &Run, images: &Images, thresholds: &[f32]) -> Self {
+    fn new(run: &Run, images: &Images) -> Self {
         let names = run.scorer.answers();
         let name = |label: Option<usize>| label.map_or_else(|| UNKNOWN.to_owned(), |label| names[label].clone());
-        let least = if thresholds.is_empty() { vec![THRESHOLD; names.len()] } else { thresholds.to_vec() };
+        let least = (0..names.len()).map(|answer| run.thresholds.get(answer).copied().unwrap_or(THRESHOLD));
+        let least: Vec<f32> = least.collect();
         let (measured, tallies, best) = match &run.multi {
             Some(multi) => (multi.measure(&least), multi.tallies(&least), multi.best_thresholds()),
             None => {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use csv::{ReaderBuilder, Trim};
-use zsic::{Groups, Label};
+use zsic::Groups;
 
 use super::super::fatal::usage;
 use super::super::text;
@@ -51,12 +51,12 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// Returns the groups of labels, in the order of their first labels, and a warning about rows for other labels.
-pub fn of(labels: &[Label], rows: &[(String, String)], path: &Path) -> (Groups, Option<String>) {
+pub fn of(labels: &[&str], rows: &[(String, String)], path: &Path) -> (Groups, Option<String>) {
     let mut rows: HashMap<&str, &str> = rows.iter().map(|(label, group)| (&**label, &**group)).collect();
     let mut groups = Groups { names: Vec::new(), of: Vec::new() };
     let mut places = HashMap::new();
     for label in labels {
-        let name = rows.remove(&*label.name).unwrap_or(&label.name);
+        let name = rows.remove(label).unwrap_or(label);
         let place = *places.entry(name).or_insert(groups.names.len());
         if place == groups.names.len() {
             groups.names.push(name.to_owned());
@@ -78,9 +78,8 @@ mod tests {
 
     #[test]
     fn labels_without_a_row_are_their_own_groups() {
-        let labels = ["husky", "owl", "poodle"].map(|name| Label { name: name.to_owned(), prompts: Vec::new() });
         let rows = [("poodle", "dog"), ("husky", "dog"), ("tabby", "cat")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let (groups, warning) = of(&labels, &rows, Path::new("g.csv"));
+        let (groups, warning) = of(&["husky", "owl", "poodle"], &rows, Path::new("g.csv"));
         assert_eq!(groups, Groups { names: vec!["dog".into(), "owl".into()], of: vec![0, 1, 0] });
         assert_eq!(warning.unwrap(), "g.csv: these are not among the labels: `tabby`");
     }

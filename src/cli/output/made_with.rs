@@ -63,9 +63,9 @@ enum Task {
         /// What turns scores into answers, if anything does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Rules>,
-        /// The group of each label, if they have any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        groups: Option<Vec<String>>,
+        /// The group of each label, rank by rank.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<Vec<String>>,
     },
     Embed {
         truncate: bool,
@@ -134,7 +134,7 @@ impl MadeWith {
             ..
         } = named;
         let LabelArgs { canonicalize: _, .. } = named;
-        let Given { labels, form: _, groups } = given;
+        let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
         let are_filled = labels.iter().all(filled);
@@ -149,7 +149,7 @@ impl MadeWith {
             logits: *logits,
             activation: *activation,
             decision: Rules::of(decisions, prompts(background)),
-            groups: groups.as_ref().map(|groups| groups.of.iter().map(|&group| groups.names[group].clone()).collect()),
+            groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
     }
