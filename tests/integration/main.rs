@@ -31,6 +31,7 @@ mod cli; // what it prints, where, and how it exits
 #[cfg(unix)]
 mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
+mod eval_clip_benchmark; // zsic eval, against clip_benchmark
 #[cfg(unix)]
 mod hostile_text; // names and messages that would change a terminal
 #[cfg(unix)]

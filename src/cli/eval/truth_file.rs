@@ -10,7 +10,7 @@ use zsic::text::lines;
 
 use super::super::fatal::usage;
 use super::super::text;
-use super::truth::{Shown, absolute};
+use super::shown::{Shown, absolute};
 
 const IMAGE: [&str; 3] = ["image", "path", "file"];
 const LABEL: [&str; 2] = ["label", "labels"];
