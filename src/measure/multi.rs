@@ -16,13 +16,13 @@ pub struct Multi {
     images: usize,
 }
 
-/// One label: the images that show it, and all images' scores and logits.
+/// One label: the images that show it, and all images' scores, and what ranks them.
 #[derive(Debug, Clone, Default)]
 struct Column {
     images: Vec<u32>,
     /// An image that failed ranks last and is never accepted.
     scores: Vec<f32>,
-    logits: Vec<f32>,
+    ranks: Vec<f32>,
 }
 
 /// Labels that take turns with one group of draws while the processor's cache holds it.
@@ -51,6 +51,12 @@ impl LabelDraws {
     }
 }
 
+/// Returns what images are ranked by: the logits, or the scores against a background, which the logits do not know.
+fn ranks(scores: &Scores) -> &[f32] {
+    let has_background = scores.verdict().is_some_and(|verdict| verdict.unknown.is_some());
+    if has_background { scores.scores() } else { scores.logits() }
+}
+
 /// Returns mAP, micro F1 and macro F1.
 fn averaged(labels: &[LabelDraws]) -> [Numbers; 3] {
     let (mut precision, mut f1) = (Mean::new(), Mean::new());
@@ -62,7 +68,7 @@ fn averaged(labels: &[LabelDraws]) -> [Numbers; 3] {
 }
 
 impl Column {
-    /// Sorts images by their scores or logits.
+    /// Sorts images by their scores or ranks.
     fn ranking(&self, by: &[f32]) -> Ranking {
         let mut is_positive = vec![false; by.len()];
         self.images.iter().for_each(|image| is_positive[*image as usize] = true);
@@ -99,7 +105,7 @@ impl Multi {
         assert!(scores.is_none_or(|scores| scores.scores().len() == self.labels.len()), "one score for each label");
         for (label, column) in self.labels.iter_mut().enumerate() {
             column.scores.push(scores.map_or(FAILED, |scores| scores.scores()[label]));
-            column.logits.push(scores.map_or(FAILED, |scores| scores.logits()[label]));
+            column.ranks.push(scores.map_or(FAILED, |scores| ranks(scores)[label]));
         }
         let image = self.images as u32;
         for truth in truths {
@@ -122,7 +128,7 @@ impl Multi {
         let labels: Vec<(&Column, f32)> = self.with(thresholds).collect();
         for labels in labels.chunks(TOGETHER) {
             let prepare =
-                |(column, threshold): &(&Column, f32)| (column.ranking(&column.logits), column.lists(*threshold));
+                |(column, threshold): &(&Column, f32)| (column.ranking(&column.ranks), column.lists(*threshold));
             let prepared: Vec<(Ranking, Lists)> = labels.par_iter().map(prepare).collect();
             for (counts, draws) in &mut groups {
                 draws.par_extend(prepared.par_iter().map(|(ranking, lists)| LabelDraws::new(ranking, lists, counts)));

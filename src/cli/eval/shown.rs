@@ -1,4 +1,4 @@
-//! What truths are made of: names or numbers of classes, and paths to find an image by.
+//! What an image shows, as a truth has it: a name or a number, under the image's path.
 
 use std::path::{Component, Path, PathBuf};
 
