@@ -12,6 +12,9 @@
 //!
 //! **Labels without images.** They take no part in averages over labels: a recall of nothing is not 0.
 //!
+//! **Average precision.** It ranks images by their logits, as others do: under softmax, an image's score for one label depends
+//! on the other labels, and sigmoids near 1 are alike. Where a background competes, it ranks them by their scores.
+//!
 //! **Intervals.** Wilson's for proportions. Otherwise percentiles of [`DRAWS`] bootstrap draws of images, which are the same
 //! on every machine. A draw has some images twice. Where labels have few images, that raises average precision and lowers
 //! F1 averaged over labels, and the interval may lie beside the value.

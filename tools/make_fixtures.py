@@ -2,14 +2,15 @@
 
 usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
                         [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean] [label_sets]
-                        [measure]
+                        [measure] [clip_benchmark]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
 a second run writes the same files. The versions that produced them go to `tests/fixtures/VERSIONS.txt`.
 
 needs: pip install torch torchvision transformers pillow safetensors numpy
-       (siglip, naflex, metaclip2, altclip: sentencepiece and protobuf too; open_clip and measure say what they need more)
+       (siglip, naflex, metaclip2, altclip: sentencepiece and protobuf too; open_clip, measure and clip_benchmark say
+       what they need more)
 """
 
 import argparse
@@ -22,9 +23,9 @@ from pathlib import Path
 
 GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
 GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
-GENERATORS += ["measure"]
+GENERATORS += ["measure", "clip_benchmark"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
-PACKAGES += ["open_clip_torch", "timm", "ftfy", "scikit-learn", "scipy"]
+PACKAGES += ["open_clip_torch", "timm", "ftfy", "scikit-learn", "scipy", "clip-benchmark", "webdataset"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 
 

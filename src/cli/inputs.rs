@@ -86,6 +86,16 @@ pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Option<()> {
     Some(())
 }
 
+/// Returns the paths among the inputs, without those of a list that can be read only once.
+pub fn paths(args: &Inputs) -> Vec<PathBuf> {
+    let path = |entry| if let Ok(Input::Path(path)) = entry { Some(path) } else { None };
+    let named = args.inputs.iter().map(|input| Ok(Input::from_arg(input)));
+    if may_be_slow(args) {
+        return named.filter_map(path).collect();
+    }
+    inputs(args, &Limits::default(), &Arc::default()).into_iter().flatten().filter_map(path).collect()
+}
+
 /// Returns the inputs on the command line, then those of the list. A list that breaks off puts its error in `failure`.
 fn inputs(args: &Inputs, limits: &Limits, failure: &ListFailure) -> Result<Box<dyn Iterator<Item = Entry> + Send>> {
     let stdins = args.inputs.iter().filter(|input| *input == "-").count();

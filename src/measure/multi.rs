@@ -6,8 +6,9 @@ use crate::measure::draws::{Counts, Numbers};
 use crate::measure::metric::{Measured, Metric};
 use crate::measure::ranking::Ranking;
 use crate::measure::tally::{self, Lists, Mean, Tally, TallyDraws};
+use crate::score::Scores;
 
-/// Images with any number of truths, label by label. It takes 4 bytes for each score; [`measure`](Self::measure) takes
+/// Images with any number of truths, label by label. It takes 8 bytes for each score; [`measure`](Self::measure) takes
 /// 1 KiB more for each image.
 #[derive(Debug, Clone, Default)]
 pub struct Multi {
@@ -15,12 +16,13 @@ pub struct Multi {
     images: usize,
 }
 
-/// One label: the images that show it, and all images' scores.
+/// One label: the images that show it, and all images' scores, and what ranks them.
 #[derive(Debug, Clone, Default)]
 struct Column {
     images: Vec<u32>,
     /// An image that failed ranks last and is never accepted.
     scores: Vec<f32>,
+    ranks: Vec<f32>,
 }
 
 /// Labels that take turns with one group of draws while the processor's cache holds it.
@@ -49,6 +51,12 @@ impl LabelDraws {
     }
 }
 
+/// Returns what images are ranked by: the logits, or the scores against a background, which the logits do not know.
+fn ranks(scores: &Scores) -> &[f32] {
+    let has_background = scores.verdict().is_some_and(|verdict| verdict.unknown.is_some());
+    if has_background { scores.scores() } else { scores.logits() }
+}
+
 /// Returns mAP, micro F1 and macro F1.
 fn averaged(labels: &[LabelDraws]) -> [Numbers; 3] {
     let (mut precision, mut f1) = (Mean::new(), Mean::new());
@@ -60,10 +68,11 @@ fn averaged(labels: &[LabelDraws]) -> [Numbers; 3] {
 }
 
 impl Column {
-    fn ranking(&self) -> Ranking {
-        let mut is_positive = vec![false; self.scores.len()];
+    /// Sorts images by their scores or ranks.
+    fn ranking(&self, by: &[f32]) -> Ranking {
+        let mut is_positive = vec![false; by.len()];
         self.images.iter().for_each(|image| is_positive[*image as usize] = true);
-        Ranking::new(self.scores.iter().copied(), |image| is_positive[image as usize])
+        Ranking::new(by.iter().copied(), |image| is_positive[image as usize])
     }
 
     fn lists(&self, threshold: f32) -> Lists {
@@ -76,7 +85,7 @@ impl Column {
 
     fn best_threshold(&self) -> Option<BestThreshold> {
         let score = |image: u32| self.scores[image as usize];
-        let (image, f1) = self.ranking().best_f1(|image| score(image) != FAILED)?;
+        let (image, f1) = self.ranking(&self.scores).best_f1(|image| score(image) != FAILED)?;
         Some(BestThreshold { threshold: score(image), f1 })
     }
 }
@@ -92,10 +101,11 @@ impl Multi {
     /// # Panics
     ///
     /// If there is not one score for each label, or a truth is not among the labels.
-    pub fn push(&mut self, truths: &[usize], scores: Option<&[f32]>) {
-        assert!(scores.is_none_or(|scores| scores.len() == self.labels.len()), "one score for each label");
+    pub fn push(&mut self, truths: &[usize], scores: Option<&Scores>) {
+        assert!(scores.is_none_or(|scores| scores.scores().len() == self.labels.len()), "one score for each label");
         for (label, column) in self.labels.iter_mut().enumerate() {
-            column.scores.push(scores.map_or(FAILED, |scores| scores[label]));
+            column.scores.push(scores.map_or(FAILED, |scores| scores.scores()[label]));
+            column.ranks.push(scores.map_or(FAILED, |scores| ranks(scores)[label]));
         }
         let image = self.images as u32;
         for truth in truths {
@@ -117,7 +127,8 @@ impl Multi {
             Counts::all(self.images).map(|counts| (counts, Vec::new())).collect();
         let labels: Vec<(&Column, f32)> = self.with(thresholds).collect();
         for labels in labels.chunks(TOGETHER) {
-            let prepare = |(column, threshold): &(&Column, f32)| (column.ranking(), column.lists(*threshold));
+            let prepare =
+                |(column, threshold): &(&Column, f32)| (column.ranking(&column.ranks), column.lists(*threshold));
             let prepared: Vec<(Ranking, Lists)> = labels.par_iter().map(prepare).collect();
             for (counts, draws) in &mut groups {
                 draws.par_extend(prepared.par_iter().map(|(ranking, lists)| LabelDraws::new(ranking, lists, counts)));

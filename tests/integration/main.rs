@@ -34,6 +34,7 @@ mod docs; // the commands of README.md and docs/
 mod doctor; // zsic doctor
 #[cfg(feature = "demo")]
 mod eval; // zsic eval
+mod eval_clip_benchmark; // zsic eval, against clip_benchmark
 #[cfg(feature = "demo")]
 mod grep; // zsic grep and zsic test
 #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 use crate::common::{fixtures, json};
 use serde_json::Value;
+use zsic::Scores;
 use zsic::measure::{self, BestThreshold, Confusion, DRAWS, Estimate, Judged, Measured, Multi, Tally};
 
 /// Sums in other orders differ by this much at most; all values are of the size of 1.
@@ -61,7 +62,7 @@ fn multi(case: &Value) -> (Multi, Vec<f32>) {
     for (image, truth) in list(&case["truth"]).iter().enumerate() {
         let truths = (0..labels(case)).filter(|label| truth[*label] == 1);
         let scores = Some(scores(case, image)).filter(|_| !is_true(&case["failed"], image));
-        multi.push(&truths.collect::<Vec<_>>(), scores.as_deref());
+        multi.push(&truths.collect::<Vec<_>>(), scores.map(|s| Scores::from_parts(s.clone(), s)).as_ref());
     }
     let thresholds = list(&case["thresholds"]).iter();
     (multi, thresholds.map(|threshold| (number(threshold) / number(&case["unit"])) as f32).collect())

@@ -11,6 +11,7 @@ use zsic::text::LabelSet;
 use super::super::fatal::usage;
 use super::super::labels::{self, Given};
 use super::super::text;
+use super::shards::ClassNames;
 use super::shown::Shown;
 
 /// What a label in `--map` means when it is none.
@@ -72,7 +73,8 @@ impl Renaming {
 pub struct Classes(HashMap<Shown, Class>);
 
 impl Classes {
-    /// Finds the class of everything that is `shown`. `classes` are the names of numbered classes.
+    /// Finds the class of everything that is `shown`, which [`Truth::check`](super::truth::Truth::check) allows. `classes` are
+    /// the names of numbered classes; one that several have stands for the labels with their numbers.
     ///
     /// # Errors
     /// A usage error that lists names without a label, and the nearest labels.
@@ -80,18 +82,19 @@ impl Classes {
         shown: &BTreeSet<Shown>,
         given: &Given,
         renaming: &Renaming,
-        classes: Option<&[String]>,
+        classes: Option<&ClassNames>,
         set: Option<&LabelSet>,
     ) -> Result<Self> {
         let names = Names::new(given);
+        let repeated = classes.map(ClassNames::repeated).unwrap_or_default();
         let mut found = HashMap::new();
         let mut lost = Vec::new();
         for one in shown {
             let name = match one {
                 Shown::Name(name) => name.clone(),
-                Shown::Index(index) => match classes {
-                    Some(classes) => classes.get(*index).cloned().unwrap_or_else(|| index.to_string()),
-                    None => given.labels.get(*index).map_or_else(|| index.to_string(), |label| label.name.clone()),
+                Shown::Index(index) => match classes.map(|classes| &classes.names[*index]) {
+                    Some(class) if !repeated.contains(&**class) => class.clone(),
+                    _ => given.labels[*index].name.clone(),
                 },
             };
             let by_id = || set.and_then(|set| Some(set.labels[set.index_of(&name)?].to_owned()));

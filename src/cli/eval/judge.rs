@@ -88,7 +88,7 @@ impl Run {
             self.judged.push(judged(&scores, truth));
             if let Some(multi) = &mut self.multi {
                 let labels: &[usize] = if let ImageTruth::Labels(labels) = truth { labels } else { &[] };
-                multi.push(labels, scores.as_ref().ok().map(Scores::scores));
+                multi.push(labels, scores.as_ref().ok());
             }
         }
     }

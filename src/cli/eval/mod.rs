@@ -20,6 +20,7 @@ use classes::{Classes, Renaming};
 use demands::Demand;
 use judge::{Images, Run};
 use report::Report;
+use shards::ClassNames;
 use shown::Shown;
 use truth::Truth;
 use vary::{Variant, Varied, combinations};
@@ -165,15 +166,16 @@ impl<'a> Evaluation<'a> {
         let given = if named.names_any() {
             labels::gather(named, &templates, self.common)?
         } else {
-            let names = match &self.truth.classes {
-                Some(classes) => classes.clone(),
-                None => self.renaming.labels(&self.shown),
+            let (names, file) = match &self.truth.classes {
+                Some(ClassNames { file, names }) => (names.clone(), Some(&**file)),
+                None => (self.names()?, None),
             };
             if names.is_empty() {
                 return Err(usage("no image has a known label; --truth FILE names them, or folders do"));
             }
-            labels::of_names(names.iter().map(String::as_str), None, &templates, named.canonicalize)?
+            labels::of_names(names.iter().map(String::as_str), file, &templates, named.canonicalize)?
         };
+        self.truth.check(&given)?;
         if given.answers().len() < 2 {
             return Err(usage(match given.answers().first() {
                 Some(only) => format!(
@@ -185,6 +187,17 @@ impl<'a> Evaluation<'a> {
         }
         let rules = Rules::gather(&self.args.decisions, named, &given, &templates)?;
         Ok(Prepared { variant: variant.clone(), named: named.clone(), templates, given, rules })
+    }
+
+    /// Returns the labels that the truth names.
+    fn names(&self) -> Result<Vec<String>> {
+        if self.shown.iter().any(|shown| matches!(shown, Shown::Index(_))) {
+            return Err(usage(
+                "the tars have numbers of classes, and no classnames.txt lies beside them or one folder above; name the classes \
+                 in their order with -l, --labels-file or --label-set",
+            ));
+        }
+        Ok(self.renaming.labels(&self.shown))
     }
 
     /// Runs every combination, machine by machine.
@@ -218,13 +231,7 @@ impl<'a> Evaluation<'a> {
         let mut classes = Vec::new();
         for Prepared { variant, named, templates, given, rules } in prepared {
             let set = named.label_set.as_deref().and_then(LabelSet::named);
-            classes.push(Classes::find(
-                &self.shown,
-                given,
-                &self.renaming,
-                self.truth.classes.as_deref(),
-                set.as_ref(),
-            )?);
+            classes.push(Classes::find(&self.shown, given, &self.renaming, self.truth.classes.as_ref(), set.as_ref())?);
             let wanted = Wanted { given, rules, named, activation: args.activation };
             let scorer = wanted.scorer(&session.checkpoint, &session.plan, &kept, common)?;
             let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));

@@ -9,15 +9,18 @@ use zsic::system::name::from_bytes;
 
 use super::super::args::Inputs;
 use super::super::fatal::usage;
-use super::super::inputs::each_name;
+use super::super::inputs::{each_name, paths};
+use super::super::labels::{self, Given};
+use super::super::text;
+use super::shards::{self, ClassNames, Shards};
 use super::shown::{Shown, absolute};
-use super::{shards, truth_file};
+use super::truth_file;
 
 /// What the images show.
 pub struct Truth {
     by: By,
     /// Names of classes, in the order of their numbers, where a file beside tars has them.
-    pub classes: Option<Vec<String>>,
+    pub classes: Option<ClassNames>,
 }
 
 enum By {
@@ -25,8 +28,7 @@ enum By {
     Folders(Vec<PathBuf>),
     /// Absolute paths.
     File(HashMap<PathBuf, Vec<Shown>>),
-    /// Names without their endings, as records have them.
-    Shards(HashMap<String, Vec<Shown>>),
+    Shards(Shards),
 }
 
 impl Truth {
@@ -37,19 +39,12 @@ impl Truth {
     pub fn read(asked: Option<&Path>, inputs: &Inputs) -> Result<Self> {
         let by = match asked.and_then(Path::to_str) {
             Some("folders") => By::Folders(roots(inputs)),
-            Some("cls") => {
-                let shown = shards::read(inputs)?;
-                if shown.is_empty() {
-                    return Err(usage("--truth cls: no tar among the inputs has .cls or .npy files beside its images"));
-                }
-                By::Shards(shown)
-            }
+            Some("cls") => By::Shards(Shards::read(inputs)?.ok_or_else(|| {
+                usage("--truth cls: no tar among the inputs has .cls or .npy files beside its images")
+            })?),
             _ => match asked {
                 Some(file) => By::File(truth_file::read(file)?),
-                None => match shards::read(inputs)? {
-                    shown if shown.is_empty() => By::Folders(roots(inputs)),
-                    shown => By::Shards(shown),
-                },
+                None => Shards::read(inputs)?.map_or_else(|| By::Folders(roots(inputs)), By::Shards),
             },
         };
         let classes = if matches!(by, By::Shards(_)) { shards::class_names(inputs)? } else { None };
@@ -71,7 +66,7 @@ impl Truth {
         match &self.by {
             By::Folders(roots) => Some(vec![Shown::Name(folder(roots, &path)?)]),
             By::File(shown) => shown.get(&absolute(&path)).cloned(),
-            By::Shards(shown) => shown.get(shards::key(name.as_str())).cloned(),
+            By::Shards(shards) => shards.of(name.as_str()).map(<[Shown]>::to_vec),
         }
     }
 
@@ -80,8 +75,27 @@ impl Truth {
         match &self.by {
             By::Folders(_) => false,
             By::File(shown) => shown.values().any(|shown| shown.len() != 1),
-            By::Shards(shown) => shown.values().any(|shown| shown.len() != 1),
+            By::Shards(shards) => shards.is_multi(),
         }
+    }
+
+    /// Checks that numbers of classes are those of the named classes, or else of the labels.
+    ///
+    /// # Errors
+    /// A usage error that names the first that is not, or a name that says nothing as several classes have it.
+    pub fn check(&self, given: &Given) -> Result<()> {
+        let By::Shards(shards) = &self.by else { return Ok(()) };
+        let labels = given.labels.len();
+        let Some(classes) = &self.classes else { return shards.check(labels) };
+        if let Some(name) = classes.repeated().into_iter().min().filter(|_| classes.names.len() != labels) {
+            return Err(usage(format!(
+                "{}: several classes are called `{}`; name all {} classes with -l, --labels-file or --label-set",
+                text::name(&classes.file),
+                labels::shown(name),
+                classes.names.len()
+            )));
+        }
+        shards.check(classes.names.len())
     }
 
     /// Returns all that images show.
@@ -91,11 +105,14 @@ impl Truth {
     pub fn all(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
         match &self.by {
             By::File(shown) => Ok(shown.values().flatten().cloned().collect()),
-            By::Shards(shown) => Ok(shown.values().flatten().cloned().collect()),
+            By::Shards(shards) => Ok(shards.all().cloned().collect()),
             By::Folders(_) => {
                 let mut all = BTreeSet::new();
                 each_name(inputs, |name| all.extend(self.of(name).into_iter().flatten())).ok_or_else(|| {
-                    anyhow!("the names of images in tars and pipes are not known before they are read; name the labels with -l")
+                    anyhow!(
+                        "the names of images in tars and pipes are not known before they are read; name the labels with -l, \
+                         or name tar files that hold .cls or .npy files"
+                    )
                 })?;
                 Ok(all)
             }
@@ -105,8 +122,7 @@ impl Truth {
 
 /// Returns the inputs below which folders are labels.
 fn roots(inputs: &Inputs) -> Vec<PathBuf> {
-    let paths = inputs.inputs.iter().map(PathBuf::from);
-    paths.filter(|path| path.is_dir() || is_tar_name(path)).collect()
+    paths(inputs).into_iter().filter(|path| path.is_dir() || is_tar_name(path)).collect()
 }
 
 /// Returns the name of the first folder below the root that holds an image, or of the folder of an image without a root.

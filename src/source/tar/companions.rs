@@ -9,18 +9,18 @@ use crate::source::name::Name;
 /// The most bytes of one.
 const LONGEST: u64 = 1 << 20;
 
-/// Returns the files in a tar whose names have one of these endings, with their names as records would have them.
+/// Returns the files in a tar whose names have this ending, with their names as records would have them. Where the tar is
+/// damaged, they end: a [`Walk`](crate::source::Walk) over its images reports that.
 ///
 /// # Errors
-/// If the tar cannot be read, or such a file has more than a megabyte.
-pub fn companions(path: &Path, endings: &[&str]) -> io::Result<Vec<(Name, Vec<u8>)>> {
+/// If the tar cannot be opened, or such a file has more than a megabyte.
+pub fn companions(path: &Path, ending: &str) -> io::Result<Vec<(Name, Vec<u8>)>> {
     let tar = Name::of(path);
     let mut found = Vec::new();
     for member in tar::Archive::new(BufReader::new(File::open(path)?)).entries_with_seek()? {
-        let mut member = member?;
+        let Ok(mut member) = member else { break };
         let path = member.path_bytes().into_owned();
-        let is_wanted = endings.iter().any(|ending| path.ends_with(format!(".{ending}").as_bytes()));
-        if !is_wanted || !member.header().entry_type().is_file() {
+        if !path.ends_with(format!(".{ending}").as_bytes()) || !member.header().entry_type().is_file() {
             continue;
         }
         let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
@@ -28,7 +28,9 @@ pub fn companions(path: &Path, endings: &[&str]) -> io::Result<Vec<(Name, Vec<u8
             return Err(io::Error::other(format!("{} has more than {LONGEST} bytes", String::from_utf8_lossy(&path))));
         }
         let mut bytes = Vec::new();
-        member.read_to_end(&mut bytes)?;
+        if member.read_to_end(&mut bytes).is_err() || (bytes.len() as u64) < member.size() {
+            break;
+        }
         found.push((tar.member(&parts.join(&b'/')), bytes));
     }
     Ok(found)
