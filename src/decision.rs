@@ -123,8 +123,15 @@ impl Decision {
             background.is_none_or(|background| logits[ranked.label] >= background)
                 && self.thresholds.get(first + ranked.label).is_none_or(|least| ranked.score >= *least)
         };
-        let best = scores.top(if self.independent { logits.len() } else { 1 });
-        let accepted = best.into_iter().filter(is_enough);
+        // Scores may be equal where logits are not: two that are near 1.
+        let mut best: Vec<usize> = (0..logits.len()).collect();
+        if self.independent {
+            best.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        } else {
+            best = best.into_iter().reduce(|a, b| if logits[b] > logits[a] { b } else { a }).into_iter().collect();
+        }
+        let ranked = |label| Ranked { label, score: scores.scores()[label], logit: scores.logits()[label] };
+        let accepted = best.into_iter().map(ranked).filter(is_enough);
         accepted.map(|ranked| Ranked { label: first + ranked.label, ..ranked }).collect()
     }
 }
@@ -214,6 +221,13 @@ mod tests {
         let verdict = judged.verdict().unwrap();
         assert_eq!(answers(&judged), [0, 2]);
         close(verdict.unknown.unwrap(), 1.0 / (1.0 + 1f64.exp()));
+    }
+
+    #[test]
+    fn answers_are_ordered_by_logits_where_scores_are_equal() {
+        let sharp = Decision { independent: true, temperature: 0.01, background: vec![0.0], ..Decision::default() };
+        let judged = sharp.judge(&[7.0, 9.0, 8.0, 1.0], Activation::Softmax);
+        assert_eq!((judged.scores(), answers(&judged)), (&[1.0; 3][..], vec![1, 2, 0]));
     }
 
     #[test]

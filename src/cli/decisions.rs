@@ -68,9 +68,9 @@ impl Rules {
         labels: &Embeddings,
         competing: &Embeddings,
         common: &Common,
-    ) -> Option<(Decision, Embeddings)> {
+    ) -> Result<Option<(Decision, Embeddings)>> {
         if self.is_empty {
-            return None;
+            return Ok(None);
         }
         let own = self.background.len();
         let (mut rows, mut list) = (Embeddings::new(labels.dim()), Embeddings::new(labels.dim()));
@@ -85,7 +85,11 @@ impl Rules {
             let names = left_out.join(", ");
             note(common, 1, format!("background: {} entries; close to a label and left out: {names}", apart.len()));
         }
-        Some((Decision { background, ..self.decision.clone() }, rows))
+        if rows.is_empty() && !list.is_empty() {
+            let reason = "every entry of the built-in background is close to a label, so nothing competes";
+            return Err(usage(format!("{reason}; name a background with --background")));
+        }
+        Ok(Some((Decision { background, ..self.decision.clone() }, rows)))
     }
 }
 
@@ -124,7 +128,7 @@ mod tests {
             let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
             thresholds(&given, &["cat", "dog", "a=b, c"]).map_err(|e| e.to_string())
         };
-        assert_eq!(read(&[]).unwrap(), []);
+        assert!(read(&[]).unwrap().is_empty());
         assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);
         assert_eq!(read(&["cat=0.8,dog=0.6"]).unwrap(), [0.8, 0.6, 0.0]);
         assert_eq!(read(&["cat=0.8, *=0.25", r"a=b\, c=1"]).unwrap(), [0.8, 0.25, 1.0]);

@@ -64,26 +64,29 @@ pub fn may_be_slow(args: &Inputs) -> bool {
 /// Counts the images, if that needs neither a pipe, which can be read only once, nor the images' own bytes.
 pub fn count(args: &Inputs) -> Option<u64> {
     let mut count = 0;
-    each_name(args, |_| count += 1).map(|()| count)
+    each_name(args, |_| count += 1).ok()?.map(|()| count)
 }
 
 /// Calls `see` with the name of each image, if that needs neither a pipe, which can be read only once, nor the images'
 /// own bytes.
-pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Option<()> {
+///
+/// # Errors
+/// As [`walk`].
+pub fn each_name(args: &Inputs, mut see: impl FnMut(&Name)) -> Result<Option<()>> {
     // Such a long list may itself hold images, which would be read twice.
     const LONGEST_LIST: u64 = 16 << 20;
     let is_long = |list: &Path| std::fs::metadata(list).is_ok_and(|list| list.len() > LONGEST_LIST);
     if may_be_slow(args) || args.files_from.as_deref().is_some_and(is_long) {
-        return None;
+        return Ok(None);
     }
-    for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default()).ok()? {
+    for entry in walk(args, &Limits::default(), &Arc::default(), &Arc::default())? {
         match entry {
-            Ok(input) if input.is_held() => return None, // the members of a tar have no names until they are read
+            Ok(input) if input.is_held() => return Ok(None), // the members of a tar have no names until they are read
             Ok(input) => see(&input.name()),
             Err((name, _)) => see(&name),
         }
     }
-    Some(())
+    Ok(Some(()))
 }
 
 /// Returns the paths among the inputs, without those of a list that can be read only once.

@@ -2,7 +2,7 @@
 
 mod doubts;
 pub mod groups;
-mod json;
+pub mod json;
 mod scripts;
 
 use std::collections::HashMap;

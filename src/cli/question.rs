@@ -51,7 +51,10 @@ impl Search<'_> {
         let decisions = self.decisions();
         let rules = Rules::gather(&decisions, named, &given, &templates)?;
         let asked_for = places(&question.is, &given)?;
-        places(&question.not, &given)?;
+        let others = places(&question.not, &given)?;
+        if let Some(both) = asked_for.iter().find(|label| others.contains(label)) {
+            return Err(usage(format!("`{}` is given by --is and by --not", labels::shown(given.answers()[*both]))));
+        }
         let long_run = LongRun::default();
         let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
         let (session, mut out) = Session::open(asked, open)?;
@@ -106,11 +109,16 @@ impl Search<'_> {
 /// Returns the places of labels among the answers.
 fn places(lists: &[String], given: &Given) -> Result<Vec<usize>> {
     let answers = given.answers();
-    let place = |name: String| {
+    let mut places = Vec::new();
+    for name in lists.iter().flat_map(|list| labels::split(list)) {
         let place = answers.iter().position(|answer| *answer == name);
-        place.ok_or_else(|| usage(labels::no_such(&name, &answers)))
-    };
-    lists.iter().flat_map(|list| labels::split(list)).map(place).collect()
+        let place = place.ok_or_else(|| usage(labels::no_such(&name, &answers)))?;
+        if places.contains(&place) {
+            return Err(usage(format!("`{}` is given twice", labels::shown(&name))));
+        }
+        places.push(place);
+    }
+    Ok(places)
 }
 
 /// Looks for labels: by their score if there is a least one, and else by whether one of them is the answer.

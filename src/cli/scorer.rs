@@ -52,7 +52,7 @@ impl Wanted<'_> {
         let doubt = labels::doubt(self.given, self.named, alone);
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-        let decision = self.rules.decide(own.embeddings(), competing.embeddings(), common);
+        let decision = self.rules.decide(own.embeddings(), competing.embeddings(), common)?;
         let scorer = Scorer::new(readout, own);
         Ok(match decision {
             Some((decision, background)) => scorer.with_decision(decision, &background),

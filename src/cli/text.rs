@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, stdin};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use zsic::reason::os_reason;
@@ -28,7 +29,7 @@ pub fn read(path: &Path) -> Result<String> {
     let failed = |reason: String| usage(format!("{}: {reason}", name(path)));
     let most = LONGEST.min(available_memory::for_texts() / COPIES);
     let read = |file: File| Ok((file.metadata()?.len(), read_file(file, most)?));
-    let read = if is_stdin(path) { read_stdin(most).map(|bytes| (0, bytes)) } else { File::open(path).and_then(read) };
+    let read = if is_stdin(path) { stdin_once(most).map(|bytes| (0, bytes)) } else { File::open(path).and_then(read) };
     let (length, bytes) = read.map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
     if length.max(bytes.len() as u64) > LONGEST {
         return Err(failed(format!("has more than {LONGEST} bytes, the most for a list of texts")));
@@ -53,6 +54,16 @@ pub fn is_stdin(path: &Path) -> bool {
 fn read_stdin(most: u64) -> io::Result<Vec<u8>> {
     block_on(&stdin());
     read_file(stdin().lock(), most)
+}
+
+/// Returns what standard input holds, however often it is asked for.
+fn stdin_once(most: u64) -> io::Result<Vec<u8>> {
+    static READ: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*read {
+        Some(bytes) => Ok(bytes.clone()),
+        None => Ok(read.insert(read_stdin(most)?).clone()),
+    }
 }
 
 /// Reads a file, but at most one byte more than allowed.

@@ -124,6 +124,32 @@ fn scores_of_a_group_add_up() {
     assert_eq!(alone[0]["predictions"].as_array().unwrap().len(), 1, "fox, bear and wolf are one group");
 }
 
+#[test]
+fn a_second_rank_answers_where_the_first_is_not_sure() {
+    let dir = tempfile::tempdir().unwrap();
+    let [species, classes] = ["species.csv", "classes.csv"].map(|name| dir.path().join(name).display().to_string());
+    fs::write(&species, "fox,red fox\nbear,brown bear\nowl,owl\n").unwrap();
+    fs::write(&classes, "Label,Group\nred fox,mammal\nbrown bear,mammal\nowl,bird\n").unwrap();
+    let ranks = ["-l", LABELS, "--groups", &species, "--groups", &classes];
+    let sure = records("quick-gelu", &[&ranks[..], &["--threshold", "0"]].concat());
+    let record = &records("quick-gelu", &[&ranks[..], &["--threshold", "*=1,mammal=0,bird=0"]].concat())[0];
+    let (mammal, owl) = (
+        number(&sure[0], "red fox", "score") + number(&sure[0], "brown bear", "score"),
+        number(&sure[0], "owl", "score"),
+    );
+    let (answer, score) = if mammal > owl { ("mammal", mammal) } else { ("bird", owl) };
+    assert_eq!(record["answers"], serde_json::json!([answer]));
+    assert_eq!(
+        (&record["predictions"][0]["label"], record["predictions"].as_array().unwrap().len()),
+        (&answer.into(), 4)
+    );
+    close(number(record, answer, "score"), score);
+    let bare = records("quick-gelu", &ranks);
+    assert!(bare[0].get("answers").is_none() && bare[0]["predictions"].as_array().unwrap().len() == 3);
+    let none = records("quick-gelu", &[&ranks[..], &["--threshold", "1"]].concat());
+    assert_eq!(none[0]["answers"], serde_json::json!([]));
+}
+
 #[cfg(feature = "demo")]
 #[test]
 fn the_built_in_list_knows_what_the_labels_are_not() {

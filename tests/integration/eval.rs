@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -133,6 +133,55 @@ fn runs_are_compared_in_pairs() {
 }
 
 #[test]
+fn labels_may_come_from_standard_input() {
+    use std::io::Write;
+    let dir = labelled();
+    let mut command = zsic(&["eval", "-m", "demo", "set", "--labels-file", "-", "--vary", "template={},a {}"]);
+    command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"owl\nfox\nbear\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let report: Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!((metric(&report, "top1"), report["runs"].as_array().unwrap().len()), (0.8, 2));
+}
+
+#[test]
+fn folders_in_tars_are_truths_once_the_labels_are_named() {
+    let dir = labelled();
+    let words = ["cf", "t.tar", "-C", "set", "owl", "bear", "fox"];
+    assert!(Command::new("tar").args(words).current_dir(dir.path()).status().unwrap().success());
+    assert_eq!(metric(&report(dir.path(), &["t.tar", "-l", "owl,bear,fox"]), "top1"), 0.8);
+    let without = evaluate(dir.path(), &["t.tar"]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(err(&without).contains("name the labels with -l"), "{}", err(&without));
+    let another = evaluate(dir.path(), &["t.tar", "-l", "owl,bear"]);
+    assert_eq!(another.status.code(), Some(2));
+    assert!(err(&another).contains("no label is called `fox`"), "{}", err(&another));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_no_way_out() {
+    let dir = labelled();
+    for name in ["x", "y"] {
+        std::os::unix::fs::symlink(".", dir.path().join("set").join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("/", dir.path().join("set/root")).unwrap();
+    assert_eq!(metric(&report(dir.path(), &["set"]), "top1"), 0.8);
+}
+
+#[test]
+fn what_the_truth_has_too_much_is_told() {
+    let dir = labelled();
+    fs::write(dir.path().join("t.csv"), "image,label\nset/owl/1.png,owl\nset/fox/5.png,fox\nnone.png,owl\n").unwrap();
+    fs::write(dir.path().join("map.csv"), "owl,fox\nwol,owl\n").unwrap();
+    let output = evaluate(dir.path(), &["set", "--truth", "t.csv", "--map", "map.csv", "-l", "owl,fox"]);
+    assert!(err(&output).contains("1 images of the truth are not among the inputs"), "{}", err(&output));
+    assert!(err(&output).contains("--map: the truth does not have `wol`"), "{}", err(&output));
+}
+
+#[test]
 fn a_demand_that_is_not_met_ends_with_one() {
     let dir = labelled();
     let ask = |demand| evaluate(dir.path(), &["set", "--fail-under", demand]);
@@ -183,11 +232,20 @@ fn what_cannot_be_evaluated_is_refused() {
     fs::create_dir(dir.path().join("one")).unwrap();
     fs::copy(picture("owl.png"), dir.path().join("one/x.png")).unwrap();
     fs::create_dir(dir.path().join("single")).unwrap();
+    fs::write(dir.path().join("twice.csv"), "owl,fox\nowl,bear\n").unwrap();
+    fs::write(dir.path().join("un.csv"), "owl,unknown\n").unwrap();
     fs::rename(dir.path().join("set/fox"), dir.path().join("single/fox")).unwrap();
     for (args, code, reason) in [
         (&["one", "-l", "owl,fox"][..], 3, "no image has a known label"),
         (&["one"], 2, "no image has a known label"),
         (&["single"], 2, "`fox` is the only label"),
+        (&[], 2, "no input"),
+        (&["set", "--include", "["], 2, "is not a glob"),
+        (&["set", "--unknown", "--map", "un.csv", "-l", "unknown,bear"], 2, "a label called `unknown`"),
+        (&["set", "--map", "twice.csv"], 2, "`owl` is there twice"),
+        (&["set", "-o", "r.csv", "--records", "r.csv"], 2, "the same file"),
+        (&["set", "--vary", "template={}", "--vary", "template-set=openai-7"], 2, "give one of them"),
+        (&["set", "--vary", "model=demo,./none"], 3, "none"),
         (&["set", "--vary", "size=1,2"], 2, "write one of model, precision, template, template-set"),
         (&["set", "--truth", "none.csv"], 2, "none.csv: cannot be read"),
         (&["set", "--truth", "cls"], 2, "no tar among the inputs"),

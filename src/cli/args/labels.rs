@@ -24,7 +24,7 @@ pub struct LabelArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
     #[arg(value_parser = PossibleValuesParser::new(LabelSet::NAMES.into_iter().chain([LIST])))]
     pub label_set: Option<String>,
-    /// Add up the scores of labels that belong together, and report the groups: FILE is csv with the columns label,group. A
+    /// Add up the scores of labels that belong together (sigmoid: the largest counts), and report the groups: FILE is csv with the columns label,group. A
     /// label that it does not list stays as it is; without other labels, its labels are used. A second FILE groups the groups:
     /// where none is accepted, the answer is one of those
     #[arg(long, value_name = "FILE")]

@@ -13,10 +13,10 @@ pub struct Question {
     /// --unknown competes
     #[arg(long, value_name = "A,B", required = true, allow_hyphen_values = true, value_parser = no_flag)]
     pub is: Vec<String>,
-    /// Labels that an image may show instead; repeatable
+    /// Labels that an image may show instead; repeatable. With -l and its like, these are among those labels already
     #[arg(long, value_name = "A,B", allow_hyphen_values = true, value_parser = no_flag)]
     pub not: Vec<String>,
-    /// Match from this score on, added up over the labels of --is [default: match where one of them is the answer]
+    /// Match from this score on, added up over the labels of --is (sigmoid and --independent: the largest) [default: match where one of them is the answer]
     #[arg(long, value_name = "X", value_parser = super::output::score)]
     pub min_score: Option<f32>,
     /// Turn logits into scores by softmax or sigmoid; auto is what the checkpoint was trained for
@@ -30,7 +30,7 @@ pub struct Question {
 Examples:
   zsic grep photos/ --is 'a cat'
   zsic grep photos/ --is 'a receipt' --not 'a photo,a screenshot' --print0 | xargs -0 mv -t receipts/
-  zsic grep photos/ --is cat -l cat,dog,bird --min-score 0.9 --scores | sort -rn
+  zsic grep photos/ --is cat -l cat,dog,bird --min-score 0.9 --scores | sort -rg
   zsic grep photos/ --is 'a blurry photo' --not 'a sharp photo' --count
 
 Exit status: 0 an image matched, 1 none did or an image failed, 2 wrong usage, 3 stopped early.")]
@@ -42,7 +42,8 @@ pub struct Grep {
     /// Print the images that do not match
     #[arg(long, help_heading = "Output")]
     pub invert: bool,
-    /// End each name with a NUL byte instead of a line break, and print it byte for byte
+    /// End each name with a NUL byte instead of a line break, and print it byte for byte: for names with line breaks or
+    /// other bytes than text
     #[arg(long, help_heading = "Output")]
     pub print0: bool,
     /// Print the score and a tab before each name

@@ -1,6 +1,6 @@
 //! Names in the truth -> labels: by `--map`, by their text, or by what a label set knows them as.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -42,18 +42,32 @@ impl Renaming {
         let Some(path) = path else { return Ok(Self(HashMap::new())) };
         let text = text::read(path)?;
         let wrong = |reason: String| usage(format!("{}: {reason}", text::name(path)));
-        if text.trim_start().starts_with('{') {
-            return serde_json::from_str(&text).map(Self).map_err(|e| wrong(format!("is not an object of texts: {e}")));
-        }
-        let mut reader = ReaderBuilder::new().has_headers(false).trim(Trim::All).from_reader(text.as_bytes());
-        let row = |row: csv::Result<csv::StringRecord>| {
-            let row = row.map_err(|e| wrong(format!("is not csv: {e}")))?;
-            match (row.get(0), row.get(1), row.len()) {
-                (Some(truth), Some(label), 2) => Ok((truth.to_owned(), label.to_owned())),
-                _ => Err(wrong("write two columns: a name in the truth, and a label".to_owned())),
+        let rows =
+            if text.trim_start().starts_with('{') { json_rows(&text) } else { csv_rows(&text) }.map_err(wrong)?;
+        let mut renaming = HashMap::new();
+        for (truth, label) in rows {
+            if renaming.insert(truth.clone(), label).is_some() {
+                return Err(wrong(format!("`{}` is there twice", labels::shown(&truth))));
             }
-        };
-        reader.records().map(row).collect::<Result<_>>().map(Self)
+        }
+        Ok(Self(renaming))
+    }
+
+    /// Returns whether some images are of none of the labels.
+    pub fn has_unknown(&self) -> bool {
+        self.0.values().any(|label| label == UNKNOWN)
+    }
+
+    /// Returns a warning about names that the truth does not have.
+    pub fn unused(&self, shown: &BTreeSet<Shown>) -> Option<String> {
+        let is_shown = |name: &&String| shown.contains(&Shown::Name((*name).clone()));
+        let mut unused: Vec<String> =
+            self.0.keys().filter(|name| !is_shown(name)).map(|name| labels::shown(name)).collect();
+        unused.sort_unstable();
+        let more = unused.len().saturating_sub(LISTED);
+        unused.truncate(LISTED);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        (!unused.is_empty()).then(|| format!("--map: the truth does not have `{}`{more}", unused.join("`, `")))
     }
 
     /// Returns the labels that the truth's names stand for, in order, without the unknown and those left out.
@@ -69,53 +83,99 @@ impl Renaming {
     }
 }
 
-/// What everything in the truth stands for.
-pub struct Classes(HashMap<Shown, Class>);
+/// Reads csv with two columns.
+fn csv_rows(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut reader = ReaderBuilder::new().has_headers(false).trim(Trim::All).from_reader(text.as_bytes());
+    let row = |row: csv::Result<csv::StringRecord>| {
+        let row = row.map_err(|e| format!("is not csv: {e}"))?;
+        match (row.get(0), row.get(1), row.len()) {
+            (Some(truth), Some(label), 2) => Ok((truth.to_owned(), label.to_owned())),
+            _ => Err("write two columns: a name in the truth, and a label".to_owned()),
+        }
+    };
+    reader.records().map(row).collect()
+}
 
-impl Classes {
-    /// Finds the class of everything that is `shown`, which [`Truth::check`](super::truth::Truth::check) allows. `classes` are
-    /// the names of numbered classes; one that several have stands for the labels with their numbers.
+/// Reads an object of texts, with doubled keys.
+fn json_rows(text: &str) -> Result<Vec<(String, String)>, String> {
+    let wrong = |e: String| format!("is not an object of texts: {e}");
+    let (_, entries) = labels::json::read(text).map_err(|e| wrong(e.to_string()))?;
+    let row = |(line, name, label): labels::json::JsonEntry| match (name, label) {
+        (Some(name), serde_json::Value::String(label)) => Ok((name, label)),
+        _ => Err(wrong(format!("line {line}"))),
+    };
+    entries.into_iter().map(row).collect()
+}
+
+/// What everything in the truth stands for.
+pub struct Classes<'a> {
+    found: HashMap<Shown, Class>,
+    given: &'a Given,
+    names: Names<'a>,
+    renaming: &'a Renaming,
+    /// The names of numbered classes. One that several have stands for the labels with their numbers.
+    numbered: Option<&'a ClassNames>,
+    repeated: HashSet<&'a str>,
+    set: Option<LabelSet>,
+}
+
+impl<'a> Classes<'a> {
+    /// Prepares to find classes of what [`Truth::check`](super::truth::Truth::check) allows.
+    pub fn new(
+        given: &'a Given,
+        renaming: &'a Renaming,
+        numbered: Option<&'a ClassNames>,
+        set: Option<LabelSet>,
+    ) -> Self {
+        let repeated = numbered.map(ClassNames::repeated).unwrap_or_default();
+        Self { found: HashMap::new(), given, names: Names::new(given), renaming, numbered, repeated, set }
+    }
+
+    /// Finds the class of everything that is `shown`.
     ///
     /// # Errors
     /// A usage error that lists names without a label, and the nearest labels.
-    pub fn find(
-        shown: &BTreeSet<Shown>,
-        given: &Given,
-        renaming: &Renaming,
-        classes: Option<&ClassNames>,
-        set: Option<&LabelSet>,
-    ) -> Result<Self> {
-        let names = Names::new(given);
-        let repeated = classes.map(ClassNames::repeated).unwrap_or_default();
-        let mut found = HashMap::new();
+    pub fn find_all(&mut self, shown: &BTreeSet<Shown>) -> Result<()> {
         let mut lost = Vec::new();
         for one in shown {
-            let name = match one {
-                Shown::Name(name) => name.clone(),
-                Shown::Index(index) => match classes.map(|classes| &classes.names[*index]) {
-                    Some(class) if !repeated.contains(&**class) => class.clone(),
-                    _ => given.labels[*index].name.clone(),
-                },
-            };
-            let by_id = || set.and_then(|set| Some(set.labels[set.index_of(&name)?].to_owned()));
-            let renamed = renaming.0.get(&name);
-            let class = match renamed.map(String::as_str) {
-                Some("") => Some(Class::LeftOut),
-                Some(UNKNOWN) => Some(Class::Unknown),
-                Some(label) => names.place(label).map(Class::Answer),
-                None => names.place(&name).or_else(|| names.place(&by_id()?)).map(Class::Answer),
-            };
-            match class {
-                Some(class) => _ = found.insert(one.clone(), class),
-                None => lost.push(renamed.cloned().unwrap_or(name)),
+            match self.find(one) {
+                Ok(class) => _ = self.found.insert(one.clone(), class),
+                Err(name) => lost.push(name),
             }
         }
-        if lost.is_empty() { Ok(Self(found)) } else { Err(usage(unmatched(&lost, given))) }
+        if lost.is_empty() { Ok(()) } else { Err(usage(unmatched(&lost, self.given))) }
     }
 
-    /// Returns what one name or number stands for. What the truth had not said before is left out.
-    pub fn of(&self, shown: &Shown) -> Class {
-        self.0.get(shown).copied().unwrap_or(Class::LeftOut)
+    /// Returns what one name or number stands for.
+    ///
+    /// # Errors
+    /// A usage error if it has no label.
+    pub fn of(&mut self, shown: &Shown) -> Result<Class> {
+        if let Some(class) = self.found.get(shown) {
+            return Ok(*class);
+        }
+        let class = self.find(shown).map_err(|name| usage(unmatched(&[name], self.given)))?;
+        self.found.insert(shown.clone(), class);
+        Ok(class)
+    }
+
+    /// Returns the class, or else the name that has none.
+    fn find(&self, shown: &Shown) -> Result<Class, String> {
+        let name = match shown {
+            Shown::Name(name) => name.clone(),
+            Shown::Index(index) => match self.numbered.map(|classes| &classes.names[*index]) {
+                Some(class) if !self.repeated.contains(&**class) => class.clone(),
+                _ => self.given.labels[*index].name.clone(),
+            },
+        };
+        let by_id = || self.set.as_ref().and_then(|set| Some(set.labels[set.index_of(&name)?]));
+        let class = match self.renaming.0.get(&name).map(String::as_str) {
+            Some("") => Some(Class::LeftOut),
+            Some(UNKNOWN) => Some(Class::Unknown),
+            Some(label) => self.names.place(label).map(Class::Answer),
+            None => self.names.place(&name).or_else(|| self.names.place(by_id()?)).map(Class::Answer),
+        };
+        class.ok_or_else(|| self.renaming.0.get(&name).cloned().unwrap_or(name))
     }
 }
 
@@ -174,10 +234,13 @@ mod tests {
         let (owl, bear) = (Shown::Name("Snowy-Owl".into()), Shown::Name("black_bear".into()));
         let shown = BTreeSet::from([owl.clone(), bear.clone(), Shown::Index(0)]);
         let renaming = Renaming(HashMap::new());
-        let classes = Classes::find(&shown, &given(&["snowy owl", "black bear"]), &renaming, None, None).unwrap();
-        let found = [&owl, &bear, &Shown::Index(0)].map(|shown| classes.of(shown));
+        let given = given(&["snowy owl", "black bear"]);
+        let mut classes = Classes::new(&given, &renaming, None, None);
+        classes.find_all(&shown).unwrap();
+        let found = [&owl, &bear, &Shown::Index(0)].map(|shown| classes.of(shown).unwrap());
         assert_eq!(found, [Class::Answer(0), Class::Answer(1), Class::Answer(0)]);
-        let e = Classes::find(&shown, &given(&["snowy owls", "black bear"]), &renaming, None, None).err().unwrap();
+        let other = super::tests::given(&["snowy owls", "black bear"]);
+        let e = Classes::new(&other, &renaming, None, None).find_all(&shown).unwrap_err();
         assert!(e.to_string().starts_with("no label is called `Snowy-Owl`; did you mean `snowy owls`?"), "{e}");
     }
 
@@ -187,8 +250,10 @@ mod tests {
         let renaming = [("a", "owl"), ("b", ""), ("c", "unknown")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let (shown, renaming) = (BTreeSet::from(names.clone()), Renaming(HashMap::from(renaming)));
         assert_eq!(renaming.labels(&shown), ["d", "owl"]);
-        let classes = Classes::find(&shown, &given(&["d", "owl"]), &renaming, None, None).unwrap();
-        let found = names.each_ref().map(|shown| classes.of(shown));
+        let given = given(&["d", "owl"]);
+        let mut classes = Classes::new(&given, &renaming, None, None);
+        classes.find_all(&shown).unwrap();
+        let found = names.each_ref().map(|shown| classes.of(shown).unwrap());
         assert_eq!(found, [Class::Answer(1), Class::LeftOut, Class::Unknown, Class::Answer(0)]);
     }
 }

@@ -7,6 +7,7 @@ use zsic::{ImageError, Scorer, Scores};
 
 use super::super::scorer::score_answers;
 use super::classes::{Class, Classes};
+use super::shown::Shown;
 use super::truth::Truth;
 use super::vary::Variant;
 
@@ -26,6 +27,8 @@ pub struct Images {
     /// Images without a truth, or whose truth is left out.
     pub left_out: u64,
     pub failed: u64,
+    /// Images whose truth is known, those left out by `--map` too.
+    pub with_truth: usize,
 }
 
 /// The answers of one run.
@@ -45,8 +48,21 @@ pub struct Run {
 
 impl Images {
     /// Returns the truths of some images, or None for those left out.
-    pub fn truths(&mut self, answers: &[Answer], truth: &Truth, classes: &Classes) -> Vec<Option<ImageTruth>> {
-        let truths: Vec<_> = answers.iter().map(|answer| image_truth(truth, classes, answer)).collect();
+    ///
+    /// # Errors
+    /// A usage error if an image shows something that has no label.
+    pub fn truths(
+        &mut self,
+        answers: &[Answer],
+        truth: &Truth,
+        classes: &mut Classes,
+    ) -> Result<Vec<Option<ImageTruth>>> {
+        let truths = answers.iter().map(|answer| {
+            let shown = truth.of(&answer.name);
+            self.with_truth += usize::from(shown.is_some());
+            shown.map_or(Ok(None), |shown| image_truth(&shown, classes))
+        });
+        let truths = truths.collect::<Result<Vec<_>>>()?;
         for (answer, truth) in answers.iter().zip(&truths) {
             match truth {
                 Some(truth) => {
@@ -57,26 +73,25 @@ impl Images {
                 None => self.left_out += 1,
             }
         }
-        truths
+        Ok(truths)
     }
 }
 
 /// Returns what an image shows, if it is counted.
-fn image_truth(truth: &Truth, classes: &Classes, answer: &Answer) -> Option<ImageTruth> {
-    let shown = truth.of(&answer.name)?;
-    let found: Vec<Class> =
-        shown.iter().map(|shown| classes.of(shown)).filter(|class| *class != Class::LeftOut).collect();
+fn image_truth(shown: &[Shown], classes: &mut Classes) -> Result<Option<ImageTruth>> {
+    let mut found = shown.iter().map(|shown| classes.of(shown)).collect::<Result<Vec<Class>>>()?;
+    found.retain(|class| *class != Class::LeftOut);
     if found.is_empty() && !shown.is_empty() {
-        return None;
+        return Ok(None);
     }
     if found.contains(&Class::Unknown) {
-        return Some(ImageTruth::Unknown);
+        return Ok(Some(ImageTruth::Unknown));
     }
     let label = |class: Class| if let Class::Answer(label) = class { Some(label) } else { None };
     let mut labels: Vec<usize> = found.into_iter().filter_map(label).collect();
     labels.sort_unstable();
     labels.dedup();
-    Some(ImageTruth::Labels(labels))
+    Ok(Some(ImageTruth::Labels(labels)))
 }
 
 impl Run {

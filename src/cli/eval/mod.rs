@@ -24,21 +24,23 @@ use shards::ClassNames;
 use shown::Shown;
 use truth::Truth;
 use vary::{Variant, Varied, combinations};
+use zsic::cache::Scope;
 use zsic::measure::Multi;
 use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
-use super::args::{Asked, Common, Eval, LabelArgs, LongRun, Machine, ReportFormat};
+use super::args::{Asked, Common, Eval, LabelArgs, LongRun, ReportFormat};
 use super::decisions::Rules;
 use super::fatal::usage;
 use super::inputs::may_be_slow;
 use super::labels::{self, Given};
-use super::messages::{error, say};
+use super::messages::{error, say, warn};
 use super::model::{self, ImageTower};
 use super::output::{Place, ending, families};
 use super::scorer::Wanted;
 use super::session::Session;
 use super::stream::Written;
+use super::terminal::printable_lines;
 use super::{Outcome, available_memory, cache};
 
 /// The images of a label under which its interval says little.
@@ -58,8 +60,9 @@ struct Evaluation<'a> {
     args: &'a Eval,
     common: &'a Common,
     truth: Truth,
-    shown: BTreeSet<Shown>,
     renaming: Renaming,
+    /// All that images show, if it is known before they are read.
+    shown: Option<BTreeSet<Shown>>,
 }
 
 /// Runs the command.
@@ -69,12 +72,15 @@ struct Evaluation<'a> {
 pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     let demands = args.report.fail_under.iter().map(|text| Demand::parse(text)).collect::<Result<Vec<_>>>()?;
     let varied = combinations(&args.report.vary, &args.machine, &args.labels)?;
-    if varied.len() > 1 && may_be_slow(&args.inputs) {
+    if varied.machines.len() > 1 && may_be_slow(&args.inputs) {
         return Err(usage("a pipe can be read only once, and several models or precisions each need the images"));
     }
     labels::check_stdin(args.labels.files().chain(args.decisions.files()).chain(args.truth_files()), &args.inputs)?;
     let place = Place::new(args.report.output.as_deref(), common);
     let format = format(args.report.format, &place)?;
+    if args.report.output.is_some() && args.report.output == args.report.records {
+        return Err(usage("-o and --records name the same file"));
+    }
     let mut sink = place.open(args.read())?;
     let records = args.report.records.as_deref().map(|path| Place::new(Some(path), common).open(args.read()));
     let records = records.transpose()?;
@@ -85,7 +91,9 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
         records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
         records.finish()?;
     }
-    sink.write(text(format, &report, place.width())?.as_bytes(), None)?;
+    let text = text(format, &report, place.width())?;
+    let text = if place.is_terminal() { printable_lines(&text) } else { text };
+    sink.write(text.as_bytes(), None)?;
     sink.finish()?;
     tell_few(&report, common);
     let mut outcome = outcome;
@@ -157,7 +165,9 @@ impl<'a> Evaluation<'a> {
         let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
         let renaming = Renaming::read(args.truth.map.as_deref())?;
         let shown = truth.all(&args.inputs)?;
-        Ok(Self { args, common, truth, shown, renaming })
+        let unused = shown.as_ref().and_then(|shown| renaming.unused(shown));
+        unused.iter().for_each(|unused| warn(common, unused));
+        Ok(Self { args, common, truth, renaming, shown })
     }
 
     /// Returns the labels of one variant: those of the flags, or else the names in the truth.
@@ -176,91 +186,118 @@ impl<'a> Evaluation<'a> {
             labels::of_names(names.iter().map(String::as_str), file, &templates, named.canonicalize)?
         };
         self.truth.check(&given)?;
-        if given.answers().len() < 2 {
-            return Err(usage(match given.answers().first() {
-                Some(only) => format!(
-                    "`{}` is the only label, so every answer is the same; name others with -l",
-                    labels::shown(only)
-                ),
-                None => "no image has a known label".to_owned(),
-            }));
-        }
         let rules = Rules::gather(&self.args.decisions, named, &given, &templates)?;
+        let answers = given.answers();
+        if let ([only], false) = (&answers[..], rules.has_background()) {
+            let only = labels::shown(only);
+            return Err(usage(format!("`{only}` is the only label, so every answer is the same; name others with -l")));
+        }
+        let may_be_none = rules.are_shown || self.renaming.has_unknown();
+        if may_be_none && answers.iter().any(|answer| *answer == report::UNKNOWN) {
+            let reason = "a label called `unknown` cannot be told from an image of none of the labels";
+            return Err(usage(format!(
+                "{reason}; rename it by --map FILE, or map it to `unknown` and name the labels with -l"
+            )));
+        }
         Ok(Prepared { variant: variant.clone(), named: named.clone(), templates, given, rules })
     }
 
     /// Returns the labels that the truth names.
     fn names(&self) -> Result<Vec<String>> {
-        if self.shown.iter().any(|shown| matches!(shown, Shown::Index(_))) {
+        let Some(shown) = &self.shown else {
+            let reason = "the names of images in tars and pipes are not known before they are read";
+            return Err(usage(format!("{reason}; name the labels with -l")));
+        };
+        if shown.iter().any(|shown| matches!(shown, Shown::Index(_))) {
             return Err(usage(
                 "the tars have numbers of classes, and no classnames.txt lies beside them or one folder above; name the classes \
                  in their order with -l, --labels-file or --label-set",
             ));
         }
-        Ok(self.renaming.labels(&self.shown))
+        Ok(self.renaming.labels(shown))
     }
 
-    /// Runs every combination, machine by machine.
-    fn run(&self, varied: &[Varied]) -> Result<(Images, Vec<Run>, Outcome)> {
-        let mut all: Option<(Images, Vec<Run>, Outcome)> = None;
-        for Varied { machine, labels } in varied {
-            let prepared = labels.iter().map(|labels| self.prepare(labels)).collect::<Result<Vec<_>>>()?;
-            let (images, runs, outcome) = self.run_machine(machine, &prepared)?;
-            match &mut all {
-                None => all = Some((images, runs, outcome)),
-                Some((first, before, _)) => {
+    /// Runs every combination, machine by machine. All checkpoints are opened before the first image.
+    fn run(&self, varied: &Varied) -> Result<(Images, Vec<Run>, Outcome)> {
+        let prepared = varied.labels.iter().map(|labels| self.prepare(labels)).collect::<Result<Vec<_>>>()?;
+        let Prepared { given, named, .. } = &prepared[0];
+        let set = named.label_set.as_deref().and_then(LabelSet::named);
+        let mut classes = Classes::new(given, &self.renaming, self.truth.classes.as_ref(), set);
+        self.shown.iter().try_for_each(|shown| classes.find_all(shown))?;
+        let long_run = LongRun::default();
+        let (inputs, long_run, common) = (&self.args.inputs, &long_run, self.common);
+        let sessions = varied.machines.iter().map(|(machine, variant)| {
+            let asked = Asked { inputs, machine, output: None, long_run, common };
+            Ok((Session::open(asked, || Ok(()))?.0, variant))
+        });
+        let sessions = sessions.collect::<Result<Vec<_>>>()?;
+        let mut all: Option<(Images, Outcome)> = None;
+        let mut runs = Vec::new();
+        for (session, variant) in &sessions {
+            let (images, own, outcome) = self.run_machine(session, variant, &prepared, &mut classes, all.is_none())?;
+            runs.extend(own);
+            match &all {
+                None => all = Some((images, outcome)),
+                Some((first, _)) => {
                     ensure!(first.names == images.names, "the images changed while they were evaluated; run it again");
-                    before.extend(runs);
                 }
             }
         }
-        all.ok_or_else(|| anyhow::anyhow!("nothing to run"))
+        let (images, outcome) = all.ok_or_else(|| anyhow::anyhow!("nothing to run"))?;
+        ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
+        if let Some(missing) = self.truth.rows().and_then(|rows| rows.checked_sub(images.with_truth)).filter(|n| *n > 0)
+        {
+            warn(self.common, format!("{missing} images of the truth are not among the inputs"));
+        }
+        Ok((images, runs, outcome))
     }
 
-    /// Encodes all images once, and scores them with each variant's labels.
-    fn run_machine(&self, machine: &Machine, prepared: &[Prepared]) -> Result<(Images, Vec<Run>, Outcome)> {
-        let (args, common) = (self.args, self.common);
-        let long_run = LongRun::default();
-        let asked = Asked { inputs: &args.inputs, machine, output: None, long_run: &long_run, common };
-        let (session, ()) = Session::open(asked, || Ok(()))?;
-        let written = [&args.report.output, &args.report.records].into_iter().flatten();
+    /// Encodes all images once, and scores them with each variant's labels. Failures are told only if `tells`.
+    fn run_machine(
+        &self,
+        session: &Session,
+        variant: &Variant,
+        prepared: &[Prepared],
+        classes: &mut Classes,
+        tells: bool,
+    ) -> Result<(Images, Vec<Run>, Outcome)> {
+        let written = [&self.args.report.output, &self.args.report.records].into_iter().flatten();
         let own = families(written.map(std::path::PathBuf::as_path));
-        let (stream, kept) = session.images(own, self.memory(&session, prepared)?)?;
+        let (stream, kept) = session.images(own, self.memory(session, prepared)?)?;
         session.introduce();
-        let mut runs = Vec::new();
-        let mut classes = Vec::new();
-        for Prepared { variant, named, templates, given, rules } in prepared {
-            let set = named.label_set.as_deref().and_then(LabelSet::named);
-            classes.push(Classes::find(&self.shown, given, &self.renaming, self.truth.classes.as_ref(), set.as_ref())?);
-            let wanted = Wanted { given, rules, named, activation: args.activation };
-            let scorer = wanted.scorer(&session.checkpoint, &session.plan, &kept, common)?;
-            let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
-            runs.push(Run {
-                variant: variant.clone(),
-                model: model::shown(&session.checkpoint),
-                precision: machine.precision.name().to_owned(),
-                templates: templates.iter().map(ToString::to_string).collect(),
-                scorer,
-                thresholds: rules.thresholds().to_vec(),
-                judged: Vec::new(),
-                multi,
-            });
-        }
+        let start = |prepared| self.start(session, variant, prepared, &kept);
+        let mut runs = prepared.iter().map(start).collect::<Result<Vec<Run>>>()?;
         let encoder = ImageTower::new(&session.checkpoint, &session.plan);
         let mut images = Images::default();
         let outcome = stream.run(false, &encoder, |answers| {
-            let mut written = Written::default();
-            for failed in answers.iter().filter_map(|answer| answer.embedding.as_ref().err()) {
-                error(failed);
-                written.failed += 1;
+            let failed: Vec<_> = answers.iter().filter_map(|answer| answer.embedding.as_ref().err()).collect();
+            if tells {
+                failed.iter().for_each(error);
             }
-            let truths = images.truths(answers, &self.truth, &classes[0]);
+            let truths = images.truths(answers, &self.truth, classes)?;
             runs.iter_mut().for_each(|run| run.judge(answers, &truths));
-            Ok(written)
+            Ok(Written { failed: failed.len() as u64, is_enough: false })
         })?;
-        cache::close(&kept, common);
-        ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
+        cache::close(&kept, self.common);
         Ok((images, runs, outcome))
+    }
+
+    /// Encodes the labels of a run.
+    fn start(&self, session: &Session, variant: &Variant, prepared: &Prepared, kept: &Scope) -> Result<Run> {
+        let Prepared { variant: own, named, templates, given, rules } = prepared;
+        let wanted = Wanted { given, rules, named, activation: self.args.activation };
+        let scorer = wanted.scorer(&session.checkpoint, &session.plan, kept, self.common)?;
+        let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
+        Ok(Run {
+            variant: variant.iter().chain(own).cloned().collect(),
+            model: model::shown(&session.checkpoint),
+            precision: session.asked.machine.precision.name().to_owned(),
+            templates: templates.iter().map(ToString::to_string).collect(),
+            scorer,
+            thresholds: rules.thresholds().to_vec(),
+            judged: Vec::new(),
+            multi,
+        })
     }
 
     /// Returns the bytes that labels and scores take.

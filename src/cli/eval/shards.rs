@@ -148,13 +148,18 @@ fn tars(inputs: &Inputs) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = paths(inputs);
     left.reverse();
+    let mut seen = HashSet::new();
+    let is_folder = |path: &PathBuf| path.is_dir() && (inputs.follow || !path.is_symlink());
     while let Some(path) = left.pop() {
         if path.is_dir() {
+            if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+                continue;
+            }
             let is_hidden =
                 |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             let inside = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
             let mut inside: Vec<PathBuf> =
-                inside.filter(|path| !is_hidden(path)).filter(|path| path.is_dir() || is_tar_name(path)).collect();
+                inside.filter(|path| !is_hidden(path)).filter(|path| is_folder(path) || is_tar_name(path)).collect();
             inside.sort_by(|a, b| b.cmp(a));
             left.extend(inside);
         } else if is_tar_name(&path) && path.is_file() {

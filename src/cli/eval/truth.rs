@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use zsic::source::{Name, is_tar_name};
 use zsic::system::name::from_bytes;
 
@@ -65,9 +65,14 @@ impl Truth {
         let path = PathBuf::from(from_bytes(name.bytes()).into_owned());
         match &self.by {
             By::Folders(roots) => Some(vec![Shown::Name(folder(roots, &path)?)]),
-            By::File(shown) => shown.get(&absolute(&path)).cloned(),
+            By::File(shown) => shown.get(&absolute(&path)).or_else(|| shown.get(&path)).cloned(),
             By::Shards(shards) => shards.of(name.as_str()).map(<[Shown]>::to_vec),
         }
+    }
+
+    /// Returns the number of images that a file names.
+    pub fn rows(&self) -> Option<usize> {
+        if let By::File(shown) = &self.by { Some(shown.len()) } else { None }
     }
 
     /// Returns whether an image may show any number of labels.
@@ -98,23 +103,19 @@ impl Truth {
         shards.check(classes.names.len())
     }
 
-    /// Returns all that images show.
+    /// Returns all that images show, unless that needs their names, and these are not known before the images are read: in
+    /// tars and pipes.
     ///
     /// # Errors
-    /// If that needs the images' names, and they cannot be known before the images are read.
-    pub fn all(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
+    /// If the inputs are wrong.
+    pub fn all(&self, inputs: &Inputs) -> Result<Option<BTreeSet<Shown>>> {
         match &self.by {
-            By::File(shown) => Ok(shown.values().flatten().cloned().collect()),
-            By::Shards(shards) => Ok(shards.all().cloned().collect()),
+            By::File(shown) => Ok(Some(shown.values().flatten().cloned().collect())),
+            By::Shards(shards) => Ok(Some(shards.all().cloned().collect())),
             By::Folders(_) => {
                 let mut all = BTreeSet::new();
-                each_name(inputs, |name| all.extend(self.of(name).into_iter().flatten())).ok_or_else(|| {
-                    anyhow!(
-                        "the names of images in tars and pipes are not known before they are read; name the labels with -l, \
-                         or name tar files that hold .cls or .npy files"
-                    )
-                })?;
-                Ok(all)
+                let are_known = each_name(inputs, |name| all.extend(self.of(name).into_iter().flatten()))?;
+                Ok(are_known.map(|()| all))
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::Value;
+use zsic::source::Input;
 use zsic::text::lines;
 
 use super::super::fatal::usage;
@@ -35,7 +36,11 @@ pub fn read(file: &Path) -> Result<HashMap<PathBuf, Vec<Shown>>> {
     let base = file.parent().unwrap_or(Path::new(""));
     let mut shown = HashMap::<PathBuf, Vec<Shown>>::new();
     for (image, labels) in rows {
-        let all = shown.entry(absolute(&base.join(image))).or_default();
+        let key = match Input::from_arg(image.as_str()) {
+            Input::Path(path) => absolute(&base.join(path)),
+            other => PathBuf::from(other.name().as_str()), // a URL, or a built-in picture
+        };
+        let all = shown.entry(key).or_default();
         let new = labels.into_iter().map(Shown::Name).filter(|label| !all.contains(label)).collect::<Vec<_>>();
         all.extend(new);
     }

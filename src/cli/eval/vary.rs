@@ -11,45 +11,54 @@ const KINDS: [&str; 4] = ["model", "precision", "template", "template-set"];
 /// What one run differs in from the others: kinds and values.
 pub type Variant = Vec<(&'static str, String)>;
 
-/// Flags with other values: for images, and for each of these, for labels.
+/// Flags with other values. Every machine runs every set of labels, on the same embeddings of images.
 pub struct Varied {
-    pub machine: Machine,
+    pub machines: Vec<(Machine, Variant)>,
     pub labels: Vec<(LabelArgs, Variant)>,
 }
 
-/// Returns the flags of every combination. Runs that share a machine share the images' embeddings.
+/// Returns the flags of every combination.
 ///
 /// # Errors
 /// A usage error for another kind, a value that is no value, or none.
-pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> Result<Vec<Varied>> {
+pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> Result<Varied> {
     let kinds = vary.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
-    let of_labels = product(&of_labels);
-    let varied = product(&of_machine).into_iter().map(|variant| {
-        let mut machine = machine.clone();
-        for (kind, value) in &variant {
-            match *kind {
-                "model" => machine.model = value.into(),
-                _ => {
-                    machine.precision = value
-                        .parse()
-                        .map_err(|_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16")))?
-                }
-            }
+    let is_given = !labels.template.is_empty() || labels.template_set.is_some();
+    if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
+        return Err(usage(
+            "--vary template and --vary template-set each replace all other templates; give one of them",
+        ));
+    }
+    let of_labels = product(&of_labels).into_iter().map(|variant| (with_template(labels, &variant), variant));
+    let of_machine = product(&of_machine).into_iter().map(|variant| Ok((with_model(machine, &variant)?, variant)));
+    Ok(Varied { machines: of_machine.collect::<Result<_>>()?, labels: of_labels.collect() })
+}
+
+fn with_model(machine: &Machine, variant: &Variant) -> Result<Machine> {
+    let mut machine = machine.clone();
+    for (kind, value) in variant {
+        if *kind == "model" {
+            machine.model = value.into();
+        } else {
+            let precision = value.parse();
+            let wrong = |_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16"));
+            machine.precision = precision.map_err(wrong)?;
         }
-        let with = |own: &Variant| {
-            let mut labels = labels.clone();
-            for (kind, value) in own {
-                (labels.template, labels.template_set) = match *kind {
-                    "template" => (vec![value.clone()], None),
-                    _ => (Vec::new(), Some(value.into())),
-                };
-            }
-            (labels, variant.iter().chain(own).cloned().collect())
-        };
-        Ok(Varied { machine, labels: of_labels.iter().map(with).collect() })
-    });
-    varied.collect()
+    }
+    Ok(machine)
+}
+
+fn with_template(labels: &LabelArgs, variant: &Variant) -> LabelArgs {
+    let mut labels = labels.clone();
+    for (kind, value) in variant {
+        if *kind == "template" {
+            labels.template = vec![value.clone()];
+        } else {
+            labels.template_set = Some(value.into());
+        }
+    }
+    labels
 }
 
 /// Parses `KIND=A,B`.

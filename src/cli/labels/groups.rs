@@ -28,7 +28,11 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
         if label.is_empty() || group.is_empty() || row.len() > 2 {
             return Err(wrong(format!("line {line}: write a label and its group, as in `husky,dog`")));
         }
-        if rows.is_empty() && of.is_empty() && (label, group) == ("label", "group") {
+        if rows.is_empty()
+            && of.is_empty()
+            && label.eq_ignore_ascii_case("label")
+            && group.eq_ignore_ascii_case("group")
+        {
             continue;
         }
         match of.insert(label.to_owned(), group.to_owned()) {

@@ -66,10 +66,10 @@ fn string(value: Value) -> Result<String, String> {
 }
 
 /// A line, a key of an object, and a value.
-type JsonEntry = (usize, Option<String>, Value);
+pub type JsonEntry = (usize, Option<String>, Value);
 
-/// The entries of a JSON array or object, in order. serde_json's map would keep only the last of two equal keys.
-fn read(text: &str) -> serde_json::Result<(LabelForm, Vec<JsonEntry>)> {
+/// Returns the entries of a JSON array or object, in order. serde_json's map would keep only the last of two equal keys.
+pub fn read(text: &str) -> serde_json::Result<(LabelForm, Vec<JsonEntry>)> {
     let line = Cell::new(1);
     let mut json = serde_json::Deserializer::from_reader(CountedBytes { bytes: text.as_bytes(), line: &line });
     let entries = json.deserialize_any(EntriesVisitor { line: &line })?;

@@ -121,7 +121,7 @@ mod file {
         let mut writer =
             SerializedFileWriter::new(&mut *out, Arc::new(parse_message_type(&schema)?), Arc::new(properties(meta)))?;
         let labels: Vec<ByteArray> = labels.iter().map(|label| label.as_str().into()).collect();
-        let mut rows = Columns::default();
+        let mut rows = Rows::default();
         for line in BufReader::with_capacity(1 << 18, File::open(partial)?).split(b'\n') {
             let line: RecordLine = serde_json::from_slice(&line?).context("the partial is damaged")?;
             rows.push(line, &labels).context("the partial is damaged")?;
@@ -192,9 +192,9 @@ mod file {
             .build()
     }
 
-    /// Columns under construction. A definition level is 1 for a present value.
+    /// Rows under construction, column by column. A definition level is 1 for a present value.
     #[derive(Default)]
-    struct Columns {
+    struct Rows {
         image: Vec<ByteArray>,
         rank: Vec<i32>,
         label: Vec<ByteArray>,
@@ -207,7 +207,7 @@ mod file {
         failed: Vec<i16>,
     }
 
-    impl Columns {
+    impl Rows {
         /// Adds an image's rows. A failed image, or one without predictions, has one row.
         fn push(&mut self, line: RecordLine, labels: &[ByteArray]) -> Option<()> {
             let image = ByteArray::from(line.image.into_bytes());

@@ -28,7 +28,7 @@ impl Resume<'_> {
                 outcome = kept.iter_mut().try_for_each(|kept| kept.mark(&Key::of(name.as_str())));
             }
         };
-        if !has_ended && inputs::each_name(self.inputs, mark).is_none() {
+        if !has_ended && inputs::each_name(self.inputs, mark)?.is_none() {
             return Ok(());
         }
         outcome?;
