@@ -127,7 +127,7 @@ mod tests {
             let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
             thresholds(&given, &["cat", "dog", "a=b, c"]).map_err(|e| e.to_string())
         };
-        assert_eq!(read(&[]).unwrap(), []);
+        assert!(read(&[]).unwrap().is_empty());
         assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);
         assert_eq!(read(&["cat=0.8,dog=0.6"]).unwrap(), [0.8, 0.6, 0.0]);
         assert_eq!(read(&["cat=0.8, *=0.25", r"a=b\, c=1"]).unwrap(), [0.8, 0.25, 1.0]);
