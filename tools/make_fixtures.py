@@ -1,8 +1,8 @@
 """Make the test fixtures: what `transformers` and open_clip compute, for the tests to compare with.
 
-usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [templates] [pixels] [decode] [demo] [siglip]
-                        [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean] [label_sets]
-                        [measure] [clip_benchmark]
+usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [vocabularies] [templates] [pixels] [decode] [demo]
+                        [siglip] [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean]
+                        [label_sets] [measure] [clip_benchmark]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
@@ -21,8 +21,8 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-GENERATORS = ["checkpoints", "tokens", "tokenizers", "templates", "pixels", "decode", "demo", "siglip"]
-GENERATORS += ["naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
+GENERATORS = ["checkpoints", "tokens", "tokenizers", "vocabularies", "templates", "pixels", "decode", "demo"]
+GENERATORS += ["siglip", "naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
 GENERATORS += ["measure", "clip_benchmark"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 PACKAGES += ["open_clip_torch", "timm", "ftfy", "scikit-learn", "scipy", "clip-benchmark", "webdataset"]

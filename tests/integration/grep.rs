@@ -59,9 +59,14 @@ fn grep_says_by_its_status_whether_something_matched() {
     let (code, output) = status(&dir, &["grep", "owl.png", "none.png", "--is", "owl", "--not", "fox"]);
     assert_eq!((code, out(&output)), (Some(1), "owl.png\n"), "an image failed");
     assert!(err(&output).contains("none.png: no such file"));
-    for wrong in
-        [&["--not", "owl"][..], &["--is", "owl", "-l", "fox,bear"], &["--is", "owl", "--not", "owl"], &["--is", ","]]
-    {
+    for wrong in [
+        &["--not", "owl"][..],
+        &["--is", "owl", "-l", "fox,bear"],
+        &["--is", "owl", "--not", "owl"],
+        &["--is", ","],
+        &["--is", "owl,owl", "-l", "owl,fox"],
+        &["--is", "owl", "--not", "owl", "-l", "owl,fox"],
+    ] {
         assert_eq!(status(&dir, &[&["grep", "owl.png"], wrong].concat()).0, Some(2), "{wrong:?}");
     }
     fs::create_dir(dir.path().join("empty")).unwrap();

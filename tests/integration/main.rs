@@ -25,6 +25,7 @@ mod properties; // what holds for any input
 mod published; // published checkpoints; ignored, as it fetches gigabytes
 mod templates; // str.format
 mod tokens; // token ids
+mod vocabularies; // vocabularies that do not agree with their merges
 
 // The command.
 mod cli; // what it prints, where, and how it exits

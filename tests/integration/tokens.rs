@@ -10,7 +10,7 @@ use zsic::checkpoint::Layout;
 use zsic::model::family::Family;
 use zsic::text::{Clean, Tokenizer, TokenizerClass, TokenizerPlan, canonicalize};
 
-fn ids(json: &Value) -> Vec<u32> {
+pub fn ids(json: &Value) -> Vec<u32> {
     json.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
