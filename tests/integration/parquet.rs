@@ -81,6 +81,30 @@ mod with_it {
     }
 
     #[test]
+    fn answers_have_a_column_and_go_on() {
+        const RULES: [&str; 7] = ["classify", "-l", "cat,dog,car", "--background", "pizza", "--threshold", "0.5"];
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, cache) = (pictures(dir.path(), 30), dir.path().join("cache"));
+        let [table, text, whole] = ["x.parquet", "x.csv", "y.parquet"].map(|name| dir.path().join(name));
+        run(&mut noting(&RULES, &folder, &table, &cache));
+        run(&mut command(&RULES, &folder, &text));
+        let (mut csv, mut accepted) = (csv::Reader::from_path(&text).unwrap(), 0);
+        let rows = reader(&table);
+        for (row, expected) in rows.get_row_iter(None).unwrap().zip(csv.records()) {
+            let (row, expected) = (row.unwrap(), expected.unwrap());
+            let names: Vec<&String> = row.get_column_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["image", "rank", "label", "score", "accepted", "error_kind", "error"]);
+            assert_eq!(row.get_bool(4).ok(), expected[3].parse().ok());
+            accepted += u32::from(row.get_bool(4).unwrap_or_default());
+        }
+        assert!(accepted > 5 && csv.records().next().is_none());
+        fs::copy(path(&folder, 1), path(&folder, 30)).unwrap();
+        run(noting(&RULES, &folder, &table, &cache).arg("--resume"));
+        run(&mut command(&RULES, &folder, &whole));
+        assert!(fs::read(&table).unwrap() == fs::read(&whole).unwrap());
+    }
+
+    #[test]
     fn stopped_runs_end_as_if_they_had_not_been() {
         let dir = tempfile::tempdir().unwrap();
         let folder = pictures(dir.path(), 150);

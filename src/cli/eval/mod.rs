@@ -193,7 +193,7 @@ impl<'a> Evaluation<'a> {
             return Err(usage(format!("`{only}` is the only label, so every answer is the same; name others with -l")));
         }
         let may_be_none = rules.are_shown || self.renaming.has_unknown();
-        if may_be_none && answers.iter().any(|answer| *answer == report::UNKNOWN) {
+        if may_be_none && answers.contains(&report::UNKNOWN) {
             let reason = "a label called `unknown` cannot be told from an image of none of the labels";
             return Err(usage(format!(
                 "{reason}; rename it by --map FILE, or map it to `unknown` and name the labels with -l"

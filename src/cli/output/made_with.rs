@@ -62,7 +62,7 @@ enum Task {
         activation: ActivationArg,
         /// What turns scores into answers, if anything does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        decision: Option<Rules>,
+        decision: Option<Box<Rules>>,
         /// The group of each label, rank by rank.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<Vec<String>>,
@@ -148,7 +148,7 @@ impl MadeWith {
             min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
             activation: *activation,
-            decision: Rules::of(decisions, prompts(background)),
+            decision: Rules::of(decisions, prompts(background)).map(Box::new),
             groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
