@@ -157,6 +157,7 @@ fn lost_token<'a>(merges: &Merges, vocab: &'a Vocab) -> Option<&'a str> {
         pairs.any(|(a, b)| is_earlier(a, id) && is_earlier(b, id))
     };
     let is_made = |token: &str| merges.iter().any(|(a, b)| token.strip_prefix(&**a) == Some(b));
-    let lost = |&(token, &id): &(&String, &u32)| is_next(id) && is_pair(token, id) && !is_made(token);
+    let is_word = |token: &str| token.len() < 256; // longer tokens would take long, and no training makes them
+    let lost = |&(token, &id): &(&String, &u32)| is_next(id) && is_word(token) && is_pair(token, id) && !is_made(token);
     vocab.iter().find(lost).map(|(token, _)| &**token)
 }
