@@ -110,9 +110,9 @@ pub enum ColorChoice {
 pub enum Command {
     /// Score images against labels
     Classify(Box<Classify>),
-    /// Print the names of images that are one of some labels
+    /// Print the names of images that show one of some labels
     Grep(Box<Grep>),
-    /// Tell by the exit status whether images are one of some labels
+    /// Check whether images show one of some labels, by exit status
     Test(Box<Test>),
     /// Compare predictions with known labels: accuracy with intervals
     Eval(Box<Eval>),
@@ -155,7 +155,7 @@ Examples:
   zsic classify demo:owl.png -l fox,bear,owl -m demo
   zsic classify owl.jpg --labels fox,bear,owl
   zsic classify photos/ -l 'a cat,a dog' -k 1 --format csv -o scores.csv
-  zsic classify photos/ -l cat,dog --unknown | jq -r '.answers[0] // \"unknown\"'
+  zsic classify photos/ -l cat,dog --unknown -o answers.jsonl
   zsic classify photos/ -l cat,dog -o scores.jsonl --resume
   zsic classify *.jpg --labels-file labels.txt --template-set openai-7
   find . -name '*.jpg' -print0 | zsic classify --files-from - -0 -l cat,dog > scores.jsonl

@@ -37,7 +37,7 @@ impl Rules {
         let decision = Decision {
             temperature: args.temperature.unwrap_or(1.0),
             background: Vec::new(),
-            thresholds: thresholds(&args.threshold, &given.all_answers())?,
+            thresholds: thresholds(&args.threshold, given)?,
             independent: args.independent,
             ranks: given.ranks.clone(),
         };
@@ -83,6 +83,7 @@ impl Rules {
             let left_out = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err());
             let left_out: Vec<&str> = left_out.map(|entry| &*self.built_in[entry].name).collect();
             let names = left_out.join(", ");
+            let names = if names.is_empty() { "none" } else { &names };
             note(common, 1, format!("background: {} entries; close to a label and left out: {names}", apart.len()));
         }
         if rows.is_empty() && !list.is_empty() {
@@ -94,8 +95,9 @@ impl Rules {
 }
 
 /// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named.
-fn thresholds(given: &[String], answers: &[&str]) -> Result<Vec<f32>> {
-    if given.is_empty() {
+fn thresholds(asked: &[String], given: &Given) -> Result<Vec<f32>> {
+    let answers = &given.all_answers()[..];
+    if asked.is_empty() {
         return Ok(Vec::new());
     }
     let wrong =
@@ -103,12 +105,13 @@ fn thresholds(given: &[String], answers: &[&str]) -> Result<Vec<f32>> {
     let score = |text: &str| text.trim().parse().ok().filter(|x: &f32| (0.0..=1.0).contains(x));
     let mut others = None;
     let mut own = HashMap::new();
-    for part in given.iter().flat_map(|list| labels::split(list)) {
+    for part in asked.iter().flat_map(|list| labels::split(list)) {
         let (name, value) = part.rsplit_once('=').unwrap_or(("*", &part));
         let value = score(value).ok_or_else(|| wrong(&part))?;
         let name = name.trim();
         if name != "*" && !answers.contains(&name) {
-            return Err(usage(format!("--threshold: {}", labels::no_such(name, answers))));
+            let groups = if given.ranks.is_empty() { "" } else { "; with --groups, name a group" };
+            return Err(usage(format!("--threshold: {}{groups}", labels::no_such(name, answers))));
         }
         let earlier = if name == "*" { others.replace(value) } else { own.insert(name.to_owned(), value) };
         if earlier.is_some() {
@@ -126,7 +129,10 @@ mod tests {
     fn thresholds_are_for_all_or_by_label() {
         let read = |given: &[&str]| {
             let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
-            thresholds(&given, &["cat", "dog", "a=b, c"]).map_err(|e| e.to_string())
+            let label = |name: &str| Label { name: name.to_owned(), prompts: Vec::new() };
+            let labels = ["cat", "dog", "a=b, c"].map(label).to_vec();
+            let labels = Given { labels, form: labels::LabelForm::Flag, ranks: Vec::new() };
+            thresholds(&given, &labels).map_err(|e| e.to_string())
         };
         assert!(read(&[]).unwrap().is_empty());
         assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);

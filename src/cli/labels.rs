@@ -4,6 +4,7 @@ mod doubts;
 pub mod groups;
 pub mod json;
 mod scripts;
+mod templates;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +13,8 @@ use anyhow::Result;
 pub use doubts::doubt;
 pub use scripts::unknown;
 use serde::de::IgnoredAny;
-use zsic::text::{LabelSet, OPENAI_7, OPENAI_80, canonicalize, lines};
+pub use templates::templates;
+use zsic::text::{LabelSet, canonicalize, lines};
 use zsic::{Error, Groups, Label, Template};
 
 use super::args::{Common, DecisionArgs, Inputs, LabelArgs};
@@ -172,12 +174,16 @@ fn clean<'a>(labels: impl IntoIterator<Item = &'a mut Label>) {
 
 /// Says that no label has a name, and which one is similar.
 pub fn no_such(name: &str, labels: &[&str]) -> String {
+    let nearest = similar(name, labels).map(|label| format!("; did you mean `{}`?", shown(label)));
+    format!("no label is called `{}`{}", shown(name), nearest.unwrap_or_default())
+}
+
+/// Returns the label that is most like a name, if one is.
+pub fn similar<'a>(name: &str, labels: &[&'a str]) -> Option<&'a str> {
     const ALIKE: f64 = 0.6;
     let likeness = |label: &str| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), &label.to_lowercase());
-    let alike = labels.iter().map(|label| (likeness(label), label)).filter(|(likeness, _)| *likeness >= ALIKE);
-    let nearest =
-        alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, label)| format!("; did you mean `{}`?", shown(label)));
-    format!("no label is called `{}`{}", shown(name), nearest.unwrap_or_default())
+    let alike = labels.iter().map(|label| (likeness(label), *label)).filter(|(likeness, _)| *likeness >= ALIKE);
+    alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, label)| label)
 }
 
 /// Prints the names of the label sets.
@@ -222,56 +228,6 @@ fn listed(unit: &str, places: &[usize]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{unit}s {} and {last}", rest.join(", ")),
         _ => format!("{unit} {}", places.concat()),
     }
-}
-
-/// Returns the templates of the flags.
-///
-/// # Errors
-/// A usage error that names all bad templates, or a set that cannot be read.
-pub fn templates(args: &LabelArgs) -> Result<Vec<Template>> {
-    let given = |t: &String| t.parse().map_err(no_template);
-    match &args.template_set {
-        Some(set) => template_set(set),
-        None if args.template.is_empty() => Ok(vec![Template::default()]),
-        None => whole(args.template.iter().map(given)).map_err(usage),
-    }
-}
-
-fn template_set(set: &Path) -> Result<Vec<Template>> {
-    let text = match set.to_str() {
-        Some("openai-80") => OPENAI_80.to_owned(),
-        Some("openai-7") => OPENAI_7.to_owned(),
-        _ => text::read(set).map_err(|e| usage(format!("{e}; the named sets are openai-80 and openai-7")))?,
-    };
-    let lines = lines(&text).filter(|(_, line)| !line.trim().is_empty());
-    let templates = whole(lines.map(|(n, line)| line.parse().map_err(|e| format!("line {n}: {}", no_template(e)))));
-    let templates = templates.map_err(|e| usage(format!("{}: {e}", text::name(set))))?;
-    if templates.is_empty() {
-        return Err(usage(format!("{}: has no template", text::name(set))));
-    }
-    Ok(templates)
-}
-
-/// Returns the error of a template, with the beginning of the template.
-fn no_template(e: Error) -> String {
-    match e {
-        Error::Template { template, reason } => format!("the template `{}` {reason}", shown(&template)),
-        other => other.to_string(),
-    }
-}
-
-/// Returns all good values, or the errors of all bad ones.
-fn whole<T>(results: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
-    let (mut sound, mut wrong) = (Vec::new(), Vec::new());
-    results.for_each(|result| match result {
-        Ok(item) => sound.push(item),
-        Err(e) => wrong.push(e),
-    });
-    if wrong.len() > NAMED {
-        let more = wrong.split_off(NAMED).len();
-        wrong.push(format!("and {more} more"));
-    }
-    if wrong.is_empty() { Ok(sound) } else { Err(wrong.join("; ")) }
 }
 
 /// Checks that standard input is used only once.

@@ -112,7 +112,9 @@ fn places(lists: &[String], given: &Given) -> Result<Vec<usize>> {
     let mut places = Vec::new();
     for name in lists.iter().flat_map(|list| labels::split(list)) {
         let place = answers.iter().position(|answer| *answer == name);
-        let place = place.ok_or_else(|| usage(labels::no_such(&name, &answers)))?;
+        let place = place.ok_or_else(|| {
+            usage(format!("{}; --is and --not name labels of -l where it is given", labels::no_such(&name, &answers)))
+        })?;
         if places.contains(&place) {
             return Err(usage(format!("`{}` is given twice", labels::shown(&name))));
         }

@@ -50,6 +50,12 @@ impl Wanted<'_> {
         warn_of_alike(&own, common);
         let alone = readout.activation == Activation::Softmax && !self.rules.has_background();
         let doubt = labels::doubt(self.given, self.named, alone);
+        if alone && labels.len() > 1 && self.given.answers().len() == 1 {
+            warn(
+                common,
+                "there is one group, so its score is always 1; add a label of another group, or use --unknown",
+            );
+        }
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
         let decision = self.rules.decide(own.embeddings(), competing.embeddings(), common)?;

@@ -113,7 +113,7 @@ fn names_are_mapped_left_out_or_unknown() {
     assert_eq!((rows[2][1], rows[2][2], rows[2][4]), ("an owl", "an owl", "true"));
     let lost = evaluate(dir.path(), &["set", "-l", "owl,foxes,bear"]);
     assert_eq!(lost.status.code(), Some(2));
-    assert!(err(&lost).contains("no label is called `fox`; did you mean `foxes`?"), "{}", err(&lost));
+    assert!(err(&lost).contains("names that are no labels: `fox` (like `foxes`?)"), "{}", err(&lost));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn folders_in_tars_are_truths_once_the_labels_are_named() {
     assert!(err(&without).contains("name the labels with -l"), "{}", err(&without));
     let another = evaluate(dir.path(), &["t.tar", "-l", "owl,bear"]);
     assert_eq!(another.status.code(), Some(2));
-    assert!(err(&another).contains("no label is called `fox`"), "{}", err(&another));
+    assert!(err(&another).contains("names that are no labels: `fox`"), "{}", err(&another));
 }
 
 #[cfg(unix)]
@@ -240,6 +240,7 @@ fn what_cannot_be_evaluated_is_refused() {
         (&["one"], 2, "no image has a known label"),
         (&["single"], 2, "`fox` is the only label"),
         (&[], 2, "no input"),
+        (&["nosuch"], 2, "nosuch: no such file"),
         (&["set", "--include", "["], 2, "is not a glob"),
         (&["set", "--unknown", "--map", "un.csv", "-l", "unknown,bear"], 2, "a label called `unknown`"),
         (&["set", "--map", "twice.csv"], 2, "`owl` is there twice"),

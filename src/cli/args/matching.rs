@@ -13,7 +13,7 @@ pub struct Question {
     /// --unknown competes
     #[arg(long, value_name = "A,B", required = true, allow_hyphen_values = true, value_parser = no_flag)]
     pub is: Vec<String>,
-    /// Labels that an image may show instead; repeatable. With -l and its like, these are among those labels already
+    /// Labels that an image may show instead, in place of the list of --unknown; repeatable
     #[arg(long, value_name = "A,B", allow_hyphen_values = true, value_parser = no_flag)]
     pub not: Vec<String>,
     /// Match from this score on, added up over the labels of --is (sigmoid and --independent: the largest) [default: match where one of them is the answer]
@@ -24,7 +24,7 @@ pub struct Question {
     pub activation: ActivationArg,
 }
 
-/// Print the names of images that are one of some labels
+/// Print the names of images that show one of some labels
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +63,7 @@ pub struct Grep {
     pub machine: Machine,
 }
 
-/// Tell by the exit status whether images are one of some labels
+/// Check whether images show one of some labels, by exit status
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

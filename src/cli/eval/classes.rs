@@ -212,10 +212,16 @@ fn plain(name: &str) -> String {
 /// Says which names have no label, and which labels are similar.
 fn unmatched(lost: &[String], given: &Given) -> String {
     let answers = given.answers();
-    let hint = |name: &String| labels::no_such(name, &answers);
-    let listed: Vec<String> = lost.iter().take(LISTED).map(hint).collect();
-    let more = if lost.len() > LISTED { format!("; and {} more", lost.len() - LISTED) } else { String::new() };
-    format!("{}{more}; --map FILE translates names, and maps to nothing what is left out", listed.join("; "))
+    let named = |name: &String| {
+        let like = labels::similar(name, &answers).map(|like| format!(" (like `{}`?)", labels::shown(like)));
+        format!("`{}`{}", labels::shown(name), like.unwrap_or_default())
+    };
+    let listed: Vec<String> = lost.iter().take(LISTED).map(named).collect();
+    let more = if lost.len() > LISTED { format!(", and {} more", lost.len() - LISTED) } else { String::new() };
+    let listed = listed.join(", ");
+    format!(
+        "the truth has names that are no labels: {listed}{more}; add them to the labels, or rename or leave them out by --map FILE"
+    )
 }
 
 #[cfg(test)]
@@ -241,7 +247,10 @@ mod tests {
         assert_eq!(found, [Class::Answer(0), Class::Answer(1), Class::Answer(0)]);
         let other = super::tests::given(&["snowy owls", "black bear"]);
         let e = Classes::new(&other, &renaming, None, None).find_all(&shown).unwrap_err();
-        assert!(e.to_string().starts_with("no label is called `Snowy-Owl`; did you mean `snowy owls`?"), "{e}");
+        assert!(
+            e.to_string().starts_with("the truth has names that are no labels: `Snowy-Owl` (like `snowy owls`?);"),
+            "{e}"
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Demand {
         let names = METRICS.map(Metric::name).join(", ");
         let wrong = || {
             usage(format!(
-                "--fail-under `{}`: write METRIC=X or METRIC.low=X with X from 0 to 1; metrics: {names}",
+                "--fail-under `{}`: write METRIC=X or METRIC.low=X with X from 0 to 1; metrics that are better when high: {names}",
                 labels::shown(text)
             ))
         };

@@ -3,6 +3,7 @@
 mod classes;
 mod csv;
 mod demands;
+mod formats;
 mod judge;
 mod report;
 mod shards;
@@ -29,19 +30,19 @@ use zsic::measure::Multi;
 use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
-use super::args::{Asked, Common, Eval, LabelArgs, LongRun, ReportFormat};
+use super::args::{Asked, Common, Eval, LabelArgs, LongRun};
 use super::decisions::Rules;
 use super::fatal::usage;
-use super::inputs::may_be_slow;
+use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
 use super::messages::{error, say, warn};
 use super::model::{self, ImageTower};
-use super::output::{Place, ending, families};
+use super::output::{Place, families};
 use super::scorer::Wanted;
 use super::session::Session;
 use super::stream::Written;
 use super::terminal::printable_lines;
-use super::{Outcome, available_memory, cache};
+use super::{Outcome, available_memory, cache, text};
 
 /// The images of a label under which its interval says little.
 const FEW: usize = 5;
@@ -77,7 +78,7 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     }
     labels::check_stdin(args.labels.files().chain(args.decisions.files()).chain(args.truth_files()), &args.inputs)?;
     let place = Place::new(args.report.output.as_deref(), common);
-    let format = format(args.report.format, &place)?;
+    let format = formats::format(args.report.format, &place)?;
     if args.report.output.is_some() && args.report.output == args.report.records {
         return Err(usage("-o and --records name the same file"));
     }
@@ -91,9 +92,9 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
         records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
         records.finish()?;
     }
-    let text = text(format, &report, place.width())?;
-    let text = if place.is_terminal() { printable_lines(&text) } else { text };
-    sink.write(text.as_bytes(), None)?;
+    let told = formats::text(format, &report, place.width())?;
+    let told = if place.is_terminal() { printable_lines(&told) } else { told };
+    sink.write(told.as_bytes(), None)?;
     sink.finish()?;
     tell_few(&report, common);
     let mut outcome = outcome;
@@ -104,35 +105,6 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
         }
     }
     Ok(outcome)
-}
-
-/// Returns the report in a format.
-fn text(format: ReportFormat, report: &Report, width: usize) -> Result<String> {
-    Ok(match format {
-        ReportFormat::Table | ReportFormat::Auto => table::table(report, width),
-        ReportFormat::Json => serde_json::to_string_pretty(report)? + "\n",
-        ReportFormat::Csv => csv::report(report)?,
-        ReportFormat::Jsonl => {
-            let lines = report.runs.iter().map(|run| Ok(serde_json::to_string(run)? + "\n"));
-            lines.collect::<Result<String>>()?
-        }
-    })
-}
-
-/// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
-fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
-    Ok(match (asked, place.ending().as_deref()) {
-        (ReportFormat::Auto, None) if place.is_terminal() => ReportFormat::Table,
-        (ReportFormat::Auto, None | Some("json")) => ReportFormat::Json,
-        (ReportFormat::Auto, Some("jsonl" | "ndjson")) => ReportFormat::Jsonl,
-        (ReportFormat::Auto, Some("csv")) => ReportFormat::Csv,
-        (ReportFormat::Auto, Some("txt")) => ReportFormat::Table,
-        (ReportFormat::Auto, Some(_)) if place.promises_nothing() => ReportFormat::Json,
-        (ReportFormat::Auto, Some(ending)) => {
-            return Err(ending::refuse(&place.name(), ending, "a report", &[".json", ".jsonl", ".csv", ".txt"]));
-        }
-        (asked, _) => asked,
-    })
 }
 
 /// Says which labels have too few images for a narrow interval.
@@ -181,8 +153,14 @@ impl<'a> Evaluation<'a> {
                 None => (self.names()?, None),
             };
             if names.is_empty() {
-                return Err(usage("no image has a known label; --truth FILE names them, or folders do"));
+                let missing = paths(&self.args.inputs).into_iter().find(|path| !path.exists());
+                return Err(usage(match missing {
+                    Some(path) => format!("{}: no such file", path.display()),
+                    None => "no image has a known label; --truth FILE names them, or folders do".to_owned(),
+                }));
             }
+            let shown = labels::shown(&names.join(", "));
+            say(self.common, format!("labels from {}: {shown}", file.map_or(self.truth.kind().to_owned(), text::name)));
             labels::of_names(names.iter().map(String::as_str), file, &templates, named.canonicalize)?
         };
         self.truth.check(&given)?;

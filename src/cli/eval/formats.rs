@@ -1,0 +1,43 @@
+//! The formats of the report, and which one is asked for.
+
+use anyhow::Result;
+
+use super::super::args::ReportFormat;
+use super::super::output::{Place, ending};
+use super::report::Report;
+use super::{csv, table};
+
+/// Returns the report in a format, a table within `width` cells.
+///
+/// # Errors
+/// If a number cannot be written.
+pub fn text(format: ReportFormat, report: &Report, width: usize) -> Result<String> {
+    Ok(match format {
+        ReportFormat::Table | ReportFormat::Auto => table::table(report, width),
+        ReportFormat::Json => serde_json::to_string_pretty(report)? + "\n",
+        ReportFormat::Csv => csv::report(report)?,
+        ReportFormat::Jsonl => {
+            let lines = report.runs.iter().map(|run| Ok(serde_json::to_string(run)? + "\n"));
+            lines.collect::<Result<String>>()?
+        }
+    })
+}
+
+/// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
+///
+/// # Errors
+/// A usage error for an ending that names another format.
+pub fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
+    Ok(match (asked, place.ending().as_deref()) {
+        (ReportFormat::Auto, None) if place.is_terminal() => ReportFormat::Table,
+        (ReportFormat::Auto, None | Some("json")) => ReportFormat::Json,
+        (ReportFormat::Auto, Some("jsonl" | "ndjson")) => ReportFormat::Jsonl,
+        (ReportFormat::Auto, Some("csv")) => ReportFormat::Csv,
+        (ReportFormat::Auto, Some("txt")) => ReportFormat::Table,
+        (ReportFormat::Auto, Some(_)) if place.promises_nothing() => ReportFormat::Json,
+        (ReportFormat::Auto, Some(ending)) => {
+            return Err(ending::refuse(&place.name(), ending, "a report", &[".json", ".jsonl", ".csv", ".txt"]));
+        }
+        (asked, _) => asked,
+    })
+}
