@@ -162,8 +162,8 @@ fn links_between_pages_lead_somewhere() {
 
 #[test]
 fn sorting_leaves_pictures_that_fail_where_they_are() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let line = readme.lines().find_map(|line| line.strip_prefix("    for f in ")).unwrap();
+    let guide = fs::read_to_string(root().join("docs/guide.md")).unwrap();
+    let line = guide.lines().find_map(|line| line.strip_prefix("    for f in ")).unwrap();
     if !has_tools(line) {
         return;
     }
