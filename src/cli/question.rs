@@ -50,11 +50,7 @@ impl Search<'_> {
         let given = self.labels(&templates)?;
         let decisions = self.decisions();
         let rules = Rules::gather(&decisions, named, &given, &templates)?;
-        let asked_for = places(&question.is, &given)?;
-        let others = places(&question.not, &given)?;
-        if let Some(both) = asked_for.iter().find(|label| others.contains(label)) {
-            return Err(usage(format!("`{}` is given by --is and by --not", labels::shown(given.answers()[*both]))));
-        }
+        let asked_for = self.asked_for(&given)?;
         let long_run = LongRun::default();
         let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
         let (session, mut out) = Session::open(asked, open)?;
@@ -95,6 +91,19 @@ impl Search<'_> {
         }
         let both: Vec<String> = is.iter().chain(not).cloned().collect();
         labels::of_lists(&both, templates, self.labels.canonicalize)
+    }
+
+    /// Returns the places of what is looked for.
+    fn asked_for(&self, given: &Given) -> Result<Vec<usize>> {
+        let asked_for = places(&self.question.is, given)?;
+        let others = places(&self.question.not, given)?;
+        match asked_for.iter().find(|label| others.contains(label)) {
+            Some(both) => {
+                let both = labels::shown(given.answers()[*both]);
+                Err(usage(format!("`{both}` is given by --is and by --not")))
+            }
+            None => Ok(asked_for),
+        }
     }
 
     /// Returns the decision flags. Where nothing else could be the answer, the built-in list competes.

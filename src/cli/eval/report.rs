@@ -126,6 +126,25 @@ pub struct DisagreementReport {
     pub p: f64,
 }
 
+impl LabelReport {
+    fn new(label: &str, tally: Tally, best: Option<measure::BestThreshold>) -> Self {
+        Self {
+            label: label.to_owned(),
+            images: tally.images,
+            recall: tally.recall().map(Interval::from),
+            precision: tally.precision().map(Interval::from),
+            f1: tally.f1(),
+            threshold_f1: best.map(|best| best.threshold),
+        }
+    }
+}
+
+impl From<measure::Bin> for BinReport {
+    fn from(measure::Bin { from, to, images, confidence, right }: measure::Bin) -> Self {
+        Self { from, to, images, confidence, right }
+    }
+}
+
 impl Report {
     /// Measures all runs.
     pub fn new(kind: &'static str, images: &Images, runs: &[Run]) -> Self {
@@ -150,14 +169,8 @@ impl RunReport {
                 (measure::single(&run.judged, names.len()), tallies, vec![None; names.len()])
             }
         };
-        let label = |((label, tally), best): ((&String, Tally), Option<measure::BestThreshold>)| LabelReport {
-            label: label.clone(),
-            images: tally.images,
-            recall: tally.recall().map(Interval::from),
-            precision: tally.precision().map(Interval::from),
-            f1: tally.f1(),
-            threshold_f1: best.map(|best| best.threshold),
-        };
+        let labels =
+            names.iter().zip(tallies).zip(best).map(|((label, tally), best)| LabelReport::new(label, tally, best));
         let single: &[Judged] = if run.multi.is_some() { &[] } else { &run.judged };
         let confusions = measure::confusions(single).into_iter().map(|c| ConfusionReport {
             truth: name(c.truth),
@@ -165,22 +178,15 @@ impl RunReport {
             images: c.images,
         });
         let bins = if single.is_empty() { Vec::new() } else { measure::calibration(single) };
-        let bin = |bin: measure::Bin| BinReport {
-            from: bin.from,
-            to: bin.to,
-            images: bin.images,
-            confidence: bin.confidence,
-            right: bin.right,
-        };
         Self {
             model: run.model.clone(),
             precision: run.precision.clone(),
             templates: run.templates.clone(),
             variant: run.variant.clone(),
             metrics: measured.iter().map(|m| (m.metric.name(), m.estimate.into())).collect(),
-            labels: names.iter().zip(tallies).zip(best).map(label).collect(),
+            labels: labels.collect(),
             confusions: confusions.collect(),
-            calibration: bins.into_iter().map(bin).collect(),
+            calibration: bins.into_iter().map(BinReport::from).collect(),
             suspects: suspects(single, images, name),
             measured,
         }

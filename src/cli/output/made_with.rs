@@ -1,23 +1,20 @@
 //! The settings of an output: everything that determines its records. They lie beside a partial and in the note of a
 //! finished file, and are compared before either is continued. `--meta` and Parquet files have them too.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod identity;
+mod rules;
 
 use anyhow::Result;
+use identity::Identity;
+use rules::Rules;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use zsic::checkpoint::Files;
-use zsic::checkpoint::identity::published;
-use zsic::system::name::canonical;
 use zsic::{Checkpoint, Label, Plan, Template};
 
 use super::super::args::{
-    ActivationArg, CachePlace, Caching, Classify, DecisionArgs, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun,
-    Machine, Output,
+    ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun, Machine, Output,
 };
 use super::super::labels::Given;
-use super::notes::time;
 
 /// The settings that decide records. The order of the fields is that of the files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,40 +69,6 @@ enum Task {
     },
 }
 
-/// What turns scores into answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rules {
-    /// The prompts of each label that competes.
-    background: Map<String, Value>,
-    /// Whether the built-in list competes. The version of zsic says what is in it.
-    built_in: bool,
-    /// As they were given.
-    threshold: Vec<String>,
-    independent: bool,
-    temperature: Option<f64>,
-}
-
-/// The identity of the checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Identity {
-    /// One in the hub's cache.
-    Published { name: String, commit: String },
-    /// The built-in one, which the version of zsic identifies.
-    BuiltIn { name: String },
-    /// Any other, identified by the sizes and times of its files.
-    Directory { directory: String, files: BTreeMap<String, FileStamp> },
-}
-
-/// Shows whether a file is unchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileStamp {
-    bytes: u64,
-    changed: String,
-}
-
 impl MadeWith {
     /// Returns what determines the records of `zsic classify`. The arguments are destructured field by field, so that a
     /// new one does not compile until someone decides whether it belongs here.
@@ -122,18 +85,6 @@ impl MadeWith {
         plan: &Plan,
     ) -> Result<Self> {
         let Classify { inputs, labels: named, decisions, machine, output } = args;
-        // `given` and `templates` are what these lead to; prompts that were cleaned are no longer those of the templates.
-        let LabelArgs {
-            labels: _,
-            labels_file: _,
-            label_set: _,
-            groups: _,
-            template: _,
-            template_set: _,
-            truncate,
-            ..
-        } = named;
-        let LabelArgs { canonicalize: _, .. } = named;
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
@@ -143,7 +94,7 @@ impl MadeWith {
             labels: labels.iter().map(|label| label.name.clone()).collect(),
             templates: are_filled.then(|| templates.iter().map(ToString::to_string).collect()),
             prompts: (!are_filled).then(|| prompts(labels)),
-            truncate: *truncate,
+            truncate: truncates(named),
             top_k: *top_k,
             min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
@@ -224,6 +175,22 @@ impl MadeWith {
     }
 }
 
+/// Returns whether long prompts are cut. The other flags lead to the labels and templates, which are kept; prompts that were
+/// cleaned are no longer those of the templates.
+fn truncates(named: &LabelArgs) -> bool {
+    let LabelArgs {
+        labels: _,
+        labels_file: _,
+        label_set: _,
+        groups: _,
+        template: _,
+        template_set: _,
+        truncate,
+        canonicalize: _,
+    } = named;
+    *truncate
+}
+
 /// Returns the precision, the only one of these flags that determines records by itself. The checkpoint and the plan
 /// cover `model`, `hub` and `device`.
 fn precision(machine: &Machine, long_run: &LongRun) -> String {
@@ -252,45 +219,6 @@ fn differ(name: &str, earlier: &Value, now: &Value) -> Option<String> {
         true => None,
         false if was.len() + is.len() > SHOWN => Some(format!("`{name}` is another")),
         false => Some(format!("`{name}` was {was} and is {is}")),
-    }
-}
-
-impl Rules {
-    /// Returns the rules of the flags, if any is set. `background` are the prompts of the labels that compete.
-    fn of(args: &DecisionArgs, background: Map<String, Value>) -> Option<Self> {
-        let DecisionArgs { unknown: _, background: _, background_file: _, threshold, independent, temperature } = args;
-        args.is_set().then(|| Self {
-            background,
-            built_in: args.uses_built_in(),
-            threshold: threshold.clone(),
-            independent: *independent,
-            temperature: *temperature,
-        })
-    }
-}
-
-impl Identity {
-    fn of(checkpoint: &Checkpoint) -> Result<Self> {
-        let root = match checkpoint.files() {
-            Files::Embedded { name, .. } => return Ok(Self::BuiltIn { name: (*name).to_owned() }),
-            Files::Directory(root) => root,
-        };
-        if let Some((name, commit)) = published(root) {
-            return Ok(Self::Published { name, commit });
-        }
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(root)? {
-            let path = entry?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-            if let Ok(file) = fs::metadata(&path)
-                && file.is_file()
-                && ["json", "txt", "model", "safetensors", "bin"].contains(&ending)
-            {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                files.insert(name, FileStamp { bytes: file.len(), changed: time(&file) });
-            }
-        }
-        Ok(Self::Directory { directory: canonical(root)?.display().to_string(), files })
     }
 }
 
