@@ -122,7 +122,7 @@ fn offline_asks_nothing_and_says_what_is_missing() {
     let world = World::new(6000);
     let offline = || HubSettings { offline: true, refresh: true, ..world.settings() };
     let e = fetch(NAME, "main", &offline()).unwrap_err().to_string();
-    assert!(e.contains("org/clip (revision main) is not in the cache") && e.contains("nothing of it"), "{e}");
+    assert!(e.contains("org/clip (revision main) is not in the cache") && e.contains("none of its files"), "{e}");
     assert!(world.hub.seen().is_empty());
     let snapshot = world.fetch().unwrap();
     let before = world.hub.seen().len();
