@@ -72,21 +72,22 @@ impl Decision {
             Some(groups) => groups.join(&logits, activation),
             None => logits,
         };
-        let own = finest(labels.to_vec()); // [G], the model's own
+        let mut own = finest(labels.to_vec()); // [G], the model's own
         let cool = |&logit: &f32| (f64::from(logit) / self.temperature) as f32;
         let is_cooled = self.temperature != 1.0;
         let mut cooled = if is_cooled { finest(labels.iter().map(cool).collect()) } else { own.clone() };
         let background = self.background_logit(background);
         let (scores, share) = self.scores(cooled.clone(), background, activation);
-        let scores = Scores::from_parts(own, scores);
+        let scores = Scores::from_parts(own.clone(), scores);
         let mut accepted = self.accepted(0, &scores, &cooled, background);
         let mut first = cooled.len();
         for groups in self.ranks.iter().skip(1) {
             if !accepted.is_empty() {
                 break;
             }
+            own = groups.join(&own, activation);
             cooled = groups.join(&cooled, activation);
-            let joined = Scores::from_parts(cooled.clone(), self.scores(cooled.clone(), background, activation).0);
+            let joined = Scores::from_parts(own.clone(), self.scores(cooled.clone(), background, activation).0);
             accepted = self.accepted(first, &joined, &cooled, background);
             first += cooled.len();
         }

@@ -41,7 +41,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let read: Vec<_> = named.files().chain(decisions.files()).collect();
     let (session, (outputs, format)) = Session::open(asked, || Outputs::open(asked, &read, format))?;
     let Session { checkpoint, plan, .. } = &session;
-    let made_with = MadeWith::classify(args, format.name(), &given, &rules.background, &templates, checkpoint, plan)?;
+    let competing = (&rules.background[..], &rules.built_in[..]);
+    let made_with = MadeWith::classify(args, format.name(), &given, competing, &templates, checkpoint, plan)?;
     let of_labels = available_memory::of_texts(wanted.count(), checkpoint.family().facts().embedding);
     available_memory::check(wanted.count(), "labels", of_labels)?;
     let columns = Columns { logits: output.logits, accepted: rules.are_shown };
@@ -94,11 +95,13 @@ fn body<'a>(output: &Output, columns: Columns, names: &'a [String], scores: &Sco
     let later = accepted.iter().copied().filter(|answer| answer.label >= scores.scores().len());
     let best = scores.top(output.top_k.unwrap_or(usize::MAX));
     let ranked = later.chain(best).filter(|ranked| ranked.score >= output.min_score);
+    let ranked = ranked.take(output.top_k.unwrap_or(usize::MAX));
     let logit = |logit| output.logits.then_some(logit);
     let prediction =
         |r: Ranked| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) };
     let answer = scores.verdict().filter(|_| columns.accepted).map(|verdict| Answer {
         accepted: verdict.accepted.iter().map(|answer| &*names[answer.label]).collect(),
+        places: verdict.accepted.iter().map(|answer| answer.label).collect(),
         unknown: verdict.unknown,
     });
     Predictions { ranked: ranked.map(prediction).collect(), answer }

@@ -15,14 +15,16 @@ pub fn run(args: &Test, common: &Common) -> Result<Outcome> {
     let search = Search { inputs, question, labels, decisions, machine, common };
     // One image of this kind settles the answer, whatever becomes of the others.
     let settles = *any;
-    let mut is_settled = false;
+    let (mut is_settled, mut is_seen) = (false, false);
     let see = |(): &mut (), _: &_, finding: Result<super::question::Finding, &_>| {
+        is_seen = true;
         is_settled |= finding.is_ok_and(|finding| finding.is_match == settles);
         Ok(is_settled)
     };
     let (outcome, ()) = search.run(|| Ok(()), see, |()| Ok(()))?;
     Ok(match (is_settled, outcome) {
         (false, Outcome::SomeFailed) => Outcome::Undecided,
+        _ if !is_seen => Outcome::Undecided, // an empty share
         _ if is_settled == *any => Outcome::Complete,
         _ => Outcome::NothingMatched,
     })

@@ -27,8 +27,8 @@ pub struct Scored {
     pub squares: f64,
     /// How much speaks for an image of none of the labels. Only the order among images matters.
     pub unknown: f32,
-    /// The image was rejected: its answer is none of the labels.
-    pub is_rejected: bool,
+    /// The label that the image is given, the top one unless rules say otherwise. None: it was rejected.
+    pub answer: Option<usize>,
 }
 
 impl Judged {
@@ -50,7 +50,7 @@ impl Judged {
         let target = |label| if Some(label) == truth { 1.0 } else { 0.0 };
         let squares = scores.iter().enumerate().map(|(label, score)| (f64::from(*score) - target(label)).powi(2)).sum();
         let score = scores[top];
-        let scored = Scored { top, score, rank, truth_score, squares, unknown: -score, is_rejected: false };
+        let scored = Scored { top, score, rank, truth_score, squares, unknown: -score, answer: Some(top) };
         Self { truth, scored: Some(scored) }
     }
 
@@ -59,25 +59,25 @@ impl Judged {
         Self { truth, scored: None }
     }
 
-    /// Replaces how unknown the image is, and whether it was rejected.
-    pub fn with_unknown(mut self, unknown: f32, is_rejected: bool) -> Self {
-        self.scored = self.scored.map(|scored| Scored { unknown, is_rejected, ..scored });
+    /// Replaces how unknown the image is, and what it is given: nothing if it was rejected.
+    pub fn with_answer(mut self, unknown: f32, answer: Option<usize>) -> Self {
+        self.scored = self.scored.map(|scored| Scored { unknown, answer, ..scored });
         self
     }
 
     /// Returns the answer: none if the image failed or was rejected.
     pub fn answer(&self) -> Option<usize> {
-        self.scored.filter(|scored| !scored.is_rejected).map(|scored| scored.top)
+        self.scored.and_then(|scored| scored.answer)
     }
 
     /// Returns whether the answer is the label that the image shows.
     pub fn is_right(&self) -> bool {
-        self.is_among(1)
+        self.truth.is_some() && self.answer() == self.truth
     }
 
-    /// Returns whether the label that the image shows is among the best `k`.
+    /// Returns whether the label that the image shows is among the best `k` of an image that was not rejected.
     pub(super) fn is_among(&self, k: usize) -> bool {
-        self.truth.is_some() && self.scored.is_some_and(|scored| !scored.is_rejected && scored.rank < k)
+        self.truth.is_some() && self.scored.is_some_and(|scored| scored.answer.is_some() && scored.rank < k)
     }
 }
 

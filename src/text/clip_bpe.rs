@@ -1,6 +1,7 @@
 //! CLIP's tokenizer: lower-cased byte-level BPE. As transformers 5 does, vocabulary, merges and added tokens come from
 //! the files and the pipeline around them from here, whatever normaliser or post-processor a `tokenizer.json` names.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use ahash::AHashMap;
@@ -156,8 +157,9 @@ fn lost_token<'a>(merges: &Merges, vocab: &'a Vocab) -> Option<&'a str> {
         let mut pairs = (1..token.len()).filter_map(|at| token.split_at_checked(at));
         pairs.any(|(a, b)| is_earlier(a, id) && is_earlier(b, id))
     };
-    let is_made = |token: &str| merges.iter().any(|(a, b)| token.strip_prefix(&**a) == Some(b));
+    let made: HashSet<String> = merges.iter().map(|(a, b)| format!("{a}{b}")).collect();
     let is_word = |token: &str| token.len() < 256; // longer tokens would take long, and no training makes them
-    let lost = |&(token, &id): &(&String, &u32)| is_next(id) && is_word(token) && is_pair(token, id) && !is_made(token);
+    let lost =
+        |&(token, &id): &(&String, &u32)| is_next(id) && is_word(token) && is_pair(token, id) && !made.contains(token);
     vocab.iter().find(lost).map(|(token, _)| &**token)
 }

@@ -182,6 +182,25 @@ fn what_the_truth_has_too_much_is_told() {
 }
 
 #[test]
+fn what_is_measured_is_the_answer_that_classify_gives() {
+    let dir = labelled();
+    let rules = ["-l", "owl,fox,bear", "--independent", "--background", "a car", "--temperature", "10"];
+    let rules = [&rules[..], &["--threshold", "owl=1,*=0.01"]].concat();
+    let output = evaluate(dir.path(), &[&["set", "--records", "r.csv"], &rules[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let mut classify = zsic(&["classify", "-m", "demo", "set"]);
+    let answers = run(classify.args(rules).current_dir(dir.path()));
+    let records = fs::read_to_string(dir.path().join("r.csv")).unwrap();
+    let mut second = 0;
+    for (row, record) in records.lines().skip(1).zip(crate::common::command::lines(&answers)) {
+        let answer = record["answers"][0].as_str().unwrap_or("unknown");
+        assert_eq!(row.split(',').nth(2), Some(answer), "{row}");
+        second += u32::from(record["predictions"][0]["label"] == "owl" && answer != "owl");
+    }
+    assert!(second > 0, "an owl is never sure enough, and what comes second is the answer: {records}");
+}
+
+#[test]
 fn a_demand_that_is_not_met_ends_with_one() {
     let dir = labelled();
     let ask = |demand| evaluate(dir.path(), &["set", "--fail-under", demand]);
@@ -247,6 +266,7 @@ fn what_cannot_be_evaluated_is_refused() {
         (&["set", "-o", "r.csv", "--records", "r.csv"], 2, "the same file"),
         (&["set", "--vary", "template={}", "--vary", "template-set=openai-7"], 2, "give one of them"),
         (&["set", "--vary", "model=demo,./none"], 3, "none"),
+        (&["set", "--vary", "model=demo", "--vary", "model=demo"], 2, "is given twice"),
         (&["set", "--vary", "size=1,2"], 2, "write one of model, precision, template, template-set"),
         (&["set", "--truth", "none.csv"], 2, "none.csv: cannot be read"),
         (&["set", "--truth", "cls"], 2, "no tar among the inputs"),

@@ -96,6 +96,8 @@ fn a_test_is_never_yes_because_something_failed() {
         assert_eq!((asked(inputs, &[]), asked(inputs, &["--any"])), (all, any), "{inputs:?}");
     }
     assert_eq!(status(&dir, &["test", "owl.png"]).0, Some(2));
+    let shares = ["1/2", "2/2"].map(|share| asked(&["owl.png"], &["--shard", share]));
+    assert!(shares == [0, 3] || shares == [3, 0], "an empty share is no yes: {shares:?}");
 }
 
 #[cfg(unix)]

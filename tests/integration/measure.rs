@@ -51,8 +51,9 @@ fn judged(case: &Value) -> Vec<Judged> {
         let unknown = case["unknown"][image].as_f64();
         let unknown = unknown.map_or(-scores.iter().copied().fold(0.0, f32::max), |unknown| (unknown / 16.0) as f32);
         let judged = Judged::of(&scores, label(truth));
-        assert_eq!(judged, judged.with_unknown(-judged.scored.unwrap().score, false));
-        judged.with_unknown(unknown, is_true(&case["rejected"], image))
+        let scored = judged.scored.unwrap();
+        assert_eq!(judged, judged.with_answer(-scored.score, Some(scored.top)));
+        judged.with_answer(unknown, (!is_true(&case["rejected"], image)).then_some(scored.top))
     });
     judged.collect()
 }

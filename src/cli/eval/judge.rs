@@ -84,7 +84,7 @@ fn image_truth(shown: &[Shown], classes: &mut Classes) -> Result<Option<ImageTru
     if found.is_empty() && !shown.is_empty() {
         return Ok(None);
     }
-    if found.contains(&Class::Unknown) {
+    if found.contains(&Class::Unknown) && !found.iter().any(|class| matches!(class, Class::Answer(_))) {
         return Ok(Some(ImageTruth::Unknown));
     }
     let label = |class: Class| if let Class::Answer(label) = class { Some(label) } else { None };
@@ -120,8 +120,8 @@ fn judged(scores: &Result<Scores, ImageError>, truth: &ImageTruth) -> Judged {
         Some(verdict) => {
             let unknown = verdict.unknown.or_else(|| judged.scored.map(|scored| scored.unknown));
             // An answer of a later rank is none of those that are measured.
-            let is_given = verdict.accepted.first().is_some_and(|answer| answer.label < scores.scores().len());
-            judged.with_unknown(unknown.unwrap_or_default(), !is_given)
+            let given = verdict.accepted.first().map(|answer| answer.label);
+            judged.with_answer(unknown.unwrap_or_default(), given.filter(|answer| *answer < scores.scores().len()))
         }
     }
 }

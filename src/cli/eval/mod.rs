@@ -76,14 +76,19 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     if varied.machines.len() > 1 && may_be_slow(&args.inputs) {
         return Err(usage("a pipe can be read only once, and several models or precisions each need the images"));
     }
-    labels::check_stdin(args.labels.files().chain(args.decisions.files()).chain(args.truth_files()), &args.inputs)?;
+    let sets = || varied.labels.iter().flat_map(|(labels, _)| labels.template_set.as_deref());
+    let lists = args.labels.files().chain(args.decisions.files()).chain(args.truth_files());
+    labels::check_stdin(lists.chain(if args.report.vary.is_empty() { None } else { sets().next() }), &args.inputs)?;
     let place = Place::new(args.report.output.as_deref(), common);
     let format = formats::format(args.report.format, &place)?;
-    if args.report.output.is_some() && args.report.output == args.report.records {
+    let [output, records] =
+        [&args.report.output, &args.report.records].map(|file| file.as_deref().map(shown::absolute));
+    if output.is_some() && output == records {
         return Err(usage("-o and --records name the same file"));
     }
-    let mut sink = place.open(args.read())?;
-    let records = args.report.records.as_deref().map(|path| Place::new(Some(path), common).open(args.read()));
+    let mut sink = place.open(args.read().chain(sets()))?;
+    let records =
+        args.report.records.as_deref().map(|path| Place::new(Some(path), common).open(args.read().chain(sets())));
     let records = records.transpose()?;
     let evaluation = Evaluation::read(args, common)?;
     let (images, runs, outcome) = evaluation.run(&varied)?;
@@ -137,7 +142,8 @@ impl<'a> Evaluation<'a> {
         let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
         let renaming = Renaming::read(args.truth.map.as_deref())?;
         let shown = truth.all(&args.inputs)?;
-        let unused = shown.as_ref().and_then(|shown| renaming.unused(shown));
+        let names = shown.as_ref().filter(|_| truth.classes.is_none());
+        let unused = names.and_then(|shown| renaming.unused(shown));
         unused.iter().for_each(|unused| warn(common, unused));
         Ok(Self { args, common, truth, renaming, shown })
     }
@@ -166,7 +172,8 @@ impl<'a> Evaluation<'a> {
         self.truth.check(&given)?;
         let rules = Rules::gather(&self.args.decisions, named, &given, &templates)?;
         let answers = given.answers();
-        if let ([only], false) = (&answers[..], rules.has_background()) {
+        let may_reject = rules.has_background() || !rules.thresholds().is_empty();
+        if let ([only], false) = (&answers[..], may_reject) {
             let only = labels::shown(only);
             return Err(usage(format!("`{only}` is the only label, so every answer is the same; name others with -l")));
         }
@@ -209,25 +216,25 @@ impl<'a> Evaluation<'a> {
             Ok((Session::open(asked, || Ok(()))?.0, variant))
         });
         let sessions = sessions.collect::<Result<Vec<_>>>()?;
-        let mut all: Option<(Images, Outcome)> = None;
-        let mut runs = Vec::new();
+        let (mut all, mut runs, mut worst) = (None::<Images>, Vec::new(), Outcome::Complete);
         for (session, variant) in &sessions {
             let (images, own, outcome) = self.run_machine(session, variant, &prepared, &mut classes, all.is_none())?;
             runs.extend(own);
+            worst = if outcome == Outcome::Complete { worst } else { outcome };
             match &all {
-                None => all = Some((images, outcome)),
-                Some((first, _)) => {
+                None => all = Some(images),
+                Some(first) => {
                     ensure!(first.names == images.names, "the images changed while they were evaluated; run it again");
                 }
             }
         }
-        let (images, outcome) = all.ok_or_else(|| anyhow::anyhow!("nothing to run"))?;
+        let images = all.ok_or_else(|| anyhow::anyhow!("nothing to run"))?;
         ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
         if let Some(missing) = self.truth.rows().and_then(|rows| rows.checked_sub(images.with_truth)).filter(|n| *n > 0)
         {
             warn(self.common, format!("{missing} images of the truth are not among the inputs"));
         }
-        Ok((images, runs, outcome))
+        Ok((images, runs, worst))
     }
 
     /// Encodes all images once, and scores them with each variant's labels. Failures are told only if `tells`.
@@ -278,7 +285,7 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// Returns the bytes that labels and scores take.
+    /// Returns the bytes that labels take.
     fn memory(&self, session: &Session, prepared: &[Prepared]) -> Result<u64> {
         let labels: Vec<&Label> =
             prepared.iter().flat_map(|of| of.given.labels.iter().chain(of.rules.competing())).collect();

@@ -133,7 +133,13 @@ fn folder(roots: &[PathBuf], path: &Path) -> Option<String> {
     let below =
         roots.iter().filter_map(|root| path.strip_prefix(root).ok()).min_by_key(|below| below.components().count());
     match below {
-        Some(below) => text(below.parent()?.components().next()?),
+        Some(below) => {
+            let folders: Vec<Component> = below.parent()?.components().collect();
+            // A tar in a folder is walked like a folder, and its own folders are the labels.
+            let is_tar = |part: &Component| is_tar_name(Path::new(part.as_os_str()));
+            let inside = folders.iter().position(is_tar).map_or(0, |tar| tar + 1);
+            text(*folders.get(inside)?)
+        }
         None => match path.parent()?.components().next_back()? {
             part @ Component::Normal(_) => text(part),
             _ => None,
@@ -152,7 +158,8 @@ mod tests {
         assert_eq!(label("a/set/cat/deep/1.jpg").as_deref(), Some("cat"));
         assert_eq!(label("a/set/val/dog/1.jpg").as_deref(), Some("dog"));
         assert_eq!(label("b.tar/owl/1.jpg").as_deref(), Some("owl"));
-        assert_eq!(label("a/set/1.jpg"), None);
+        assert_eq!(label("a/set/x.tar/fox/1.jpg").as_deref(), Some("fox"));
+        assert_eq!((label("a/set/1.jpg"), label("a/set/x.tar/1.jpg")), (None, None));
         assert_eq!(label("c/fox/1.jpg").as_deref(), Some("fox"));
         assert_eq!((label("1.jpg"), label("../1.jpg"), label("/1.jpg")), (None, None, None));
     }

@@ -23,6 +23,10 @@ pub struct Varied {
 /// A usage error for another kind, a value that is no value, or none.
 pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> Result<Varied> {
     let kinds = vary.iter().map(|text| parse(text)).collect::<Result<Vec<_>>>()?;
+    let twice = kinds.iter().enumerate().find(|(at, (kind, _))| kinds[..*at].iter().any(|(other, _)| other == kind));
+    if let Some((_, (kind, _))) = twice {
+        return Err(usage(format!("--vary {kind} is given twice; separate its values by commas")));
+    }
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
     let is_given = !labels.template.is_empty() || labels.template_set.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {

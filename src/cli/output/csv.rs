@@ -97,7 +97,7 @@ mod tests {
         let tiny = with("owl", 2.540_616_8e-16, None, None);
         assert_eq!(record("a.jpg", &tiny, BARE).unwrap(), "a.jpg,owl,2.5406168e-16,\n");
         let both = Columns { logits: true, accepted: true };
-        let known = with("owl", 0.5, Some(2.0), Some(Answer { accepted: vec!["owl"], unknown: None }));
+        let known = with("owl", 0.5, Some(2.0), Some(Answer { accepted: vec!["owl"], places: vec![0], unknown: None }));
         let rows = header(both).unwrap() + &record("a.jpg", &known, both).unwrap();
         assert_eq!(rows, "image,label,score,logit,accepted,error\na.jpg,owl,0.5,2.0,true,\n");
     }

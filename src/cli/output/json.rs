@@ -116,8 +116,9 @@ mod tests {
             + r#"{"score":0.00019939916,"label":"sea \"gull\""}]}"#;
         let bare = Predictions { ranked: two(), answer: None };
         assert_eq!(record("owl.jpg", &Ok(bare)).unwrap(), expected);
-        let answer =
-            |accepted, unknown| Ok(Predictions { ranked: Vec::new(), answer: Some(Answer { accepted, unknown }) });
+        let answer = |accepted, unknown| {
+            Ok(Predictions { ranked: Vec::new(), answer: Some(Answer { accepted, places: Vec::new(), unknown }) })
+        };
         let expected = r#"{"image":"a","answers":["owl"],"unknown":0.25,"predictions":[]}"#;
         assert_eq!(record("a", &answer(vec!["owl"], Some(0.25))).unwrap(), expected);
         assert_eq!(record("a", &answer(vec![], None)).unwrap(), r#"{"image":"a","answers":[],"predictions":[]}"#);

@@ -79,7 +79,7 @@ impl MadeWith {
         args: &Classify,
         format: &str,
         given: &Given,
-        background: &[Label],
+        competing: (&[Label], &[Label]),
         templates: &[Template],
         checkpoint: &Checkpoint,
         plan: &Plan,
@@ -99,7 +99,7 @@ impl MadeWith {
             min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
             activation: *activation,
-            decision: Rules::of(decisions, prompts(background)).map(Box::new),
+            decision: Rules::of(decisions, prompts(competing.0), competing.1).map(Box::new),
             groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)

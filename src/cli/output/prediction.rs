@@ -16,6 +16,8 @@ pub struct Prediction<'a> {
 pub struct Answer<'a> {
     /// Accepted labels, highest score first.
     pub accepted: Vec<&'a str>,
+    /// Their places among all answers.
+    pub places: Vec<usize>,
     /// The background's share, if there is a background.
     pub unknown: Option<f32>,
 }
@@ -31,7 +33,7 @@ pub struct Predictions<'a> {
 impl<'a> Predictions<'a> {
     /// Returns whether a label is accepted, if an answer was asked for.
     pub fn accepts(&self, prediction: &Prediction) -> Option<bool> {
-        self.answer.as_ref().map(|answer| answer.accepted.contains(&prediction.label))
+        self.answer.as_ref().map(|answer| answer.places.contains(&prediction.index))
     }
 }
 

@@ -123,7 +123,7 @@ owl.jpg
 ";
         let bare = Predictions { ranked: rows(), answer: None };
         assert_eq!(table.record("owl.jpg", &Ok(bare), true), expected);
-        let answer = Some(Answer { accepted: Vec::new(), unknown: Some(0.9) });
+        let answer = Some(Answer { accepted: Vec::new(), places: Vec::new(), unknown: Some(0.9) });
         let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer }), true);
         assert_eq!(unknown.lines().nth(1).unwrap(), "  owl   unknown                  75.00 %");
     }

@@ -9,11 +9,12 @@ use crate::source::name::Name;
 /// The most bytes of one.
 const LONGEST: u64 = 1 << 20;
 
-/// Returns the files in a tar whose names have this ending, with their names as records would have them. Where the tar is
+/// Returns the files in a tar whose names have this ending, with their names as records would have them. Hidden files and those
+/// of more than a megabyte, which are something else, are left out. Where the tar is
 /// damaged, they end: a [`Walk`](crate::source::Walk) over its images reports that.
 ///
 /// # Errors
-/// If the tar cannot be opened, or such a file has more than a megabyte.
+/// If the tar cannot be opened.
 pub fn companions(path: &Path, ending: &str) -> io::Result<Vec<(Name, Vec<u8>)>> {
     let tar = Name::of(path);
     let mut found = Vec::new();
@@ -24,8 +25,9 @@ pub fn companions(path: &Path, ending: &str) -> io::Result<Vec<(Name, Vec<u8>)>>
             continue;
         }
         let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
-        if member.size() > LONGEST {
-            return Err(io::Error::other(format!("{} has more than {LONGEST} bytes", String::from_utf8_lossy(&path))));
+        let is_hidden = parts.iter().any(|part| part.starts_with(b".") && *part != b"..");
+        if is_hidden || member.size() > LONGEST {
+            continue;
         }
         let mut bytes = Vec::new();
         if member.read_to_end(&mut bytes).is_err() || (bytes.len() as u64) < member.size() {
