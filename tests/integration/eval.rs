@@ -296,6 +296,15 @@ fn truths_lie_beside_images_in_tars() {
     assert_eq!((&report["truth"]["kind"], metric(&report, "top1")), (&"cls".into(), 2.0 / 3.0));
     fs::write(dir.path().join("classnames.txt"), "fox\nowl\n").unwrap();
     assert_eq!(metric(&self::report(dir.path(), &["0.tar"]), "top1"), 2.0 / 3.0);
+    // The fox is of none of the labels: it neither competes nor counts among the known ones.
+    fs::write(dir.path().join("map.csv"), "fox,unknown\nowl,an owl\n").unwrap();
+    let mapped = evaluate(dir.path(), &["0.tar", "--map", "map.csv", "--background", "a car"]);
+    assert_eq!(mapped.status.code(), Some(0), "{}", err(&mapped));
+    assert!(!err(&mapped).contains("the truth does not have"), "{}", err(&mapped));
+    let mapped: Value = serde_json::from_str(out(&mapped)).unwrap();
+    let labels: Vec<&str> =
+        mapped["runs"][0]["labels"].as_array().unwrap().iter().map(|label| label["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["an owl"]);
     let reordered = evaluate(dir.path(), &["0.tar", "-l", "bear,owl,fox"]);
     let reordered: Value = serde_json::from_str(out(&reordered)).unwrap();
     assert_eq!(metric(&reordered, "top1"), 2.0 / 3.0, "numbers are those of classnames.txt");

@@ -53,6 +53,11 @@ impl Renaming {
         Ok(Self(renaming))
     }
 
+    /// Returns whether nothing is renamed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether some images are of none of the labels.
     pub fn has_unknown(&self) -> bool {
         self.0.values().any(|label| label == UNKNOWN)
@@ -220,7 +225,7 @@ fn unmatched(lost: &[String], given: &Given) -> String {
     let more = if lost.len() > LISTED { format!(", and {} more", lost.len() - LISTED) } else { String::new() };
     let listed = listed.join(", ");
     format!(
-        "the truth has names that are no labels: {listed}{more}; add them to the labels, or rename or leave them out by --map FILE"
+        "the truth has names that are no labels: {listed}{more}; add them to the labels, or use --map FILE to rename them or leave them out"
     )
 }
 

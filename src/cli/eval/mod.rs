@@ -142,8 +142,8 @@ impl<'a> Evaluation<'a> {
         let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
         let renaming = Renaming::read(args.truth.map.as_deref())?;
         let shown = truth.all(&args.inputs)?;
-        let names = shown.as_ref().filter(|_| truth.classes.is_none());
-        let unused = names.and_then(|shown| renaming.unused(shown));
+        let named = truth.classes.as_ref().map(ClassNames::shown);
+        let unused = named.as_ref().or(shown.as_ref()).and_then(|named| renaming.unused(named));
         unused.iter().for_each(|unused| warn(common, unused));
         Ok(Self { args, common, truth, renaming, shown })
     }
@@ -155,7 +155,7 @@ impl<'a> Evaluation<'a> {
             labels::gather(named, &templates, self.common)?
         } else {
             let (names, file) = match &self.truth.classes {
-                Some(ClassNames { file, names }) => (names.clone(), Some(&**file)),
+                Some(classes) => (self.class_names(classes), Some(&*classes.file)),
                 None => (self.names()?, None),
             };
             if names.is_empty() {
@@ -185,6 +185,11 @@ impl<'a> Evaluation<'a> {
             )));
         }
         Ok(Prepared { variant: variant.clone(), named: named.clone(), templates, given, rules })
+    }
+
+    /// Returns the labels that numbered classes stand for: in their order, unless `--map` changes them.
+    fn class_names(&self, classes: &ClassNames) -> Vec<String> {
+        if self.renaming.is_empty() { classes.names.clone() } else { self.renaming.labels(&classes.shown()) }
     }
 
     /// Returns the labels that the truth names.

@@ -1,7 +1,7 @@
 //! Truths in tars, as webdataset and clip_benchmark write them: `x.cls` (a number or a name) or `x.npy` (a 1 for each label that
 //! is shown) beside `x.jpg`, and `classnames.txt` beside the tars.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -39,6 +39,11 @@ pub struct ClassNames {
 }
 
 impl ClassNames {
+    /// Returns the names as a truth would have them.
+    pub fn shown(&self) -> BTreeSet<Shown> {
+        self.names.iter().cloned().map(Shown::Name).collect()
+    }
+
     /// Returns the names that several classes have.
     pub fn repeated(&self) -> HashSet<&str> {
         let mut seen = HashSet::new();
