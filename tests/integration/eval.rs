@@ -147,6 +147,22 @@ fn labels_may_come_from_standard_input() {
 }
 
 #[test]
+fn a_set_from_standard_input_serves_every_machine() {
+    use std::io::Write;
+    let dir = labelled();
+    let mut command = zsic(&["eval", "-m", "demo", "set", "--template-set", "-", "--vary", "precision=auto,f32"]);
+    command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"a {}\n{}\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let report: Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(report["runs"][1]["templates"], serde_json::json!(["a {}", "{}"]));
+    let twice = evaluate(dir.path(), &["set", "--labels-file", "-", "--vary", "template-set=-"]);
+    assert!(err(&twice).contains("`-` is given twice"), "{}", err(&twice));
+}
+
+#[test]
 fn folders_in_tars_are_truths_once_the_labels_are_named() {
     let dir = labelled();
     let words = ["cf", "t.tar", "-C", "set", "owl", "bear", "fox"];

@@ -78,7 +78,9 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     }
     let sets = || varied.labels.iter().flat_map(|(labels, _)| labels.template_set.as_deref());
     let lists = args.labels.files().chain(args.decisions.files()).chain(args.truth_files());
-    labels::check_stdin(lists.chain(if args.report.vary.is_empty() { None } else { sets().next() }), &args.inputs)?;
+    // A set of the flags themselves is among the lists already.
+    let varied_set = sets().next().filter(|_| args.labels.template_set.is_none());
+    labels::check_stdin(lists.chain(varied_set), &args.inputs)?;
     let place = Place::new(args.report.output.as_deref(), common);
     let format = formats::format(args.report.format, &place)?;
     let [output, records] =
