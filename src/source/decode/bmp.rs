@@ -1,12 +1,12 @@
 //! BMP, and the bitmaps within icons, as Pillow reads them (BmpImagePlugin.py).
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, RowSink, Strip, damaged, unsupported};
+use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, Format, RowSink, Strip, damaged, unsupported};
 use crate::source::ImageError;
 
 const RAW: u32 = 0;
@@ -86,7 +86,7 @@ impl Bitmap {
         let mut rest = Cursor::at(file, at);
         let length = rest.u32_le().ok_or_else(|| ImageError::truncated("BMP"))?;
         if !is_header_length(length) {
-            return Err(unsupported(ImageFormat::Bmp, format!("a header of {length} bytes")));
+            return Err(unsupported(Format::Bmp, format!("a header of {length} bytes")));
         }
         let header = rest.take(length as usize - 4).ok_or_else(|| ImageError::truncated("BMP"))?;
         let field = |at: usize| Cursor::at(header, at).u32_le().unwrap_or(0);
@@ -109,12 +109,12 @@ impl Bitmap {
             (1 | 4 | 8, RAW | RLE8 | RLE4) => palette(&mut rest, colours, if old { 3 } else { 4 })?,
             (16 | 24 | 32, RAW) => plain(bits),
             (16 | 24 | 32, FIELDS) => {
-                masked(bits, masks).ok_or_else(|| unsupported(ImageFormat::Bmp, "its layout of bits"))?
+                masked(bits, masks).ok_or_else(|| unsupported(Format::Bmp, "its layout of bits"))?
             }
             (16 | 24 | 32, RLE8 | RLE4) | (1 | 4 | 8 | 16 | 24 | 32, _) => {
-                return Err(unsupported(ImageFormat::Bmp, format!("compression {compression} of {bits} bits")));
+                return Err(unsupported(Format::Bmp, format!("compression {compression} of {bits} bits")));
             }
-            _ => return Err(unsupported(ImageFormat::Bmp, format!("{bits} bits a pixel"))),
+            _ => return Err(unsupported(Format::Bmp, format!("{bits} bits a pixel"))),
         };
         let read = file.len() - rest.rest().len();
         // Some files leave the palette out of the offset of the pixels.
@@ -146,7 +146,7 @@ impl Bitmap {
         let unpacked: Vec<u8>;
         let (data, bits, stride) = if matches!(self.compression, RLE8 | RLE4) {
             if matches!(self.pixels, PixelFormat::Grey(1)) {
-                return Err(unsupported(ImageFormat::Bmp, "compressed black and white"));
+                return Err(unsupported(Format::Bmp, "compressed black and white"));
             }
             unpacked = self.unpack(file, columns, columns * rows)?;
             (unpacked.as_slice(), 8, columns)
@@ -155,7 +155,7 @@ impl Bitmap {
             let stride = (columns * self.bits as usize).div_ceil(32) * 4;
             let used = (columns * bits as usize).div_ceil(8);
             if used > stride {
-                return Err(unsupported(ImageFormat::Bmp, "greys in less than eight bits"));
+                return Err(unsupported(Format::Bmp, "greys in less than eight bits"));
             }
             // The last row's padding may be missing.
             let data = Cursor::at(file, self.start).take(stride * (rows - 1) + used);
@@ -250,7 +250,7 @@ impl Bitmap {
 /// Reads the palette at `rest`. A ramp of greys does not count as a palette.
 fn palette(rest: &mut Cursor, colours: u32, size: usize) -> DecodeResult<PixelFormat> {
     if !(1..=65536).contains(&colours) {
-        return Err(unsupported(ImageFormat::Bmp, format!("{colours} colours")));
+        return Err(unsupported(Format::Bmp, format!("{colours} colours")));
     }
     let table = rest.take_up_to(colours as usize * size);
     let whole = table.len() == colours as usize * size || table.len() + 1 == colours as usize * size;
@@ -260,7 +260,7 @@ fn palette(rest: &mut Cursor, colours: u32, size: usize) -> DecodeResult<PixelFo
         return Ok(PixelFormat::Grey(if colours <= 2 { 1 } else { 8 }));
     }
     if table.len() / size > 256 {
-        return Err(damaged(ImageFormat::Bmp, format!("{colours} colours")));
+        return Err(damaged(Format::Bmp, format!("{colours} colours")));
     }
     let table: Vec<[u8; 3]> = entries.by_ref().map(|&[b, g, r]| [r, g, b]).collect();
     Ok(PixelFormat::Indexed(Box::new(Palette::from_rgb(&table))))

@@ -5,11 +5,10 @@ use std::io::Read;
 
 use flate2::Crc;
 use flate2::read::ZlibDecoder;
-use image::ImageFormat;
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{DecodeResult, damaged, unsupported};
+use super::{DecodeResult, Format, damaged, unsupported};
 use crate::source::ImageError;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -50,7 +49,7 @@ impl<'a> PngFile<'a> {
             let (kind, length) = head(&mut rest).ok_or_else(|| ImageError::truncated("PNG"))?;
             match &kind {
                 b"IDAT" | b"fdAT" => break (kind, length),
-                b"IEND" => return Err(damaged(ImageFormat::Png, "it has no image data")),
+                b"IEND" => return Err(damaged(Format::Png, "it has no image data")),
                 _ => {}
             }
             let (data, sum) = rest.take(length).zip(rest.u32_be()).ok_or_else(|| ImageError::truncated("PNG"))?;
@@ -133,7 +132,7 @@ impl<'a> PngFile<'a> {
     /// Checks the numbering of an animation's chunks.
     fn in_sequence(&mut self, number: Option<u32>) -> DecodeResult<()> {
         if number != Some(self.sequence.map_or(0, |last| last.wrapping_add(1))) {
-            return Err(damaged(ImageFormat::Png, "frames out of sequence"));
+            return Err(damaged(Format::Png, "frames out of sequence"));
         }
         self.sequence = number;
         Ok(())
@@ -144,7 +143,7 @@ impl<'a> PngFile<'a> {
         let [width, height, left, top] = [(); 4].map(|()| fields.u32_be().unwrap_or(u32::MAX));
         let fits = |at: u32, size: u32, all: u32| at.checked_add(size).is_some_and(|end| end <= all);
         if !fits(left, width, self.width) || !fits(top, height, self.height) {
-            return Err(damaged(ImageFormat::Png, "a frame outside of its image"));
+            return Err(damaged(Format::Png, "a frame outside of its image"));
         }
         Ok([left, top, width, height])
     }
@@ -162,7 +161,7 @@ impl<'a> PngFile<'a> {
         if is_wanted && kind != *b"tEXt" {
             self.texts += 1;
             if self.texts > TEXTS {
-                return Err(damaged(ImageFormat::Png, "it has too many texts about its orientation"));
+                return Err(damaged(Format::Png, "it has too many texts about its orientation"));
             }
         }
         let value = match (&kind, rest) {
@@ -191,7 +190,7 @@ impl<'a> PngFile<'a> {
     fn check(&self) -> DecodeResult<()> {
         match (self.colour, self.depth) {
             (0, 1 | 2 | 4 | 8 | 16) | (3, 1 | 2 | 4 | 8) | (2 | 4 | 6, 8 | 16) => Ok(()),
-            (colour, depth) => Err(unsupported(ImageFormat::Png, format!("{depth} bits in colour type {colour}"))),
+            (colour, depth) => Err(unsupported(Format::Png, format!("{depth} bits in colour type {colour}"))),
         }?;
         if self.palette.len() / 3 > 256 { Err(bad(*b"PLTE", "length")) } else { Ok(()) }
     }
@@ -205,7 +204,7 @@ fn head(rest: &mut Cursor) -> Option<([u8; 4], usize)> {
 }
 
 fn bad(kind: [u8; 4], what: &str) -> ImageError {
-    damaged(ImageFormat::Png, format!("the {what} of its {} chunk is wrong", kind.escape_ascii()))
+    damaged(Format::Png, format!("the {what} of its {} chunk is wrong", kind.escape_ascii()))
 }
 
 /// Splits bytes at the first zero.

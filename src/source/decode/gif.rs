@@ -1,13 +1,13 @@
 //! GIF: the first frame on its canvas, read as Pillow reads it (GifImagePlugin.py, GifDecode.c): a file is complete
 //! once its last pixel is there, whatever follows.
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::rgb::Palette;
-use super::{BROKEN, DecodeResult, Decoded, damaged};
+use super::{BROKEN, DecodeResult, Decoded, Format, damaged};
 use crate::source::ImageError;
 
 /// Bytes of a canvas pixel: its index and its colour.
@@ -149,7 +149,7 @@ impl Codes<'_> {
 /// Fills `out` from LZW codes. Every string of the table lies in the output already, so a start and a length describe
 /// it. weezl does not serve here: it panics at 12 bits, which Pillow reads.
 fn unpack(data: &[u8], bits: u8, out: &mut [u8]) -> DecodeResult<()> {
-    let broken = || damaged(ImageFormat::Gif, BROKEN);
+    let broken = || damaged(Format::Gif, BROKEN);
     if bits > 12 {
         return Err(broken());
     }

@@ -1,14 +1,14 @@
 //! Windows icons: the picture that Pillow chooses (IcoImagePlugin.py), the largest, and among equals the one with the
 //! fewest bits.
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use super::bmp::Bitmap;
 use super::bounds::Bounds;
 use super::chunks::{PngFile, SIGNATURE};
 use super::cursor::Cursor;
-use super::{DecodeResult, Decoded, damaged, png};
+use super::{DecodeResult, Decoded, Format, damaged, png};
 use crate::source::ImageError;
 
 /// An entry of the directory.
@@ -84,6 +84,6 @@ fn bitmap(bytes: &[u8], entry: &IconEntry, bounds: &Bounds) -> DecodeResult<RgbI
     match mask {
         Some((start, length)) if start + length <= bytes.len() => Ok(image),
         Some(_) => Err(ImageError::truncated("ICO")),
-        None => Err(damaged(ImageFormat::Ico, "its mask lies outside the file")),
+        None => Err(damaged(Format::Ico, "its mask lies outside the file")),
     }
 }

@@ -4,14 +4,14 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 use mozjpeg::decompress::DecompressStarted;
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::bounds::Bounds;
 use super::scans::Scans;
-use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, RowSink, damaged, rgb, upright};
+use super::{BYTES_OF_PIXEL, DecodeResult, Decoded, Format, RowSink, damaged, rgb, upright};
 use crate::source::ImageError;
 
 const EXIF: &[u8] = b"Exif\0\0";
@@ -128,7 +128,7 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
     let file = Decompress::new_reader(Tail { rest: bytes, exhausted: &exhausted }).map_err(failed)?;
     let (width, height) = file.size();
     if width != size[0] || height < size[1] || height > 1 << 16 || file.components().len() != channels {
-        return Err(damaged(ImageFormat::Tiff, "a strip or tile of another size"));
+        return Err(damaged(Format::Tiff, "a strip or tile of another size"));
     }
     let space = if ycbcr { ColorSpace::JCS_RGB } else { file.color_space() };
     let mut started = file.to_colorspace(space).map_err(failed)?;
@@ -138,7 +138,7 @@ pub(super) fn part(bytes: &[u8], size: [usize; 2], channels: usize, ycbcr: bool)
 }
 
 fn failed(e: io::Error) -> ImageError {
-    damaged(ImageFormat::Jpeg, e)
+    damaged(Format::Jpeg, e)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod bmp;
 mod bounds;
 mod chunks;
 mod cursor;
+mod format;
 mod gif;
 mod ico;
 mod ifd;
@@ -23,10 +24,11 @@ mod webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use bounds::Bounds;
+use format::Format;
 pub use preview::small_preview;
 pub(super) use signature::{check_format, ending, is_video};
 pub use signature::{explained, is_image, is_image_name, is_raw_name};
@@ -141,15 +143,14 @@ fn run(
 ) -> DecodeResult<Option<RgbImage>> {
     let format = signature::format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes, bounds, options.enough, rows),
-        ImageFormat::Png => png::decode(bytes, bounds, rows),
-        ImageFormat::WebP => webp::decode(bytes, bounds).map(Some),
-        ImageFormat::Gif => gif::decode(bytes, bounds).map(Some),
-        ImageFormat::Bmp => bmp::decode(bytes, bounds, rows),
-        ImageFormat::Tiff => tiff::decode(bytes, bounds).map(Some),
-        ImageFormat::Pnm => pnm::decode(bytes, bounds).map(Some),
-        ImageFormat::Ico => ico::decode(bytes, bounds).map(Some),
-        other => Err(unsupported(other, "no decoder")),
+        Format::Jpeg => jpeg::decode(bytes, bounds, options.enough, rows),
+        Format::Png => png::decode(bytes, bounds, rows),
+        Format::WebP => webp::decode(bytes, bounds).map(Some),
+        Format::Gif => gif::decode(bytes, bounds).map(Some),
+        Format::Bmp => bmp::decode(bytes, bounds, rows),
+        Format::Tiff => tiff::decode(bytes, bounds).map(Some),
+        Format::Pnm => pnm::decode(bytes, bounds).map(Some),
+        Format::Ico => ico::decode(bytes, bounds).map(Some),
     }));
     let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)));
     let decoded = decoded.map_err(|e| signature::explained_text(bytes, e))?;
@@ -160,33 +161,18 @@ fn run(
     Ok(Some(upright::turned(image, orientation)))
 }
 
-/// Returns the lower-case name of a format, for messages.
-fn name(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Png => "PNG",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::Tiff => "TIFF",
-        ImageFormat::Pnm => "PNM",
-        ImageFormat::Ico => "ICO",
-        _ => "image",
-    }
-}
-
 /// The reason for damaged compressed data. The decoder's own messages describe only its state.
 const BROKEN: &str = "it cannot be decompressed";
 
-fn damaged(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
-    ImageError::new(ErrorKind::Decode, format!("the {} data is damaged: {reason}", name(format)))
+fn damaged(format: Format, reason: impl std::fmt::Display) -> ImageError {
+    ImageError::new(ErrorKind::Decode, format!("the {} data is damaged: {reason}", format.name()))
 }
 
-fn unsupported(format: ImageFormat, reason: impl std::fmt::Display) -> ImageError {
-    ImageError::new(ErrorKind::Format, format!("this kind of {} is not supported: {reason}", name(format)))
+fn unsupported(format: Format, reason: impl std::fmt::Display) -> ImageError {
+    ImageError::new(ErrorKind::Format, format!("this kind of {} is not supported: {reason}", format.name()))
 }
 
-fn panicked(format: ImageFormat, panic: &(dyn std::any::Any + Send)) -> ImageError {
+fn panicked(format: Format, panic: &(dyn std::any::Any + Send)) -> ImageError {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     if text.is_some_and(|text| text.starts_with("Insufficient memory")) {
         return ImageError::no_memory(); // libjpeg's message

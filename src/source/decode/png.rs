@@ -8,13 +8,13 @@ use std::io::Write;
 
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 use png::ColorType;
 
 use super::bounds::Bounds;
 use super::chunks::{PngFile, SIGNATURE};
-use super::{BROKEN, DecodeResult, Decoded, RowSink, Strip, damaged, upright};
+use super::{BROKEN, DecodeResult, Decoded, Format, RowSink, Strip, damaged, upright};
 use crate::source::ImageError;
 
 /// Adam7: the first column and row of each pass, and the steps to the next ones.
@@ -185,7 +185,7 @@ impl PngFile<'_> {
             part = &part[(stream.total_in() - read) as usize..];
             let now = stream.total_out() as usize;
             take(&out[..now - made]);
-            match status.map_err(|_| damaged(ImageFormat::Png, BROKEN))? {
+            match status.map_err(|_| damaged(Format::Png, BROKEN))? {
                 Status::StreamEnd => break,
                 _ if stream.total_in() > read || now > made => {}
                 _ if now == length => break,
@@ -199,7 +199,7 @@ impl PngFile<'_> {
 /// Returns the bytes as uncompressed zlib data.
 fn stored(data: Vec<u8>) -> DecodeResult<Vec<u8>> {
     let mut stream = ZlibEncoder::new(Vec::with_capacity(data.len() + data.len() / 1000 + 64), Compression::none());
-    stream.write_all(&data).and_then(|()| stream.finish()).map_err(|e| damaged(ImageFormat::Png, e))
+    stream.write_all(&data).and_then(|()| stream.finish()).map_err(|e| damaged(Format::Png, e))
 }
 
 /// Returns the pixels of a clean file.
@@ -237,7 +237,7 @@ fn append(kind: ColorType, pixels: &[u8], colours: &mut Vec<u8>) {
 }
 
 fn failed(e: png::DecodingError) -> ImageError {
-    damaged(ImageFormat::Png, e)
+    damaged(Format::Png, e)
 }
 
 /// Passes on the rows of a clean file.

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::signature::is_text;
-use super::{DecodeResult, Decoded, Options, damaged, rgb, unsupported};
+use super::{DecodeResult, Decoded, Format, Options, damaged, rgb, unsupported};
 use crate::source::{HEAD, ImageError, Limits};
 
 /// The most digits of a number.
@@ -84,7 +84,7 @@ fn is_decoded(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let kind = match bytes {
         [b'P', kind, space, ..] if is_space(*space) => *kind,
-        _ => return Err(unsupported(ImageFormat::Pnm, "an unknown magic number")),
+        _ => return Err(unsupported(Format::Pnm, "an unknown magic number")),
     };
     let mut file = Cursor::at(bytes, 3);
     let (width, height): (u32, u32) = (header_number(&mut file)?, header_number(&mut file)?);
@@ -98,7 +98,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
         b'2' | b'5' => rgb::from_grey(&samples(&mut file, kind == b'2', pixels, true)?),
         b'3' | b'6' => samples(&mut file, kind == b'3', pixels * 3, false)?,
         b'f' => rgb::from_grey(&floats(&mut file, columns, rows)?),
-        _ => return Err(unsupported(ImageFormat::Pnm, format!("P{}", char::from(kind)))),
+        _ => return Err(unsupported(Format::Pnm, format!("P{}", char::from(kind)))),
     };
     let image = RgbImage::from_raw(width, height, data).ok_or_else(ImageError::empty)?;
     Ok(Decoded { image, orientation: Orientation::NoTransforms })
@@ -122,7 +122,7 @@ fn header_word<'a>(file: &mut Cursor, word: &'a mut Vec<u8>) -> DecodeResult<&'a
     match std::str::from_utf8(word) {
         Ok("") => Err(ImageError::truncated("PNM")),
         Ok(word) if word.len() <= DIGITS => Ok(word),
-        _ => Err(damaged(ImageFormat::Pnm, "its header is too long")),
+        _ => Err(damaged(Format::Pnm, "its header is too long")),
     }
 }
 
@@ -130,7 +130,7 @@ fn header_number<T: FromStr>(file: &mut Cursor) -> DecodeResult<T> {
     let mut word = Vec::new();
     let word = header_word(file, &mut word)?;
     let reason = || format!("`{}` in its header is not a number", word.escape_debug());
-    word.parse().map_err(|_| damaged(ImageFormat::Pnm, reason()))
+    word.parse().map_err(|_| damaged(Format::Pnm, reason()))
 }
 
 /// Reads samples as bytes: grey above 255 is scaled to 16 bits and keeps the high byte; everything else is scaled to 8
@@ -138,7 +138,7 @@ fn header_number<T: FromStr>(file: &mut Cursor) -> DecodeResult<T> {
 fn samples(file: &mut Cursor, plain: bool, count: usize, grey: bool) -> DecodeResult<Vec<u8>> {
     let most: u32 = header_number(file)?;
     if !(1..65536).contains(&most) {
-        return Err(damaged(ImageFormat::Pnm, format!("its maximum value is {most}")));
+        return Err(damaged(Format::Pnm, format!("its maximum value is {most}")));
     }
     let wide = most > 255;
     let full = if wide && grey { 65535.0 } else { 255.0 };
@@ -173,7 +173,7 @@ fn without_comments(text: &[u8]) -> impl Iterator<Item = u8> {
 fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>> {
     // Pillow checks the last word before it counts.
     if without_comments(text).fold(0, |length, byte| if is_space(byte) { 0 } else { length + 1 }) > DIGITS {
-        return Err(damaged(ImageFormat::Pnm, "a number that is too long"));
+        return Err(damaged(Format::Pnm, "a number that is too long"));
     }
     let mut values = Vec::with_capacity(count.min(text.len()));
     let mut number: Option<(u64, usize)> = None;
@@ -183,7 +183,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>>
             (None, byte) if is_space(byte) => None,
             (Some((value, _)), byte) if is_space(byte) => {
                 if value > most.into() {
-                    return Err(damaged(ImageFormat::Pnm, format!("{value} is above its maximum value {most}")));
+                    return Err(damaged(Format::Pnm, format!("{value} is above its maximum value {most}")));
                 }
                 values.push(value as u16);
                 None
@@ -192,7 +192,7 @@ fn plain_numbers(text: &[u8], count: usize, most: u32) -> DecodeResult<Vec<u16>>
                 let (value, digits) = number.unwrap_or((0, 0));
                 Some((value * 10 + u64::from(byte - b'0'), digits + 1))
             }
-            _ => return Err(damaged(ImageFormat::Pnm, "it has something other than numbers in its data")),
+            _ => return Err(damaged(Format::Pnm, "it has something other than numbers in its data")),
         };
     }
     if values.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(values) }
@@ -206,7 +206,7 @@ fn plain_bits(text: &[u8], count: usize) -> DecodeResult<Vec<u8>> {
             b'0' | b'1' if bits.len() == count => {}
             b'0' => bits.push(255),
             b'1' => bits.push(0),
-            _ => return Err(damaged(ImageFormat::Pnm, "it has something other than bits in its data")),
+            _ => return Err(damaged(Format::Pnm, "it has something other than bits in its data")),
         }
     }
     if bits.len() < count { Err(ImageError::truncated("PNM")) } else { Ok(bits) }
@@ -227,7 +227,7 @@ fn packed_bits(file: &mut Cursor, columns: usize, rows: usize) -> DecodeResult<V
 fn floats(file: &mut Cursor, columns: usize, rows: usize) -> DecodeResult<Vec<u8>> {
     let scale: f64 = header_number(file)?;
     if scale == 0.0 || !scale.is_finite() {
-        return Err(damaged(ImageFormat::Pnm, "its scale is not a number"));
+        return Err(damaged(Format::Pnm, "its scale is not a number"));
     }
     let number = if scale < 0.0 { f32::from_le_bytes } else { f32::from_be_bytes };
     let data = file.take(columns * rows * 4).ok_or_else(|| ImageError::truncated("PNM"))?;

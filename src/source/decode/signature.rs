@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::ImageFormat;
 
-use super::{DecodeResult, bmp, ico, ifd, pnm};
+use super::{DecodeResult, Format, bmp, ico, ifd, pnm};
 use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
 /// Endings of images. A photograph that zsic cannot read is a failure, not a skipped file.
@@ -69,11 +69,11 @@ pub(in crate::source) fn is_video(path: &Path, head: &[u8]) -> bool {
 /// [`HEAD`](crate::source::HEAD) bytes, or the whole file.
 pub fn is_image(head: &[u8]) -> bool {
     match format(head) {
-        Ok(ImageFormat::Pnm) => pnm::begins(head), // which may be text
+        Ok(Format::Pnm) => pnm::begins(head), // which may be text
         _ if is_text(head) => false,
-        Ok(ImageFormat::Bmp) => bmp::begins(head),
-        Ok(ImageFormat::Ico) => ico::begins(head),
-        Ok(ImageFormat::WebP) => matches!(head.get(12..16), Some(b"VP8 " | b"VP8L" | b"VP8X")),
+        Ok(Format::Bmp) => bmp::begins(head),
+        Ok(Format::Ico) => ico::begins(head),
+        Ok(Format::WebP) => matches!(head.get(12..16), Some(b"VP8 " | b"VP8L" | b"VP8X")),
         Ok(_) => true,
         Err(_) if head.starts_with(&JXL) => false, // two bytes that other files begin with too
         Err(_) => matches!(unread(head), Some(Unread::Image(_) | Unread::Raw)),
@@ -92,16 +92,20 @@ pub(in crate::source) fn check_format(head: &[u8]) -> DecodeResult<()> {
 }
 
 /// Returns the format by the first bytes, if zsic reads it.
-pub(super) fn format(head: &[u8]) -> DecodeResult<ImageFormat> {
-    use ImageFormat::{Bmp, Gif, Ico, Jpeg, Png, Pnm, Tiff, WebP};
-    match image::guess_format(head) {
-        _ if ifd::is_header(head) => Ok(Tiff), // BigTIFF too
-        _ if head.starts_with(b"Pf") => Ok(Pnm),
-        Ok(format @ (Bmp | Gif | Ico | Jpeg | Png | WebP)) => Ok(format),
-        Ok(Pnm) if !head.starts_with(b"P7") => Ok(Pnm),
-        _ if bmp::is_bare(head) => Ok(Bmp),
-        _ => Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
-    }
+pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
+    Ok(match image::guess_format(head) {
+        _ if ifd::is_header(head) => Format::Tiff, // BigTIFF too
+        _ if head.starts_with(b"Pf") => Format::Pnm,
+        Ok(ImageFormat::Bmp) => Format::Bmp,
+        Ok(ImageFormat::Gif) => Format::Gif,
+        Ok(ImageFormat::Ico) => Format::Ico,
+        Ok(ImageFormat::Jpeg) => Format::Jpeg,
+        Ok(ImageFormat::Png) => Format::Png,
+        Ok(ImageFormat::WebP) => Format::WebP,
+        Ok(ImageFormat::Pnm) if !head.starts_with(b"P7") => Format::Pnm,
+        _ if bmp::is_bare(head) => Format::Bmp,
+        _ => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
+    })
 }
 
 fn unread_reason(head: &[u8]) -> String {
@@ -173,7 +177,7 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_content() {
-        assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), ImageFormat::Jpeg);
+        assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), Format::Jpeg);
         for (head, said) in [
             (&b""[..], "the file is empty"),
             (b"\0\0\0\x18ftypheic", "heic is not supported"),

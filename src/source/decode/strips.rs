@@ -2,12 +2,11 @@
 
 use fax::{Color, decoder};
 use flate2::{Decompress, FlushDecompress};
-use image::ImageFormat;
 use weezl::BitOrder;
 
 use super::ifd::Order;
 use super::scans::Scans;
-use super::{BROKEN, DecodeResult, damaged, jpeg, unsupported};
+use super::{BROKEN, DecodeResult, Format, damaged, jpeg, unsupported};
 use crate::source::ImageError;
 
 /// The storage of samples in a strip or tile.
@@ -81,7 +80,7 @@ impl Packing<'_> {
             7 => out = self.jpeg(data, columns, rows)?,
             8 | 32946 => inflate(data, &mut out)?,
             32773 => packbits(data, &mut out)?,
-            other => return Err(unsupported(ImageFormat::Tiff, format!("compression {other}"))),
+            other => return Err(unsupported(Format::Tiff, format!("compression {other}"))),
         }
         match (self.predictor, self.compression) {
             (2, 5 | 8 | 32946) => out.chunks_exact_mut(row).try_for_each(|line| self.sum(line))?,
@@ -115,7 +114,7 @@ impl Packing<'_> {
                     }
                 }
             }
-            bits => return Err(unsupported(ImageFormat::Tiff, format!("differences of {bits} bits"))),
+            bits => return Err(unsupported(Format::Tiff, format!("differences of {bits} bits"))),
         }
         Ok(())
     }
@@ -139,7 +138,7 @@ impl Packing<'_> {
     /// Decodes fax: a 1 is black. Missing pixels stay white, as in libtiff.
     fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> DecodeResult<()> {
         let width = u16::try_from(columns).ok().filter(|_| self.bits == 1 && self.channels == 1 && !self.fax_2d);
-        let width = width.ok_or_else(|| unsupported(ImageFormat::Tiff, "this kind of fax"))?;
+        let width = width.ok_or_else(|| unsupported(Format::Tiff, "this kind of fax"))?;
         let rows = out.len() / self.row_bytes(columns);
         let mut lines = out.chunks_exact_mut(self.row_bytes(columns));
         let draw = |transitions: &[u16]| {
@@ -166,7 +165,7 @@ fn early() -> ImageError {
 fn inflate(data: &[u8], out: &mut [u8]) -> DecodeResult<()> {
     let mut stream = Decompress::new(true);
     let status = stream.decompress(data, out, FlushDecompress::None);
-    status.map_err(|_| damaged(ImageFormat::Tiff, BROKEN))?;
+    status.map_err(|_| damaged(Format::Tiff, BROKEN))?;
     if stream.total_out() < out.len() as u64 { Err(early()) } else { Ok(()) }
 }
 
@@ -174,7 +173,7 @@ fn lzw(mut data: &[u8], mut out: &mut [u8]) -> DecodeResult<()> {
     let mut stream = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
     while !out.is_empty() {
         let step = stream.decode_bytes(data, out);
-        step.status.map_err(|e| damaged(ImageFormat::Tiff, e))?;
+        step.status.map_err(|e| damaged(Format::Tiff, e))?;
         if step.consumed_in == 0 && step.consumed_out == 0 {
             return Err(early());
         }

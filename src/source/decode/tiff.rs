@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
+use image::RgbImage;
 use image::metadata::Orientation;
-use image::{ImageFormat, RgbImage};
 
 use super::bounds::Bounds;
 use super::ifd::{Directory, Order};
 use super::rgb::{self, Palette};
 use super::strips::{Packing, part_of};
-use super::{DecodeResult, Decoded, damaged, unsupported, upright};
+use super::{DecodeResult, Decoded, Format, damaged, unsupported, upright};
 use crate::source::ImageError;
 
 /// Bytes that parts may share: empty parts are often one. Each is unpacked separately, which takes time.
@@ -61,7 +61,7 @@ struct Page<'a> {
 impl<'a> Page<'a> {
     fn read(tags: &Directory<'a>, bounds: &Bounds) -> DecodeResult<Self> {
         let number = |tag, other| tags.number(tag).unwrap_or(other);
-        let side = |tag| tags.number(tag).ok_or_else(|| damaged(ImageFormat::Tiff, "it states no size"));
+        let side = |tag| tags.number(tag).ok_or_else(|| damaged(Format::Tiff, "it states no size"));
         let (width, height) = (side(256)?, side(257)?);
         bounds.check(width, height)?;
         let (compression, photometric) = (number(259, 1), number(262, 0));
@@ -85,19 +85,19 @@ impl<'a> Page<'a> {
         formats.dedup();
         let reversed = number(266, 1) == 2;
         let (&[format], Some(&depth)) = (formats.as_slice(), bits.first()) else {
-            return Err(unsupported(ImageFormat::Tiff, "samples of several kinds"));
+            return Err(unsupported(Format::Tiff, "samples of several kinds"));
         };
         let key =
             PixelKind { photometric, format, depth, extra: &extra, reversed, little: tags.order == Order::Little };
         let colours = key.colours(channels).filter(|_| bits.len() == channels && bits.iter().all(|&b| b == depth));
         let colours = colours.ok_or_else(|| {
             let kind = format!("{bits:?} bits of colours {photometric}, extra samples {extra:?}, format {format}");
-            unsupported(ImageFormat::Tiff, kind)
+            unsupported(Format::Tiff, kind)
         })?;
         let ycbcr = colours == Colours::YCbCr;
         let sampling = tags.numbers(530).unwrap_or_else(|| vec![2, 2]);
         if ycbcr && compression != 1 && compression != 7 && sampling != [1, 1] {
-            return Err(unsupported(ImageFormat::Tiff, "chroma at half size, not in jpeg"));
+            return Err(unsupported(Format::Tiff, "chroma at half size, not in jpeg"));
         }
         let packing = Packing {
             compression,
@@ -119,7 +119,7 @@ impl<'a> Page<'a> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
         let places = places.filter(|places| !places.is_empty());
-        let mut places = places.ok_or_else(|| damaged(ImageFormat::Tiff, "it does not say where its pixels are"))?;
+        let mut places = places.ok_or_else(|| damaged(Format::Tiff, "it does not say where its pixels are"))?;
         let lengths = tags.numbers(if tiled { 325 } else { 279 }).unwrap_or_default();
         let side =
             |tag, other: usize| tags.number(tag).map_or(other as u64, |n| if tiled { n } else { n.min(other as u64) });
@@ -134,7 +134,7 @@ impl<'a> Page<'a> {
             places = places.split_off(places.len() - 1); // Pillow uses the last part if each covers the image
         }
         if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
-            return Err(damaged(ImageFormat::Tiff, "its strips or tiles overlap"));
+            return Err(damaged(Format::Tiff, "its strips or tiles overlap"));
         }
         let stored = lengths.iter().max().map_or(file.len() as u64, |&most| most.min(file.len() as u64));
         let across = self.width.div_ceil(columns);
@@ -222,7 +222,7 @@ impl<'a> Page<'a> {
             (2, 16) => numbers.map(|n| (n as u16 as i16).clamp(0, 255) as u8).collect(),
             (1 | 2, 32) => numbers.map(|n| (n as u32 as i32).clamp(0, 255) as u8).collect(),
             (3, 32) => numbers.map(|n| rgb::from_f32(f32::from_bits(n as u32))).collect(),
-            (format, bits) => return Err(unsupported(ImageFormat::Tiff, format!("{bits} bits of format {format}"))),
+            (format, bits) => return Err(unsupported(Format::Tiff, format!("{bits} bits of format {format}"))),
         })
     }
 
@@ -244,7 +244,7 @@ impl<'a> Page<'a> {
             },
             Colours::Indexed => {
                 // All reds, then all greens, then all blues.
-                let map = tags.numbers(320).ok_or_else(|| damaged(ImageFormat::Tiff, "it has no palette"))?;
+                let map = tags.numbers(320).ok_or_else(|| damaged(Format::Tiff, "it has no palette"))?;
                 let size = map.len() / 3;
                 let channel = |i: usize, plane: usize| rgb::from_u16(map[plane * size + i] as u16);
                 let colours: Vec<_> = (0..size).map(|i| [channel(i, 0), channel(i, 1), channel(i, 2)]).collect();

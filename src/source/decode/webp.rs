@@ -1,12 +1,12 @@
 //! WebP: the container is checked as libwebp checks it (demux.c), and the `image-webp` crate decodes the picture, or
 //! the first frame of an animation.
 
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::bounds::Bounds;
 use super::cursor::Cursor;
-use super::{DecodeResult, Decoded, damaged, upright};
+use super::{DecodeResult, Decoded, Format, damaged, upright};
 use crate::source::ImageError;
 
 const ANIMATED: u8 = 0x02;
@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
         || !fits(top, height, canvas[1])
         || (size.is_none() && canvas != [width, height])
     {
-        return Err(damaged(ImageFormat::WebP, "sizes that disagree"));
+        return Err(damaged(Format::WebP, "sizes that disagree"));
     }
     let [frame, whole] = [[width, height], canvas].map(|[w, h]| u64::from(w) * u64::from(h));
     let around = if canvas == [width, height] { 0 } else { whole * 2 * RGB };
@@ -115,7 +115,7 @@ impl<'a> WebpFile<'a> {
             first = false;
         }
         if file.frame.picture.is_none() || (flags & ANIMATED != 0 && !animation) {
-            return Err(damaged(ImageFormat::WebP, "it has no picture"));
+            return Err(damaged(Format::WebP, "it has no picture"));
         }
         Ok(file)
     }
@@ -201,6 +201,6 @@ impl<'a> WebpFrame<'a> {
 fn failed(e: DecodingError) -> ImageError {
     match e {
         DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => ImageError::truncated("WebP"),
-        other => damaged(ImageFormat::WebP, other),
+        other => damaged(Format::WebP, other),
     }
 }
