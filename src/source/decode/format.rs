@@ -11,6 +11,8 @@ pub(super) enum Format {
     Tiff,
     Pnm,
     Ico,
+    Avif,
+    Heic,
 }
 
 impl Format {
@@ -25,6 +27,8 @@ impl Format {
             Self::Tiff => "TIFF",
             Self::Pnm => "PNM",
             Self::Ico => "ICO",
+            Self::Avif => "AVIF",
+            Self::Heic => "HEIC",
         }
     }
 }

@@ -2,12 +2,20 @@
 //! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. One deliberate difference:
 //! 16-bit grey is scaled to 8 bits, while Pillow clips it to white.
 
+#[cfg(feature = "avif")]
+mod av1;
+#[cfg(feature = "avif")]
+mod avif;
 mod bmp;
 mod bounds;
 mod chunks;
 mod cursor;
 mod format;
 mod gif;
+#[cfg(feature = "heic")]
+mod heic;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod heif;
 mod ico;
 mod ifd;
 mod jpeg;
@@ -21,6 +29,8 @@ mod strips;
 mod tiff;
 mod upright;
 mod webp;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod yuv;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -151,6 +161,10 @@ fn run(
         Format::Tiff => tiff::decode(bytes, bounds).map(Some),
         Format::Pnm => pnm::decode(bytes, bounds).map(Some),
         Format::Ico => ico::decode(bytes, bounds).map(Some),
+        #[cfg(any(feature = "avif", feature = "heic"))]
+        Format::Avif | Format::Heic => heif::decode(bytes, bounds, format).map(Some),
+        #[cfg(not(any(feature = "avif", feature = "heic")))]
+        Format::Avif | Format::Heic => Err(format.not_built()),
     }));
     let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)));
     let decoded = decoded.map_err(|e| signature::explained_text(bytes, e))?;

@@ -104,6 +104,8 @@ pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
         Ok(ImageFormat::WebP) => Format::WebP,
         Ok(ImageFormat::Pnm) if !head.starts_with(b"P7") => Format::Pnm,
         _ if bmp::is_bare(head) => Format::Bmp,
+        _ if unread(head) == Some(Unread::Image("avif")) => Format::Avif,
+        _ if unread(head) == Some(Unread::Image("heic")) => Format::Heic,
         _ => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
     })
 }
