@@ -20,6 +20,9 @@ use super::yuv::{Chroma, Coding, Planes};
 /// Decodes the last picture of some AV1 data, which is the only one but for layers that refine each other. A picture of
 /// more than `most` pixels is an error.
 pub(super) fn decode(data: &[u8], most: u64) -> Option<(Planes, Coding)> {
+    if data.is_empty() {
+        return None;
+    }
     let mut decoder = Decoder::open(most)?;
     decoder.send(data)?;
     while decoder.receive() {}

@@ -10,7 +10,8 @@ pub(super) fn rgb(planes: &Planes, coding: Coding, with_alpha: bool) -> DecodeRe
     if let Some(fixed) = fixed {
         // Pillow keeps more than 8 bits until the end only if there is alpha.
         let keeps = with_alpha
-            && (planes.depth == 10 && planes.chroma != Chroma::Grey || planes.depth == 12 && planes.chroma == Chroma::Half);
+            && (planes.depth == 10 && planes.chroma != Chroma::Grey
+                || planes.depth == 12 && planes.chroma == Chroma::Half);
         return Ok(fixed.rgb(&planes.with_depth(if keeps { planes.depth } else { 8 })));
     }
     let float = Float::of(planes, coding);
@@ -24,6 +25,7 @@ pub(super) fn unmultiply(rgb: &mut [u8], alpha: &Planes) {
         let factor = match alpha {
             0 => 0,
             1 => 0xffff,
+            255 => 0x100,
             alpha => 0x10000 / u32::from(alpha),
         };
         *pixel = pixel.map(|value| ((u32::from(value) * 0x101 * factor) >> 16).min(255) as u8);
@@ -142,6 +144,7 @@ struct Float {
 impl Float {
     fn of(planes: &Planes, coding: Coding) -> Option<Self> {
         let weights = match coding.matrix {
+            0 if planes.chroma.shifts() != [0, 0] => return None,
             0 | 8 => None,
             10 | 11 | 13.. => return None,
             _ => Some(coding.weights().unwrap_or([0.299, 0.114])),
