@@ -22,14 +22,15 @@ const OF_PIXEL: u64 = 12;
 const OF_TILE: u64 = 512;
 const OF_BLOCK: u64 = 512;
 const OF_LAYER: u64 = 24;
-const OF_BYTE: u64 = 16;
+const OF_BYTE: u64 = 4;
 const OF_FILE: u64 = 2 << 20;
 
 /// What the headers state.
 pub(super) struct Codestream {
     pub size: [u32; 2],
     pub components: u16,
-    /// Whether a component has fewer samples than the image has pixels.
+    /// Whether the first component has fewer samples than the image has pixels, and whether any other has.
+    pub is_small: bool,
     pub is_subsampled: bool,
     tile: [u32; 2],
     tiles: u64,
@@ -82,13 +83,14 @@ impl Codestream {
         let tile = [number()?, number()?];
         let first = [number()?, number()?];
         let components = fields.u16_be()?;
-        let steps = fields.rest().chunks_exact(3);
+        let mut are_small = fields.rest().chunks_exact(3).take(components.into()).map(|step| step[1..] != [1, 1]);
         let size = [end[0].checked_sub(start[0])?, end[1].checked_sub(start[1])?];
         let along = |n: usize| Some(u64::from(end[n].checked_sub(first[n])?.div_ceil(tile[n].max(1))));
         Some(Self {
             size,
             components,
-            is_subsampled: steps.take(components.into()).any(|step| step[1] != 1 || step[2] != 1),
+            is_small: are_small.next()?,
+            is_subsampled: are_small.any(|is_small| is_small),
             tile: [tile[0].min(size[0]), tile[1].min(size[1])],
             tiles: along(0)? * along(1)?,
             layers: 0,
@@ -151,4 +153,51 @@ fn segment<'a>(rest: &mut Cursor<'a>) -> Option<&'a [u8]> {
 fn part_length(contents: &[u8]) -> Option<usize> {
     let length = Cursor::at(contents, 2).u32_be()? as usize;
     (length > 0).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A codestream's headers: three components of 1000 x 1000 samples in tiles of a side, blocks of 4 x 4.
+    fn headers(side: u32, layers: u8, precincts: &[u8]) -> Vec<u8> {
+        let mut bytes = [&JPEG_2000[..], &[0, 47, 0, 0]].concat();
+        let numbers = [1000, 1000, 0, 0, side, side, 0, 0];
+        bytes.extend(numbers.iter().flat_map(|number: &u32| number.to_be_bytes()));
+        bytes.extend([0, 3, 7, 1, 1, 7, 1, 1, 7, 1, 1]);
+        let has_precincts = u8::from(!precincts.is_empty());
+        bytes.extend([0xff, COD, 0, 12 + precincts.len() as u8, has_precincts, 0, 0, layers, 0, 1, 0, 0, 0, 1]);
+        bytes.extend(precincts);
+        bytes
+    }
+
+    #[test]
+    fn memory_follows_from_what_headers_state() {
+        let memory = |side, layers, precincts: &[u8]| Codestream::read(&headers(side, layers, precincts)).unwrap().memory();
+        let plain = memory(1000, 1, &[]);
+        assert!((124_000_000..180_000_000).contains(&plain), "{plain}"); // a block of 16 samples takes as much as they do
+        assert!(memory(1000, 32, &[]) > plain + 3 * 62_500 * 31 * OF_LAYER);
+        assert!(memory(1000, 1, &[0x11, 0x11]) > 3_000_000 * OF_BLOCK);
+        assert!(memory(10, 1, &[]) > plain / 2);
+        assert!(Codestream::read(&headers(2, 1, &[])).is_err(), "too many tiles");
+    }
+
+    #[test]
+    fn headers_of_tiles_count() {
+        let mut bytes = headers(1000, 1, &[]);
+        let plain = Codestream::read(&bytes).unwrap().memory();
+        bytes.extend([0xff, TILE_PART, 0, 10, 0, 0, 0, 0, 0, 28, 0, 1, 0xff, COD, 0, 12, 0, 0, 0, 32, 0, 1, 0, 0, 0, 1]);
+        assert!(Codestream::read(&bytes).unwrap().memory() > plain * 2);
+    }
+
+    #[test]
+    fn jumps_do_not_loop() {
+        for length in [0u32, 1, 12, u32::MAX] {
+            let mut bytes = headers(1000, 1, &[]);
+            bytes.extend([0xff, TILE_PART, 0, 10, 0, 0]);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend([0, 1, 0xff, DATA]);
+            assert!(Codestream::read(&bytes).is_ok());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! JPEG 2000: a raw codestream or a JP2 file. Boxes and colours are read here as Pillow reads them (Jpeg2KImagePlugin.py,
-//! Jpeg2KDecode.c), and the `hayro-jpeg2000` crate decodes the codestream. Two deliberate differences: the whitest samples
+//! Jpeg2KDecode.c), and the `hayro-jpeg2000` crate decodes the codestream. Deliberate differences: the whitest samples
 //! of more than 8 bits stay white, where Pillow makes them black, and indices of few bits are used as they are, where
-//! Pillow shifts them.
+//! Pillow shifts them; and small components of a raw codestream are YCbCr, as in OpenJPEG's own program.
 
 use hayro_jpeg2000::{ComponentData, DecodeSettings, DecoderContext, Image};
 use image::RgbImage;
@@ -15,6 +15,10 @@ use super::signature::JPEG_2000;
 use super::{DecodeResult, Decoded, Format, damaged, unsupported};
 use crate::source::ImageError;
 
+/// The beginning of a JP2 file in sRGB. Without it, the decoder takes small components for colours and converts them.
+const BOXES: &[u8] = b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 \0\0\0\0jp2 \
+    \0\0\0\x17jp2h\0\0\0\x0fcolr\x01\0\0\0\0\0\x10\0\0\0\0jp2c";
+
 /// Decodes a JPEG 2000 file, at a lower resolution if that leaves `enough` pixels on both sides.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, enough: Option<usize>) -> DecodeResult<Decoded> {
     let file = Jp2File::read(bytes)?;
@@ -25,7 +29,8 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds, enough: Option<usize>) -> De
     let side = enough.filter(|_| colours != Colours::Indexed).and_then(|side| u32::try_from(side).ok());
     let target_resolution = side.map(|side| (side, side));
     let settings = DecodeSettings { resolve_palette_indices: false, strict: true, target_resolution };
-    let image = Image::new(file.codestream, &settings).map_err(failed)?;
+    let unconverted = header.is_subsampled.then(|| [BOXES, file.codestream].concat());
+    let image = Image::new(unconverted.as_deref().unwrap_or(file.codestream), &settings).map_err(failed)?;
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(failed)?;
     let data = converted(decoded.components(), colours, file.palette.as_ref());
@@ -47,6 +52,7 @@ enum Colours {
 #[derive(Default)]
 struct Jp2File<'a> {
     codestream: &'a [u8],
+    has_boxes: bool,
     /// The colour space, if it is stated by a number.
     space: Option<u32>,
     palette: Option<Palette>,
@@ -60,14 +66,13 @@ impl<'a> Jp2File<'a> {
             return Ok(file);
         }
         let mut rest = Cursor::new(bytes);
-        let mut has_header = false;
         while let Some((kind, data)) = next_box(&mut rest) {
             match &kind {
-                b"jp2h" if !has_header => {
+                b"jp2h" if !file.has_boxes => {
                     file.read_header(data);
-                    has_header = true;
+                    file.has_boxes = true;
                 }
-                b"jp2c" if has_header => {
+                b"jp2c" if file.has_boxes => {
                     file.codestream = data;
                     return Ok(file);
                 }
@@ -95,12 +100,13 @@ impl<'a> Jp2File<'a> {
 
     /// Returns what the components mean, or an error for what Pillow does not read either.
     fn colours(&self, header: &Codestream) -> DecodeResult<Colours> {
-        if header.is_subsampled {
-            return Err(unsupported(Format::Jpeg2000, "colours with fewer samples than pixels"));
+        if header.is_small {
+            return Err(unsupported(Format::Jpeg2000, "fewer samples than pixels"));
         }
         Ok(match (self.space, header.components) {
             (Some(12), 4) => Colours::Cmyk,
             (Some(18), 3 | 4) => Colours::Ycc,
+            (None, 3) if header.is_subsampled && !self.has_boxes => Colours::Ycc,
             (None | Some(16), 1) if self.palette.is_some() => Colours::Indexed,
             (Some(12 | 18 | 24), _) | (Some(16), 1 | 2) | (Some(17), 3 | 4) | (_, 0 | 5..) => {
                 return Err(unsupported(Format::Jpeg2000, "components that do not fit the colour space"));
@@ -185,4 +191,40 @@ fn whole(sample: f32, depth: u8) -> u32 {
 
 fn failed(e: hayro_jpeg2000::DecodeError) -> ImageError {
     damaged(Format::Jpeg2000, e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Limits;
+    use crate::source::decode::Options;
+
+    #[test]
+    fn lower_resolutions_are_large_enough() {
+        let limits = Limits::default();
+        let bytes = include_bytes!("../../../tests/fixtures/decode/lossy-5.jp2"); // 100 x 80
+        for (enough, size) in [(None, (100, 80)), (Some(41), (100, 80)), (Some(40), (50, 40)), (Some(10), (13, 10))] {
+            let bounds = Bounds::new(&Options { limits: &limits, spare: None, enough });
+            assert_eq!(decode(bytes, &bounds, enough).unwrap().image.dimensions(), size);
+        }
+    }
+
+    #[test]
+    fn samples_of_every_depth_are_scaled() {
+        assert_eq!([0.0, 1.0, 3.0].map(|sample| nearest_byte(sample, 2)), [0, 64, 192]);
+        assert_eq!([-3.0, 254.6, 999.0].map(|sample| nearest_byte(sample, 8)), [0, 255, 255]);
+        assert_eq!([0.0, 7.0, 8.0, 4095.0].map(|sample| nearest_byte(sample, 12)), [0, 0, 1, 255]);
+        assert_eq!([0.0, 255.0, 256.0, 65535.0].map(|sample| high_byte(sample, 16)), [0, 0, 1, 255]);
+    }
+
+    #[test]
+    fn boxes_may_leave_their_length_open_but_not_run_past_the_end() {
+        let mut rest = Cursor::new(b"\0\0\0\x0aabcd12\0\0\0\x01efgh\0\0\0\0\0\0\0\x113\0\0\0\0ijkl45");
+        assert_eq!(next_box(&mut rest), Some((*b"abcd", &b"12"[..])));
+        assert_eq!(next_box(&mut rest), Some((*b"efgh", &b"3"[..])));
+        assert_eq!(next_box(&mut rest), Some((*b"ijkl", &b"45"[..])));
+        for end in [&b"\0\0\0\x07abcd"[..], b"\0\0\0\x0babcd12", b"\0\0\0\x01efgh\0\0\0\0\0\0\0\x0f", b""] {
+            assert_eq!(next_box(&mut Cursor::new(end)), None);
+        }
+    }
 }
