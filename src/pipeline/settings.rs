@@ -27,7 +27,7 @@ pub struct Settings {
     pub batch_size: usize,
     /// The longest time to wait for a batch to fill.
     pub max_wait: Duration,
-    /// How JPEG files are decoded.
+    /// How JPEG and JPEG 2000 files are decoded.
     pub decoding: Decoding,
     /// The largest image, and the memory that images in flight share.
     pub limits: Limits,

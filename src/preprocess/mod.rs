@@ -21,7 +21,7 @@ use resize_plan::Intake;
 /// A reduced decode keeps at least this many times the side that it will be resized to.
 const REDUCED_TO: usize = 2;
 
-/// How JPEG files are decoded.
+/// How JPEG and JPEG 2000 files are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoding {
     /// Every pixel.

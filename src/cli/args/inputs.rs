@@ -46,8 +46,8 @@ pub struct Inputs {
     /// Refuse images with more than N bytes [default: 2147483648; for URLs 268435456]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_bytes: Option<u64>,
-    /// Decode JPEG files exactly or fast; fast decodes large pictures at 1/2, 1/4 or 1/8 of their size and changes scores
-    /// slightly
+    /// Decode JPEG and JPEG 2000 files exactly or fast; fast decodes large pictures at 1/2, 1/4 or 1/8 of their size and
+    /// changes scores slightly
     #[arg(long, value_name = "HOW", default_value = "exact")]
     pub decode: DecodeArg,
 }

@@ -1,5 +1,8 @@
 //! The formats of images, and which of them this build reads.
 
+use super::DecodeResult;
+use crate::source::{ErrorKind, ImageError};
+
 /// A format of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -13,6 +16,8 @@ pub(super) enum Format {
     Ico,
     Avif,
     Heic,
+    JpegXl,
+    Jpeg2000,
 }
 
 impl Format {
@@ -29,6 +34,29 @@ impl Format {
             Self::Ico => "ICO",
             Self::Avif => "AVIF",
             Self::Heic => "HEIC",
+            Self::JpegXl => "JPEG XL",
+            Self::Jpeg2000 => "JPEG 2000",
         }
+    }
+
+    /// Returns the Cargo feature that reads the format, if this build lacks it.
+    fn missing_feature(self) -> Option<&'static str> {
+        match self {
+            Self::Avif if !cfg!(feature = "avif") => Some("avif"),
+            Self::Heic if !cfg!(feature = "heic") => Some("heic"),
+            Self::JpegXl if !cfg!(feature = "jxl") => Some("jxl"),
+            Self::Jpeg2000 if !cfg!(feature = "jpeg2000") => Some("jpeg2000"),
+            _ => None,
+        }
+    }
+
+    /// Returns the format, or an error if this build does not read it.
+    pub(super) fn readable(self) -> DecodeResult<Self> {
+        let Some(feature) = self.missing_feature() else { return Ok(self) };
+        let reason = format!(
+            "{} is not part of this build; build zsic with the feature `{feature}`, or convert the image to jpeg or png",
+            self.name()
+        );
+        Err(ImageError::new(ErrorKind::Format, reason))
     }
 }

@@ -105,10 +105,6 @@ impl<'a> Heif<'a, '_> {
             b"hvc1" | b"hev1" => self.hevc(id)?,
             #[cfg(feature = "avif")]
             b"av01" => self.av1(id)?,
-            #[cfg(not(feature = "heic"))]
-            b"hvc1" | b"hev1" => return Err(Format::Heic.not_built()),
-            #[cfg(not(feature = "avif"))]
-            b"av01" => return Err(Format::Avif.not_built()),
             b"grid" if depth < DEPTH => self.grid(id, depth)?,
             b"iden" if depth < DEPTH => {
                 let &[source] = self.file.referenced_items(id, b"dimg") else {
@@ -116,7 +112,11 @@ impl<'a> Heif<'a, '_> {
                 };
                 self.planes(source, depth + 1)?
             }
-            other => return Err(unsupported(self.format, format!("pictures of type {}", other.escape_ascii()))),
+            other => {
+                let is_avif = *other == *b"av01";
+                let format = if is_avif { Format::Avif.readable()? } else { self.format.readable()? };
+                return Err(unsupported(format, format!("pictures of type {}", other.escape_ascii())));
+            }
         };
         let stated = self.properties(id)?.find_map(|property| match *property {
             Property::Color(ColorInfo::Nclx { primaries, matrix, full_range, .. }) => {

@@ -18,7 +18,13 @@ mod heic;
 mod heif;
 mod ico;
 mod ifd;
+#[cfg(feature = "jpeg2000")]
+mod j2k;
+#[cfg(feature = "jpeg2000")]
+mod jp2;
 mod jpeg;
+#[cfg(feature = "jxl")]
+mod jxl;
 mod png;
 mod pnm;
 mod preview;
@@ -63,8 +69,8 @@ pub struct Options<'a> {
     pub limits: &'a Limits,
     /// The memory left beside its bytes, if it goes alone; see [`Bytes::spare`](super::Bytes::spare).
     pub spare: Option<u64>,
-    /// The shorter side that is needed. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but never smaller
-    /// than this. `None` decodes it in full.
+    /// The shorter side that is needed. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, and a JPEG 2000
+    /// at a lower resolution, but never smaller than this. `None` decodes it in full.
     pub enough: Option<usize>,
 }
 
@@ -163,8 +169,12 @@ fn run(
         Format::Ico => ico::decode(bytes, bounds).map(Some),
         #[cfg(any(feature = "avif", feature = "heic"))]
         Format::Avif | Format::Heic => heif::decode(bytes, bounds, format).map(Some),
-        #[cfg(not(any(feature = "avif", feature = "heic")))]
-        Format::Avif | Format::Heic => Err(format.not_built()),
+        #[cfg(feature = "jxl")]
+        Format::JpegXl => jxl::decode(bytes, bounds).map(Some),
+        #[cfg(feature = "jpeg2000")]
+        Format::Jpeg2000 => jp2::decode(bytes, bounds, options.enough).map(Some),
+        #[allow(unreachable_patterns)] // in a build with all formats
+        _ => format.readable().and(Err(ImageError::empty())),
     }));
     let decoded = decoded.unwrap_or_else(|panic| Err(panicked(format, &*panic)));
     let decoded = decoded.map_err(|e| signature::explained_text(bytes, e))?;

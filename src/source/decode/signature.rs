@@ -11,9 +11,10 @@ use super::{DecodeResult, Format, bmp, ico, ifd, pnm};
 use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
 /// Endings of images. A photograph that zsic cannot read is a failure, not a skipped file.
-const IMAGES: [&str; 29] = [
+const IMAGES: [&str; 33] = [
     "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "pbm", "pgm",
-    "ppm", "pnm", "pam", "ico", "heic", "heics", "heif", "heifs", "hif", "avif", "avifs", "jxl", "jp2", "j2k",
+    "ppm", "pnm", "pam", "ico", "heic", "heics", "heif", "heifs", "hif", "avif", "avifs", "jxl", "jp2", "j2k", "j2c",
+    "jpc", "jpf", "jpx",
 ];
 
 /// Endings of camera raw files, which are images too.
@@ -31,6 +32,12 @@ const VIDEOS: [&str; 39] = [
 
 /// The first bytes of a bare JPEG XL codestream.
 const JXL: [u8; 2] = [0xff, 0x0a];
+
+/// The first bytes of a JPEG 2000 codestream.
+pub(super) const JPEG_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
+
+/// The formats for messages.
+const SUPPORTED: &str = "jpeg, png, webp, gif, bmp, tiff, pnm, ico, avif, heic, jpeg xl, jpeg 2000, camera raw";
 
 /// A format that zsic recognizes but does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +75,14 @@ pub(in crate::source) fn is_video(path: &Path, head: &[u8]) -> bool {
 /// Returns whether a file begins like an image, supported or not, and like nothing else. `head` holds its first
 /// [`HEAD`](crate::source::HEAD) bytes, or the whole file.
 pub fn is_image(head: &[u8]) -> bool {
-    match format(head) {
+    match recognized(head) {
         Ok(Format::Pnm) => pnm::begins(head), // which may be text
         _ if is_text(head) => false,
         Ok(Format::Bmp) => bmp::begins(head),
         Ok(Format::Ico) => ico::begins(head),
         Ok(Format::WebP) => matches!(head.get(12..16), Some(b"VP8 " | b"VP8L" | b"VP8X")),
+        Ok(Format::JpegXl) if head.starts_with(&JXL) => false, // two bytes that other files begin with too
         Ok(_) => true,
-        Err(_) if head.starts_with(&JXL) => false, // two bytes that other files begin with too
         Err(_) => matches!(unread(head), Some(Unread::Image(_) | Unread::Raw)),
     }
 }
@@ -91,11 +98,18 @@ pub(in crate::source) fn check_format(head: &[u8]) -> DecodeResult<()> {
     format(head).map(drop)
 }
 
-/// Returns the format by the first bytes, if zsic reads it.
+/// Returns the format by the first bytes, if this build reads it.
 pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
+    recognized(head)?.readable()
+}
+
+/// Returns the format by the first bytes, if zsic can be built to read it.
+fn recognized(head: &[u8]) -> DecodeResult<Format> {
     Ok(match image::guess_format(head) {
         _ if ifd::is_header(head) => Format::Tiff, // BigTIFF too
         _ if head.starts_with(b"Pf") => Format::Pnm,
+        _ if head.starts_with(&JXL) || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n") => Format::JpegXl,
+        _ if head.starts_with(&JPEG_2000) || head.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") => Format::Jpeg2000,
         Ok(ImageFormat::Bmp) => Format::Bmp,
         Ok(ImageFormat::Gif) => Format::Gif,
         Ok(ImageFormat::Ico) => Format::Ico,
@@ -104,10 +118,22 @@ pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
         Ok(ImageFormat::WebP) => Format::WebP,
         Ok(ImageFormat::Pnm) if !head.starts_with(b"P7") => Format::Pnm,
         _ if bmp::is_bare(head) => Format::Bmp,
-        _ if unread(head) == Some(Unread::Image("avif")) => Format::Avif,
-        _ if unread(head) == Some(Unread::Image("heic")) => Format::Heic,
-        _ => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
+        _ => match heif(head) {
+            Some(format) => format,
+            None => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
+        },
     })
+}
+
+/// Returns which kind of HEIF a file begins like: by its brand, and by all brands if that one says nothing.
+fn heif(head: &[u8]) -> Option<Format> {
+    let [0, 0, _, _, b'f', b't', b'y', b'p', rest @ ..] = head else { return None };
+    match rest.first_chunk()? {
+        b"avif" | b"avis" => Some(Format::Avif),
+        b"mif1" | b"msf1" if rest.windows(4).any(|brand| brand == b"avif" || brand == b"avis") => Some(Format::Avif),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"mif2" | b"msf1" => Some(Format::Heic),
+        _ => None,
+    }
 }
 
 fn unread_reason(head: &[u8]) -> String {
@@ -116,7 +142,7 @@ fn unread_reason(head: &[u8]) -> String {
         Some(Unread::Raw) => RAW.to_owned(),
         Some(Unread::Video) => "video is not supported; extract pictures from it and name those".to_owned(),
         None if head.is_empty() => "the file is empty".to_owned(),
-        None => "unsupported image format (supported: jpeg, png, webp, gif, bmp, tiff, pnm, ico)".to_owned(),
+        None => format!("unsupported image format (supported: {SUPPORTED})"),
     }
 }
 
@@ -125,18 +151,10 @@ fn unread(head: &[u8]) -> Option<Unread> {
     use Unread::{Image, Raw, Video};
     Some(match head {
         [0, 0, _, _, b'f', b't', b'y', b'p', rest @ ..] => match rest.first_chunk()? {
-            b"avif" | b"avis" => Image("avif"),
-            b"mif1" | b"msf1" if rest.windows(4).any(|brand| brand == b"avif" || brand == b"avis") => Image("avif"),
-            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"mif2" | b"msf1" => Image("heic"),
             b"crx " => Raw,
             b"M4A " | b"M4B " => return None, // sound
             _ => Video,
         },
-        [0, 0, 0, 12, b'J', b'X', b'L', b' ', 13, 10, 0x87, 10, ..] => Image("jpeg xl"),
-        _ if head.starts_with(&JXL) => Image("jpeg xl"),
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10, ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
-            Image("jpeg 2000")
-        }
         [b'P', b'7', b'\n', ..] => Image("pam"),
         [b'I', b'I', b'U', 0, ..] | [b'I', b'I', b'R', b'O' | b'S', 8, 0, ..] | [b'M', b'M', b'O', b'R', 0, ..] => Raw,
         [0, b'M', b'R', b'M', ..] | [b'F', b'O', b'V', b'b', ..] => Raw,
@@ -180,6 +198,8 @@ mod tests {
     #[test]
     fn formats_are_told_by_content() {
         assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), Format::Jpeg);
+        assert_eq!(recognized(b"\xff\x0a\xfa\x7f\x01").unwrap(), Format::JpegXl);
+        assert_eq!(recognized(b"\xff\x4f\xff\x51\0").unwrap(), Format::Jpeg2000);
         for (head, said) in [
             (&b""[..], "the file is empty"),
             (b"\0\0\0\x18ftypheic", "heic is not supported"),
@@ -191,7 +211,6 @@ mod tests {
             (b"RIFF\x10\0\0\0AVI LIST", "video is not supported"),
             (b"\x1a\x45\xdf\xa3\x01\0", "video is not supported"),
             (b"\0\0\0\x18ftypM4A ", "unsupported image format"),
-            (b"\xff\x0a\xfa\x7f\x01", "jpeg xl is not supported"),
             (b"P7\nWIDTH 3", "pam is not supported"),
             (b"<!doctype html>", "unsupported image format"),
         ] {
@@ -268,12 +287,13 @@ mod tests {
             let bytes = std::fs::read(dir.join(file)).unwrap();
             is_image(&bytes[..bytes.len().min(crate::source::HEAD as usize)])
         };
-        // A bare bitmap begins with just a number, and long PNM in digits is text: only the name identifies them.
-        let is_text = |file: &str| {
+        // A bare bitmap and a bare JPEG XL codestream begin with just a number, and long PNM in digits is text: only
+        // the name identifies them.
+        let is_weak = |file: &str| {
             let bytes = std::fs::read(dir.join(file)).unwrap();
-            [b"P1", b"P2", b"P3"].iter().any(|kind| bytes.starts_with(*kind))
+            bytes.starts_with(&JXL) || [b"P1", b"P2", b"P3"].iter().any(|kind| bytes.starts_with(*kind))
         };
-        let not_told = files.iter().filter(|file| !told(file)).filter(|file| !file.ends_with(".dib") && !is_text(file));
+        let not_told = files.iter().filter(|file| !told(file)).filter(|file| !file.ends_with(".dib") && !is_weak(file));
         let not_told: Vec<_> = not_told.collect();
         assert!(files.len() > 300 && not_told.is_empty(), "{not_told:?}");
     }
