@@ -95,6 +95,15 @@ impl Preprocessor {
         }
     }
 
+    /// Returns whether an image of `width` x `height` has fewer pixels along its shorter side than the results.
+    pub fn enlarges(&self, width: u64, height: u64) -> bool {
+        let side = |side| usize::try_from(side).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
+        let (width, height) = (side(width), side(height));
+        let shorter = |(width, height): (usize, usize)| width.min(height);
+        let result = self.config.resize.map(|(size, _)| size.of(width, height)).or_else(|| self.output_size());
+        result.is_some_and(|result| shorter((width, height)) < shorter(result))
+    }
+
     /// Returns the mean and deviation for the values of the results.
     pub fn normalizer(&self) -> Normalizer {
         Normalizer::new(&self.config)

@@ -11,6 +11,7 @@ pub(super) enum Format {
     Tiff,
     Pnm,
     Ico,
+    Raw,
 }
 
 impl Format {
@@ -25,6 +26,7 @@ impl Format {
             Self::Tiff => "TIFF",
             Self::Pnm => "PNM",
             Self::Ico => "ICO",
+            Self::Raw => "camera raw",
         }
     }
 }
