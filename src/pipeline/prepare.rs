@@ -128,7 +128,12 @@ impl Prepare {
         }
     }
 
-    fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<(Ready, Option<Preview>), ImageError> {
+    fn prepare(
+        &self,
+        name: &Name,
+        input: Input,
+        version: &mut Version,
+    ) -> Result<(Ready, Option<Preview>), ImageError> {
         let Settings { limits, decoding, kept, .. } = &self.settings;
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
         let is_held = input.is_held();

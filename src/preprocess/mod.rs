@@ -267,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn the_shorter_side_says_whether_an_image_is_enlarged() {
+        let enlarges = |config, width, height| {
+            Preprocessor::from_json(config, ProcessorClass::Clip).unwrap().enlarges(width, height)
+        };
+        let shortest = || json!({"size": 60, "crop_size": 60});
+        assert!(enlarges(shortest(), 59, 900) && enlarges(shortest(), 900, 59) && !enlarges(shortest(), 60, 60));
+        let cropped = || json!({"do_resize": false, "crop_size": 60});
+        assert!(enlarges(cropped(), 59, 900) && !enlarges(cropped(), 60, 900));
+        assert!(enlarges(shortest(), 0, u64::MAX));
+    }
+
+    #[test]
     fn an_image_without_pixels_is_an_error() {
         let preprocessor = Preprocessor::from_json(json!({}), ProcessorClass::Clip).unwrap();
         assert!(preprocessor.run(&RgbImage::new(0, 5)).is_err());

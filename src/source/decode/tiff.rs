@@ -37,12 +37,7 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
 }
 
 /// Decodes the page that a directory describes.
-pub(super) fn page(
-    bytes: &[u8],
-    tags: &Directory,
-    orientation: Orientation,
-    bounds: &Bounds,
-) -> DecodeResult<Decoded> {
+pub(super) fn page(bytes: &[u8], tags: &Directory, orientation: Orientation, bounds: &Bounds) -> DecodeResult<Decoded> {
     let page = Page::read(tags, bounds)?;
     let samples = page.samples(bytes, tags, orientation != Orientation::NoTransforms, bounds)?;
     let data = page.rgb(samples, tags)?;

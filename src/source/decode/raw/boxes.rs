@@ -52,7 +52,11 @@ fn boxes(file: &[u8], within: Range<usize>) -> impl Iterator<Item = ([u8; 4], Ra
 }
 
 /// Returns the contents of the boxes of one kind.
-fn all<'a>(file: &'a [u8], within: Range<usize>, kind: &'static [u8; 4]) -> impl Iterator<Item = Range<usize>> + use<'a> {
+fn all<'a>(
+    file: &'a [u8],
+    within: Range<usize>,
+    kind: &'static [u8; 4],
+) -> impl Iterator<Item = Range<usize>> + use<'a> {
     boxes(file, within).filter(move |(own, _)| own == kind).map(|(_, content)| content)
 }
 

@@ -12,8 +12,8 @@ use super::bounds::Bounds;
 use super::cursor::Cursor;
 use super::{DecodeResult, Decoded, RowSink, jpeg, tiff};
 use crate::source::{ErrorKind, ImageError};
-use search::{Picture, Preview};
 pub(super) use search::Search;
+use search::{Picture, Preview};
 
 /// The reason for a camera raw file of which nothing can be read.
 pub(super) const NO_PREVIEW: &str = "this camera raw file has no preview image that zsic can read; \
