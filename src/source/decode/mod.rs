@@ -142,7 +142,7 @@ fn run(
     bounds: &Bounds,
     rows: Option<&mut dyn RowSink>,
 ) -> DecodeResult<Option<RgbImage>> {
-    let format = signature::format(bytes)?;
+    let mut format = signature::format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         Format::Jpeg => jpeg::decode(bytes, bounds, options.enough, None, rows),
         Format::Png => png::decode(bytes, bounds, rows),
@@ -150,7 +150,10 @@ fn run(
         Format::Gif => gif::decode(bytes, bounds).map(Some),
         Format::Bmp => bmp::decode(bytes, bounds, rows),
         Format::Tiff | Format::Raw => match raw::preview(bytes) {
-            Some(preview) => preview?.decode(bounds, options.enough, rows),
+            Some(preview) => {
+                format = Format::Raw;
+                preview?.decode(bounds, options.enough, rows)
+            }
             None => tiff::decode(bytes, bounds).map(Some),
         },
         Format::Pnm => pnm::decode(bytes, bounds).map(Some),
