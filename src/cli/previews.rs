@@ -1,19 +1,24 @@
-//! Warnings about camera raw files of which only a small preview is scored.
+//! Messages about the previews that are scored in place of camera raw files.
 
-use zsic::pipeline::Answer;
+use zsic::pipeline::{Answer, Preview};
 
 use super::args::Common;
-use super::messages::warn;
+use super::messages::{note, warn};
 
 /// The most files that are named; others are counted.
 const NAMED: u64 = 20;
 
-/// Warns of the small previews among the answers that come after `before` others.
-pub fn tell(common: &Common, answers: &[Answer], before: u64) {
-    let small = answers.iter().filter_map(|answer| Some((&answer.name, answer.preview?)));
-    for (name, (width, height)) in small.take(NAMED.saturating_sub(before) as usize) {
-        let advice = "convert the raw file to jpeg or tiff to score the photograph";
-        warn(common, format!("{name}: only a preview of {width}x{height} pixels was read; {advice}"));
+/// Warns of the small previews among the answers that come after `before` others, and tells the sizes of all (-v).
+pub fn tell(common: &Common, answers: &[Answer], mut before: u64) {
+    for (name, preview) in answers.iter().filter_map(|answer| Some((&answer.name, answer.preview?))) {
+        let Preview { width, height, is_small } = preview;
+        if is_small && before < NAMED {
+            let advice = "convert the raw file to jpeg or tiff to score the photograph";
+            warn(common, format!("{name}: only a preview of {width}x{height} pixels was read; {advice}"));
+        } else {
+            note(common, 1, format!("{name}: read its preview of {width}x{height} pixels"));
+        }
+        before += u64::from(is_small);
     }
 }
 

@@ -47,6 +47,7 @@ use prepare::{Item, Prepare};
 use stats::{Part, Stats};
 use twins::{Ready, Row, Twins};
 
+pub use prepare::Preview;
 pub use settings::{Fetch, Settings};
 pub use stats::{Summary, Times};
 pub use version::Version;
@@ -63,8 +64,8 @@ pub struct Answer {
     pub version: Version,
     /// The unit embedding `[D]`, or why there is none, in a message that names the image.
     pub embedding: std::result::Result<Arc<[f32]>, ImageError>,
-    /// Width and height of the small preview, if nothing else of a camera raw file was read.
-    pub preview: Option<(u64, u64)>,
+    /// The preview that was read in place of a camera raw file.
+    pub preview: Option<Preview>,
 }
 
 /// An ordered stream of images on their way to embeddings.
@@ -122,7 +123,7 @@ impl Pipeline {
         self.answered.images += answers.len() as u64;
         for answer in &answers {
             self.answered.failed += u64::from(answer.embedding.is_err());
-            self.answered.previews += u64::from(answer.preview.is_some());
+            self.answered.previews += u64::from(answer.preview.is_some_and(|preview| preview.is_small));
         }
         Ok(Some(answers))
     }

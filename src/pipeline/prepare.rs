@@ -1,7 +1,6 @@
 //! The work on an input: bytes, cached results, pixels.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +17,16 @@ use crate::source::{self, Entry, ErrorKind, Held, ImageError, Input, Name, Recal
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// The bytes of a camera raw file that contain its preview's size.
-const HEAD: u64 = 64 << 10;
-
-/// Width and height of a small preview, if nothing else of a camera raw file was read.
-pub(super) type Preview = Option<(u64, u64)>;
+/// The preview of a camera raw file that was read in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    /// Columns, as stored.
+    pub width: u64,
+    /// Rows, as stored.
+    pub height: u64,
+    /// Whether it is smaller than the model's input.
+    pub is_small: bool,
+}
 
 /// An image that is ready for the encoder, or its failure.
 pub(super) struct Item {
@@ -30,7 +34,7 @@ pub(super) struct Item {
     /// The image's version before it was read.
     pub version: Version,
     pub ready: Result<Ready, ImageError>,
-    pub preview: Preview,
+    pub preview: Option<Preview>,
 }
 
 impl Item {
@@ -61,7 +65,7 @@ impl Work<Entry, Item> for Prepare {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
         let recalled = |(entry, row): (Entry, Option<(Version, Row)>)| match (entry, row) {
             (Ok(input), Some((version, row))) => {
-                let preview = preview_in(&input);
+                let preview = self.preview_in(&input);
                 Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)), preview })
             }
             (entry, _) => self.alone(entry),
@@ -124,7 +128,12 @@ impl Prepare {
         }
     }
 
-    fn prepare(&self, name: &Name, input: Input, version: &mut Version) -> Result<(Ready, Preview), ImageError> {
+    fn prepare(
+        &self,
+        name: &Name,
+        input: Input,
+        version: &mut Version,
+    ) -> Result<(Ready, Option<Preview>), ImageError> {
         let Settings { limits, decoding, kept, .. } = &self.settings;
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
         let is_held = input.is_held();
@@ -140,7 +149,7 @@ impl Prepare {
         if let Some(stamp) = &stamp {
             kept.cache().remember(stamp, &content);
         }
-        let preview = |bytes| source::small_preview(Path::new(name.as_str()), bytes);
+        let preview = |bytes| self.preview(source::preview(Path::new(name.as_str()), bytes));
         if let Some(row) = self.stats.time(Part::Read, || kept.image(&content, *decoding)) {
             return Ok((Ready::Known(row.into()), preview(&bytes)));
         }
@@ -183,15 +192,16 @@ impl Prepare {
         };
         files.into_iter().map(row).collect()
     }
-}
 
-/// Returns the small preview of a file that an earlier run read, if it has a camera raw file's name.
-fn preview_in(input: &Input) -> Preview {
-    let Input::Path(path) = input else { return None };
-    if !source::is_raw_name(path) {
-        return None;
+    fn preview(&self, size: Option<(u64, u64)>) -> Option<Preview> {
+        size.map(|(width, height)| Preview { width, height, is_small: self.preprocessor.enlarges(width, height) })
     }
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
-    source::small_preview(path, &head)
+
+    /// Returns the preview of a file that an earlier run read, if it has a camera raw file's name.
+    fn preview_in(&self, input: &Input) -> Option<Preview> {
+        match input {
+            Input::Path(path) if source::is_raw_name(path) => self.preview(source::preview_in_file(path)),
+            _ => None,
+        }
+    }
 }

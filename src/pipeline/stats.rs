@@ -29,7 +29,7 @@ pub struct Summary {
     pub images: u64,
     /// Images without an embedding, among these.
     pub failed: u64,
-    /// Camera raw files of which only a small preview was read.
+    /// Camera raw files of which a preview smaller than the model's input was read.
     pub previews: u64,
     /// Images encoded. The others failed, were kept from an earlier run, or have the bytes of another image.
     pub encoded: u64,

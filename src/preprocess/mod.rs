@@ -95,6 +95,15 @@ impl Preprocessor {
         }
     }
 
+    /// Returns whether an image of `width` x `height` has fewer pixels along its shorter side than the results.
+    pub fn enlarges(&self, width: u64, height: u64) -> bool {
+        let side = |side| usize::try_from(side).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
+        let (width, height) = (side(width), side(height));
+        let shorter = |(width, height): (usize, usize)| width.min(height);
+        let result = self.config.resize.map(|(size, _)| size.of(width, height)).or_else(|| self.output_size());
+        result.is_some_and(|result| shorter((width, height)) < shorter(result))
+    }
+
     /// Returns the mean and deviation for the values of the results.
     pub fn normalizer(&self) -> Normalizer {
         Normalizer::new(&self.config)
@@ -255,6 +264,18 @@ mod tests {
         let mut third = [0.0; 12];
         preprocessor.normalizer().patch(&pixels, 2, 2, &mut third);
         assert_eq!(third, patches[24..36]);
+    }
+
+    #[test]
+    fn the_shorter_side_says_whether_an_image_is_enlarged() {
+        let enlarges = |config, width, height| {
+            Preprocessor::from_json(config, ProcessorClass::Clip).unwrap().enlarges(width, height)
+        };
+        let shortest = || json!({"size": 60, "crop_size": 60});
+        assert!(enlarges(shortest(), 59, 900) && enlarges(shortest(), 900, 59) && !enlarges(shortest(), 60, 60));
+        let cropped = || json!({"do_resize": false, "crop_size": 60});
+        assert!(enlarges(cropped(), 59, 900) && !enlarges(cropped(), 60, 900));
+        assert!(enlarges(shortest(), 0, u64::MAX));
     }
 
     #[test]

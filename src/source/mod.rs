@@ -20,7 +20,7 @@ mod tar;
 mod walk;
 
 pub use decode::{
-    Options, RowSink, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, small_preview,
+    Options, RowSink, decode, decode_rows, explained, is_image, is_image_name, is_raw_name, preview, preview_in_file,
 };
 pub use entry::{Entry, Skipped, Tally};
 pub use error::{ErrorKind, ImageError};

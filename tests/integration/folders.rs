@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::common::command::{err, image, lines, run, zsic};
-use crate::common::tiff;
+use crate::common::{fixtures, tiff};
 
 /// `zsic classify` with the built-in checkpoint.
 fn classify(args: &[&str]) -> Command {
@@ -267,7 +267,7 @@ fn photographs_that_cannot_be_read_are_failures() {
         fs::write(dir.path().join(format!("x.{ending}")), heic).unwrap();
     }
     fs::write(dir.path().join("heic"), heic).unwrap(); // told by its content
-    fs::write(dir.path().join("raw.arw"), b"II*\0\x08\0\0\0\0\0").unwrap();
+    fs::write(dir.path().join("raw.orf"), b"IIRO\x08\0\0\0\0\0").unwrap();
     let output = run(&mut classify(&[&dir.path().display().to_string()]));
     let records = lines(&output);
     assert_eq!((records.len(), output.status.code()), (33, Some(1)), "{}", err(&output));
@@ -285,33 +285,37 @@ fn small_previews_of_raw_files_are_told() {
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     const DNG_VERSION: (u16, u32) = (50706, 0x401);
     for (name, bytes) in [
-        ("1.nef", tiff(160, 120, &[(254, 1)])),
-        ("2.dng", tiff(256, 171, &[DNG_VERSION])),
-        ("3.tif", tiff(256, 171, &[DNG_VERSION])),
-        ("4.cr2", tiff(90, 60, &[])),
-        ("5.tif", tiff(90, 60, &[])),
-        ("6.dng", tiff(800, 600, &[(254, 1), DNG_VERSION])),
+        ("1.nef", tiff(50, 40, &[(254, 1)])), // the built-in model's input has 60 pixels a side
+        ("2.dng", tiff(256, 59, &[DNG_VERSION])),
+        ("3.tif", tiff(256, 59, &[DNG_VERSION])),
+        ("4.cr2", tiff(90, 58, &[])),
+        ("5.tif", tiff(90, 58, &[])),
+        ("6.dng", tiff(80, 60, &[(254, 1), DNG_VERSION])),
+        ("7.nef", fs::read(fixtures("decode").join("raw-big.nef")).unwrap()),
     ] {
         fs::write(dir.path().join(name), bytes).unwrap();
     }
     std::thread::sleep(std::time::Duration::from_millis(3100)); // what changed just now is not recalled
     for turn in ["encoded", "kept"] {
         let mut command = zsic(&["classify", "-m", "demo", "-l", "cat,dog"]);
-        let output = run(command.arg(dir.path()).arg("--cache-dir").arg(cache.path()));
-        assert_eq!((lines(&output).len(), output.status.code()), (6, Some(0)), "{}", err(&output));
+        let output = run(command.arg(dir.path()).arg("-v").arg("--cache-dir").arg(cache.path()));
+        assert_eq!((lines(&output).len(), output.status.code()), (7, Some(0)), "{}", err(&output));
+        assert!(err(&output).contains("/6.dng: read its preview of 80x60 pixels\n"), "{}", err(&output));
         let mut warnings: Vec<_> = err(&output).lines().filter(|line| line.contains("only a preview of")).collect();
         warnings.sort_unstable();
         // What an earlier run kept is not opened again, but for files that are called raw.
-        let names =
-            if turn == "kept" { &["1.nef", "2.dng", "4.cr2"][..] } else { &["1.nef", "2.dng", "3.tif", "4.cr2"] };
+        let names = if turn == "kept" {
+            &["1.nef", "2.dng", "4.cr2", "7.nef"][..]
+        } else {
+            &["1.nef", "2.dng", "3.tif", "4.cr2", "7.nef"]
+        };
         assert_eq!(warnings.len(), names.len(), "{turn}: {}", err(&output));
         for (name, warning) in names.iter().zip(&warnings) {
-            let size = if *name == "1.nef" {
-                "160x120"
-            } else if *name == "4.cr2" {
-                "90x60"
-            } else {
-                "256x171"
+            let size = match *name {
+                "1.nef" => "50x40",
+                "4.cr2" => "90x58",
+                "7.nef" => "64x45",
+                _ => "256x59",
             };
             let said = format!("/{name}: only a preview of {size} pixels was read; convert the raw file");
             assert!(warning.starts_with("warning: ") && warning.contains(&said), "{warning}");

@@ -31,7 +31,7 @@ fn nothing_falls_into_a_json_array() {
 /// A run over a list that is being written, whose second image brings a warning.
 fn over_a_list(dir: &Path, more: &[&str], both: bool, until: &str) -> Terminal {
     let raw = dir.join("small.nef");
-    fs::write(&raw, tiff(160, 120, &[(254, 1)])).unwrap();
+    fs::write(&raw, tiff(50, 40, &[(254, 1)])).unwrap();
     let mut command = zsic(&["classify", "-m", "demo", "-l", "cat,dog", "--no-cache", "--files-from", "-"]);
     let terminal = Terminal::start(command.args(more).stdin(Stdio::piped()), both);
     let mut list = terminal.child.stdin.as_ref().unwrap();

@@ -18,6 +18,7 @@ pub(super) enum Format {
     Heic,
     JpegXl,
     Jpeg2000,
+    Raw,
 }
 
 impl Format {
@@ -36,6 +37,7 @@ impl Format {
             Self::Heic => "HEIC",
             Self::JpegXl => "JPEG XL",
             Self::Jpeg2000 => "JPEG 2000",
+            Self::Raw => "camera raw",
         }
     }
 

@@ -1,16 +1,23 @@
-//! The tag directory of TIFF, and so of EXIF, read as leniently as Pillow reads it (TiffImagePlugin.py).
+//! The tag directories of TIFF, and so of EXIF, read as leniently as Pillow reads them (TiffImagePlugin.py).
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::cursor::Cursor;
 
-/// The first directory of a file.
+/// The most entries of a directory that are read: as many as there are numbers of tags.
+const MOST_ENTRIES: u64 = 1 << 16;
+
+/// A directory of a file.
 pub(super) struct Directory<'a> {
-    /// Number, type, value. The first of each number counts.
-    tags: Vec<(u16, u16, &'a [u8])>,
+    file: &'a [u8],
+    /// Number, type, place of the value. The first of each number counts.
+    tags: Vec<(u16, u16, Range<usize>)>,
     pub(super) order: Order,
     /// Whether all of its entries are there.
     pub(super) complete: bool,
+    /// The place of the next directory, 0 after the last one.
+    pub(super) next: u64,
 }
 
 /// The byte order of numbers.
@@ -36,22 +43,36 @@ pub(super) fn is_header(head: &[u8]) -> bool {
     matches!(head, b"II*\0" | b"II\0*" | b"MM\0*" | b"MM*\0" | b"II+\0" | b"MM\0+")
 }
 
+/// Returns the byte order of a file like TIFF, the width of its offsets in bytes, and the place of its first directory.
+pub(super) fn first(file: &[u8]) -> Option<(Order, usize, u64)> {
+    let order = if *file.first()? == b'I' { Order::Little } else { Order::Big };
+    let width = if *file.get(2)? == 43 { 8 } else { 4 };
+    Some((order, width, order.number(file.get(width..2 * width)?)))
+}
+
 impl<'a> Directory<'a> {
-    /// Reads the directory. Returns `None` if the file is not a TIFF. A truncated directory counts as far as it goes.
+    /// Reads the first directory. Returns `None` if the file is not a TIFF. A truncated directory counts as far as it
+    /// goes.
     pub(super) fn read(file: &'a [u8]) -> Option<Self> {
         if !is_header(file) {
             return None;
         }
-        let order = if file[0] == b'I' { Order::Little } else { Order::Big };
-        let big = file[2] == 43;
-        let width = if big { 8 } else { 4 };
-        let start = order.number(file.get(width..2 * width)?);
-        let mut directory = Self { tags: Vec::new(), order, complete: true };
+        let (order, width, start) = first(file)?;
+        Self::at(file, order, width, start)
+    }
+
+    /// Reads the directory at `start`, with counts and offsets of `width` bytes. Offsets count from the start of `file`.
+    pub(super) fn at(file: &'a [u8], order: Order, width: usize, start: u64) -> Option<Self> {
+        let mut directory = Self { file, tags: Vec::new(), order, complete: true, next: 0 };
         let mut entries = Cursor::at(file, usize::try_from(start).ok()?);
-        let count = entries.take(if big { 8 } else { 2 }).map_or(0, |n| order.number(n));
+        let count = entries.take(if width == 8 { 8 } else { 2 }).map_or(0, |n| order.number(n));
         let mut outside = 0u64;
         let mut seen = HashSet::new();
-        for _ in 0..count {
+        let size = (4 + 2 * width) as u64;
+        let after = usize::try_from(count.saturating_mul(size)).ok().and_then(|size| entries.rest().get(size..));
+        directory.next = after.and_then(|rest| rest.get(..width)).map_or(0, |next| order.number(next));
+        for _ in 0..count.min(MOST_ENTRIES) {
+            let at = file.len() - entries.rest().len() + 4 + width;
             let Some(entry) = entries.take(4 + 2 * width) else {
                 directory.complete = false;
                 break;
@@ -61,39 +82,50 @@ impl<'a> Directory<'a> {
             if size == 0 || seen.contains(&tag) {
                 continue;
             }
-            let mut value = &entry[4 + width..];
+            let mut place = at;
             if size > width as u64 {
                 outside = outside.saturating_add(size);
                 if outside > file.len() as u64 {
                     continue;
                 }
-                let Ok(offset) = usize::try_from(order.number(value)) else { continue };
-                let Some(found) = Cursor::at(file, offset).take(size as usize) else {
+                let Ok(offset) = usize::try_from(order.number(&entry[4 + width..])) else { continue };
+                if Cursor::at(file, offset).take(size as usize).is_none() {
                     directory.complete &= !matches!(tag, 273 | 279 | 324 | 325);
                     break;
-                };
-                value = found;
+                }
+                place = offset;
             }
             seen.insert(tag);
-            directory.tags.push((tag, kind, &value[..size as usize]));
+            directory.tags.push((tag, kind, place..place + size as usize));
         }
         Some(directory)
     }
 
     pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
-        self.tags.iter().find(|t| t.0 == tag).map(|t| t.2)
+        self.file.get(self.place(tag)?)
+    }
+
+    /// Returns where the value of a tag lies in the file.
+    pub(super) fn place(&self, tag: u16) -> Option<Range<usize>> {
+        self.tags.iter().find(|t| t.0 == tag).map(|t| t.2.clone())
     }
 
     /// Returns the whole numbers of a tag, or `None` if its type is another.
     pub(super) fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
-        let &(_, kind, value) = self.tags.iter().find(|t| t.0 == tag)?;
-        let whole = matches!(kind, 1 | 3 | 4 | 6 | 8 | 9 | 13 | 16);
-        whole.then(|| value.chunks_exact(unit(kind) as usize).map(|n| self.order.number(n)).collect())
+        Some(self.values(tag)?.collect())
     }
 
     /// Returns the first number of a tag.
     pub(super) fn number(&self, tag: u16) -> Option<u64> {
-        self.numbers(tag)?.first().copied()
+        self.values(tag)?.next()
+    }
+
+    /// Iterates over the whole numbers of a tag. Returns `None` if its type is another.
+    pub(super) fn values(&self, tag: u16) -> Option<impl Iterator<Item = u64> + use<'a>> {
+        let (_, kind, place) = self.tags.iter().find(|t| t.0 == tag)?;
+        let (value, order) = (self.file.get(place.clone())?, self.order);
+        let whole = matches!(kind, 1 | 3 | 4 | 6 | 8 | 9 | 13 | 16);
+        whole.then(|| value.chunks_exact(unit(*kind) as usize).map(move |n| order.number(n)))
     }
 }
 

@@ -47,12 +47,14 @@ impl BufRead for Tail<'_> {
     }
 }
 
-/// Decodes a JPEG file. With `rows`, passes the rows on and returns None, unless the picture is turned or in inks.
-/// Fatal errors of the C library become panics, which the caller catches.
+/// Decodes a JPEG file, turned as `orientation` says, or as the file itself does. With `rows`, passes the rows on and
+/// returns None, unless the picture is turned or in inks. Fatal errors of the C library become panics, which the caller
+/// catches.
 pub(super) fn decode(
     bytes: &[u8],
     bounds: &Bounds,
     enough: Option<usize>,
+    orientation: Option<Orientation>,
     rows: Option<&mut dyn RowSink>,
 ) -> DecodeResult<Option<Decoded>> {
     let exhausted = Cell::new(false);
@@ -62,7 +64,8 @@ pub(super) fn decode(
     bounds.check(width as u64, height as u64)?;
     let scans = Scans::of(bytes)?;
     let segment = |prefix: &[u8]| file.markers().find_map(|m| m.data.strip_prefix(prefix).map(<[u8]>::to_vec));
-    let orientation = upright::orientation(segment(EXIF).as_deref(), segment(XMP).as_deref());
+    let own = || upright::orientation(segment(EXIF).as_deref(), segment(XMP).as_deref());
+    let orientation = orientation.unwrap_or_else(own);
     if let Some(eighths) = enough.and_then(|side| eighths(width.min(height), side)) {
         file.scale(eighths);
     }

@@ -28,6 +28,7 @@ mod jxl;
 mod png;
 mod pnm;
 mod preview;
+mod raw;
 mod rgb;
 mod scans;
 mod signature;
@@ -45,7 +46,7 @@ use image::metadata::Orientation;
 
 use bounds::Bounds;
 use format::Format;
-pub use preview::small_preview;
+pub use preview::{preview, preview_in_file};
 pub(super) use signature::{check_format, ending, is_video};
 pub use signature::{explained, is_image, is_image_name, is_raw_name};
 
@@ -157,14 +158,20 @@ fn run(
     bounds: &Bounds,
     rows: Option<&mut dyn RowSink>,
 ) -> DecodeResult<Option<RgbImage>> {
-    let format = signature::format(bytes)?;
+    let mut format = signature::format(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Jpeg => jpeg::decode(bytes, bounds, options.enough, rows),
+        Format::Jpeg => jpeg::decode(bytes, bounds, options.enough, None, rows),
         Format::Png => png::decode(bytes, bounds, rows),
         Format::WebP => webp::decode(bytes, bounds).map(Some),
         Format::Gif => gif::decode(bytes, bounds).map(Some),
         Format::Bmp => bmp::decode(bytes, bounds, rows),
-        Format::Tiff => tiff::decode(bytes, bounds).map(Some),
+        Format::Tiff | Format::Raw => match raw::preview(bytes) {
+            Some(preview) => {
+                format = Format::Raw;
+                preview?.decode(bounds, options.enough, rows)
+            }
+            None => tiff::decode(bytes, bounds).map(Some),
+        },
         Format::Pnm => pnm::decode(bytes, bounds).map(Some),
         Format::Ico => ico::decode(bytes, bounds).map(Some),
         #[cfg(any(feature = "avif", feature = "heic"))]

@@ -71,7 +71,7 @@ fn frame(segment: &[u8]) -> Option<(u8, u64)> {
 }
 
 /// Skips to the next marker outside of a scan's data.
-fn next_marker(file: &mut Cursor) -> Option<u8> {
+pub(super) fn next_marker(file: &mut Cursor) -> Option<u8> {
     loop {
         let data = file.rest();
         let at = data.iter().position(|&byte| byte == 0xff)?;

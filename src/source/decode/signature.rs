@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::ImageFormat;
 
-use super::{DecodeResult, Format, bmp, ico, ifd, pnm};
+use super::{DecodeResult, Format, bmp, ico, ifd, pnm, raw};
 use crate::source::{ErrorKind, HEAD, ImageError, Name};
 
 /// Endings of images. A photograph that zsic cannot read is a failure, not a skipped file.
@@ -106,7 +106,8 @@ pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
 /// Returns the format by the first bytes, if zsic can be built to read it.
 fn recognized(head: &[u8]) -> DecodeResult<Format> {
     Ok(match image::guess_format(head) {
-        _ if ifd::is_header(head) => Format::Tiff, // BigTIFF too
+        _ if ifd::is_header(head) => Format::Tiff, // BigTIFF too, and many camera raw files
+        _ if raw::begins(head) => Format::Raw,
         _ if head.starts_with(b"Pf") => Format::Pnm,
         _ if head.starts_with(&JXL) || head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n") => Format::JpegXl,
         _ if head.starts_with(&JPEG_2000) || head.starts_with(b"\0\0\0\x0cjP  \r\n\x87\n") => Format::Jpeg2000,
@@ -139,7 +140,7 @@ fn heif(head: &[u8]) -> Option<Format> {
 fn unread_reason(head: &[u8]) -> String {
     match unread(head) {
         Some(Unread::Image(format)) => format!("{format} is not supported; convert it to jpeg or png"),
-        Some(Unread::Raw) => RAW.to_owned(),
+        Some(Unread::Raw) => raw::NO_PREVIEW.to_owned(),
         Some(Unread::Video) => "video is not supported; extract pictures from it and name those".to_owned(),
         None if head.is_empty() => "the file is empty".to_owned(),
         None => format!("unsupported image format (supported: {SUPPORTED})"),
@@ -151,14 +152,13 @@ fn unread(head: &[u8]) -> Option<Unread> {
     use Unread::{Image, Raw, Video};
     Some(match head {
         [0, 0, _, _, b'f', b't', b'y', b'p', rest @ ..] => match rest.first_chunk()? {
-            b"crx " => Raw,
             b"M4A " | b"M4B " => return None, // sound
+            b"crx " => return None,           // camera raw, which is read
             _ => Video,
         },
         [b'P', b'7', b'\n', ..] => Image("pam"),
-        [b'I', b'I', b'U', 0, ..] | [b'I', b'I', b'R', b'O' | b'S', 8, 0, ..] | [b'M', b'M', b'O', b'R', 0, ..] => Raw,
         [0, b'M', b'R', b'M', ..] | [b'F', b'O', b'V', b'b', ..] => Raw,
-        _ if head.starts_with(b"FUJIFILMCCD-RAW") || head.get(6..14) == Some(b"HEAPCCDR") => Raw,
+        _ if head.get(6..14) == Some(b"HEAPCCDR") => Raw,
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Video,
         [0x1a, 0x45, 0xdf, 0xa3, ..] | [0, 0, 1, 0xb3 | 0xba, ..] | [b'F', b'L', b'V', 1, ..] => Video,
         [b'.', b'R', b'M', b'F', 0, ..] => Video,
@@ -182,13 +182,11 @@ pub(super) fn explained_text(bytes: &[u8], e: ImageError) -> ImageError {
     if is_text(head) && !pnm::may_begin(head) { ImageError::new(ErrorKind::Format, "text, not an image") } else { e }
 }
 
-const RAW: &str = "this kind of camera raw file is not supported; convert it to jpeg or tiff";
-
-/// Replaces the error of a camera raw file that could not be read: says that such files are not supported, instead of
-/// what is wrong with it as another format.
+/// Replaces the error of a camera raw file in an unknown format: says that it has no preview to read, instead of what is
+/// wrong with it as another format.
 pub fn explained(name: &Name, e: ImageError) -> ImageError {
-    let is_unread = matches!(e.kind, ErrorKind::Format | ErrorKind::Decode) && is_raw_name(Path::new(name.as_str()));
-    if is_unread { ImageError::new(ErrorKind::Format, RAW) } else { e }
+    let is_unread = e.kind == ErrorKind::Format && is_raw_name(Path::new(name.as_str()));
+    if is_unread { ImageError::new(ErrorKind::Format, raw::NO_PREVIEW) } else { e }
 }
 
 #[cfg(test)]
@@ -200,13 +198,16 @@ mod tests {
         assert_eq!(format(b"\xff\xd8\xff\xe0 rest").unwrap(), Format::Jpeg);
         assert_eq!(recognized(b"\xff\x0a\xfa\x7f\x01").unwrap(), Format::JpegXl);
         assert_eq!(recognized(b"\xff\x4f\xff\x51\0").unwrap(), Format::Jpeg2000);
+        assert_eq!(recognized(b"\0\0\0\x18ftypheic").unwrap(), Format::Heic);
+        assert_eq!(recognized(b"\0\0\0\x18ftypmif1\0\0\0\0mif1").unwrap(), Format::Heic);
+        assert_eq!(recognized(b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1").unwrap(), Format::Avif);
+        for head in [&b"\0\0\0\x18ftypcrx \0\0\0\x01"[..], b"FUJIFILMCCD-RAW 0201", b"IIRO\x08\0\0\0", b"IIU\0\x18\0"] {
+            assert_eq!(format(head).unwrap(), Format::Raw);
+            assert!(!is_video(Path::new("x"), head));
+        }
         for (head, said) in [
             (&b""[..], "the file is empty"),
-            (b"\0\0\0\x18ftypheic", "heic is not supported"),
-            (b"\0\0\0\x18ftypheix\0\0\0\0mif1", "heic is not supported"),
-            (b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1", "avif is not supported"),
-            (b"\0\0\0\x18ftypcrx \0\0\0\x01", "camera raw"),
-            (b"FUJIFILMCCD-RAW 0201", "camera raw"),
+            (b"FOVb\0\0\x02\0", "camera raw"),
             (b"\0\0\0\x18ftypmp42", "video is not supported"),
             (b"RIFF\x10\0\0\0AVI LIST", "video is not supported"),
             (b"\x1a\x45\xdf\xa3\x01\0", "video is not supported"),

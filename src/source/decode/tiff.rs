@@ -33,15 +33,16 @@ enum Colours {
 /// Decodes the first page.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     let tags = Directory::read(bytes).ok_or_else(|| ImageError::truncated("TIFF"))?;
-    let page = Page::read(&tags, bounds)?;
-    let samples = page.samples(bytes, &tags, bounds)?;
-    let data = page.rgb(samples, &tags)?;
-    let image = RgbImage::from_raw(page.width as u32, page.height as u32, data).ok_or_else(ImageError::empty)?;
-    Ok(Decoded { image, orientation: orientation(&tags) })
+    page(bytes, &tags, upright::of_tags(&tags).unwrap_or(Orientation::NoTransforms), bounds)
 }
 
-fn orientation(tags: &Directory) -> Orientation {
-    upright::stated(Some(tags), tags.bytes(700))
+/// Decodes the page that a directory describes.
+pub(super) fn page(bytes: &[u8], tags: &Directory, orientation: Orientation, bounds: &Bounds) -> DecodeResult<Decoded> {
+    let page = Page::read(tags, bounds)?;
+    let samples = page.samples(bytes, tags, orientation != Orientation::NoTransforms, bounds)?;
+    let data = page.rgb(samples, tags)?;
+    let image = RgbImage::from_raw(page.width as u32, page.height as u32, data).ok_or_else(ImageError::empty)?;
+    Ok(Decoded { image, orientation })
 }
 
 /// A page's layout.
@@ -115,7 +116,7 @@ impl<'a> Page<'a> {
     }
 
     /// Returns every sample as a byte [H, W, C].
-    fn samples(&self, file: &[u8], tags: &Directory, bounds: &Bounds) -> DecodeResult<Vec<u8>> {
+    fn samples(&self, file: &[u8], tags: &Directory, is_turned: bool, bounds: &Bounds) -> DecodeResult<Vec<u8>> {
         let tiled = tags.bytes(273).is_none();
         let places = tags.numbers(if tiled { 324 } else { 273 });
         let places = places.filter(|places| !places.is_empty());
@@ -143,7 +144,7 @@ impl<'a> Page<'a> {
         let there = places.iter().take(all).enumerate();
         let kept = self.packing.kept(there.filter_map(|(part, &place)| part_of(file, place, lengths.get(part))))?;
         let part = self.packing.bytes_unpacking(columns, rows, stored, kept);
-        bounds.take(self.memory(part, orientation(tags) != Orientation::NoTransforms))?;
+        bounds.take(self.memory(part, is_turned))?;
         let mut samples = vec![0; self.width * self.height * self.channels];
         for part in 0..all {
             let Some(&place) = places.get(part) else {

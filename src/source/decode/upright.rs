@@ -11,14 +11,17 @@ pub(super) const TAG: u16 = 274;
 /// Returns the orientation that EXIF (a TIFF structure) or else XMP states; upright if neither does.
 pub(super) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let directory = exif.and_then(|e| Directory::read(e.strip_prefix(b"Exif\0\0").unwrap_or(e)));
-    stated(directory.as_ref(), xmp)
+    stated(directory.as_ref(), xmp).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Does the same with EXIF's directory.
-pub(super) fn stated(exif: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
-    let number = exif.and_then(|e| e.number(TAG)).or_else(|| from_xmp(xmp?).map(u64::from));
-    let number = number.and_then(|n| u8::try_from(n).ok());
-    number.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
+/// Returns the orientation that the directory of a TIFF states, or the XMP in it.
+pub(super) fn of_tags(tags: &Directory) -> Option<Orientation> {
+    stated(Some(tags), tags.bytes(700))
+}
+
+fn stated(exif: Option<&Directory>, xmp: Option<&[u8]>) -> Option<Orientation> {
+    let number = exif.and_then(|e| e.number(TAG)).or_else(|| from_xmp(xmp?).map(u64::from))?;
+    Orientation::from_exif(u8::try_from(number).ok()?)
 }
 
 /// Turns the image upright.
