@@ -6,6 +6,7 @@ mod bmp;
 mod bounds;
 mod chunks;
 mod cursor;
+mod fax;
 mod format;
 mod gif;
 mod ico;
@@ -21,6 +22,8 @@ mod strips;
 mod tiff;
 mod upright;
 mod webp;
+mod xz;
+mod zstd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

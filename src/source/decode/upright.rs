@@ -14,10 +14,13 @@ pub(super) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientatio
     stated(directory.as_ref(), xmp)
 }
 
-/// Does the same with EXIF's directory.
+/// Does the same with EXIF's directory. XMP counts only if that has no such tag, not even a senseless one.
 pub(super) fn stated(exif: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
-    let number = exif.and_then(|e| e.number(TAG)).or_else(|| from_xmp(xmp?).map(u64::from));
-    let number = number.and_then(|n| u8::try_from(n).ok());
+    let stated = match exif.filter(|exif| exif.bytes(TAG).is_some()) {
+        Some(exif) => exif.value(TAG),
+        None => xmp.and_then(from_xmp).map(f64::from),
+    };
+    let number = stated.and_then(|stated| (1..=8u8).find(|&number| f64::from(number) == stated));
     number.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
 }
 
