@@ -1,6 +1,7 @@
 //! Image bytes -> upright RGB, as Pillow's `convert("RGB")` returns it: detects the format by content, checks the pixel
-//! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. One deliberate difference:
-//! 16-bit grey is scaled to 8 bits, while Pillow clips it to white.
+//! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. Two deliberate differences:
+//! 16-bit grey is scaled to 8 bits, while Pillow clips it to white; and EXIF that cannot be read states no orientation,
+//! while Pillow refuses a PNG or WebP file for it.
 
 mod bmp;
 mod bounds;

@@ -104,6 +104,7 @@ pub(super) fn format(head: &[u8]) -> DecodeResult<Format> {
         Ok(ImageFormat::WebP) => Format::WebP,
         Ok(ImageFormat::Pnm) if !head.starts_with(b"P7") => Format::Pnm,
         _ if bmp::is_bare(head) => Format::Bmp,
+        _ if ico::is_cursor(head) => Format::Ico,
         _ => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),
     })
 }
