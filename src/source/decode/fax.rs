@@ -54,7 +54,7 @@ pub(super) fn decode(scheme: Scheme, data: &[u8], columns: usize, out: &mut [u8]
             _ => is_in_mark = decoded == Err(Stop::Mark),
         }
         if scheme == Scheme::Runs {
-            bits.skip(bits.bits_to_byte_boundary().into());
+            bits.skip(bits.left % 8); // as libtiff does, with the zeros past the end
         }
         std::mem::swap(&mut above, &mut row);
         row.clear();
