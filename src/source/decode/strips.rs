@@ -56,7 +56,7 @@ impl Packing<'_> {
             _ => stored,
         };
         let decoder = match self.compression {
-            2 | 3 | 4 => fax::bytes_unpacking(columns),
+            2..=4 => fax::bytes_unpacking(columns),
             7 if self.tables.is_empty() => kept,
             7 => kept.saturating_add(stored).saturating_add(self.tables.len() as u64), // put together
             34925 => xz::bytes_unpacking(unpacked),
