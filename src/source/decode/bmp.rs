@@ -124,6 +124,11 @@ impl Bitmap {
         Ok(Self { width, height, top_down, bits, compression, pixels, start })
     }
 
+    /// Returns whether its palette is a ramp of greys.
+    pub(super) fn is_grey(&self) -> bool {
+        matches!(self.pixels, PixelFormat::Grey(_))
+    }
+
     /// Decodes the first `height` rows of the file.
     pub(super) fn decode(&self, file: &[u8], height: u32, bounds: &Bounds) -> DecodeResult<RgbImage> {
         bounds.check(self.width.into(), height.into())?;

@@ -112,7 +112,7 @@ impl<'a> PngFile<'a> {
                     return Err(bad(kind, "filter"));
                 }
             }
-            b"PLTE" if self.colour == 3 => self.palette = data,
+            b"PLTE" if self.colour == 3 && self.data.is_empty() => self.palette = data,
             b"iCCP" => {
                 let name = data.iter().position(|&byte| byte == 0).map_or(0, |end| end + 1);
                 if data.get(name) != Some(&0) {
@@ -122,7 +122,13 @@ impl<'a> PngFile<'a> {
             b"tEXt" | b"zTXt" | b"iTXt" => self.text(kind, data)?,
             b"eXIf" => self.exif = Some(data.to_vec()),
             b"acTL" => self.animated = fields.u32_be() > Some(0),
-            b"fcTL" => self.frame = Some(self.frame_place(fields)?),
+            b"fcTL" => {
+                let place = self.frame_place(fields)?;
+                if self.data.is_empty() {
+                    self.frame = Some(place);
+                }
+            }
+            b"fdAT" if self.sequence.is_none() => return Err(out_of_sequence()),
             b"fdAT" => self.in_sequence(fields.u32_be())?,
             _ => {}
         }
@@ -132,7 +138,7 @@ impl<'a> PngFile<'a> {
     /// Checks the numbering of an animation's chunks.
     fn in_sequence(&mut self, number: Option<u32>) -> DecodeResult<()> {
         if number != Some(self.sequence.map_or(0, |last| last.wrapping_add(1))) {
-            return Err(damaged(Format::Png, "frames out of sequence"));
+            return Err(out_of_sequence());
         }
         self.sequence = number;
         Ok(())
@@ -201,6 +207,10 @@ fn head(rest: &mut Cursor) -> Option<([u8; 4], usize)> {
     let length = rest.u32_be()?;
     let kind: [u8; 4] = rest.array()?;
     kind.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').then_some((kind, length as usize))
+}
+
+fn out_of_sequence() -> ImageError {
+    damaged(Format::Png, "frames out of sequence")
 }
 
 fn bad(kind: [u8; 4], what: &str) -> ImageError {

@@ -92,11 +92,11 @@ fn extension(file: &mut Cursor) -> Option<Option<u8>> {
     let kind = file.u8()?;
     let first = block(file);
     let mut clear = None;
-    if kind == 0xf9
-        && let Some([flags, _, _, rest @ ..]) = first
-        && flags & 1 != 0
-    {
-        clear = Some(*rest.first()?);
+    if let (0xf9, Some(block)) = (kind, first) {
+        let [flags, _, _, rest @ ..] = block else { return None };
+        if flags & 1 != 0 {
+            clear = Some(*rest.first()?);
+        }
     }
     // A comment ends at an empty first block.
     if kind != 0xfe || first.is_some() {

@@ -1,5 +1,5 @@
-//! Windows icons: the picture that Pillow chooses (IcoImagePlugin.py), the largest, and among equals the one with the
-//! fewest bits.
+//! Windows icons and cursors: the picture that Pillow chooses. Of an icon (IcoImagePlugin.py) it is the largest, and among
+//! equals the one with the fewest bits; of a cursor (CurImagePlugin.py) the first that no later one exceeds both ways.
 
 use image::RgbImage;
 use image::metadata::Orientation;
@@ -31,11 +31,20 @@ pub(super) fn begins(head: &[u8]) -> bool {
         return false;
     };
     let directory = 6 + 16 * u32::from(count);
-    count > 0 && planes <= 1 && bits <= 32 && length > 0 && (directory..0x100_0000).contains(&offset)
+    let is_known = planes <= 1 && bits <= 32 || is_cursor(head); // which has the place of its tip there
+    count > 0 && is_known && length > 0 && (directory..0x100_0000).contains(&offset)
 }
 
-/// Decodes an icon's main picture.
+/// Returns whether a file begins like a cursor. TGA files begin with the same bytes and no entries.
+pub(super) fn is_cursor(head: &[u8]) -> bool {
+    head.starts_with(b"\0\0\x02\0") && Cursor::at(head, 4).u16_le() > Some(0)
+}
+
+/// Decodes an icon's or cursor's main picture.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
+    if is_cursor(bytes) {
+        return Ok(Decoded { image: cursor(bytes, bounds)?, orientation: Orientation::NoTransforms });
+    }
     let entry = entry(bytes).ok_or_else(|| ImageError::truncated("ICO"))?;
     let picture = bytes.get(entry.offset..).unwrap_or_default();
     let image = if picture.starts_with(SIGNATURE) {
@@ -65,6 +74,31 @@ fn entry(bytes: &[u8]) -> Option<IconEntry> {
     }
     // The first of equal entries.
     entries.into_iter().min_by_key(|e| (std::cmp::Reverse(e.area), e.depth))
+}
+
+/// Decodes a cursor's main picture. The mask is dropped, except that it makes pixels of a picture in greys black.
+fn cursor(bytes: &[u8], bounds: &Bounds) -> DecodeResult<RgbImage> {
+    let mut file = Cursor::at(bytes, 4);
+    let mut chosen: Option<[u8; 16]> = None;
+    for _ in 0..file.u16_le().unwrap_or(0) {
+        let entry: [u8; 16] = file.array().ok_or_else(|| ImageError::truncated("ICO"))?;
+        chosen = chosen.filter(|best| entry[0] <= best[0] || entry[1] <= best[1]).or(Some(entry));
+    }
+    let offset = Cursor::at(&chosen.unwrap_or_default(), 12).u32_le().unwrap_or(0);
+    let bitmap = Bitmap::read(bytes, offset as usize, 0)?;
+    let height = bitmap.height / 2;
+    if !bitmap.is_grey() {
+        return bitmap.decode(bytes, height, bounds);
+    }
+    let mut data = bitmap.decode(bytes, 2 * height, bounds)?.into_raw();
+    let half = data.len() / 2;
+    let (mask, picture) = data.split_at_mut(half);
+    for (grey, &hidden) in picture.iter_mut().zip(&*mask) {
+        let product = u32::from(*grey) * u32::from(255 - hidden) + 128;
+        *grey = (((product >> 8) + product) >> 8) as u8;
+    }
+    data.drain(..half);
+    RgbImage::from_raw(bitmap.width, height, data).ok_or_else(ImageError::empty)
 }
 
 /// Decodes a bitmap with a mask. The mask is transparency, which is dropped, but Pillow requires it.

@@ -127,6 +127,26 @@ impl<'a> Directory<'a> {
         let whole = matches!(kind, 1 | 3 | 4 | 6 | 8 | 9 | 13 | 16);
         whole.then(|| value.chunks_exact(unit(*kind) as usize).map(move |n| order.number(n)))
     }
+
+    /// Returns the first value of a tag that is a number of any type. Bytes, like text, are none to Pillow.
+    pub(super) fn value(&self, tag: u16) -> Option<f64> {
+        let (_, kind, place) = self.tags.iter().find(|t| t.0 == tag)?;
+        let (kind, value) = (*kind, self.file.get(place.clone())?);
+        let number = |at: Range<usize>| value.get(at).map(|bytes| self.order.number(bytes));
+        let first = number(0..unit(kind) as usize)?;
+        let ratio = || Some((number(0..4)? as u32, number(4..8)? as u32));
+        Some(match kind {
+            3 | 4 | 13 | 16 => first as f64,
+            5 => ratio().map(|(n, d)| f64::from(n) / f64::from(d))?,
+            6 => (first as i8).into(),
+            8 => (first as i16).into(),
+            9 => (first as i32).into(),
+            10 => ratio().map(|(n, d)| f64::from(n as i32) / f64::from(d as i32))?,
+            11 => f32::from_bits(first as u32).into(),
+            12 => f64::from_bits(first),
+            _ => return None,
+        })
+    }
 }
 
 /// Returns the bytes of a value of a type, or 0 for an unknown type.

@@ -63,8 +63,11 @@ pub(super) fn decode(
     let (width, height) = file.size();
     bounds.check(width as u64, height as u64)?;
     let scans = Scans::of(bytes)?;
-    let segment = |prefix: &[u8]| file.markers().find_map(|m| m.data.strip_prefix(prefix).map(<[u8]>::to_vec));
-    let own = || upright::orientation(segment(EXIF).as_deref(), segment(XMP).as_deref());
+    let segments = |prefix: &'static [u8]| file.markers().filter_map(move |m| m.data.strip_prefix(prefix));
+    let own = || {
+        let exif: Vec<u8> = segments(EXIF).flatten().copied().collect(); // in parts, if it is long
+        upright::orientation(Some(&exif), segments(XMP).last())
+    };
     let orientation = orientation.unwrap_or_else(own);
     if let Some(eighths) = enough.and_then(|side| eighths(width.min(height), side)) {
         file.scale(eighths);

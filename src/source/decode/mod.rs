@@ -1,6 +1,7 @@
 //! Image bytes -> upright RGB, as Pillow's `convert("RGB")` returns it: detects the format by content, checks the pixel
-//! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. One deliberate difference:
-//! 16-bit grey is scaled to 8 bits, while Pillow clips it to white.
+//! cap before it allocates, applies EXIF orientation, and drops alpha but keeps its colour. Two deliberate differences:
+//! 16-bit grey is scaled to 8 bits, while Pillow clips it to white; and EXIF that cannot be read states no orientation,
+//! while Pillow refuses a PNG or WebP file for it.
 
 #[cfg(feature = "avif")]
 mod av1;
@@ -10,6 +11,7 @@ mod bmp;
 mod bounds;
 mod chunks;
 mod cursor;
+mod fax;
 mod format;
 mod gif;
 #[cfg(feature = "heic")]
@@ -36,8 +38,10 @@ mod strips;
 mod tiff;
 mod upright;
 mod webp;
+mod xz;
 #[cfg(any(feature = "avif", feature = "heic"))]
 mod yuv;
+mod zstd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

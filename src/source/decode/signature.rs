@@ -119,6 +119,7 @@ fn recognized(head: &[u8]) -> DecodeResult<Format> {
         Ok(ImageFormat::WebP) => Format::WebP,
         Ok(ImageFormat::Pnm) if !head.starts_with(b"P7") => Format::Pnm,
         _ if bmp::is_bare(head) => Format::Bmp,
+        _ if ico::is_cursor(head) => Format::Ico,
         _ => match heif(head) {
             Some(format) => format,
             None => return Err(ImageError::new(ErrorKind::Format, unread_reason(head))),

@@ -1,12 +1,12 @@
 //! The strips and tiles of TIFF: unpacked, each to exactly the bytes that it must have.
 
-use fax::{Color, decoder};
 use flate2::{Decompress, FlushDecompress};
 use weezl::BitOrder;
 
+use super::fax::{self, Scheme};
 use super::ifd::Order;
 use super::scans::Scans;
-use super::{BROKEN, DecodeResult, Format, damaged, jpeg, unsupported};
+use super::{BROKEN, DecodeResult, Format, damaged, jpeg, unsupported, xz, zstd};
 use crate::source::ImageError;
 
 /// The storage of samples in a strip or tile.
@@ -49,13 +49,21 @@ impl Packing<'_> {
     /// libjpeg keeps `kept`.
     pub(super) fn bytes_unpacking(&self, columns: usize, rows: usize, stored: u64, kept: u64) -> u64 {
         let unpacked = self.row_bytes(columns).saturating_mul(rows) as u64;
-        unpacked.saturating_add(match self.compression {
+        let flipped = match self.compression {
+            _ if !self.reversed => 0,
+            1 => unpacked,
+            7 => 0,
+            _ => stored,
+        };
+        let decoder = match self.compression {
+            2..=4 => fax::bytes_unpacking(columns),
             7 if self.tables.is_empty() => kept,
             7 => kept.saturating_add(stored).saturating_add(self.tables.len() as u64), // put together
-            1 if self.reversed => unpacked,
-            _ if self.reversed => stored,
+            34925 => xz::bytes_unpacking(unpacked),
+            50000 => zstd::bytes_unpacking(unpacked),
             _ => 0,
-        })
+        };
+        unpacked.saturating_add(flipped).saturating_add(decoder)
     }
 
     /// Returns the samples of `rows` rows of `columns` pixels, each row in whole bytes.
@@ -75,16 +83,21 @@ impl Packing<'_> {
         let mut out = vec![0; row * rows];
         match self.compression {
             1 => out.copy_from_slice(data),
-            3 | 4 => self.fax(data, columns, &mut out)?,
+            2 => self.fax(Scheme::Runs, data, columns, &mut out)?,
+            3 if self.fax_2d => self.fax(Scheme::Group3Mixed, data, columns, &mut out)?,
+            3 => self.fax(Scheme::Group3, data, columns, &mut out)?,
+            4 => self.fax(Scheme::Group4, data, columns, &mut out)?,
             5 => lzw(data, &mut out)?,
             7 => out = self.jpeg(data, columns, rows)?,
             8 | 32946 => inflate(data, &mut out)?,
             32773 => packbits(data, &mut out)?,
+            34925 => xz::unpack(data, &mut out)?,
+            50000 => zstd::unpack(data, &mut out)?,
             other => return Err(unsupported(Format::Tiff, format!("compression {other}"))),
         }
         match (self.predictor, self.compression) {
-            (2, 5 | 8 | 32946) => out.chunks_exact_mut(row).try_for_each(|line| self.sum(line))?,
-            (3, 5 | 8 | 32946) => out.chunks_exact_mut(row).for_each(|line| self.float_sum(line)),
+            (2, 5 | 8 | 32946 | 34925 | 50000) => out.chunks_exact_mut(row).try_for_each(|line| self.sum(line))?,
+            (3, 5 | 8 | 32946 | 34925 | 50000) => out.chunks_exact_mut(row).for_each(|line| self.float_sum(line)),
             _ => {}
         }
         Ok(out)
@@ -135,26 +148,12 @@ impl Packing<'_> {
         }
     }
 
-    /// Decodes fax: a 1 is black. Missing pixels stay white, as in libtiff.
-    fn fax(&self, data: &[u8], columns: usize, out: &mut [u8]) -> DecodeResult<()> {
-        let width = u16::try_from(columns).ok().filter(|_| self.bits == 1 && self.channels == 1 && !self.fax_2d);
-        let width = width.ok_or_else(|| unsupported(Format::Tiff, "this kind of fax"))?;
-        let rows = out.len() / self.row_bytes(columns);
-        let mut lines = out.chunks_exact_mut(self.row_bytes(columns));
-        let draw = |transitions: &[u16]| {
-            if let Some(line) = lines.next() {
-                for (x, _) in decoder::pels(transitions, width).enumerate().filter(|(_, pel)| *pel == Color::Black) {
-                    line[x / 8] |= 0x80 >> (x % 8);
-                }
-            }
-        };
-        if self.compression == 3 {
-            // The crate wants an end mark after every row, but the last row may lack it.
-            decoder::decode_g3(data.iter().copied().chain([0, 0, 1]), draw);
-        } else {
-            decoder::decode_g4(data.iter().copied(), width, u16::try_from(rows).ok(), draw);
+    /// Decodes fax: a 1 is black.
+    fn fax(&self, scheme: Scheme, data: &[u8], columns: usize, out: &mut [u8]) -> DecodeResult<()> {
+        if (self.bits, self.channels) != (1, 1) {
+            return Err(unsupported(Format::Tiff, "fax in greys or colours"));
         }
-        Ok(())
+        fax::decode(scheme, data, columns, out)
     }
 }
 

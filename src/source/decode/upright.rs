@@ -19,9 +19,13 @@ pub(super) fn of_tags(tags: &Directory) -> Option<Orientation> {
     stated(Some(tags), tags.bytes(700))
 }
 
+/// XMP counts only if EXIF has no such tag, not even a senseless one.
 fn stated(exif: Option<&Directory>, xmp: Option<&[u8]>) -> Option<Orientation> {
-    let number = exif.and_then(|e| e.number(TAG)).or_else(|| from_xmp(xmp?).map(u64::from))?;
-    Orientation::from_exif(u8::try_from(number).ok()?)
+    let stated = match exif.filter(|exif| exif.bytes(TAG).is_some()) {
+        Some(exif) => exif.value(TAG),
+        None => xmp.and_then(from_xmp).map(f64::from),
+    }?;
+    Orientation::from_exif((1..=8u8).find(|&number| f64::from(number) == stated)?)
 }
 
 /// Turns the image upright.
