@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn memory_follows_from_what_headers_state() {
-        let memory = |side, layers, precincts: &[u8]| Codestream::read(&headers(side, layers, precincts)).unwrap().memory();
+        let memory =
+            |side, layers, precincts: &[u8]| Codestream::read(&headers(side, layers, precincts)).unwrap().memory();
         let plain = memory(1000, 1, &[]);
         assert!((124_000_000..180_000_000).contains(&plain), "{plain}"); // a block of 16 samples takes as much as they do
         assert!(memory(1000, 32, &[]) > plain + 3 * 62_500 * 31 * OF_LAYER);
@@ -186,7 +187,8 @@ mod tests {
     fn headers_of_tiles_count() {
         let mut bytes = headers(1000, 1, &[]);
         let plain = Codestream::read(&bytes).unwrap().memory();
-        bytes.extend([0xff, TILE_PART, 0, 10, 0, 0, 0, 0, 0, 28, 0, 1, 0xff, COD, 0, 12, 0, 0, 0, 32, 0, 1, 0, 0, 0, 1]);
+        bytes
+            .extend([0xff, TILE_PART, 0, 10, 0, 0, 0, 0, 0, 28, 0, 1, 0xff, COD, 0, 12, 0, 0, 0, 32, 0, 1, 0, 0, 0, 1]);
         assert!(Codestream::read(&bytes).unwrap().memory() > plain * 2);
     }
 

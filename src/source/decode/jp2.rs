@@ -108,7 +108,7 @@ impl<'a> Jp2File<'a> {
             (Some(18), 3 | 4) => Colours::Ycc,
             (None, 3) if header.is_subsampled && !self.has_boxes => Colours::Ycc,
             (None | Some(16), 1) if self.palette.is_some() => Colours::Indexed,
-            (Some(12 | 18 | 24), _) | (Some(16), 1 | 2) | (Some(17), 3 | 4) | (_, 0 | 5..) => {
+            (Some(12 | 18 | 24), _) | (Some(16), 1 | 2) | (Some(17), 3) | (_, 0 | 5..) => {
                 return Err(unsupported(Format::Jpeg2000, "components that do not fit the colour space"));
             }
             (_, 1 | 2) => Colours::Grey,
