@@ -165,10 +165,8 @@ fn pixels<const N: usize>(components: [&ComponentData; N], convert: impl Fn([u8;
     let planes = components.map(ComponentData::samples);
     let length = planes.iter().map(|plane| plane.len()).min().unwrap_or(0);
     let mut data = Vec::with_capacity(length * 3);
-    for at in 0..length {
-        let pixel = std::array::from_fn(|n| nearest_byte(planes[n][at], depths[n]));
-        data.extend_from_slice(&convert(pixel));
-    }
+    let pixel = |at: usize| std::array::from_fn(|n| nearest_byte(planes[n][at], depths[n]));
+    (0..length).for_each(|at| data.extend_from_slice(&convert(pixel(at))));
     data
 }
 
