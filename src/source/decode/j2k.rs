@@ -57,7 +57,7 @@ impl Codestream {
             if matches!(marker, 0x30..=0x3f) {
                 continue; // without contents
             }
-            if marker == END || marker == DATA && next < at {
+            if marker == END || marker == DATA && next <= at {
                 break;
             }
             if marker == DATA {
