@@ -1,5 +1,6 @@
 //! Resize and crop against the integers of transformers' image processor, and decoding against Pillow's pixels.
-//! The expected files are made by `tools/make_fixtures.py`; nothing here has a tolerance but Lab colours.
+//! The expected files are made by `tools/make_fixtures.py`; nothing here has a tolerance but Lab colours and lossy files of
+//! JPEG XL and JPEG 2000.
 
 use std::fs;
 use std::path::Path;
@@ -49,6 +50,11 @@ const READ_SOMEHOW: [&str; 1] = ["flipped-bit.jpg"];
 /// Files whose bytes may differ by this much: Pillow converts Lab colours through a coarse table.
 const TOLERANCES: [(&str, u8); 2] = [("lab.tif", 33), ("lab-soft.tif", 3)];
 
+/// The most bytes, in hundredths, that may differ in files with a tolerance of their own in the index. libjxl dithers
+/// while it rounds to 8 bits, and zsic rounds to the nearest: a quarter differs, by 1. OpenJPEG's wavelet adds up in
+/// another order: less than a hundredth differs by 1, or by 2 after a conversion from YCbCr.
+const DIFFERENT: [(&str, usize); 3] = [("jxl", 26), ("jp2", 1), ("j2k", 1)];
+
 /// How the panics of Rust are told; those of libjpeg are its way to say that a file is damaged.
 const PANICS: [&str; 7] =
     ["out of range", "out of bounds", "overflow", "unwrap", "assertion", "divide by zero", "its decoder failed"];
@@ -66,10 +72,13 @@ fn decoding_failure(dir: &Path, case: &Value) -> Option<String> {
     if image.dimensions() != expected.dimensions() {
         return Some(format!("{:?}, not {:?}", image.dimensions(), expected.dimensions()));
     }
-    let tolerance = TOLERANCES.iter().find(|(name, _)| *name == file).map_or(0, |(_, tolerance)| *tolerance);
+    let known = TOLERANCES.iter().find(|(name, _)| *name == file).map(|(_, tolerance)| u64::from(*tolerance));
+    let tolerance = known.or(case["tolerance"].as_u64()).unwrap_or(0);
+    let share = DIFFERENT.iter().find(|(ending, _)| file.ends_with(ending)).map_or(100, |(_, share)| *share);
     let pairs = image.as_raw().iter().zip(expected.as_raw());
-    let (wrong, worst) = pairs.fold((0, 0), |(n, w), (a, b)| (n + u32::from(a != b), w.max(a.abs_diff(*b))));
-    let differs = worst > tolerance && !READ_SOMEHOW.contains(&file);
+    let (wrong, worst) = pairs.fold((0, 0), |(n, w), (a, b)| (n + usize::from(a != b), w.max(a.abs_diff(*b))));
+    let is_far = u64::from(worst) > tolerance || wrong * 100 > image.as_raw().len() * share;
+    let differs = is_far && !READ_SOMEHOW.contains(&file);
     differs.then(|| format!("{wrong} of {} bytes differ, by {worst} at most", image.as_raw().len()))
 }
 
@@ -147,14 +156,14 @@ fn fast_decoding_is_for_large_jpeg_files_and_nearly_exact() {
 #[test]
 fn damage_never_panics() {
     const PIXELS: u64 = 1_000_000;
-    const ROUNDS: usize = 300;
     let mut random = random(1);
     let dir = fixtures("decode");
     let mut wrong = Vec::new();
     for case in index(&dir) {
         let file = case["file"].as_str().unwrap();
         let whole = fs::read(dir.join(file)).unwrap();
-        for turn in 0..ROUNDS {
+        let is_slow = ["avif", "heic", "jxl", "jp2", "j2k"].iter().any(|ending| file.ends_with(ending));
+        for turn in 0..if is_slow { 40 } else { 300 } {
             let mut bytes = whole.clone();
             if turn % 4 == 0 {
                 bytes.truncate(random(whole.len()));

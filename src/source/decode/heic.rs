@@ -1,15 +1,19 @@
 //! HEVC pictures, and their colours as libheif converts them: each sample of a colour counts for all pixels that it
 //! covers.
 
+use heifer_hevc_dec::Error;
 use heifer_hevc_dec::decoder::{DecodeOptions, decode_picture};
 
 use super::yuv::{Chroma, Coding, Planes};
-use super::{DecodeResult, Format, damaged, unsupported};
+use super::{BROKEN, DecodeResult, Format, damaged, unsupported};
 
 /// Decodes a picture of at most `most` pixels from a stream of NAL units with start codes.
 pub(super) fn decode(stream: &[u8], most: u64) -> DecodeResult<(Planes, Coding)> {
     let options = DecodeOptions { max_pixels: most, ..DecodeOptions::default() };
-    let frame = decode_picture(stream, options).map_err(|e| damaged(Format::Heic, e))?;
+    let frame = decode_picture(stream, options).map_err(|e| match e {
+        Error::Unimplemented(what) => unsupported(Format::Heic, what),
+        _ => damaged(Format::Heic, BROKEN),
+    })?;
     let chroma = match frame.chroma_format {
         0 => Chroma::Grey,
         1 => Chroma::Half,

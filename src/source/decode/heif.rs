@@ -21,9 +21,10 @@ const DEPTH: usize = 4;
 
 /// Decodes the primary picture.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, format: Format) -> DecodeResult<Decoded> {
-    let file = HeifFile::parse(bytes).map_err(|e| damaged(format, e))?;
+    let file = HeifFile::parse(bytes).map_err(|e| container(format, &e))?;
     let heif = Heif { file, bounds, format };
     let id = heif.file.primary_id;
+    heif.reserve(id)?;
     let (planes, coding, codec) = heif.planes(id, 0)?;
     let data = match codec {
         #[cfg(feature = "heic")]
@@ -46,6 +47,14 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds, format: Format) -> DecodeRes
         };
     }
     Ok(Decoded { image, orientation: Orientation::NoTransforms })
+}
+
+/// Converts an error of the container.
+fn container(format: Format, e: &heifer_isobmff::Error) -> ImageError {
+    match e {
+        heifer_isobmff::Error::UnexpectedEof => ImageError::truncated(format.name()),
+        _ => damaged(format, "its container contradicts itself"),
+    }
 }
 
 /// What a picture is compressed with.
@@ -87,15 +96,15 @@ impl<'a> Heif<'a, '_> {
     }
 
     fn item(&self, id: ItemId) -> DecodeResult<&Item> {
-        self.file.item(id).map_err(|e| self.damaged(e))
+        self.file.item(id).map_err(|e| container(self.format, &e))
     }
 
     fn properties(&self, id: ItemId) -> DecodeResult<impl Iterator<Item = &Property>> {
-        self.file.item_properties(id).map_err(|e| self.damaged(e))
+        self.file.item_properties(id).map_err(|e| container(self.format, &e))
     }
 
     fn data(&self, id: ItemId) -> DecodeResult<Cow<'a, [u8]>> {
-        self.file.item_data(id).map_err(|e| self.damaged(e))
+        self.file.item_data(id).map_err(|e| container(self.format, &e))
     }
 
     /// Returns the samples of an item and how they are coded.
@@ -127,9 +136,17 @@ impl<'a> Heif<'a, '_> {
         Ok((planes, stated.unwrap_or(coding), codec))
     }
 
-    /// Checks an item's size and takes the memory to decode it. Returns the most pixels that its codec may store.
-    fn reserve(&self, id: ItemId) -> DecodeResult<u64> {
-        let size = self.file.image_size(id).map_err(|e| self.damaged(e))?;
+    /// Takes the memory for the primary picture, and for one of its tiles beside it.
+    fn reserve(&self, id: ItemId) -> DecodeResult<()> {
+        let tiles = self.file.referenced_items(id, b"dimg").iter().take(1);
+        let sizes = std::iter::once(&id).chain(tiles).map(|&id| self.size(id));
+        let pixels = sizes.sum::<DecodeResult<u64>>()?;
+        self.bounds.take(pixels.saturating_mul(BYTES_OF_PIXEL))
+    }
+
+    /// Checks an item's size. Returns the most pixels that its codec may store.
+    fn size(&self, id: ItemId) -> DecodeResult<u64> {
+        let size = self.file.image_size(id).map_err(|e| container(self.format, &e))?;
         let (width, height) = size.ok_or_else(|| self.damaged("it states no size"))?;
         let (width, height) = (u64::from(width), u64::from(height));
         self.bounds.check(width, height)?;
@@ -138,22 +155,29 @@ impl<'a> Heif<'a, '_> {
 
     /// Puts the tiles of a grid together.
     fn grid(&self, id: ItemId, depth: usize) -> DecodeResult<(Planes, Coding, Codec)> {
-        let grid = self.file.grid(id).map_err(|e| self.damaged(e))?;
+        let grid = self.file.grid(id).map_err(|e| container(self.format, &e))?;
         let (width, height) = (grid.output_width, grid.output_height);
-        self.bounds.check(width.into(), height.into())?;
-        self.bounds.take(u64::from(width) * u64::from(height) * BYTES_OF_PIXEL)?;
+        if self.file.image_size(id) != Ok(Some((width, height))) {
+            return Err(self.damaged("a grid of another size than stated"));
+        }
         let tiles = self.file.referenced_items(id, b"dimg");
         let columns = usize::from(grid.columns);
         if tiles.len() != columns * usize::from(grid.rows) {
             return Err(self.damaged("a grid that lacks tiles"));
         }
+        let most = self.size(tiles[0])?;
         let (first, coding, codec) = self.planes(tiles[0], depth + 1)?;
-        if first.width * columns < width as usize || first.height * usize::from(grid.rows) < height as usize {
+        let fill =
+            |tile: usize, count: usize, side: u32| tile * (count - 1) < side as usize && tile * count >= side as usize;
+        if !fill(first.width, columns, width) || !fill(first.height, grid.rows.into(), height) {
             return Err(self.damaged("tiles that do not fill their grid"));
         }
         let mut whole = Planes::new(width as usize, height as usize, first.depth, first.chroma);
         whole.put(&first, 0, 0)?;
         for (place, &tile) in tiles.iter().enumerate().skip(1) {
+            if self.size(tile)? > most {
+                return Err(self.damaged("tiles of several sizes in one grid"));
+            }
             let (planes, _, own) = self.planes(tile, depth + 1)?;
             if own != codec || [planes.width, planes.height] != [first.width, first.height] {
                 return Err(self.damaged("tiles of several kinds in one grid"));
@@ -184,15 +208,18 @@ impl<'a> Heif<'a, '_> {
 
     #[cfg(feature = "heic")]
     fn hevc(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
-        let most = self.reserve(id)?;
-        let stream = self.file.hevc_bitstream(id).map_err(|e| self.damaged(e))?;
+        let most = self.size(id)?;
+        let stream = self.file.hevc_bitstream(id).map_err(|e| container(self.format, &e))?;
         let (planes, coding) = super::heic::decode(&stream, most)?;
+        if self.file.image_size(id) != Ok(Some((planes.width as u32, planes.height as u32))) {
+            return Err(self.damaged("a picture of another size than stated"));
+        }
         Ok((planes, coding, Codec::Hevc))
     }
 
     #[cfg(feature = "avif")]
     fn av1(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
-        let most = self.reserve(id)?;
+        let most = self.size(id)?;
         let decoded = super::av1::decode(&self.data(id)?, most);
         let (planes, coding) = decoded.ok_or_else(|| self.damaged(super::BROKEN))?;
         Ok((planes, coding, Codec::Av1))

@@ -108,7 +108,7 @@ impl<'a> Jp2File<'a> {
             (Some(18), 3 | 4) => Colours::Ycc,
             (None, 3) if header.is_subsampled && !self.has_boxes => Colours::Ycc,
             (None | Some(16), 1) if self.palette.is_some() => Colours::Indexed,
-            (Some(12 | 18 | 24), _) | (Some(16), 1 | 2) | (Some(17), 3 | 4) | (_, 0 | 5..) => {
+            (Some(12 | 18 | 24), _) | (Some(16), 1 | 2) | (Some(17), 3) | (_, 0 | 5..) => {
                 return Err(unsupported(Format::Jpeg2000, "components that do not fit the colour space"));
             }
             (_, 1 | 2) => Colours::Grey,
@@ -165,10 +165,8 @@ fn pixels<const N: usize>(components: [&ComponentData; N], convert: impl Fn([u8;
     let planes = components.map(ComponentData::samples);
     let length = planes.iter().map(|plane| plane.len()).min().unwrap_or(0);
     let mut data = Vec::with_capacity(length * 3);
-    for at in 0..length {
-        let pixel = std::array::from_fn(|n| nearest_byte(planes[n][at], depths[n]));
-        data.extend_from_slice(&convert(pixel));
-    }
+    let pixel = |at: usize| std::array::from_fn(|n| nearest_byte(planes[n][at], depths[n]));
+    (0..length).for_each(|at| data.extend_from_slice(&convert(pixel(at))));
     data
 }
 

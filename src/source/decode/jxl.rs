@@ -1,5 +1,6 @@
 //! JPEG XL through the `jxl` crate of libjxl's authors: a bare codestream or a container. The picture is the first frame
-//! of an animation. The header's orientation is applied here; orientation in EXIF only informs, as libjxl treats it.
+//! of an animation. The header's orientation is applied here; orientation in EXIF only informs, as libjxl treats it. A JPEG
+//! file inside is decoded as JPEG XL, as libjxl does. Pixels are libjxl's before it dithers them to 8 bits.
 
 use bytemuck::cast_slice_mut;
 use image::RgbImage;
@@ -8,13 +9,14 @@ use jxl::api::{
     Endianness, Event, ExtraChannel, JxlBasicInfo, JxlBitDepth, JxlColorType, JxlDataFormat, JxlDecoder,
     JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat, ProfileLevel,
 };
+use jxl::error::Error;
 
 use super::bounds::Bounds;
-use super::{DecodeResult, Decoded, Format, damaged, rgb, unsupported};
+use super::{BROKEN, DecodeResult, Decoded, Format, damaged, rgb, unsupported};
 use crate::source::ImageError;
 
 /// Bytes that decoding takes per sample, extra channels included, and for any picture, as measured.
-const BYTES_OF_SAMPLE: u64 = 7;
+const BYTES_OF_SAMPLE: u64 = 5;
 const BYTES: u64 = 8 << 20;
 /// Samples that a frame may have in any picture; frames of larger pictures may be as large as the picture.
 const SAMPLES: usize = 1 << 20;
@@ -90,6 +92,9 @@ fn nearest_byte(sample: u16) -> u8 {
     ((u32::from(sample) + 128) / 257) as u8
 }
 
-fn failed(e: jxl::error::Error) -> ImageError {
-    damaged(Format::JpegXl, e)
+fn failed(e: Error) -> ImageError {
+    match e {
+        Error::ImageSizeTooLarge(..) => unsupported(Format::JpegXl, "a frame that is larger than the image"),
+        _ => damaged(Format::JpegXl, BROKEN),
+    }
 }
