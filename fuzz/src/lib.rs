@@ -17,3 +17,12 @@ pub fn read_all(name: &str, bytes: &[u8]) {
         }
     }
 }
+
+/// Decodes one of the beginnings, which the first byte chooses, and what follows it.
+pub fn decode(beginnings: &[&[u8]], data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    let bytes = [beginnings[usize::from(*kind) % beginnings.len()], rest].concat();
+    if let Ok(image) = zsic::source::decode(&bytes, 1 << 20) {
+        assert!(image.width() > 0 && image.height() > 0);
+    }
+}

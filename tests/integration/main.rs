@@ -53,6 +53,8 @@ mod terminal; // on a terminal
 mod version; // --version
 
 // Images.
+#[cfg(feature = "demo")]
+mod formats; // a folder of all formats
 mod folders; // what a walk takes and what it skips
 mod inputs; // files, lists, pipes
 mod tars; // tars, globs and shares

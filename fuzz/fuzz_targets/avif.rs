@@ -1,0 +1,10 @@
+//! Any bytes after the beginning of AVIF. A panic of the decoder counts as the file's error. Finds a
+//! crash, a hang, or unbounded memory.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+const BEGINNINGS: &[&[u8]] = &[b"\0\0\0\x1cftypavif\0\0\0\0", b"\0\0\0\x1cftypmif1\0\0\0\0avif"];
+
+fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |data: &[u8]| zsic_fuzz::decode(BEGINNINGS, data));
