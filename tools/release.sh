@@ -62,7 +62,7 @@ for tool in git cargo cc xz python3 maturin; do
     command -v "$tool" > /dev/null || fail "$tool is not installed; tools/release.sh --help lists what is needed"
 done
 if [[ $arch == x86_64 ]] && ! command -v nasm > /dev/null; then
-    fail 'nasm is not installed: the JPEG decoder would be built without its assembler, at half the speed'
+    fail 'nasm is not installed: the JPEG and AV1 decoders would be built without their assembler, at half the speed'
 fi
 python3 -c 'import ziglang' 2> /dev/null || fail "python3 has no ziglang, which links for old systems: pip install ziglang"
 [[ $PWD != *[[:space:]]* ]] || fail "the compiler's flags take no spaces in the name of this folder: $PWD"
@@ -104,7 +104,7 @@ printf '[source.crates-io]\nreplace-with = "vendor"\n\n[source.vendor]\ndirector
 pack "$source_name" | xz -6 -T2 > "$dist/$source_name.tar.xz"
 
 say 'Binary, linked for glibc 2.17 and later'
-build=(maturin build --quiet --release --frozen --zig --compatibility manylinux2014)
+build=(maturin build --quiet --release --frozen --zig --compatibility manylinux2014 --features avif-simd)
 "${build[@]}" --out "$work/wheel"
 python3 -m zipfile -e "$work"/wheel/*.whl "$work/wheel"
 zsic=$work/$binary_name/bin/zsic
