@@ -53,9 +53,9 @@ mod terminal; // on a terminal
 mod version; // --version
 
 // Images.
+mod folders; // what a walk takes and what it skips
 #[cfg(feature = "demo")]
 mod formats; // a folder of all formats
-mod folders; // what a walk takes and what it skips
 mod inputs; // files, lists, pipes
 mod tars; // tars, globs and shares
 mod urls; // URLs and data: URIs

@@ -17,19 +17,17 @@ use rav1d::src::lib::{
 
 use super::yuv::{Chroma, Coding, Planes};
 
-/// Decodes the last picture of some AV1 data, which is the only one but for layers that refine each other. A picture of
-/// more than `most` pixels is an error.
+/// Decodes the first picture of some AV1 data, of its layers the best. A picture of more than `most` pixels is an error.
 pub(super) fn decode(data: &[u8], most: u64) -> Option<(Planes, Coding)> {
     if data.is_empty() {
         return None;
     }
     let mut decoder = Decoder::open(most)?;
-    decoder.send(data)?;
-    while decoder.receive() {}
+    decoder.decode(data)?;
     decoder.picture.as_ref().and_then(|picture| unsafe { read(picture) })
 }
 
-/// A decoder and the picture that it gave last.
+/// A decoder and the picture that it gave.
 struct Decoder {
     context: Option<Dav1dContext>,
     picture: Option<Dav1dPicture>,
@@ -54,37 +52,34 @@ impl Decoder {
         (opened.0 == 0).then_some(Self { context, picture: None })
     }
 
-    /// Sends all of the data.
-    fn send(&mut self, bytes: &[u8]) -> Option<()> {
+    /// Decodes until there is a picture.
+    fn decode(&mut self, bytes: &[u8]) -> Option<()> {
         let mut data = Dav1dData::default();
         // SAFETY: `dav1d_data_create` returns memory of the length that it is asked for, or null.
         unsafe {
             let memory = NonNull::new(dav1d_data_create(Some(NonNull::from(&mut data)), bytes.len()))?;
             memory.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
         }
-        let sent = loop {
-            // SAFETY: the context is open, and the decoder takes its part of the data's references.
-            let sent = unsafe { dav1d_send_data(self.context, Some(NonNull::from(&mut data))) };
-            if sent.0 == 0 || !self.receive() {
-                break sent.0 == 0; // the decoder takes more once its pictures were received
-            }
-        };
+        // SAFETY: the context is open, and the decoder takes its part of the data's references.
+        unsafe { dav1d_send_data(self.context, Some(NonNull::from(&mut data))) };
+        let has_picture = self.receive();
         // SAFETY: gives back what the decoder did not take.
         unsafe { dav1d_data_unref(Some(NonNull::from(&mut data))) };
-        sent.then_some(())
+        has_picture.then_some(())
     }
 
-    /// Receives a picture in place of the last. Returns whether there was one.
+    /// Receives a picture. Returns whether there was one.
     fn receive(&mut self) -> bool {
         let mut picture = Dav1dPicture::default();
         // SAFETY: the context is open, and an unreferenced picture may be given back.
         unsafe {
-            let received = dav1d_get_picture(self.context, Some(NonNull::from(&mut picture))).0 == 0;
-            let superseded = if received { self.picture.replace(picture) } else { Some(picture) };
-            if let Some(mut picture) = superseded {
+            let is_received = dav1d_get_picture(self.context, Some(NonNull::from(&mut picture))).0 == 0;
+            if is_received {
+                self.picture = Some(picture);
+            } else {
                 dav1d_picture_unref(Some(NonNull::from(&mut picture)));
             }
-            received
+            is_received
         }
     }
 }

@@ -3,6 +3,9 @@
 
 use heifer_hevc_dec::Error;
 use heifer_hevc_dec::decoder::{DecodeOptions, decode_picture};
+use heifer_hevc_dec::nal::{NalUnit, split_annex_b};
+use heifer_hevc_dec::params::ParameterSets;
+use heifer_hevc_dec::slice::SliceHeader;
 
 use super::yuv::{Chroma, Coding, Planes};
 use super::{BROKEN, DecodeResult, Format, damaged, unsupported};
@@ -10,6 +13,7 @@ use super::{BROKEN, DecodeResult, Format, damaged, unsupported};
 /// Decodes a picture of at most `most` pixels from a stream of NAL units with start codes.
 pub(super) fn decode(stream: &[u8], most: u64) -> DecodeResult<(Planes, Coding)> {
     let options = DecodeOptions { max_pixels: most, ..DecodeOptions::default() };
+    check_slices(stream)?;
     let frame = decode_picture(stream, options).map_err(|e| match e {
         Error::Unimplemented(what) => unsupported(Format::Heic, what),
         _ => damaged(Format::Heic, BROKEN),
@@ -31,6 +35,33 @@ pub(super) fn decode(stream: &[u8], most: u64) -> DecodeResult<(Planes, Coding)>
     }
     let coding = Coding { matrix: frame.matrix_coeffs.into(), primaries: 2, full_range: frame.full_range };
     Ok((planes, coding))
+}
+
+/// Checks that each slice of the first picture begins after the one before. The decoder only counts what it decoded.
+fn check_slices(stream: &[u8]) -> DecodeResult<()> {
+    let broken = |_: Error| damaged(Format::Heic, BROKEN);
+    let mut sets = ParameterSets::default();
+    let (mut last, mut address) = (None::<SliceHeader>, None);
+    for unit in split_annex_b(stream) {
+        let unit = NalUnit::parse(unit).map_err(broken)?;
+        if !unit.header.unit_type.is_slice() {
+            if address.is_none() {
+                sets.add(&unit).map_err(broken)?;
+            }
+            continue;
+        }
+        if address.is_some() && unit.rbsp.first().is_some_and(|byte| byte & 0x80 != 0) {
+            break; // the next picture
+        }
+        let header = SliceHeader::parse(&unit.rbsp, &unit.header, &sets, last.as_ref()).map_err(broken)?;
+        if address.replace(header.slice_segment_address).is_some_and(|before| before >= header.slice_segment_address) {
+            return Err(damaged(Format::Heic, BROKEN));
+        }
+        if !header.dependent_slice_segment_flag {
+            last = Some(header);
+        }
+    }
+    Ok(())
 }
 
 /// Converts to RGB bytes [H, W, 3].

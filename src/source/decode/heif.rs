@@ -1,7 +1,5 @@
 //! HEIF files, which HEIC and AVIF are: the primary picture from its items, upright.
 
-use std::borrow::Cow;
-
 use heifer_isobmff::boxes::{ColorInfo, Property};
 use heifer_isobmff::{HeifFile, Item, ItemId};
 use image::RgbImage;
@@ -9,42 +7,37 @@ use image::metadata::Orientation;
 
 use super::bounds::Bounds;
 use super::yuv::{Coding, Planes};
-use super::{DecodeResult, Decoded, Format, damaged, unsupported, upright};
+use super::{DecodeResult, Decoded, Format, damaged, heif_boxes, unsupported, upright};
 use crate::source::ImageError;
 
 /// The sides of blocks that HEVC fills its pictures up to.
 const BLOCK: u64 = 64;
 /// Bytes of a pixel at the peak: samples of two bytes in the decoder and in the assembled picture, and RGB.
-const BYTES_OF_PIXEL: u64 = 16;
-/// The deepest chain of items that are made from others.
-const DEPTH: usize = 4;
-
+const BYTES_OF_PIXEL: u64 = 20;
+/// How often compressed data is held, beside the file.
+const COPIES: u64 = 2;
+/// Bytes of a file that the tiles of a small one may share.
+const SHARED: u64 = 64 << 20;
 /// Decodes the primary picture.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, format: Format) -> DecodeResult<Decoded> {
-    let file = HeifFile::parse(bytes).map_err(|e| container(format, &e))?;
-    let heif = Heif { file, bounds, format };
+    let file = HeifFile::parse(heif_boxes::checked(bytes, format)?).map_err(|e| container(format, &e))?;
+    let heif = Heif { file, bounds, format, length: bytes.len() as u64 };
     let id = heif.file.primary_id;
-    heif.reserve(id)?;
-    let (planes, coding, codec) = heif.planes(id, 0)?;
+    let source = heif.source(id)?;
+    heif.reserve(id, source)?;
+    let (planes, coding, codec) = heif.planes(source)?;
     let data = match codec {
         #[cfg(feature = "heic")]
         Codec::Hevc => super::heic::rgb(&planes, coding)?,
         #[cfg(feature = "avif")]
-        Codec::Av1 => heif.av1_rgb(id, &planes, coding)?,
+        Codec::Av1 => heif.av1_rgb(source, &planes, coding)?,
     };
     let [width, height] = [planes.width, planes.height].map(|side| side as u32);
     drop(planes);
     let mut image = RgbImage::from_raw(width, height, data).ok_or_else(ImageError::empty)?;
-    for change in heif.properties(id)? {
-        image = match *change {
-            Property::Rotation(quarters) => upright::turned(image, counterclockwise(quarters)),
-            Property::Mirror(true) => upright::turned(image, Orientation::FlipVertical),
-            Property::Mirror(false) => upright::turned(image, Orientation::FlipHorizontal),
-            Property::CleanAperture { width, height, horiz_offset, vert_offset } if codec.crops() => {
-                heif.cropped(image, [width, height], [horiz_offset, vert_offset])?
-            }
-            _ => image,
-        };
+    let own = heif.properties(id)?.filter(|_| source != id);
+    for change in heif.properties(source)?.chain(own) {
+        image = heif.changed(image, change, codec)?;
     }
     Ok(Decoded { image, orientation: Orientation::NoTransforms })
 }
@@ -88,6 +81,8 @@ struct Heif<'a, 'b> {
     file: HeifFile<'a>,
     bounds: &'b Bounds<'b>,
     format: Format,
+    /// Bytes of the file.
+    length: u64,
 }
 
 impl<'a> Heif<'a, '_> {
@@ -103,30 +98,50 @@ impl<'a> Heif<'a, '_> {
         self.file.item_properties(id).map_err(|e| container(self.format, &e))
     }
 
-    fn data(&self, id: ItemId) -> DecodeResult<Cow<'a, [u8]>> {
-        self.file.item_data(id).map_err(|e| container(self.format, &e))
+    /// Returns the item that another is made from without a change of its own, or else the same.
+    fn source(&self, id: ItemId) -> DecodeResult<ItemId> {
+        match (&self.item(id)?.item_type.0, self.file.referenced_items(id, b"dimg")) {
+            (b"iden", &[source]) => Ok(source),
+            _ => Ok(id),
+        }
     }
 
-    /// Returns the samples of an item and how they are coded.
-    fn planes(&self, id: ItemId, depth: usize) -> DecodeResult<(Planes, Coding, Codec)> {
-        let (planes, coding, codec) = match &self.item(id)?.item_type.0 {
-            #[cfg(feature = "heic")]
-            b"hvc1" | b"hev1" => self.hevc(id)?,
-            #[cfg(feature = "avif")]
-            b"av01" => self.av1(id)?,
-            b"grid" if depth < DEPTH => self.grid(id, depth)?,
-            b"iden" if depth < DEPTH => {
-                let &[source] = self.file.referenced_items(id, b"dimg") else {
-                    return Err(self.damaged("an item made from nothing"));
-                };
-                self.planes(source, depth + 1)?
-            }
-            other => {
-                let is_avif = *other == *b"av01";
-                let format = if is_avif { Format::Avif.readable()? } else { self.format.readable()? };
-                return Err(unsupported(format, format!("pictures of type {}", other.escape_ascii())));
-            }
-        };
+    /// Takes the memory for a picture, for one of its tiles and for its alpha beside it. Reads the sizes of all.
+    fn reserve(&self, id: ItemId, source: ItemId) -> DecodeResult<()> {
+        let whole = self.pixels(source)?;
+        let tiles = self.tiles(source);
+        let sizes = tiles.iter().map(|&tile| self.pixels(tile)).collect::<DecodeResult<Vec<_>>>()?;
+        let data: u64 = tiles.iter().chain([&id, &source]).map(|&item| self.stored(item)).fold(0, u64::saturating_add);
+        if data > 4 * self.length + SHARED {
+            return Err(self.damaged("its tiles overlap"));
+        }
+        let pixels =
+            whole * (1 + u64::from(self.multiplied_alpha(source).is_some())) + sizes.into_iter().max().unwrap_or(0);
+        self.bounds.take(pixels.saturating_mul(BYTES_OF_PIXEL).saturating_add(self.length * COPIES))
+    }
+
+    /// Returns the items that a grid is made from.
+    fn tiles(&self, id: ItemId) -> &[ItemId] {
+        self.file.referenced_items(id, b"dimg")
+    }
+
+    /// Checks an item's size. Returns the most pixels that its codec may store.
+    fn pixels(&self, id: ItemId) -> DecodeResult<u64> {
+        let (width, height) = self.size(id)?;
+        let (width, height) = (u64::from(width), u64::from(height));
+        self.bounds.check(width, height)?;
+        Ok(width.next_multiple_of(BLOCK) * height.next_multiple_of(BLOCK))
+    }
+
+    fn size(&self, id: ItemId) -> DecodeResult<(u32, u32)> {
+        let size = self.file.image_size(id).map_err(|e| container(self.format, &e))?;
+        size.ok_or_else(|| self.damaged("it states no size"))
+    }
+
+    /// Returns the samples of a picture and how they are coded.
+    fn planes(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
+        let is_grid = self.item(id)?.item_type.0 == *b"grid";
+        let (planes, coding, codec) = if is_grid { self.grid(id)? } else { self.coded(id)? };
         let stated = self.properties(id)?.find_map(|property| match *property {
             Property::Color(ColorInfo::Nclx { primaries, matrix, full_range, .. }) => {
                 Some(Coding { matrix, primaries, full_range })
@@ -136,55 +151,79 @@ impl<'a> Heif<'a, '_> {
         Ok((planes, stated.unwrap_or(coding), codec))
     }
 
-    /// Takes the memory for the primary picture, and for one of its tiles beside it.
-    fn reserve(&self, id: ItemId) -> DecodeResult<()> {
-        let tiles = self.file.referenced_items(id, b"dimg").iter().take(1);
-        let sizes = std::iter::once(&id).chain(tiles).map(|&id| self.size(id));
-        let pixels = sizes.sum::<DecodeResult<u64>>()?;
-        self.bounds.take(pixels.saturating_mul(BYTES_OF_PIXEL))
-    }
-
-    /// Checks an item's size. Returns the most pixels that its codec may store.
-    fn size(&self, id: ItemId) -> DecodeResult<u64> {
-        let size = self.file.image_size(id).map_err(|e| container(self.format, &e))?;
-        let (width, height) = size.ok_or_else(|| self.damaged("it states no size"))?;
-        let (width, height) = (u64::from(width), u64::from(height));
-        self.bounds.check(width, height)?;
-        Ok(width.next_multiple_of(BLOCK) * height.next_multiple_of(BLOCK))
+    /// Decodes an item that is not made from others.
+    fn coded(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
+        let most = self.pixels(id)?;
+        let (planes, coding, codec) = match &self.item(id)?.item_type.0 {
+            #[cfg(feature = "heic")]
+            b"hvc1" | b"hev1" => {
+                let stream = self.file.hevc_bitstream(id).map_err(|e| container(self.format, &e))?;
+                let (planes, coding) = super::heic::decode(&stream, most)?;
+                (planes, coding, Codec::Hevc)
+            }
+            #[cfg(feature = "avif")]
+            b"av01" => {
+                let data = self.file.item_data(id).map_err(|e| container(self.format, &e))?;
+                let decoded = super::av1::decode(&data, most);
+                let (planes, coding) = decoded.ok_or_else(|| self.damaged(super::BROKEN))?;
+                (planes, coding, Codec::Av1)
+            }
+            other => {
+                let format = if *other == *b"av01" { Format::Avif } else { self.format };
+                return Err(unsupported(format.readable()?, format!("pictures of type {}", other.escape_ascii())));
+            }
+        };
+        if self.size(id)? != (planes.width as u32, planes.height as u32) {
+            return Err(self.damaged("a picture of another size than stated"));
+        }
+        Ok((planes, coding, codec))
     }
 
     /// Puts the tiles of a grid together.
-    fn grid(&self, id: ItemId, depth: usize) -> DecodeResult<(Planes, Coding, Codec)> {
+    fn grid(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
         let grid = self.file.grid(id).map_err(|e| container(self.format, &e))?;
         let (width, height) = (grid.output_width, grid.output_height);
-        if self.file.image_size(id) != Ok(Some((width, height))) {
+        if self.size(id)? != (width, height) {
             return Err(self.damaged("a grid of another size than stated"));
         }
-        let tiles = self.file.referenced_items(id, b"dimg");
-        let columns = usize::from(grid.columns);
-        if tiles.len() != columns * usize::from(grid.rows) {
-            return Err(self.damaged("a grid that lacks tiles"));
-        }
-        let most = self.size(tiles[0])?;
-        let (first, coding, codec) = self.planes(tiles[0], depth + 1)?;
-        let fill =
-            |tile: usize, count: usize, side: u32| tile * (count - 1) < side as usize && tile * count >= side as usize;
-        if !fill(first.width, columns, width) || !fill(first.height, grid.rows.into(), height) {
+        let (tiles, columns, rows) = (self.tiles(id), usize::from(grid.columns), usize::from(grid.rows));
+        let first = self.size(tiles.first().copied().unwrap_or(id))?;
+        let fill = |tile: u32, count: usize, side: u32| {
+            let (tile, count, side) = (u64::from(tile), count as u64, u64::from(side));
+            tile * (count - 1) < side && tile * count >= side
+        };
+        let is_whole = tiles.len() == columns * rows && fill(first.0, columns, width) && fill(first.1, rows, height);
+        if !is_whole {
             return Err(self.damaged("tiles that do not fill their grid"));
         }
-        let mut whole = Planes::new(width as usize, height as usize, first.depth, first.chroma);
-        whole.put(&first, 0, 0)?;
-        for (place, &tile) in tiles.iter().enumerate().skip(1) {
-            if self.size(tile)? > most {
-                return Err(self.damaged("tiles of several sizes in one grid"));
+        let mut whole: Option<(Planes, Coding, Codec)> = None;
+        for (place, &tile) in tiles.iter().enumerate() {
+            let is_changed = self.properties(tile)?.any(|p| matches!(p, Property::Rotation(1..) | Property::Mirror(_)));
+            if is_changed || self.size(tile)? != first {
+                return Err(unsupported(self.format, "tiles of several sizes, or turned tiles"));
             }
-            let (planes, _, own) = self.planes(tile, depth + 1)?;
-            if own != codec || [planes.width, planes.height] != [first.width, first.height] {
+            let (planes, coding, own) = self.coded(tile)?;
+            let new = || (Planes::new(width as usize, height as usize, planes.depth, planes.chroma), coding, own);
+            let (whole, _, codec) = whole.get_or_insert_with(new);
+            if own != *codec {
                 return Err(self.damaged("tiles of several kinds in one grid"));
             }
-            whole.put(&planes, place % columns * first.width, place / columns * first.height)?;
+            whole.put(&planes, place % columns * planes.width, place / columns * planes.height)?;
         }
-        Ok((whole, coding, codec))
+        whole.ok_or_else(|| self.damaged("a grid without tiles"))
+    }
+
+    /// Applies a property that changes pictures.
+    fn changed(&self, image: RgbImage, change: &Property, codec: Codec) -> DecodeResult<RgbImage> {
+        Ok(match *change {
+            Property::Rotation(quarters) => upright::turned(image, counterclockwise(quarters)),
+            Property::Mirror(true) => upright::turned(image, Orientation::FlipVertical),
+            Property::Mirror(false) => upright::turned(image, Orientation::FlipHorizontal),
+            Property::CleanAperture { width, height, horiz_offset, vert_offset } if codec.crops() => {
+                self.cropped(image, [width, height], [horiz_offset, vert_offset])?
+            }
+            _ => image,
+        })
     }
 
     /// Crops to a clean aperture: sizes and offsets from the centre, as fractions.
@@ -206,37 +245,31 @@ impl<'a> Heif<'a, '_> {
         Ok(image::imageops::crop_imm(&image, left, top, right - left, bottom - top).to_image())
     }
 
-    #[cfg(feature = "heic")]
-    fn hevc(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
-        let most = self.size(id)?;
-        let stream = self.file.hevc_bitstream(id).map_err(|e| container(self.format, &e))?;
-        let (planes, coding) = super::heic::decode(&stream, most)?;
-        if self.file.image_size(id) != Ok(Some((planes.width as u32, planes.height as u32))) {
-            return Err(self.damaged("a picture of another size than stated"));
-        }
-        Ok((planes, coding, Codec::Hevc))
-    }
-
-    #[cfg(feature = "avif")]
-    fn av1(&self, id: ItemId) -> DecodeResult<(Planes, Coding, Codec)> {
-        let most = self.size(id)?;
-        let decoded = super::av1::decode(&self.data(id)?, most);
-        let (planes, coding) = decoded.ok_or_else(|| self.damaged(super::BROKEN))?;
-        Ok((planes, coding, Codec::Av1))
-    }
-
     #[cfg(feature = "avif")]
     fn av1_rgb(&self, id: ItemId, planes: &Planes, coding: Coding) -> DecodeResult<Vec<u8>> {
-        let alpha = self.alpha(id);
-        let mut rgb = super::avif::rgb(planes, coding, alpha.is_some())?;
-        if let Some(alpha) = alpha.filter(|alpha| self.file.referenced_items(id, b"prem").contains(alpha)) {
-            super::avif::unmultiply(&mut rgb, &self.planes(alpha, 0)?.0);
+        let mut rgb = super::avif::rgb(planes, coding, self.alpha(id).is_some())?;
+        if let Some(alpha) = self.multiplied_alpha(id) {
+            if self.size(alpha)? != self.size(id)? {
+                return Err(self.damaged("alpha of another size"));
+            }
+            super::avif::unmultiply(&mut rgb, &self.planes(alpha)?.0);
         }
         Ok(rgb)
     }
 
+    /// Returns the alpha that colours are multiplied with.
+    fn multiplied_alpha(&self, id: ItemId) -> Option<ItemId> {
+        self.alpha(id).filter(|alpha| self.file.referenced_items(id, b"prem").contains(alpha))
+    }
+
+    /// Returns the bytes of an item's data.
+    fn stored(&self, id: ItemId) -> u64 {
+        let extents = self.item(id).ok().and_then(|item| item.location.as_ref()).map(|place| &place.extents);
+        let length = |length: u64| if length == 0 { self.length } else { length };
+        extents.into_iter().flatten().map(|extent| length(extent.length)).fold(0, u64::saturating_add)
+    }
+
     /// Returns the item with an item's alpha.
-    #[cfg(feature = "avif")]
     fn alpha(&self, id: ItemId) -> Option<ItemId> {
         let is_alpha = |property: &Property| {
             matches!(property, Property::AuxiliaryType(kind)

@@ -2,18 +2,24 @@
 
 use super::cursor::Cursor;
 use super::signature::JPEG_2000;
-use super::{DecodeResult, Format, damaged};
+use super::{DecodeResult, Format, damaged, unsupported};
 use crate::source::ImageError;
 
 /// Markers.
 const COD: u8 = 0x52;
 const COC: u8 = 0x53;
+const POC: u8 = 0x5f;
 const TILE_PART: u8 = 0x90;
 const DATA: u8 = 0x93;
 const END: u8 = 0xd9;
 
 /// The most tiles that the format allows.
 const TILES: u64 = 65_535;
+
+/// The most layers that the decoder reads.
+const LAYERS: u64 = 32;
+/// The most changes of a tile's progression. Each costs as much memory as all blocks.
+const PROGRESSIONS: usize = 32;
 
 /// Bytes that decoding takes, as measured: per sample, per pixel, per component of a tile, per block of samples, per
 /// layer of a block, per byte of the file, and for any file.
@@ -35,6 +41,8 @@ pub(super) struct Codestream {
     tile: [u32; 2],
     tiles: u64,
     layers: u64,
+    /// Changes of the progression, in the marker with most.
+    progressions: usize,
     /// The blocks that a component of a tile has at most.
     blocks: u64,
     length: u64,
@@ -68,9 +76,16 @@ impl Codestream {
             match marker {
                 TILE_PART => next = part_length(contents).map_or(bytes.len(), |length| at.saturating_add(length)),
                 COD => _ = header.read_coding(contents),
+                POC => {
+                    let of_change = if header.components < 257 { 7 } else { 9 };
+                    header.progressions = header.progressions.max(contents.len() / of_change);
+                }
                 COC => _ = header.read_coding_of_component(contents),
                 _ => {}
             }
+        }
+        if header.layers > LAYERS || header.progressions > PROGRESSIONS {
+            return Err(unsupported(Format::Jpeg2000, format!("more than {LAYERS} layers or progressions")));
         }
         Ok(header)
     }
@@ -94,6 +109,7 @@ impl Codestream {
             tile: [tile[0].min(size[0]), tile[1].min(size[1])],
             tiles: along(0)? * along(1)?,
             layers: 0,
+            progressions: 0,
             blocks: 0,
             length: 0,
         })
@@ -136,7 +152,7 @@ impl Codestream {
     pub(super) fn memory(&self) -> u64 {
         let components = u64::from(self.components);
         let pixels = u64::from(self.size[0]) * u64::from(self.size[1]);
-        let of_block = OF_BLOCK + self.layers * OF_LAYER;
+        let of_block = OF_BLOCK * (1 + self.progressions as u64) + self.layers * OF_LAYER;
         let tiles = (self.tiles * OF_TILE).saturating_add(self.blocks.saturating_mul(of_block));
         let all = [pixels.saturating_mul(components * OF_SAMPLE + OF_PIXEL), components.saturating_mul(tiles)];
         all.into_iter().fold(OF_FILE + self.length * OF_BYTE, u64::saturating_add)

@@ -13,13 +13,18 @@ use jxl::error::Error;
 
 use super::bounds::Bounds;
 use super::{BROKEN, DecodeResult, Decoded, Format, damaged, rgb, unsupported};
-use crate::source::ImageError;
+use crate::source::{ErrorKind, ImageError};
 
 /// Bytes that decoding takes per sample, extra channels included, and for any picture, as measured.
 const BYTES_OF_SAMPLE: u64 = 5;
 const BYTES: u64 = 8 << 20;
 /// Samples that a frame may have in any picture; frames of larger pictures may be as large as the picture.
 const SAMPLES: usize = 1 << 20;
+
+/// The most extra channels, of which alpha is one.
+const EXTRA_CHANNELS: usize = 16;
+/// The most pixels of all frames that are laid over each other, beside those of small pictures.
+const LAYERED: u64 = 1 << 28;
 
 /// Decodes a JPEG XL file.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
@@ -29,6 +34,9 @@ pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
     bounds.check(width as u64, height as u64)?;
     if info.extra_channels.iter().any(|channel| matches!(channel.ec_type, ExtraChannel::Black)) {
         return Err(unsupported(Format::JpegXl, "CMYK colours"));
+    }
+    if info.extra_channels.len() > EXTRA_CHANNELS {
+        return Err(unsupported(Format::JpegXl, format!("more than {EXTRA_CHANNELS} extra channels")));
     }
     let samples = width * height * (3 + info.extra_channels.len());
     bounds.take(bytes.len() as u64 + samples as u64 * BYTES_OF_SAMPLE + BYTES)?;
@@ -78,11 +86,19 @@ fn pixels(
     let row = width * color_type.samples_per_pixel();
     let mut pixels = vec![0u16; row * height];
     let mut buffers = [JxlOutputBuffer::new(cast_slice_mut(&mut pixels), height, row * 2)];
+    let mut layered = 0;
     loop {
         match decoder.process(&mut rest, Some(&mut buffers), None).map_err(failed)? {
+            Event::FrameHeader if layered > LAYERED => {
+                return Err(ImageError::new(
+                    ErrorKind::TooLarge,
+                    "has more layers than zsic lays over each other; merge them",
+                ));
+            }
+            Event::FrameHeader => layered += (width * height) as u64,
             Event::NeedMoreInput { .. } | Event::Complete => return Err(ImageError::truncated("JPEG XL")),
             Event::FrameComplete { .. } => return Ok((pixels, grey)),
-            Event::BasicInfo | Event::FrameHeader => {}
+            Event::BasicInfo => {}
         }
     }
 }

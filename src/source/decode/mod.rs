@@ -18,6 +18,8 @@ mod gif;
 mod heic;
 #[cfg(any(feature = "avif", feature = "heic"))]
 mod heif;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod heif_boxes;
 mod ico;
 mod ifd;
 #[cfg(feature = "jpeg2000")]
@@ -204,7 +206,9 @@ fn damaged(format: Format, reason: impl std::fmt::Display) -> ImageError {
 }
 
 fn unsupported(format: Format, reason: impl std::fmt::Display) -> ImageError {
-    ImageError::new(ErrorKind::Format, format!("this kind of {} is not supported: {reason}", format.name()))
+    let name = format.name();
+    let reason = format!("this kind of {name} is not supported: {reason}; convert it to jpeg or png");
+    ImageError::new(ErrorKind::Format, reason)
 }
 
 fn panicked(format: Format, panic: &(dyn std::any::Any + Send)) -> ImageError {

@@ -127,13 +127,16 @@ fn recognized(head: &[u8]) -> DecodeResult<Format> {
     })
 }
 
-/// Returns which kind of HEIF a file begins like: by its brand, and by all brands if that one says nothing.
+/// Returns which kind of HEIF a file begins like, by its brands.
 fn heif(head: &[u8]) -> Option<Format> {
-    let [0, 0, _, _, b'f', b't', b'y', b'p', rest @ ..] = head else { return None };
-    match rest.first_chunk()? {
-        b"avif" | b"avis" => Some(Format::Avif),
-        b"mif1" | b"msf1" if rest.windows(4).any(|brand| brand == b"avif" || brand == b"avis") => Some(Format::Avif),
-        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"mif2" | b"msf1" => Some(Format::Heic),
+    let [0, 0, high, low, b'f', b't', b'y', b'p', brands @ ..] = head else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(8);
+    let brands = brands[..brands.len().min(length)].as_chunks::<4>().0;
+    let is_one_of = |own: &[&[u8; 4]]| brands.iter().any(|brand| own.contains(&brand));
+    match brands.first()? {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" => Some(Format::Heic),
+        _ if is_one_of(&[b"avif", b"avis"]) => Some(Format::Avif),
+        _ if is_one_of(&[b"mif1", b"mif2", b"msf1", b"heic", b"heix"]) => Some(Format::Heic),
         _ => None,
     }
 }

@@ -14,6 +14,8 @@ use crate::source::ImageError;
 
 /// Bytes that parts may share: empty parts are often one. Each is unpacked separately, which takes time.
 const SHARED: u64 = 64 << 20;
+/// The most samples of a pixel whose kinds are looked at.
+const SAMPLES: usize = 64;
 
 /// The colours of a pixel.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,8 +72,10 @@ impl<'a> Page<'a> {
             return Err(ImageError::truncated("TIFF")); // Pillow calls libtiff here, which is stricter
         }
         let planar = number(284, 1) == 2;
-        let mut bits = tags.numbers(258).unwrap_or_else(|| vec![1]);
-        let mut extra = tags.numbers(338).unwrap_or_default();
+        // No kind that is read has more than a few samples.
+        let numbers = |tag| tags.values(tag).map(|all| all.take(SAMPLES).collect::<Vec<_>>());
+        let mut bits = numbers(258).unwrap_or_else(|| vec![1]);
+        let mut extra = numbers(338).unwrap_or_default();
         let mut channels = number(277, 1) as usize;
         if planar && extra.iter().all(|&kind| kind == 0) {
             channels = channels.saturating_sub(extra.len());
@@ -82,7 +86,7 @@ impl<'a> Page<'a> {
             bits.resize(channels, bits[0]);
         }
         bits.truncate(channels);
-        let mut formats = tags.numbers(339).unwrap_or_else(|| vec![1]);
+        let mut formats = numbers(339).unwrap_or_else(|| vec![1]);
         formats.dedup();
         let reversed = number(266, 1) == 2;
         let (&[format], Some(&depth)) = (formats.as_slice(), bits.first()) else {
@@ -134,7 +138,10 @@ impl<'a> Page<'a> {
         if raw && !self.planar && [columns, rows] == [self.width, self.height] {
             places = places.split_off(places.len() - 1); // Pillow uses the last part if each covers the image
         }
-        if lengths.iter().fold(0u64, |sum, &length| sum.saturating_add(length)) > 4 * file.len() as u64 + SHARED {
+        let to_the_end = |place: u64| if raw { 0 } else { (file.len() as u64).saturating_sub(place) };
+        let unstated = places.iter().skip(lengths.len()).map(|&place| to_the_end(place));
+        let all = lengths.iter().copied().chain(unstated).fold(0, u64::saturating_add);
+        if all > 4 * file.len() as u64 + SHARED {
             return Err(damaged(Format::Tiff, "its strips or tiles overlap"));
         }
         let stored = lengths.iter().max().map_or(file.len() as u64, |&most| most.min(file.len() as u64));

@@ -67,7 +67,7 @@ fn pictures<'a>(search: &mut Search<'a>, tags: Directory<'a>) {
         1 | 5 | 7 | 8 | 32773 | 32946 => {}
         _ => return,
     }
-    let is_8_bit = tags.values(258).is_some_and(|mut bits| bits.all(|bits| bits == 8));
+    let is_8_bit = tags.values(258).is_some_and(|bits| bits.take(8).all(|bits| bits == 8));
     let has_pixels = tags.place(273).or_else(|| tags.place(324)).is_some();
     if is_8_bit && has_pixels && matches!(photometric, Some(0 | 1 | 2 | 6)) && tags.number(259) != Some(6) {
         search.page(tags);
