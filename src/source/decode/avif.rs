@@ -124,8 +124,8 @@ fn full_width(planes: &Planes, plane: usize, y: usize, out: &mut [u16]) {
         value as u16
     };
     let end = |x: usize| far.map_or(near[x], |far| ((3 * u32::from(near[x]) + u32::from(far[x]) + 2) >> 2) as u16);
-    for x in 1..last {
-        out[x] = weigh(x / 2, (x - 1 + x % 2 * 2) / 2);
+    for (x, out) in out.iter_mut().enumerate().take(last).skip(1) {
+        *out = weigh(x / 2, (x - 1 + x % 2 * 2) / 2);
     }
     out[0] = end(0);
     out[last] = end(last / 2);

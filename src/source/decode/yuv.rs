@@ -94,7 +94,7 @@ impl Planes {
     /// `decode` if the tile has another kind of samples, or lies between samples of a colour.
     pub(super) fn put(&mut self, tile: &Self, left: usize, top: usize) -> DecodeResult<()> {
         let [x, y] = self.chroma.shifts();
-        let between = left % (1 << x) != 0 || top % (1 << y) != 0;
+        let between = !left.is_multiple_of(1 << x) || !top.is_multiple_of(1 << y);
         if (tile.depth, tile.chroma) != (self.depth, self.chroma) || between {
             return Err(ImageError::new(ErrorKind::Decode, "the tiles of the image do not fit together"));
         }
