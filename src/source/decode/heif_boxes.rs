@@ -65,3 +65,40 @@ fn next<'a>(rest: &mut Cursor<'a>) -> Option<([u8; 4], Option<&'a [u8]>)> {
     };
     Some((kind, rest.take(length)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], contents: &[u8]) -> Vec<u8> {
+        [&(contents.len() as u32 + 8).to_be_bytes()[..], kind, contents].concat()
+    }
+
+    fn file(items: &[u8]) -> Vec<u8> {
+        [boxed(b"ftyp", b"heic"), boxed(b"meta", &[&[0; 4], items].concat()), boxed(b"mdat", b"data")].concat()
+    }
+
+    #[test]
+    fn what_follows_the_last_box_is_left_out() {
+        let whole = file(&boxed(b"iloc", &[0, 0, 0, 0, 0x44, 0]));
+        for rest in [&b""[..], b"x", b"a trailer of some program"] {
+            let bytes = [&whole, rest].concat();
+            assert_eq!(checked(&bytes, Format::Heic).unwrap(), whole, "{rest:?}");
+        }
+        let e = checked(&whole[..30], Format::Heic).unwrap_err();
+        assert_eq!(e.message, "the HEIC data ends early");
+    }
+
+    #[test]
+    fn lists_without_bounds_are_refused() {
+        for items in [
+            boxed(b"iloc", &[1, 0, 0, 0, 0, 0]), // places of no bytes
+            boxed(b"iinf", &vec![0; LISTS + 1]),
+            boxed(b"iprp", &[boxed(b"ipco", &vec![0; LISTS]), boxed(b"ipma", &vec![0; LISTS + 1])].concat()),
+        ] {
+            assert!(checked(&file(&items), Format::Heic).unwrap_err().message.contains("list of items"));
+        }
+        let colours = boxed(b"iprp", &boxed(b"ipco", &vec![0; 2 * LISTS])); // an ICC profile, for example
+        assert!(checked(&file(&colours), Format::Heic).is_ok());
+    }
+}
