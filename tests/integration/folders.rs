@@ -275,7 +275,7 @@ fn photographs_that_cannot_be_read_are_failures() {
     for error in records.iter().map(|record| &record["error"]) {
         let message = error["message"].as_str().unwrap();
         let is_heic = ["x.HIF", "x.heics", "x.avifs", "heic"].iter().any(|name| message.contains(&format!("/{name}:")));
-        let (kind, said) = if is_heic { ("decode", "the HEIC data is damaged") } else { ("format", "camera raw") };
+        let (kind, said) = if is_heic { ("decode", "the HEIC data ends early") } else { ("format", "camera raw") };
         assert!(error["kind"] == kind && message.contains(said), "{message}");
     }
 }

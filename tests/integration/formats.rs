@@ -35,7 +35,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
 
 /// Runs `classify` and checks that every good picture has its scores, in order, and every damaged one its failure.
 fn check(what: &str, images: &[String], names: &[(String, Vec<u8>)]) -> Vec<Value> {
-    let mut command = zsic(&["classify", "-m", "demo", "-l", "cat,dog", "--allow-private-network"]);
+    let mut command = zsic(&["classify", "-m", "demo", "-l", "cat,dog"]);
     let output = run(command.args(images));
     let records = lines(&output);
     assert_eq!((records.len(), output.status.code()), (FILES, Some(1)), "{what}: {}", err(&output));
