@@ -13,7 +13,7 @@ use jxl::error::Error;
 
 use super::bounds::Bounds;
 use super::{BROKEN, DecodeResult, Decoded, Format, damaged, rgb, unsupported};
-use crate::source::{ErrorKind, ImageError};
+use crate::source::ImageError;
 
 /// Bytes that decoding takes per sample, extra channels included, and for any picture, as measured.
 const BYTES_OF_SAMPLE: u64 = 5;
@@ -23,8 +23,6 @@ const SAMPLES: usize = 1 << 20;
 
 /// The most extra channels, of which alpha is one.
 const EXTRA_CHANNELS: usize = 16;
-/// The most pixels of all frames that are laid over each other, beside those of small pictures.
-const LAYERED: u64 = 1 << 28;
 
 /// Decodes a JPEG XL file.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds) -> DecodeResult<Decoded> {
@@ -86,19 +84,11 @@ fn pixels(
     let row = width * color_type.samples_per_pixel();
     let mut pixels = vec![0u16; row * height];
     let mut buffers = [JxlOutputBuffer::new(cast_slice_mut(&mut pixels), height, row * 2)];
-    let mut layered = 0;
     loop {
         match decoder.process(&mut rest, Some(&mut buffers), None).map_err(failed)? {
-            Event::FrameHeader if layered > LAYERED => {
-                return Err(ImageError::new(
-                    ErrorKind::TooLarge,
-                    "has more layers than zsic lays over each other; merge them",
-                ));
-            }
-            Event::FrameHeader => layered += (width * height) as u64,
             Event::NeedMoreInput { .. } | Event::Complete => return Err(ImageError::truncated("JPEG XL")),
             Event::FrameComplete { .. } => return Ok((pixels, grey)),
-            Event::BasicInfo => {}
+            Event::BasicInfo | Event::FrameHeader => {}
         }
     }
 }
