@@ -24,6 +24,7 @@ pub(super) fn decode(data: &[u8], most: u64) -> Option<(Planes, Coding)> {
     }
     let mut decoder = Decoder::open(most)?;
     decoder.decode(data)?;
+    // SAFETY: the decoder gave the picture, and refers to it until it is dropped.
     decoder.picture.as_ref().and_then(|picture| unsafe { read(picture) })
 }
 

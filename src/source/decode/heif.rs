@@ -18,6 +18,7 @@ const BYTES_OF_PIXEL: u64 = 20;
 const COPIES: u64 = 2;
 /// Bytes of a file that the tiles of a small one may share.
 const SHARED: u64 = 64 << 20;
+
 /// Decodes the primary picture.
 pub(super) fn decode(bytes: &[u8], bounds: &Bounds, format: Format) -> DecodeResult<Decoded> {
     let file = HeifFile::parse(heif_boxes::checked(bytes, format)?).map_err(|e| container(format, &e))?;
