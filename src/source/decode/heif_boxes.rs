@@ -1,7 +1,7 @@
 //! The boxes of a HEIF file, looked at before they are parsed: the parser takes time and memory for all that they state.
 
 use super::cursor::Cursor;
-use super::{DecodeResult, Format, damaged};
+use super::{DecodeResult, Format, boxes, damaged};
 use crate::source::ImageError;
 
 /// The most bytes of the boxes that list items. A phone's file has ten thousand.
@@ -15,7 +15,7 @@ pub(super) fn checked(bytes: &[u8], format: Format) -> DecodeResult<&[u8]> {
     let mut rest = Cursor::new(bytes);
     let mut has_items = false;
     let mut end = 0;
-    while let Some((kind, contents)) = next(&mut rest) {
+    while let Some((kind, contents)) = boxes::next(&mut rest) {
         let Some(contents) = contents else {
             if !has_items && &kind == b"meta" {
                 return Err(ImageError::truncated(format.name()));
@@ -33,10 +33,10 @@ pub(super) fn checked(bytes: &[u8], format: Format) -> DecodeResult<&[u8]> {
 
 fn check_items(contents: &[u8], format: Format) -> DecodeResult<()> {
     let mut lists = 0;
-    for (kind, contents) in boxes(contents) {
+    for (kind, contents) in whole(contents) {
         lists += match &kind {
             b"iloc" | b"iinf" | b"iref" => contents.len(),
-            b"iprp" => boxes(contents).filter(|(kind, _)| kind == b"ipma").map(|(_, own)| own.len()).sum(),
+            b"iprp" => whole(contents).filter(|(kind, _)| kind == b"ipma").map(|(_, own)| own.len()).sum(),
             _ => 0,
         };
         // Places of no bytes could be any number.
@@ -49,21 +49,9 @@ fn check_items(contents: &[u8], format: Format) -> DecodeResult<()> {
 }
 
 /// Iterates over whole boxes.
-fn boxes(contents: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+fn whole(contents: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = Cursor::new(contents);
-    std::iter::from_fn(move || next(&mut rest).and_then(|(kind, own)| Some((kind, own?))))
-}
-
-/// Reads the next box: its kind, and its contents if they are whole.
-fn next<'a>(rest: &mut Cursor<'a>) -> Option<([u8; 4], Option<&'a [u8]>)> {
-    let size = rest.u32_be()?;
-    let kind: [u8; 4] = rest.array()?;
-    let length = match size {
-        0 => rest.rest().len(),
-        1 => usize::try_from(u64::from(rest.u32_be()?) << 32 | u64::from(rest.u32_be()?)).ok()?.checked_sub(16)?,
-        size => (size as usize).checked_sub(8)?,
-    };
-    Some((kind, rest.take(length)))
+    std::iter::from_fn(move || boxes::next(&mut rest).and_then(|(kind, own)| Some((kind, own?))))
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod av1;
 mod avif;
 mod bmp;
 mod bounds;
+#[cfg(any(feature = "avif", feature = "heic", feature = "jpeg2000"))]
+mod boxes;
 mod chunks;
 mod cursor;
 mod fax;
