@@ -7,18 +7,18 @@ usage='Usage: benches/hardware.sh [--rehearse] ARCHIVE [PART ...]
 
 Runs all parts, or the given ones, and ends with a table. ARCHIVE is what --pack made, or a folder
 with the same files. Logs and table go to $OUT, by default a new folder; checkpoints and photographs to $WORK,
-by default /tmp/zsic-hardware. python3 (or $PYTHON) needs torch, torchvision, transformers, pillow.
+by default /tmp/zsic-hardware. It stops after $MOST seconds, by default 470. python3 (or $PYTHON) needs torch, torchvision, transformers, pillow.
 
-Parts: machine make cpu-tests doctor gpu-tests gpu-bits gpu-numbers gpu-towers gpu-folder amx
+Parts: machine make cpu-tests doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers gpu-folder amx
 
 --rehearse  try everything in small on a machine without a GPU: the CPU and the CPU programs stand in
 --pack      strip and pack these files of FOLDER, of which any may be missing: zsic tower_speed unit
             integration, each also as NAME-cuda, and kernels; and root, the path that the tests were
             built at (by default this repository)'
 
-declare -A LIMIT=([machine]=20 [make]=75 [cpu-tests]=100 [doctor]=20 [gpu-tests]=70 [gpu-bits]=45 [gpu-numbers]=50
+declare -A LIMIT=([machine]=20 [make]=75 [cpu-tests]=100 [doctor]=20 [gpu-tests]=70 [gpu-operations]=35 [gpu-bits]=45 [gpu-numbers]=50
     [gpu-towers]=200 [gpu-folder]=45 [amx]=195)
-PARTS=(machine make cpu-tests doctor gpu-tests gpu-bits gpu-numbers gpu-towers gpu-folder amx)
+PARTS=(machine make cpu-tests doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers gpu-folder amx)
 PROGRAMS=(zsic zsic-cuda tower_speed tower_speed-cuda unit unit-cuda integration integration-cuda kernels)
 REPO=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-python3}
@@ -156,6 +156,14 @@ part_gpu-tests() {
     if [[ -x $BIN/unit-cuda ]]; then tests unit-cuda cuda; else result 'no unit-cuda in the archive'; fi
     need integration-cuda
     tests integration-cuda parity siglip naflex open_clip other_clip
+}
+
+# Times each operation of a block, in microseconds, and what else there would be to choose from.
+part_gpu-operations() {
+    need unit-cuda
+    need_gpu
+    "$BIN/unit-cuda" cuda::tests::speed --ignored --nocapture --test-threads=1 | sed -n -E 's|^(.*(L/14\|B/32) .*\|[0-9]+ x .*)$|=   \1|p'
+    ((PIPESTATUS[0] == 0)) || failed=1
 }
 
 # Compares embeddings of 256 photographs in batches of several sizes, byte for byte: the last is of many groups of L/14's rows.
@@ -321,7 +329,7 @@ print(*(f for p in sys.path for f in glob.glob(p + "/nvidia/cu13/lib") + glob.gl
 
 main() {
     local archive list half all cpu gpu other
-    REHEARSE=0 DEVICE=cuda PHOTOS=4000 BF16=bf16 END=470
+    REHEARSE=0 DEVICE=cuda PHOTOS=4000 BF16=bf16 END=${MOST:-470}
     [[ ${1-} != --rehearse ]] || { REHEARSE=1 DEVICE=cpu PHOTOS=64 BF16='' END=48; shift; }
     archive=${1-}
     [[ -e $archive ]] || fail "$usage"
@@ -338,10 +346,10 @@ main() {
         cpu=$(printf '%s ' "${list[@]:0:half}") gpu=$(printf '%s ' "${list[@]:half}")
         cpu=${cpu% } gpu=${gpu% }
         chain "${cpu// /,}" cpu-tests amx & other=$!
-        chain "${gpu// /,}" doctor gpu-tests gpu-bits gpu-numbers gpu-towers
+        chain "${gpu// /,}" doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers
         wait "$other"
     else
-        chain "$all" cpu-tests amx doctor gpu-tests gpu-bits gpu-numbers gpu-towers
+        chain "$all" cpu-tests amx doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers
     fi
     table | tee "$OUT/table.txt"
     (cd "$OUT" && tar -czf logs.tar.gz ./*.log && rm ./*.log)

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-BATCHES = "1,8,32,128,256,512"
+BATCHES = "1,8,32,112,128,224,448"
 LABELS = ["fox", "bear", "seagull", "owl", "a red boat"]
 START = time.monotonic()
 

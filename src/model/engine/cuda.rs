@@ -225,3 +225,16 @@ impl Processor for Cuda {
         told(self.gpu.repeat(&query.matrix, count, y))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_occupies_each_multiprocessor_once() {
+        assert_eq!(rows_of(132, 768), 44 * 128);
+        assert_eq!(rows_of(132, 1024), 33 * 128);
+        assert_eq!(rows_of(4, 4096), 128);
+        assert_eq!(rows_of(1000, 64), MOST_ROWS);
+    }
+}
