@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::lanes::Lanes;
-use super::matrix::{Buffer, Matrix, write};
+use super::matrix::{Buffer, Matrix, Places, write};
 use super::product::task::{Dot, Single, Tile, multiply, put, tile_rows};
 use super::softmax::{softmax, softmax_plain};
 use super::{Element, Isa, Shared, dispatch};
@@ -75,10 +75,9 @@ struct Head<'a> {
     keys: &'a [u32],
     dim: usize,
     causal: bool,
-    out: *mut f32,
-    out_stride: usize,
-    element: Element,
-    /// The column of `out` where the head begins.
+    out: Places,
+    /// The row of `out` of the first query, and the column where the head begins.
+    row: usize,
     column: usize,
 }
 
@@ -107,8 +106,8 @@ pub fn attention(isa: Isa, heads: usize, q: &Matrix, kv: &Matrix, attends: &Atte
     assert!(attends.queries <= q.rows() && attends.keys.iter().all(|&row| (row as usize) < kv.rows()));
     out.shape(attends.queries, width);
     let dim = width / heads;
-    let (from, keys, to) = (Shared(q.as_ptr().cast_mut()), Shared(kv.as_ptr().cast_mut()), Shared(out.as_mut_ptr()));
-    let (q_stride, stride, out_stride, element) = (q.stride(), kv.stride(), out.stride(), out.element());
+    let (from, keys, out) = (Shared(q.as_ptr().cast_mut()), Shared(kv.as_ptr().cast_mut()), out.places());
+    let (q_stride, stride) = (q.stride(), kv.stride());
     (0..attends.groups.len() * heads).into_par_iter().for_each(|index| {
         let (queries, seen) = &attends.groups[index / heads];
         let column = index % heads * dim;
@@ -124,9 +123,8 @@ pub fn attention(isa: Isa, heads: usize, q: &Matrix, kv: &Matrix, attends: &Atte
                 keys: &attends.keys[seen.clone()],
                 dim,
                 causal: attends.causal,
-                out: to.get().add(queries.start * out_stride),
-                out_stride,
-                element,
+                out,
+                row: queries.start,
                 column,
             }
         };
@@ -230,13 +228,13 @@ unsafe fn mix<V: Lanes>(
                 };
                 multiply::<V, Single>(rows, product);
                 for i in 0..rows {
-                    let to = head.out.add((queries.start + row + i) * head.out_stride);
+                    let to = head.out.row(head.row + queries.start + row + i);
                     let norm = V::splat(1.0 / sums[row + i]);
                     for half in [0, V::N] {
                         let column = panel * width + half;
                         if column < head.dim {
                             let value = V::load(tile.add(i * width + half)).mul(norm);
-                            put(value, to, head.element, head.column + column, (head.dim - column).min(V::N));
+                            put(value, to, head.column + column, (head.dim - column).min(V::N));
                         }
                     }
                 }
@@ -314,7 +312,7 @@ unsafe fn plain(head: &Head) {
             let sum = softmax_plain(&mut scores, scale);
             for i in 0..head.dim {
                 let mixed: f32 = scores.iter().zip(keys).map(|(s, &row)| s * at(head.v, row, i)).sum();
-                write(head.out.add(query * head.out_stride), head.element, head.column + i, mixed / sum);
+                write(head.out.row(head.row + query), head.column + i, mixed / sum);
             }
         }
     }
@@ -394,11 +392,10 @@ mod tests {
                 attention(isa, 3, &rows, &rows, &one, &mut out);
                 let exact = run(isa, &qkv, 3 * dim, 3, &one);
                 want.shape(20, 3 * dim);
-                let stride = want.stride();
+                let places = want.places();
                 for (at, &value) in exact.iter().enumerate() {
-                    let row = &mut want.words_mut()[at / (3 * dim) * stride..];
                     // SAFETY: the row has the column.
-                    unsafe { write(row.as_mut_ptr(), Element::Split, at % (3 * dim), value) };
+                    unsafe { write(places.row(at / (3 * dim)), at % (3 * dim), value) };
                 }
                 assert_eq!(out.to_values(), want.to_values(), "{isa:?} {dim}");
             }

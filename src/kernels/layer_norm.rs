@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::lanes::Lanes;
-use super::matrix::{Matrix, write};
+use super::matrix::{Matrix, Places, Row, write};
 use super::product::task::put;
 use super::{Element, Isa, Shared, dispatch};
 
@@ -37,8 +37,7 @@ impl Norm {
 pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
     y.shape(x.rows(), x.columns());
     assert!(x.element() == Element::F32);
-    let (stride, element) = (y.stride(), y.element());
-    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), (y.as_mut_ptr(), stride), element);
+    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), y.places());
 }
 
 /// Normalises the f32 rows of `x` in place.
@@ -48,28 +47,21 @@ pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
 pub fn layer_norm_in_place(x: &mut Matrix, norm: &Norm) {
     assert!(x.element() == Element::F32);
     let (from, stride) = (x.as_mut_ptr(), x.stride());
-    run(norm, x.rows(), x.columns(), (from, stride), (from, stride), Element::F32);
+    run(norm, x.rows(), x.columns(), (from, stride), x.places());
 }
 
-fn run(
-    norm: &Norm,
-    rows: usize,
-    columns: usize,
-    (x, x_stride): (*const f32, usize),
-    (y, y_stride): (*mut f32, usize),
-    element: Element,
-) {
+fn run(norm: &Norm, rows: usize, columns: usize, (x, x_stride): (*const f32, usize), y: Places) {
     assert!(columns == norm.weight.len());
-    let (x, y) = (Shared(x.cast_mut()), Shared(y));
+    let x = Shared(x.cast_mut());
     (0..rows.div_ceil(ROWS)).into_par_iter().for_each(|block| {
         for row in block * ROWS..((block + 1) * ROWS).min(rows) {
             // SAFETY: the row is within both matrices, and no other task has it.
-            let (x, y) = unsafe { (x.get().add(row * x_stride).cast_const(), y.get().add(row * y_stride)) };
+            let (x, y) = unsafe { (x.get().add(row * x_stride).cast_const(), y.row(row)) };
             dispatch!(
                 norm.isa,
                 // SAFETY: as above.
-                unsafe { plain(x, y, element, norm) },
-                fast(x: *const f32, y: *mut f32, element: Element, norm: &Norm)
+                unsafe { plain(x, y, norm) },
+                fast(x: *const f32, y: Row, norm: &Norm)
             );
         }
     });
@@ -78,7 +70,7 @@ fn run(
 /// # Safety
 /// The instruction set; a row of the norm's width at `x` and room for one at `y`.
 #[inline(always)]
-unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &Norm) {
+unsafe fn fast<V: Lanes>(x: *const f32, y: Row, norm: &Norm) {
     let n = norm.weight.len();
     // SAFETY: the caller's; blocks end at the width.
     unsafe {
@@ -106,7 +98,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &No
             let d = V::load_upto(x.add(at), left).sub(V::splat(mean)).sub(V::splat(rest)).mul(scale);
             let weight = V::load_upto(norm.weight.as_ptr().add(at), left);
             let value = d.mul_add(weight, V::load_upto(norm.bias.as_ptr().add(at), left));
-            put(value, y, element, at, left.min(V::N));
+            put(value, y, at, left.min(V::N));
         }
     }
 }
@@ -115,7 +107,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &No
 ///
 /// # Safety
 /// A row of the norm's width at `x` and room for one at `y`.
-unsafe fn plain(x: *const f32, y: *mut f32, element: Element, norm: &Norm) {
+unsafe fn plain(x: *const f32, y: Row, norm: &Norm) {
     let n = norm.weight.len();
     // SAFETY: the caller's.
     unsafe {
@@ -124,7 +116,7 @@ unsafe fn plain(x: *const f32, y: *mut f32, element: Element, norm: &Norm) {
         let variance = (0..n).map(|i| (*x.add(i) - mean - rest).powi(2)).sum::<f32>() / n as f32;
         let scale = 1.0 / (variance + norm.eps).sqrt();
         for i in 0..n {
-            write(y, element, i, (*x.add(i) - mean - rest) * scale * norm.weight[i] + norm.bias[i]);
+            write(y, i, (*x.add(i) - mean - rest) * scale * norm.weight[i] + norm.bias[i]);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Then;
 use crate::kernels::lanes::Lanes;
-use crate::kernels::matrix::{BLOCK, split_at, write};
+use crate::kernels::matrix::{BLOCK, Places, Row, write};
 use crate::kernels::{ActivationFn, Element};
 
 /// Words of k that all rows of a task process before the next ones.
@@ -21,9 +21,7 @@ pub(crate) struct Job {
     pub(super) k: usize,
     pub(super) element: Element,
     pub(super) bias: *const f32,
-    pub(super) y: *mut f32,
-    pub(super) y_stride: usize,
-    pub(super) y_element: Element,
+    pub(super) y: Places,
     pub(super) then: Then,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
@@ -165,35 +163,35 @@ pub(super) unsafe fn finish<V: Lanes>(job: &Job, sums: *const f32, rows: Range<u
             // SAFETY: the caller's; the bias is padded to whole panels.
             unsafe {
                 let value = V::load(sums.add(index * width + half)).add(V::load(job.bias.add(column)));
-                let y = job.y.add(row * job.y_stride);
+                let y = job.y.row(row);
                 match job.then {
-                    Then::Add => value.add(V::load_upto(y.add(column), n)).store_upto(y.add(column), n),
-                    Then::Store(act) => put(act.apply(value), y, job.y_element, column, n),
+                    Then::Add => value.add(V::load_upto(y.single(column), n)).store_upto(y.single(column), n),
+                    Then::Store(act) => put(act.apply(value), y, column, n),
                 }
             }
         }
     }
 }
 
-/// Stores `n` values from column `column` of a row.
+/// Stores `n` values from column `column` of a row on.
 ///
 /// # Safety
 /// The instruction set, and a row that has those columns.
 #[inline(always)]
-pub(crate) unsafe fn put<V: Lanes>(value: V, row: *mut f32, element: Element, column: usize, n: usize) {
+pub(crate) unsafe fn put<V: Lanes>(value: V, row: Row, column: usize, n: usize) {
     // SAFETY: the caller's.
     unsafe {
-        match element {
-            Element::F32 => value.store_upto(row.add(column), n),
-            Element::Bf16 => value.store_bf16(row.cast::<u16>().add(column), n),
+        match row.element {
+            Element::F32 => value.store_upto(row.single(column), n),
+            Element::Bf16 if column % BLOCK + n <= BLOCK => value.store_bf16(row.halves(column).0, n),
             Element::Split if column % BLOCK + n <= BLOCK => {
-                let (high, low) = split_at(row, column);
+                let (high, low) = row.halves(column);
                 value.store_split(high, low, n);
             }
-            Element::Split => {
+            _ => {
                 let mut values = [0f32; 16];
                 value.store(values.as_mut_ptr());
-                values[..n].iter().enumerate().for_each(|(i, &v)| write(row, element, column + i, v));
+                values[..n].iter().enumerate().for_each(|(i, &v)| write(row, column + i, v));
             }
         }
     }

@@ -44,7 +44,7 @@ impl Processor for Cpu {
     }
 
     fn matrix(&self, role: Role) -> Matrix {
-        Matrix::new(if role == Role::Operands { self.element } else { Element::F32 })
+        if role == Role::Operands { kernels::operand(self.isa, self.element) } else { Matrix::new(Element::F32) }
     }
 
     fn table(&self, table: RowTable) -> Result<RowTable> {
