@@ -37,7 +37,7 @@ impl Norm {
 pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
     y.shape(x.rows(), x.columns());
     assert!(x.element() == Element::F32);
-    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), y.places());
+    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), y.places_mut());
 }
 
 /// Normalises the f32 rows of `x` in place.
@@ -47,7 +47,7 @@ pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
 pub fn layer_norm_in_place(x: &mut Matrix, norm: &Norm) {
     assert!(x.element() == Element::F32);
     let (from, stride) = (x.as_mut_ptr(), x.stride());
-    run(norm, x.rows(), x.columns(), (from, stride), x.places());
+    run(norm, x.rows(), x.columns(), (from, stride), x.places_mut());
 }
 
 fn run(norm: &Norm, rows: usize, columns: usize, (x, x_stride): (*const f32, usize), y: Places) {

@@ -116,7 +116,7 @@ impl Matrix {
         self.buffer.reserve(self.words());
         if self.element != Element::F32 && !columns.is_multiple_of(BLOCK) {
             // The padding of the last block is multiplied too.
-            let places = self.places();
+            let places = self.places_mut();
             for line in (0..rows).flat_map(|row| places.row(row).lines((blocks - 1) * BLOCK)) {
                 // SAFETY: a line of the row's last block.
                 unsafe { line.cast::<[f32; LINE]>().write([0.0; LINE]) };
@@ -130,10 +130,19 @@ impl Matrix {
         rows * self.stride
     }
 
+    /// Returns where its values are, to be read.
+    pub(crate) fn places(&self) -> Places {
+        self.places_from(self.buffer.words().as_ptr().cast_mut())
+    }
+
     /// Returns where its values are.
-    pub(crate) fn places(&mut self) -> Places {
-        let start = Shared(self.buffer.words_mut().as_mut_ptr());
-        Places { start, element: self.element, tiled: self.tiled, stride: self.stride }
+    pub(crate) fn places_mut(&mut self) -> Places {
+        let start = self.buffer.words_mut().as_mut_ptr();
+        self.places_from(start)
+    }
+
+    fn places_from(&self, start: *mut f32) -> Places {
+        Places { start: Shared(start), element: self.element, tiled: self.tiled, stride: self.stride }
     }
 
     /// Returns the kind of its values.
@@ -182,7 +191,7 @@ impl Matrix {
     /// Copies the f32 rows of `from`, rounded to its own kind of values.
     pub fn copy(&mut self, from: &Self) {
         self.shape(from.rows, from.columns);
-        let places = self.places();
+        let places = self.places_mut();
         (0..self.rows).into_par_iter().for_each(|row| {
             let to = places.row(row);
             // SAFETY: the row has every column, and no other task has the row.
@@ -208,9 +217,7 @@ impl Matrix {
 
     /// Returns a copy of all values as f32, row-major.
     pub fn to_values(&self) -> Vec<f32> {
-        // Only reads go through the pointer.
-        let start = Shared(self.as_ptr().cast_mut());
-        let places = Places { start, element: self.element, tiled: self.tiled, stride: self.stride };
+        let places = self.places();
         // SAFETY: the matrix has the row and the column.
         let value = |row: usize, column: usize| unsafe { read(places.row(row), column) };
         (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()
@@ -227,6 +234,11 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Returns the number of words from one row to the next, if it is not in tiles.
+    pub(crate) fn stride(self) -> usize {
+        self.stride
+    }
+
     /// Returns where a row is. The matrix need not have it.
     #[inline(always)]
     pub(crate) fn row(self, row: usize) -> Row {
@@ -291,7 +303,7 @@ pub(crate) fn half(words: &[f32], at: usize) -> f32 {
 ///
 /// # Safety
 /// The row has that column.
-unsafe fn read(row: Row, column: usize) -> f32 {
+pub(crate) unsafe fn read(row: Row, column: usize) -> f32 {
     let (high, low) = row.halves(column);
     let value = |half: u16| f32::from_bits(u32::from(half) << 16);
     // SAFETY: the caller's.
@@ -375,7 +387,7 @@ mod tests {
             matrix.words_mut().fill(f32::NAN);
             matrix.shape(35, 33);
             let values: Vec<f32> = (0..35 * 33).map(|i| (i % 256) as f32 / 2.0).collect();
-            let places = matrix.places();
+            let places = matrix.places_mut();
             for (at, &value) in values.iter().enumerate() {
                 // SAFETY: the row has 33 columns.
                 unsafe { write(places.row(at / 33), at % 33, value) };
@@ -391,7 +403,7 @@ mod tests {
         let mut matrix = Matrix::tiled(Element::Split);
         matrix.shape(33, 40);
         assert_eq!((matrix.stride(), matrix.words_mut().len()), (64, 64 * 64));
-        let places = matrix.places();
+        let places = matrix.places_mut();
         let start = matrix.as_ptr().cast::<u16>();
         // Groups of 32 rows, of blocks of 32 columns, of parts, of rows.
         for (row, column) in [(0, 0), (1, 0), (0, 1), (17, 31), (31, 39), (32, 0), (32, 33)] {

@@ -23,7 +23,7 @@ pub mod similarity;
 pub mod softmax;
 
 pub use activation::ActivationFn;
-pub use attention::{Attends, attention};
+pub use attention::{Attends, attention, heads_matrix};
 pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
 pub use product::{Linear, operand, product, product_columns};

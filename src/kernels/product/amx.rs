@@ -26,10 +26,11 @@ use crate::kernels::matrix::{BLOCK, GROUP, Row};
 pub(crate) use available::is_on_this_machine;
 pub(crate) use available::{is_available, obstacle};
 pub(super) use tiles::spin;
-use tiles::{begin, configure, one, release, resume, split_one, split_two, store, two};
+pub(crate) use tiles::{begin, configure, one, release, store, two};
+use tiles::{resume, split_one, split_two};
 
 /// Rows and columns of the sums computed together: two tiles by two.
-pub(super) const SIDE: usize = 32;
+pub(crate) const SIDE: usize = 32;
 /// Words of a tile.
 const TILE: usize = 256;
 /// Words of a cache line.

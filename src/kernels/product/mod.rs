@@ -167,7 +167,7 @@ pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &m
         k,
         element: linear.element,
         bias: linear.bias.words().as_ptr(),
-        y: y.places(),
+        y: y.places_mut(),
         then,
         rows: 0..0,
         columns: 0..0,

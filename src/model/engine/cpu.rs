@@ -44,7 +44,11 @@ impl Processor for Cpu {
     }
 
     fn matrix(&self, role: Role) -> Matrix {
-        if role == Role::Operands { kernels::operand(self.isa, self.element) } else { Matrix::new(Element::F32) }
+        match role {
+            Role::Operands => kernels::operand(self.isa, self.element),
+            Role::Heads => kernels::heads_matrix(self.isa, self.element),
+            Role::Values | Role::Patches => Matrix::new(Element::F32),
+        }
     }
 
     fn table(&self, table: RowTable) -> Result<RowTable> {
@@ -173,8 +177,9 @@ impl Processor for Cpu {
     }
 
     fn repeat(&self, query: &RowTable, count: usize, y: &mut Matrix) -> Result<()> {
-        y.shape(count, 3 * query.width);
-        (0..count).for_each(|item| y.row_mut(item)[..query.width].copy_from_slice(query.row(0)));
+        let mut row = query.row(0).to_vec();
+        row.resize(3 * query.width, 0.0);
+        y.copy(&Matrix::from_values(&row.repeat(count), row.len()));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ const LINE: usize = 64;
 ///
 /// # Safety
 /// AMX.
-pub(super) unsafe fn configure() {
+pub(crate) unsafe fn configure() {
     #[repr(C, align(64))]
     struct Config {
         palette: u8,
@@ -30,7 +30,7 @@ pub(super) unsafe fn configure() {
 
 /// # Safety
 /// AMX.
-pub(super) unsafe fn release() {
+pub(crate) unsafe fn release() {
     // SAFETY: the caller's.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
@@ -45,7 +45,7 @@ macro_rules! lines {
 /// # Safety
 /// AMX, configured.
 #[inline(always)]
-pub(super) unsafe fn begin() {
+pub(crate) unsafe fn begin() {
     // SAFETY: the caller's.
     unsafe {
         asm!(
@@ -82,7 +82,7 @@ pub(super) unsafe fn resume(sums: *const f32) {
 /// # Safety
 /// AMX, configured, and room for the sums.
 #[inline(always)]
-pub(super) unsafe fn store(sums: *mut f32) {
+pub(crate) unsafe fn store(sums: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
         asm!(
@@ -117,7 +117,7 @@ macro_rules! multiply {
 /// # Safety
 /// AMX, configured; two tiles of x, and two of weights.
 #[inline(always)]
-pub(super) unsafe fn two(x: *const f32, b: *const f32) {
+pub(crate) unsafe fn two(x: *const f32, b: *const f32) {
     // SAFETY: the caller's.
     unsafe {
         multiply!(
@@ -142,7 +142,7 @@ pub(super) unsafe fn two(x: *const f32, b: *const f32) {
 /// # Safety
 /// As [`two`].
 #[inline(always)]
-pub(super) unsafe fn one(x: *const f32, b: *const f32) {
+pub(crate) unsafe fn one(x: *const f32, b: *const f32) {
     // SAFETY: the caller's.
     unsafe {
         multiply!(
