@@ -133,7 +133,7 @@ part_make() {
 }
 
 part_cpu-tests() {
-    export RUST_TEST_THREADS=4 TESTED=$BIN/zsic
+    export RUST_TEST_THREADS=4 TESTED=$BIN/zsic ZSIC_DEVICE=cpu
     if [[ -x $BIN/unit ]]; then tests unit kernels:: model:: cache::; else result 'no unit in the archive'; fi
     need integration
     tests integration parity siglip bits
