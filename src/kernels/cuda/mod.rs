@@ -78,15 +78,6 @@ pub fn runs_on(device: &CudaDevice) -> bool {
     device.cuda_stream().context().compute_capability().is_ok_and(|capability| capability >= OLDEST)
 }
 
-/// Returns how many multiprocessors a GPU has.
-///
-/// # Errors
-/// If the GPU does not answer.
-pub fn multiprocessors(device: &CudaDevice) -> CudaResult<usize> {
-    let name = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-    Ok(device.cuda_stream().context().attribute(name)? as usize)
-}
-
 /// Returns the name of a GPU and the versions of what chooses its algorithms: on another one, sums may have another order.
 ///
 /// # Errors
@@ -95,7 +86,7 @@ pub fn identity(device: &CudaDevice) -> CudaResult<String> {
     let stream = device.cuda_stream();
     let context = stream.context();
     let (name, (major, minor)) = (context.name()?, context.compute_capability()?);
-    let processors = multiprocessors(device)?;
+    let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
     // SAFETY: it only returns a number.
     let products = unsafe { cudarc::cublaslt::sys::cublasLtGetVersion() };
     Ok(format!("{name}, compute capability {major}.{minor}, {processors} multiprocessors, cuBLASLt {products}"))
@@ -120,18 +111,18 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Loads the kernels on a GPU that [`runs_on`] lets run them. Most products will have about `rows` rows.
+    /// Loads the kernels on a GPU that [`runs_on`] lets run them.
     ///
     /// # Errors
     /// If the GPU is out of memory.
-    pub fn new(device: &CudaDevice, rows: usize) -> CudaResult<Self> {
+    pub fn new(device: &CudaDevice) -> CudaResult<Self> {
         // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
         unsafe { device.disable_event_tracking() };
         let stream = device.cuda_stream();
         let context = stream.context();
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
-        let (products, upload) = (Products::new(&stream, rows)?, Upload::new(&stream)?);
+        let (products, upload) = (Products::new(&stream)?, Upload::new(&stream)?);
         Ok(Self { stream, module, functions: Mutex::default(), products, upload })
     }
 
