@@ -331,7 +331,7 @@ fn values(name: &str, tensor: &TensorView, kind: Dtype, shape: &[usize]) -> std:
         Dtype::F64 => tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
         _ => tensor.data().as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
     };
-    if values.iter().any(|x| !(x.abs() <= LARGEST)) {
+    if !values.iter().all(|x| x.abs() <= LARGEST) {
         return Err(format!("its tensor `{name}` has values that are not finite, or over {LARGEST}"));
     }
     Ok(values)

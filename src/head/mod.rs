@@ -121,6 +121,14 @@ pub fn learn(texts: &Embeddings, examples: &Examples, readout: Readout, head: He
     Learned { rows, strength, check }
 }
 
+/// Returns the anchored rows [C, D] at one strength, without cross-validation.
+///
+/// # Panics
+/// As [`learn`].
+pub fn at_strength(texts: &Embeddings, examples: &Examples, readout: Readout, strength: f64) -> Embeddings {
+    anchored(&Shared::new(texts, examples, readout), texts, strength)
+}
+
 /// Returns the rows [C, D] at a strength.
 fn anchored(shared: &Shared, texts: &Embeddings, strength: f64) -> Embeddings {
     let differences = optimum(shared, texts.dim(), strength);

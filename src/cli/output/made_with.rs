@@ -62,7 +62,7 @@ enum Task {
         decision: Option<Box<Rules>>,
         /// A hash of what examples taught, if there are any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        learned: Option<String>,
+        learned: Option<Box<str>>,
         /// The group of each label, rank by rank.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<Vec<String>>,
@@ -112,7 +112,7 @@ impl MadeWith {
             logits: *logits,
             activation: *activation,
             decision: Rules::of(decisions, prompts(background), built_in).map(Box::new),
-            learned,
+            learned: learned.map(String::into_boxed_str),
             groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
