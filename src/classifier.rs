@@ -69,6 +69,8 @@ fn digest(prompts: &[Vec<u32>]) -> [u8; 32] {
 pub struct Labels {
     names: Vec<String>,
     embeddings: Embeddings,
+    /// What is added to each label's logit: `[L]`, or nothing.
+    bias: Vec<f32>,
     alike: Vec<(usize, usize)>,
 }
 
@@ -96,7 +98,26 @@ impl Labels {
         if let Some(label) = embeddings.rows().position(|row| row.iter().any(|x| !x.is_finite())) {
             return Err(Error::NotFinite { what: format!("the label `{}`", names[label]) });
         }
-        Ok(Self { names, embeddings, alike: alike(encoded) })
+        Ok(Self { names, embeddings, bias: Vec::new(), alike: alike(encoded) })
+    }
+
+    /// Creates labels from rows [L, D] that were made before, and what is added to their logits.
+    ///
+    /// # Panics
+    /// If the numbers of names, rows and biases differ.
+    pub fn from_rows(names: Vec<String>, rows: Embeddings, bias: Vec<f32>) -> Self {
+        assert_eq!((rows.len(), bias.len()), (names.len(), names.len()), "every label has a row and a bias");
+        Self { names, embeddings: rows, bias, alike: Vec::new() }
+    }
+
+    /// Returns the same labels with other rows [L, D] in place of their embeddings. Images are scored by their products with
+    /// these, which need not have unit length.
+    ///
+    /// # Panics
+    /// If the number or the dimension differs.
+    pub fn with_rows(self, rows: Embeddings) -> Self {
+        assert_eq!((rows.len(), rows.dim()), (self.names.len(), self.embeddings.dim()), "a row for each label");
+        Self { embeddings: rows, ..self }
     }
 
     /// Returns the labels as the user wrote them.
@@ -222,9 +243,26 @@ impl Scorer {
         images.par_chunks(at_once).map_init(Vec::new, some).flatten_iter().collect()
     }
 
+    /// Returns the model's logits of one image's unit embedding `[D]` for the labels, and behind them for the background's rows.
+    ///
+    /// # Panics
+    /// If it has another dimension than the labels' embeddings.
+    pub fn all_logits(&self, image: &[f32]) -> Vec<f32> {
+        let mut cosines = Vec::new();
+        self.panels.cosines(Isa::best(), image, &mut cosines);
+        self.logits(&cosines)
+    }
+
+    /// Returns logits [L + B] of cosines.
+    fn logits(&self, cosines: &[f64]) -> Vec<f32> {
+        let mut logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect();
+        logits.iter_mut().zip(&self.labels.bias).for_each(|(logit, bias)| *logit += bias);
+        logits
+    }
+
     /// Returns the scores of one image by its cosines [L + B].
     fn scores(&self, cosines: &[f64]) -> std::result::Result<Scores, ImageError> {
-        let logits: Vec<f32> = cosines.iter().map(|&cosine| self.readout.logit(cosine)).collect(); // [L]
+        let logits = self.logits(cosines);
         if logits.iter().any(|x| !x.is_finite()) {
             return Err(ImageError::not_finite());
         }

@@ -23,6 +23,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A compiled classifier that cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A prompt has more tokens than the model has positions.
     #[error("the prompt `{prompt}` has {tokens} tokens and the model reads at most {limit}")]
     PromptTooLong {

@@ -29,12 +29,15 @@
 
 #[cfg(feature = "cache")]
 pub mod cache;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod classifier;
+pub mod compiled;
 pub mod decision;
 pub mod device;
 pub mod embeddings;
 pub mod error;
+pub mod head;
 pub mod kernels;
 pub mod measure;
 pub mod model;

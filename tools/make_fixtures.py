@@ -2,14 +2,14 @@
 
 usage: make_fixtures.py [checkpoints] [tokens] [tokenizers] [vocabularies] [templates] [pixels] [decode] [demo]
                         [siglip] [naflex] [metaclip2] [chinese_clip] [altclip] [clipseg] [open_clip] [clean]
-                        [label_sets] [measure] [clip_benchmark]
+                        [label_sets] [measure] [clip_benchmark] [few_shot]
        (default: all)
 
 Each generator is a module of `fixtures` with `make(out)`, which fills `tests/fixtures/<name>`. Everything is seeded:
 a second run writes the same files. The versions that produced them go to `tests/fixtures/VERSIONS.txt`.
 
 needs: pip install torch torchvision transformers pillow safetensors numpy
-       (siglip, naflex, metaclip2, altclip: sentencepiece and protobuf too; open_clip, measure and clip_benchmark say
+       (siglip, naflex, metaclip2, altclip: sentencepiece and protobuf too; open_clip, measure, clip_benchmark and few_shot say
        what they need more)
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 GENERATORS = ["checkpoints", "tokens", "tokenizers", "vocabularies", "templates", "pixels", "decode", "demo"]
 GENERATORS += ["siglip", "naflex", "metaclip2", "chinese_clip", "altclip", "clipseg", "open_clip", "clean", "label_sets"]
-GENERATORS += ["measure", "clip_benchmark"]
+GENERATORS += ["measure", "clip_benchmark", "few_shot"]
 PACKAGES = ["torch", "torchvision", "transformers", "tokenizers", "safetensors", "pillow", "numpy"]
 PACKAGES += ["open_clip_torch", "timm", "ftfy", "scikit-learn", "scipy", "clip-benchmark", "webdataset"]
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"

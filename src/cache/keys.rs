@@ -38,6 +38,11 @@ impl CacheKey {
         self
     }
 
+    /// Returns the key in hexadecimal.
+    pub(super) fn hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
     /// Returns some of the key's bits as a number.
     pub(super) fn number(&self) -> i64 {
         self.0[..8].iter().fold(0, |n, byte| n << 8 | i64::from(*byte))

@@ -122,6 +122,15 @@ impl Cache {
         Ok(Scope::new(self.clone(), key, checkpoint.family().facts().embedding))
     }
 
+    /// Returns the hash of all files that decide what a checkpoint computes, in hexadecimal. Files with a remembered hash are
+    /// not read.
+    ///
+    /// # Errors
+    /// If a file of the checkpoint cannot be read.
+    pub fn content_of_checkpoint(&self, checkpoint: &Checkpoint) -> crate::Result<String> {
+        identity::key(checkpoint, self).map(|key| key.hex())
+    }
+
     /// Returns the remembered hash of a file's content, if the file is unchanged.
     pub fn content_of(&self, stamp: &Stamp) -> Option<ContentHash> {
         self.contents_of(std::slice::from_ref(stamp)).pop().flatten()

@@ -1,9 +1,11 @@
 //! The command line as clap parses it. Each command's own file gives it meaning.
 
 mod cache;
+mod compile;
 mod decisions;
 mod doctor;
 mod eval;
+mod examples;
 mod inputs;
 mod labels;
 mod machine;
@@ -18,9 +20,11 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+pub use compile::Compile;
 pub use decisions::DecisionArgs;
 pub use doctor::Doctor;
 pub use eval::{Eval, ReportFormat};
+pub use examples::ExampleArgs;
 pub use inputs::{DecodeArg, Inputs};
 pub use labels::LabelArgs;
 pub use machine::{DEFAULT_MODEL, DEVICE, Hub, Machine, PRECISION, THREADS, device};
@@ -116,6 +120,8 @@ pub enum Command {
     Test(Box<Test>),
     /// Compare predictions with known labels: accuracy with intervals
     Eval(Box<Eval>),
+    /// Freeze labels, and what examples teach, into a small file
+    Compile(Box<Compile>),
     /// Print unit embeddings of images or texts
     Embed(Box<Embed>),
     /// List, fetch, show, verify and remove checkpoints
@@ -143,6 +149,7 @@ impl Command {
             Self::Grep(args) => Some(&args.labels),
             Self::Test(args) => Some(&args.labels),
             Self::Eval(args) => Some(&args.labels),
+            Self::Compile(args) => Some(&args.labels),
             _ => None,
         }
     }

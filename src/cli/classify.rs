@@ -6,13 +6,13 @@ use zsic::score::Ranked;
 use zsic::{Scorer, Scores};
 
 use super::args::{Asked, Classify, Common, Output};
-use super::decisions::Rules;
 use super::fatal::usage;
 use super::messages::HeldLines;
-use super::output::made_with::MadeWith;
+use super::model::ImageTower;
+use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
 use super::output::{Answer, Columns, Format, Place, Prediction, Predictions, RecordWriter};
-use super::scorer::{Wanted, score_answers};
+use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
 use super::{Outcome, available_memory, labels, messages, stdout};
 
@@ -23,10 +23,10 @@ use super::{Outcome, available_memory, labels, messages, stdout};
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, decisions, machine, output } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
-    let templates = labels::templates(named)?;
-    let given = labels::gather(named, &templates, common)?;
-    let rules = Rules::gather(decisions, named, &given, &templates)?;
-    let wanted = Wanted { given: &given, rules: &rules, named, activation: output.activation };
+    let flags = Flags { labels: named, decisions, activation: output.activation, inputs, common };
+    let wanted = Wanted::gather(flags, |_| Ok(None))?;
+    let rules = &wanted.rules;
+    let machine = &wanted.machine(machine)?;
     let asked = Asked { inputs, machine, output: output.output.as_deref(), long_run: &output.long_run, common };
     let format = |place: &Place| {
         let format = Format::resolve(output.format, place)?;
@@ -41,21 +41,29 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let read: Vec<_> = named.files().chain(decisions.files()).collect();
     let (session, (outputs, format)) = Session::open(asked, || Outputs::open(asked, &read, format))?;
     let Session { checkpoint, plan, .. } = &session;
-    let competing = (&rules.background[..], &rules.built_in[..]);
-    let made_with = MadeWith::classify(args, format.name(), &given, competing, &templates, checkpoint, plan)?;
     let of_labels = available_memory::of_texts(wanted.count(), checkpoint.family().facts().embedding);
     available_memory::check(wanted.count(), "labels", of_labels)?;
+    let tower = ImageTower::new(checkpoint, plan);
+    // What examples teach decides records, so it is known before an earlier run's are continued.
+    let early = if wanted.learns() { Some(wanted.rows(&session, &session.kept()?, &tower)?) } else { None };
+    let learned = early.as_ref().and_then(Rows::fingerprint);
+    let Wanted { given, templates, .. } = &wanted;
+    let against = Against { given, background: &rules.background, built_in: &rules.built_in, templates, learned };
+    let made_with = MadeWith::classify(args, format.name(), against, checkpoint, plan)?;
     let columns = Columns { logits: output.logits, accepted: rules.are_shown };
     let (log, run) = match session.start(outputs, &made_with, format.form(columns, &given.all_answers()), of_labels)? {
         Begun::Finished(outcome) => return Ok(outcome),
         Begun::Going(log, run) => (log, run),
     };
     session.introduce();
-    let scorer = wanted.scorer(checkpoint, plan, &run.kept, common)?;
+    let rows = early.map_or_else(|| wanted.rows(&session, &run.kept, &tower), Ok)?;
+    let of_examples = rows.outcome;
+    let scorer = rows.scorer();
     let names = scorer.all_answers();
     let writer = RecordWriter::new(format, run.place(), log, columns, &names);
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);
-    run.finish(ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held })
+    let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held };
+    Ok(run.finish(&tower, records)?.or(of_examples))
 }
 
 /// Scores on their way to the output.

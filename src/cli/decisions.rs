@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use zsic::compiled::Compiled;
 use zsic::{Decision, Embeddings, Label, Template, decision};
 
 use super::args::{Common, DecisionArgs, LabelArgs};
@@ -22,13 +23,27 @@ pub struct Rules {
     is_empty: bool,
 }
 
+/// Rules, and what competes with the labels.
+pub struct Decided {
+    pub decision: Decision,
+    /// The rows that compete [B, D].
+    pub background: Embeddings,
+    /// Their names: `[B]`.
+    pub names: Vec<String>,
+}
+
 impl Rules {
-    /// Reads the flags. `given` are the labels, and `templates` make the background's prompts too.
+    /// Reads the flags. `given` are the labels, and `background` are labels that compete with them.
     ///
     /// # Errors
-    /// A usage error for a file, a background or a threshold that is wrong.
-    pub fn gather(args: &DecisionArgs, named: &LabelArgs, given: &Given, templates: &[Template]) -> Result<Self> {
-        let background = labels::background(args, named, templates)?;
+    /// A usage error for a background or a threshold that is wrong.
+    pub fn gather(
+        args: &DecisionArgs,
+        background: Vec<Label>,
+        named: &LabelArgs,
+        given: &Given,
+        templates: &[Template],
+    ) -> Result<Self> {
         let is_label = |name: &str| given.labels.iter().any(|label| label.name == name);
         if let Some(both) = background.iter().find(|entry| is_label(&entry.name)) {
             return Err(usage(format!("`{}` is both a label and background", labels::shown(&both.name))));
@@ -45,6 +60,31 @@ impl Rules {
         Ok(Self { background, built_in, are_shown: args.is_set(), decision, is_empty })
     }
 
+    /// Returns the rules of a compiled classifier, except for those that the flags change.
+    ///
+    /// # Errors
+    /// A usage error for a threshold that is wrong.
+    pub fn of_classifier(compiled: &Compiled, args: &DecisionArgs, given: &Given) -> Result<Self> {
+        let own = compiled.decision();
+        let is_empty = own.is_none() && !args.is_set();
+        let mut decision = own.unwrap_or_default();
+        decision.temperature = args.temperature.unwrap_or(decision.temperature);
+        if !args.threshold.is_empty() {
+            decision.thresholds = thresholds(&args.threshold, given)?;
+        }
+        let are_shown = compiled.about.answers || args.is_set();
+        Ok(Self { background: Vec::new(), built_in: Vec::new(), are_shown, decision, is_empty })
+    }
+
+    /// Returns the rules with the rows of a compiled classifier, which compete. Without any rule it is nothing.
+    pub fn decided(&self, compiled: &Compiled) -> Option<Decided> {
+        (!self.is_empty).then(|| Decided {
+            decision: self.decision.clone(),
+            background: compiled.background.clone(),
+            names: compiled.about.background.clone(),
+        })
+    }
+
     /// Returns the least score of each answer, if any was given.
     pub fn thresholds(&self) -> &[f32] {
         &self.decision.thresholds
@@ -52,7 +92,7 @@ impl Rules {
 
     /// Returns whether something competes with the labels.
     pub fn has_background(&self) -> bool {
-        self.competing().next().is_some()
+        self.competing().next().is_some() || !self.decision.background.is_empty()
     }
 
     /// Returns all labels that are encoded beside the `labels`.
@@ -60,15 +100,10 @@ impl Rules {
         self.background.iter().chain(&self.built_in)
     }
 
-    /// Returns the decision and the rows that compete [B, D], from the embeddings of the labels [L, D] and of
+    /// Returns the rules and the rows that compete, from the embeddings of the labels [L, D] and of
     /// [`Self::competing`]. Without any rule it is nothing. Of the built-in list, entries close to a label are left out, and
     /// the others weigh together as much as the labels.
-    pub fn decide(
-        &self,
-        labels: &Embeddings,
-        competing: &Embeddings,
-        common: &Common,
-    ) -> Result<Option<(Decision, Embeddings)>> {
+    pub fn decide(&self, labels: &Embeddings, competing: &Embeddings, common: &Common) -> Result<Option<Decided>> {
         if self.is_empty {
             return Ok(None);
         }
@@ -90,7 +125,9 @@ impl Rules {
             let reason = "every entry of the built-in background is close to a label, so nothing competes";
             return Err(usage(format!("{reason}; name a background with --background")));
         }
-        Ok(Some((Decision { background, ..self.decision.clone() }, rows)))
+        let entries = apart.iter().map(|&entry| &self.built_in[entry]);
+        let names = self.background.iter().chain(entries).map(|label| label.name.clone()).collect();
+        Ok(Some(Decided { decision: Decision { background, ..self.decision.clone() }, background: rows, names }))
     }
 }
 

@@ -7,6 +7,7 @@ use zsic::text::lines;
 
 use super::args::{Asked, Common, Embed};
 use super::fatal::usage;
+use super::model::ImageTower;
 use super::output::journal::Of;
 use super::output::made_with::MadeWith;
 use super::output::meta::{Counts, Facts};
@@ -39,7 +40,8 @@ pub fn run(args: &Embed, common: &Common) -> Result<Outcome> {
         let form = if format == TENSOR { Form::Tensor } else { Form::Lines };
         return match session.start(outputs, &made_with, form, 0)? {
             Begun::Finished(outcome) => Ok(outcome),
-            Begun::Going(log, run) => run.finish(EmbeddingWriter::new(format, log, dim)?),
+            Begun::Going(log, run) => run
+                .finish(&ImageTower::new(&session.checkpoint, &session.plan), EmbeddingWriter::new(format, log, dim)?),
         };
     };
     let mut writer = EmbeddingWriter::new(format, anew(outputs.sink, &made_with, common)?, dim)?;

@@ -3,6 +3,7 @@
 mod doubts;
 pub mod groups;
 pub mod json;
+mod names;
 mod scripts;
 mod templates;
 
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use anyhow::Result;
 pub use doubts::doubt;
+pub use names::Places;
 pub use scripts::unknown;
 use serde::de::IgnoredAny;
 pub use templates::templates;
@@ -67,11 +69,18 @@ pub enum LabelForm {
     Object,
 }
 
-/// Returns the labels of the flags, each with its prompts.
+/// Returns the labels of the flags, or else those of `otherwise`, each with its prompts; and after them those of `added` that are
+/// not among them.
 ///
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
-pub fn gather(args: &LabelArgs, templates: &[Template], common: &Common) -> Result<Given> {
+pub fn gather(
+    args: &LabelArgs,
+    added: &[String],
+    templates: &[Template],
+    common: &Common,
+    otherwise: impl FnOnce() -> Result<Option<Given>>,
+) -> Result<Given> {
     let rows = args.groups.iter().map(|path| Ok((&**path, groups::read(path)?))).collect::<Result<Vec<_>>>()?;
     let given = read(&args.labels, args.labels_file.as_deref(), templates, args.canonicalize)?;
     let set = args.label_set.as_deref().and_then(LabelSet::named);
@@ -82,10 +91,20 @@ pub fn gather(args: &LabelArgs, templates: &[Template], common: &Common) -> Resu
             let names = rows.iter().map(|(label, _)| label.as_str());
             of_names(names, Some(path), templates, args.canonicalize)?
         }
-        (None, None, None) => {
-            return Err(usage("no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME"));
-        }
+        (None, None, None) => match otherwise()? {
+            Some(given) => given,
+            None if added.is_empty() => {
+                return Err(usage("no labels; use --labels a,b,c, --labels-file FILE or --label-set NAME"));
+            }
+            None => of_names(added.iter().map(String::as_str), None, templates, args.canonicalize)?,
+        },
     };
+    let places = Places::new(given.labels.iter().map(|label| label.name.as_str()).zip(0..));
+    let new: Vec<&str> = added.iter().map(String::as_str).filter(|name| places.place(name).is_none()).collect();
+    if !new.is_empty() {
+        let new = of_names(new.into_iter(), None, templates, args.canonicalize)?.labels;
+        given.labels.extend(new);
+    }
     for (path, rows) in rows {
         let members = given.ranks.last().map(|groups| groups.names.iter().map(String::as_str).collect());
         let (groups, warning) = groups::of(&members.unwrap_or_else(|| given.answers()), &rows, path);

@@ -4,11 +4,14 @@ pub mod allocator;
 pub mod args;
 pub mod available_memory;
 mod cache;
+mod classifier;
 mod classify;
+mod compile;
 mod decisions;
 mod doctor;
 mod embed;
 mod eval;
+mod examples;
 mod expand;
 pub mod fatal;
 mod fetching;
@@ -40,6 +43,7 @@ mod stream;
 mod terminal;
 mod test;
 mod text;
+mod truth;
 mod undo;
 mod urls;
 pub mod version;
@@ -60,6 +64,13 @@ pub enum Outcome {
     Undecided,
 }
 
+impl Outcome {
+    /// Returns this outcome, or the other one if there is nothing to report.
+    fn or(self, other: Self) -> Self {
+        if self == Self::Complete { other } else { self }
+    }
+}
+
 /// Runs a command.
 ///
 /// # Errors
@@ -73,6 +84,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Grep(args) => grep::run(args, &cli.common),
         Command::Test(args) => test::run(args, &cli.common),
         Command::Eval(args) => eval::run(args, &cli.common),
+        Command::Compile(args) => compile::run(args, &cli.common),
         Command::Embed(args) => embed::run(args, &cli.common),
         Command::Models(args) => models::run(args, &cli.common),
         Command::Cache(args) => cache::run(args),

@@ -19,7 +19,7 @@ use super::{hub, messages};
 /// # Errors
 /// If the directory does not exist or holds no checkpoint, or if the name leads to none.
 pub fn open(machine: &Machine, common: &Common) -> Result<Checkpoint> {
-    let (path, name) = (Path::new(&machine.model), machine.model.to_string_lossy());
+    let (path, name) = (Path::new(machine.model()), machine.model().to_string_lossy());
     let read_as = ReadAs {
         layout: machine.hub.layout,
         image_size: machine.image_size.map(usize::from),

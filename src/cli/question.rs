@@ -5,11 +5,10 @@ use zsic::pipeline::Answer;
 use zsic::{Activation, ImageError, Scores, Template};
 
 use super::args::{Asked, Common, DecisionArgs, Inputs, LabelArgs, LongRun, Machine, Question};
-use super::decisions::Rules;
 use super::fatal::usage;
 use super::labels::{self, Given};
 use super::model::ImageTower;
-use super::scorer::{Wanted, score_answers};
+use super::scorer::{Flags, Wanted, score_answers};
 use super::session::Session;
 use super::stream::Written;
 use super::{Outcome, available_memory, cache, messages};
@@ -46,23 +45,25 @@ impl Search<'_> {
     ) -> Result<(Outcome, O)> {
         let Self { inputs, question, labels: named, machine, common, .. } = *self;
         labels::check_stdin(named.files().chain(self.decisions.files()), inputs)?;
-        let templates = labels::templates(named)?;
-        let given = self.labels(&templates)?;
         let decisions = self.decisions();
-        let rules = Rules::gather(&decisions, named, &given, &templates)?;
-        let asked_for = self.asked_for(&given)?;
+        let activation = question.activation;
+        let flags = Flags { labels: named, decisions: &decisions, activation, inputs, common };
+        let wanted = Wanted::gather(flags, |templates| self.labels(templates).map(Some))?;
+        let asked_for = self.asked_for(&wanted.given)?;
+        let machine = &wanted.machine(machine)?;
         let long_run = LongRun::default();
         let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
         let (session, mut out) = Session::open(asked, open)?;
-        let wanted = Wanted { given: &given, rules: &rules, named, activation: question.activation };
         let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
         available_memory::check(wanted.count(), "labels", of_labels)?;
         let (images, kept) = session.images(Vec::new(), of_labels)?;
         session.introduce();
-        let scorer = wanted.scorer(&session.checkpoint, &session.plan, &kept, common)?;
+        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+        let rows = wanted.rows(&session, &kept, &encoder)?;
+        let of_examples = rows.outcome;
+        let scorer = rows.scorer();
         let adds_up = scorer.activation() == Activation::Softmax && !decisions.independent;
         let find = |scores: Scores| finding(&scores, &asked_for, adds_up, question.min_score);
-        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
         let outcome = images.run(false, &encoder, |answers| {
             let found = score_answers(&scorer, answers, find);
             let mut written = Written::default();
@@ -80,15 +81,12 @@ impl Search<'_> {
             Ok(written)
         })?;
         cache::close(&kept, common);
-        Ok((outcome, out))
+        Ok((outcome.or(of_examples), out))
     }
 
-    /// Returns the labels that are scored: the flags' own, or else those of the question.
+    /// Returns the labels of the question, which are scored if the flags name no others.
     fn labels(&self, templates: &[Template]) -> Result<Given> {
         let Question { is, not, .. } = self.question;
-        if self.labels.names_any() {
-            return labels::gather(self.labels, templates, self.common);
-        }
         let both: Vec<String> = is.iter().chain(not).cloned().collect();
         labels::of_lists(&both, templates, self.labels.canonicalize)
     }

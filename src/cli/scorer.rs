@@ -1,56 +1,148 @@
-//! Labels and rules -> a scorer: encodes what is not kept from before, and warns of labels that look like a mistake.
+//! Labels, examples and rules -> a scorer: encodes what is not kept from before, and warns of labels that look like a mistake.
 
 use anyhow::Result;
-use zsic::cache::Scope;
+use zsic::cache::{ContentHash, Scope};
+use zsic::head::{self, Examples, Head, Learned};
 use zsic::pipeline::Answer;
 use zsic::{
-    Activation, Checkpoint, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout, Scorer, Scores, TextEncoder,
+    Activation, Checkpoint, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout, Scorer, Scores,
+    Template, TextEncoder,
 };
 
-use super::args::{ActivationArg, Common, LabelArgs};
-use super::decisions::Rules;
+use super::Outcome;
+use super::args::{ActivationArg, Common, DecisionArgs, Inputs, LabelArgs, Machine};
+use super::classifier::ClassifierFile;
+use super::decisions::{Decided, Rules};
+use super::examples::{self, Embedded, ExampleSource};
 use super::fatal::usage;
-use super::labels::{self, Given};
+use super::labels::{self, Given, Places};
 use super::messages::{note, warn};
+use super::model::ImageTower;
 use super::progress::Progress;
+use super::session::Session;
 
 /// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
 
-/// What images are scored against.
-pub struct Wanted<'a> {
-    pub given: &'a Given,
-    pub rules: &'a Rules,
-    pub named: &'a LabelArgs,
+/// The flags about what images are scored against.
+#[derive(Clone, Copy)]
+pub struct Flags<'a> {
+    pub labels: &'a LabelArgs,
+    pub decisions: &'a DecisionArgs,
     pub activation: ActivationArg,
+    pub inputs: &'a Inputs,
+    pub common: &'a Common,
 }
 
-impl Wanted<'_> {
+/// What images are scored against, before anything is encoded.
+pub struct Wanted<'a> {
+    flags: Flags<'a>,
+    pub templates: Vec<Template>,
+    pub given: Given,
+    pub rules: Rules,
+    examples: Option<ExampleSource>,
+    classifier: Option<ClassifierFile>,
+}
+
+/// Rows to score with, and everything that was found out about them.
+pub struct Rows {
+    pub readout: Readout,
+    /// The labels, with the rows that they are scored by.
+    pub labels: Labels,
+    /// The rules, and the rows that compete.
+    pub decision: Option<Decided>,
+    /// What examples taught.
+    pub taught: Option<Taught>,
+    /// Whether examples failed.
+    pub outcome: Outcome,
+}
+
+/// What examples taught.
+pub enum Taught {
+    /// In this run.
+    Now { learned: Learned, examples: Examples, head: Head },
+    /// When a classifier was compiled, with this hash.
+    Before(String),
+}
+
+impl<'a> Wanted<'a> {
+    /// Reads what the flags name. `otherwise` returns labels, made with the templates, if the flags name none.
+    ///
+    /// # Errors
+    /// A usage error for labels, templates, examples or rules that are wrong.
+    pub fn gather(flags: Flags<'a>, otherwise: impl FnOnce(&[Template]) -> Result<Option<Given>>) -> Result<Self> {
+        let Flags { labels: named, decisions, inputs, common, .. } = flags;
+        if let Some(path) = &named.examples.classifier {
+            let classifier = ClassifierFile::read(path)?;
+            let given = classifier.given();
+            let rules = Rules::of_classifier(&classifier.compiled, decisions, &given)?;
+            return Ok(Self {
+                flags,
+                templates: Vec::new(),
+                given,
+                rules,
+                examples: None,
+                classifier: Some(classifier),
+            });
+        }
+        let templates = labels::templates(named)?;
+        let examples = ExampleSource::read(&named.examples, inputs)?;
+        let background = labels::background(decisions, named, &templates)?;
+        let competing = Places::new(background.iter().map(|label| label.name.as_str()).zip(0..));
+        let mut added = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
+        added.retain(|name| competing.place(name).is_none());
+        let given = labels::gather(named, &added, &templates, common, || otherwise(&templates))?;
+        let rules = Rules::gather(decisions, background, named, &given, &templates)?;
+        Ok(Self { flags, templates, given, rules, examples, classifier: None })
+    }
+
     /// Returns the number of labels, those that compete included.
     pub fn count(&self) -> usize {
         self.given.labels.len() + self.rules.competing().count()
     }
 
-    /// Encodes the labels, and warns of those that look like a mistake. An error about them comes alone, before any warning.
+    /// Returns the machine's flags, with the checkpoint of a compiled classifier if they name none.
+    ///
+    /// # Errors
+    /// A usage error if the classifier does not know where its checkpoint is.
+    pub fn machine(&self, machine: &Machine) -> Result<Machine> {
+        self.classifier.as_ref().map_or_else(|| Ok(machine.clone()), |classifier| classifier.machine(machine))
+    }
+
+    /// Returns whether the rows are not known from texts and flags alone.
+    pub fn learns(&self) -> bool {
+        self.examples.is_some() || self.classifier.is_some()
+    }
+
+    /// Encodes the labels, learns from the examples, and warns of labels that look like a mistake. An error about them comes
+    /// alone, before any warning.
     ///
     /// # Errors
     /// If a label cannot be encoded, or the rules do not fit the checkpoint.
-    pub fn scorer(&self, checkpoint: &Checkpoint, plan: &Plan, kept: &Scope, common: &Common) -> Result<Scorer> {
+    pub fn rows(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
+        let (Self { flags, given, rules, .. }, Session { checkpoint, plan, .. }) = (self, session);
+        let (named, common) = (flags.labels, flags.common);
         let readout = self.readout(checkpoint)?;
-        let labels = &self.given.labels;
-        let all: Vec<Label> = labels.iter().chain(self.rules.competing()).cloned().collect();
-        let mut encoded = encode(&all, self.named, checkpoint, plan, kept, common)?;
+        if let Some(classifier) = &self.classifier {
+            classifier.check(checkpoint, kept.cache(), common)?;
+            let (labels, decision) = (classifier.compiled.labels(), rules.decided(&classifier.compiled));
+            let taught = Taught::Before(classifier.fingerprint());
+            return Ok(Rows { readout, labels, decision, taught: Some(taught), outcome: Outcome::Complete });
+        }
+        let labels = &given.labels;
+        let all: Vec<Label> = labels.iter().chain(rules.competing()).cloned().collect();
+        let mut encoded = encode(&all, named, checkpoint, plan, kept, common)?;
         let competing = encoded.split_off(labels.len());
-        let named = |labels: &[Label]| labels.iter().map(|label| label.name.clone()).collect();
-        let own = Labels::from_encoded(named(labels), &encoded)?;
-        let competing = Labels::from_encoded(named(&all[labels.len()..]), &competing)?;
-        if let Some(cut) = if self.named.truncate { None } else { cut_label(&all, checkpoint)? } {
+        let names = |labels: &[Label]| labels.iter().map(|label| label.name.clone()).collect();
+        let own = Labels::from_encoded(names(labels), &encoded)?;
+        let competing = Labels::from_encoded(names(&all[labels.len()..]), &competing)?;
+        if let Some(cut) = if named.truncate { None } else { cut_label(&all, checkpoint)? } {
             warn(common, cut);
         }
         warn_of_alike(&own, common);
-        let alone = readout.activation == Activation::Softmax && !self.rules.has_background();
-        let doubt = labels::doubt(self.given, self.named, alone);
-        if alone && labels.len() > 1 && self.given.answers().len() == 1 {
+        let alone = readout.activation == Activation::Softmax && !rules.has_background();
+        let doubt = labels::doubt(given, named, alone);
+        if alone && labels.len() > 1 && given.answers().len() == 1 {
             warn(
                 common,
                 "there is one group, so its score is always 1; add a label of another group, or use --unknown",
@@ -58,20 +150,38 @@ impl Wanted<'_> {
         }
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-        let decision = self.rules.decide(own.embeddings(), competing.embeddings(), common)?;
-        let scorer = Scorer::new(readout, own);
-        Ok(match decision {
-            Some((decision, background)) => scorer.with_decision(decision, &background),
-            None => scorer,
-        })
+        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), common)?;
+        let Some(source) = &self.examples else {
+            return Ok(Rows { readout, labels: own, decision, taught: None, outcome: Outcome::Complete });
+        };
+        // The background of the flags learns too, and stands behind the labels.
+        let mut texts = own.embeddings().clone();
+        (0..rules.background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
+        let names: Vec<&str> = labels.iter().chain(&rules.background).map(|label| label.name.as_str()).collect();
+        let Embedded { examples, outcome } = source.embed(&names, session, kept, tower)?;
+        let trained = checkpoint.family().readout(checkpoint.weights())?;
+        let learned = head::learn(&texts, &examples, trained, source.head);
+        examples::tell(&learned, &examples, source.head, common);
+        let (mut rows, mut background) = (Embeddings::new(texts.dim()), Embeddings::new(texts.dim()));
+        let learned_rows = learned.rows.rows().enumerate();
+        learned_rows.for_each(|(at, row)| if at < labels.len() { &mut rows } else { &mut background }.push_unit(row));
+        if let Some(Decided { background: competing, .. }) = &mut decision {
+            (background.len()..competing.len()).for_each(|at| background.push_unit(competing.row(at)));
+            *competing = background;
+        }
+        let taught = Some(Taught::Now { learned, examples, head: source.head });
+        Ok(Rows { readout, labels: own.with_rows(rows), decision, taught, outcome })
     }
 
     /// Returns the checkpoint's readout, with the activation asked for.
     fn readout(&self, checkpoint: &Checkpoint) -> Result<Readout> {
         let mut readout = checkpoint.family().readout(checkpoint.weights())?;
         let trained = readout.activation;
-        match self.activation {
-            ActivationArg::Auto => {}
+        match self.flags.activation {
+            ActivationArg::Auto => {
+                let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
+                readout.activation = own.unwrap_or(trained);
+            }
             ActivationArg::Softmax => readout.activation = Activation::Softmax,
             ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
         }
@@ -80,6 +190,28 @@ impl Wanted<'_> {
             return Err(usage(format!("{reason}; use --independent instead of --activation sigmoid")));
         }
         Ok(readout)
+    }
+}
+
+impl Rows {
+    /// Returns a scorer by these rows.
+    pub fn scorer(&self) -> Scorer {
+        let scorer = Scorer::new(self.readout, self.labels.clone());
+        match &self.decision {
+            Some(Decided { decision, background, .. }) => scorer.with_decision(decision.clone(), background),
+            None => scorer,
+        }
+    }
+
+    /// Returns a hash of what examples taught, if there are any: it decides records.
+    pub fn fingerprint(&self) -> Option<String> {
+        match self.taught.as_ref()? {
+            Taught::Before(fingerprint) => Some(fingerprint.clone()),
+            Taught::Now { learned, head, .. } => {
+                let bytes: Vec<u8> = learned.rows.values().iter().flat_map(|x| x.to_le_bytes()).collect();
+                Some(format!("{} {:?}", head.name(), ContentHash::of(&bytes)))
+            }
+        }
     }
 }
 

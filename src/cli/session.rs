@@ -98,18 +98,34 @@ impl<'a> Session<'a> {
         Ok((Self { asked, threads, batch_size, checkpoint, plan }, outputs))
     }
 
-    /// Starts a run over all images that keeps no records. `besides` are the bytes of memory that the command takes for itself.
+    /// Opens the embeddings that are kept between runs.
+    ///
+    /// # Errors
+    /// If a file of the checkpoint cannot be read.
+    pub fn kept(&self) -> Result<Scope> {
+        let Asked { machine, common, .. } = self.asked;
+        cache::open(&machine.caching, &self.checkpoint, &self.plan, common)
+    }
+
+    /// Starts a run over all images of `asked` that keeps no records. `besides` are the bytes of memory that the command takes
+    /// for itself, and `own` are the files that it writes.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn images_of<'s>(&self, asked: Asked<'s>, kept: &Scope, own: Vec<PathBuf>, besides: u64) -> Result<Stream<'s>> {
+        let limits = available_memory::limits(asked.inputs, &self.checkpoint, besides);
+        let Walked { entries, tally, list_failure, limits } = Walked::new(asked.inputs, limits, own, asked.common)?;
+        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
+        Stream::start(asked, &self.checkpoint, kept, (self.threads, self.batch_size), walked)
+    }
+
+    /// Starts a run over all images of the command that keeps no records; see [`Self::images_of`].
     ///
     /// # Errors
     /// What keeps the run from starting.
     pub fn images(&self, own: Vec<PathBuf>, besides: u64) -> Result<(Stream<'_>, Scope)> {
-        let Asked { inputs, machine, common, .. } = self.asked;
-        let limits = available_memory::limits(inputs, &self.checkpoint, besides);
-        let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
-        let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
-        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
-        let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
-        Ok((images, kept))
+        let kept = self.kept()?;
+        Ok((self.images_of(self.asked, &kept, own, besides)?, kept))
     }
 
     /// Says what computes.
@@ -148,7 +164,7 @@ impl<'a> Session<'a> {
             }
         };
         let earlier = entries.earlier();
-        let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
+        let kept = self.kept()?;
         let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
         let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
         let Outputs { place, meta, .. } = outputs;
@@ -184,16 +200,15 @@ impl Run<'_> {
     ///
     /// # Errors
     /// What makes the run stop early.
-    pub fn finish(self, mut records: impl Records) -> Result<Outcome> {
+    pub fn finish(self, encoder: &ImageTower, mut records: impl Records) -> Result<Outcome> {
         let Self { session, made_with, place, meta, images, earlier, tally, kept } = self;
         let common = session.asked.common;
-        let encoder = ImageTower::new(&session.checkpoint, &session.plan);
         let write = |answers: &[Answer]| {
             let (_, failed_before) = records.counts();
             records.write(answers)?;
             Ok(Written { failed: records.counts().1 - failed_before, is_enough: false })
         };
-        let outcome = images.run(place.is_terminal(), &encoder, write)?;
+        let outcome = images.run(place.is_terminal(), encoder, write)?;
         let facts = Facts { made_with, counts: Counts::new(records.counts(), &earlier, tally.skipped()) };
         meta.write(&facts, session.batch_size, session.threads)?;
         records.finish(&facts)?;

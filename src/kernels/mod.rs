@@ -10,6 +10,7 @@ pub mod activation;
 pub mod attention;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod doubles;
 pub mod functions;
 pub mod lanes;
 pub mod layer_norm;

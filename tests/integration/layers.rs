@@ -6,12 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, highest first. A room may use those in lines below its own.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 15] = [
     &["main", "cli"],
     &["pipeline"],
     &["cache"],
+    &["calibrate"],
+    &["compiled"],
     &["classifier", "measure"],
-    &["decision"],
+    &["decision", "head"],
     &["model"],
     &["text", "preprocess", "net"],
     &["checkpoint", "source"],

@@ -37,6 +37,8 @@ mod doctor; // zsic doctor
 mod eval; // zsic eval
 mod eval_clip_benchmark; // zsic eval, against clip_benchmark
 #[cfg(feature = "demo")]
+mod few_shot; // --examples, zsic compile, --classifier
+#[cfg(feature = "demo")]
 mod grep; // zsic grep and zsic test
 #[cfg(unix)]
 mod hostile_text; // names and messages that would change a terminal

@@ -68,6 +68,24 @@ impl From<DecodeArg> for Decoding {
     }
 }
 
+impl Default for Inputs {
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            files_from: None,
+            null: false,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            shard: zsic::source::Shard::default(),
+            follow: false,
+            allow_private_redirects: false,
+            max_pixels: zsic::source::MAX_PIXELS,
+            max_bytes: None,
+            decode: DecodeArg::Exact,
+        }
+    }
+}
+
 impl Inputs {
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {

@@ -6,6 +6,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use zsic::text::LabelSet;
 
+use super::ExampleArgs;
+
 /// What `--label-set` takes to print the names of the sets.
 const LIST: &str = "list";
 
@@ -36,6 +38,8 @@ pub struct LabelArgs {
     /// Use a set of templates: openai-80, openai-7, or a file with one per line (`-` reads standard input)
     #[arg(long, value_name = "SET", conflicts_with = "template")]
     pub template_set: Option<PathBuf>,
+    #[command(flatten)]
+    pub examples: ExampleArgs,
     /// Shorten prompts that are too long for the model instead of refusing them
     #[arg(long)]
     pub truncate: bool,
@@ -59,7 +63,7 @@ impl LabelArgs {
     /// Returns the files that are named, which must not be written over.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let files = [&self.labels_file, &self.template_set].into_iter().flatten();
-        files.chain(&self.groups).map(PathBuf::as_path)
+        files.chain(&self.groups).map(PathBuf::as_path).chain(self.examples.files())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Flags about the checkpoint, where it comes from, and the machine that runs it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,9 +22,10 @@ pub const THREADS: &str = "ZSIC_THREADS";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model and machine")]
 pub struct Machine {
-    /// The checkpoint: a name on the Hugging Face hub, a directory with config.json, or demo (built in, for drawings)
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo", default_value = DEFAULT_MODEL)]
-    pub model: OsString,
+    /// The checkpoint: a name on the Hugging Face hub, a directory with config.json, or demo (built in, for drawings) [default:
+    /// that of --classifier, else openai/clip-vit-large-patch14]
+    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo")]
+    pub model: Option<OsString>,
     #[command(flatten)]
     pub hub: Hub,
     /// Take images of N pixels a side: the positions of a CLIP checkpoint are interpolated
@@ -53,6 +54,13 @@ pub struct Machine {
     /// Print how the time was spent, at the end
     #[arg(long)]
     pub stats: bool,
+}
+
+impl Machine {
+    /// Returns the checkpoint's name or directory.
+    pub fn model(&self) -> &OsStr {
+        self.model.as_deref().unwrap_or(OsStr::new(DEFAULT_MODEL))
+    }
 }
 
 /// How checkpoints are fetched by name.

@@ -9,10 +9,9 @@ use zsic::Groups;
 use zsic::text::LabelSet;
 
 use super::super::fatal::usage;
-use super::super::labels::{self, Given};
+use super::super::labels::{self, Given, Places};
 use super::super::text;
-use super::shards::ClassNames;
-use super::shown::Shown;
+use super::super::truth::{ClassNames, Shown};
 
 /// What a label in `--map` means when it is none.
 const UNKNOWN: &str = "unknown";
@@ -116,7 +115,7 @@ fn json_rows(text: &str) -> Result<Vec<(String, String)>, String> {
 pub struct Classes<'a> {
     found: HashMap<Shown, Class>,
     given: &'a Given,
-    names: Names<'a>,
+    names: Places<'a>,
     renaming: &'a Renaming,
     /// The names of numbered classes. One that several have stands for the labels with their numbers.
     numbered: Option<&'a ClassNames>,
@@ -125,7 +124,7 @@ pub struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    /// Prepares to find classes of what [`Truth::check`](super::truth::Truth::check) allows.
+    /// Prepares to find classes of what [`Truth::check`](super::super::truth::Truth::check) allows.
     pub fn new(
         given: &'a Given,
         renaming: &'a Renaming,
@@ -133,7 +132,7 @@ impl<'a> Classes<'a> {
         set: Option<LabelSet>,
     ) -> Self {
         let repeated = numbered.map(ClassNames::repeated).unwrap_or_default();
-        Self { found: HashMap::new(), given, names: Names::new(given), renaming, numbered, repeated, set }
+        Self { found: HashMap::new(), given, names: places(given), renaming, numbered, repeated, set }
     }
 
     /// Finds the class of everything that is `shown`.
@@ -184,34 +183,12 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// The places of labels and groups by their names.
-struct Names<'a> {
-    exact: HashMap<&'a str, usize>,
-    alike: HashMap<String, usize>,
-}
-
-impl<'a> Names<'a> {
-    fn new(given: &'a Given) -> Self {
-        let of = |label: usize| given.ranks.first().map_or(label, |Groups { of, .. }| of[label]);
-        let labels = given.labels.iter().enumerate().map(|(index, label)| (label.name.as_str(), of(index)));
-        let groups =
-            given.ranks.first().into_iter().flat_map(|groups| groups.names.iter().map(String::as_str).zip(0..));
-        let all: Vec<(&str, usize)> = labels.chain(groups).collect();
-        Self {
-            exact: all.iter().copied().collect(),
-            alike: all.iter().rev().map(|(name, at)| (plain(name), *at)).collect(),
-        }
-    }
-
-    /// Finds a name as it is, or else without regard to case, `_` and `-`.
-    fn place(&self, name: &str) -> Option<usize> {
-        self.exact.get(name).or_else(|| self.alike.get(&plain(name))).copied()
-    }
-}
-
-fn plain(name: &str) -> String {
-    let spaced: String = name.chars().map(|c| if matches!(c, '_' | '-') { ' ' } else { c }).collect();
-    spaced.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+/// Returns the places of labels and groups by their names.
+fn places(given: &Given) -> Places<'_> {
+    let of = |label: usize| given.ranks.first().map_or(label, |Groups { of, .. }| of[label]);
+    let labels = given.labels.iter().enumerate().map(move |(index, label)| (label.name.as_str(), of(index)));
+    let groups = given.ranks.first().into_iter().flat_map(|groups| groups.names.iter().map(String::as_str).zip(0..));
+    Places::new(labels.chain(groups))
 }
 
 /// Says which names have no label, and which labels are similar.

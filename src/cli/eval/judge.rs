@@ -6,9 +6,8 @@ use zsic::pipeline::Answer;
 use zsic::{ImageError, Scorer, Scores};
 
 use super::super::scorer::score_answers;
+use super::super::truth::{Shown, Truth};
 use super::classes::{Class, Classes};
-use super::shown::Shown;
-use super::truth::Truth;
 use super::vary::Variant;
 
 /// What an image shows, in the places of the answers.

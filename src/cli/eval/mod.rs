@@ -6,11 +6,7 @@ mod demands;
 mod formats;
 mod judge;
 mod report;
-mod shards;
-mod shown;
 mod table;
-mod truth;
-mod truth_file;
 mod vary;
 
 use std::collections::BTreeSet;
@@ -21,9 +17,6 @@ use classes::{Classes, Renaming};
 use demands::Demand;
 use judge::{Images, Run};
 use report::Report;
-use shards::ClassNames;
-use shown::Shown;
-use truth::Truth;
 use vary::{Variant, Varied, combinations};
 use zsic::cache::Scope;
 use zsic::measure::Multi;
@@ -31,29 +24,27 @@ use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
 use super::args::{Asked, Common, Eval, LabelArgs, LongRun};
-use super::decisions::Rules;
 use super::fatal::usage;
 use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
 use super::messages::{error, say, warn};
 use super::model::{self, ImageTower};
 use super::output::{Place, families};
-use super::scorer::Wanted;
+use super::scorer::{Flags, Wanted};
 use super::session::Session;
 use super::stream::Written;
 use super::terminal::printable_lines;
+use super::truth::{ClassNames, Shown, Truth, absolute};
 use super::{Outcome, available_memory, cache, text};
 
 /// The images of a label under which its interval says little.
 const FEW: usize = 5;
 
 /// The labels of one variant, and everything that was found out about them.
-struct Prepared {
+struct Prepared<'a> {
     variant: Variant,
-    named: LabelArgs,
-    templates: Vec<Template>,
-    given: Given,
-    rules: Rules,
+    named: &'a LabelArgs,
+    wanted: Wanted<'a>,
 }
 
 /// What is the same in all runs.
@@ -83,8 +74,7 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     labels::check_stdin(lists.chain(varied_set), &args.inputs)?;
     let place = Place::new(args.report.output.as_deref(), common);
     let format = formats::format(args.report.format, &place)?;
-    let [output, records] =
-        [&args.report.output, &args.report.records].map(|file| file.as_deref().map(shown::absolute));
+    let [output, records] = [&args.report.output, &args.report.records].map(|file| file.as_deref().map(absolute));
     if output.is_some() && output == records {
         return Err(usage("-o and --records name the same file"));
     }
@@ -151,28 +141,35 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Returns the labels of one variant: those of the flags, or else the names in the truth.
-    fn prepare(&self, (named, variant): &(LabelArgs, Variant)) -> Result<Prepared> {
-        let templates = labels::templates(named)?;
-        let given = if named.names_any() {
-            labels::gather(named, &templates, self.common)?
-        } else {
-            let (names, file) = match &self.truth.classes {
-                Some(classes) => (self.class_names(classes), Some(&*classes.file)),
-                None => (self.names()?, None),
-            };
-            if names.is_empty() {
-                let missing = paths(&self.args.inputs).into_iter().find(|path| !path.exists());
-                return Err(usage(match missing {
-                    Some(path) => format!("{}: no such file", path.display()),
-                    None => "no image has a known label; --truth FILE names them, or folders do".to_owned(),
-                }));
-            }
-            let shown = labels::shown(&names.join(", "));
-            say(self.common, format!("labels from {}: {shown}", file.map_or(self.truth.kind().to_owned(), text::name)));
-            labels::of_names(names.iter().map(String::as_str), file, &templates, named.canonicalize)?
+    fn prepare<'v>(&'v self, (named, variant): &'v (LabelArgs, Variant)) -> Result<Prepared<'v>> {
+        let Eval { inputs, decisions, activation, .. } = self.args;
+        let flags = Flags { labels: named, decisions, activation: *activation, inputs, common: self.common };
+        let wanted = Wanted::gather(flags, |templates| self.labels(named, templates).map(Some))?;
+        self.check(&wanted)?;
+        Ok(Prepared { variant: variant.clone(), named, wanted })
+    }
+
+    /// Returns the labels that the truth names.
+    fn labels(&self, named: &LabelArgs, templates: &[Template]) -> Result<Given> {
+        let (names, file) = match &self.truth.classes {
+            Some(classes) => (self.class_names(classes), Some(&*classes.file)),
+            None => (self.names()?, None),
         };
-        self.truth.check(&given)?;
-        let rules = Rules::gather(&self.args.decisions, named, &given, &templates)?;
+        if names.is_empty() {
+            let missing = paths(&self.args.inputs).into_iter().find(|path| !path.exists());
+            return Err(usage(match missing {
+                Some(path) => format!("{}: no such file", path.display()),
+                None => "no image has a known label; --truth FILE names them, or folders do".to_owned(),
+            }));
+        }
+        let shown = labels::shown(&names.join(", "));
+        say(self.common, format!("labels from {}: {shown}", file.map_or(self.truth.kind().to_owned(), text::name)));
+        labels::of_names(names.iter().map(String::as_str), file, templates, named.canonicalize)
+    }
+
+    /// Checks that labels and truth fit together, and that an answer can be wrong.
+    fn check(&self, Wanted { given, rules, .. }: &Wanted) -> Result<()> {
+        self.truth.check(given)?;
         let answers = given.answers();
         let may_reject = rules.has_background() || !rules.thresholds().is_empty();
         if let ([only], false) = (&answers[..], may_reject) {
@@ -186,7 +183,7 @@ impl<'a> Evaluation<'a> {
                 "{reason}; rename it by --map FILE, or map it to `unknown` and name the labels with -l"
             )));
         }
-        Ok(Prepared { variant: variant.clone(), named: named.clone(), templates, given, rules })
+        Ok(())
     }
 
     /// Returns the labels that numbered classes stand for: in their order, unless `--map` changes them.
@@ -212,15 +209,18 @@ impl<'a> Evaluation<'a> {
     /// Runs every combination, machine by machine. All checkpoints are opened before the first image.
     fn run(&self, varied: &Varied) -> Result<(Images, Vec<Run>, Outcome)> {
         let prepared = varied.labels.iter().map(|labels| self.prepare(labels)).collect::<Result<Vec<_>>>()?;
-        let Prepared { given, named, .. } = &prepared[0];
+        let Prepared { wanted: Wanted { given, .. }, named, .. } = &prepared[0];
         let set = named.label_set.as_deref().and_then(LabelSet::named);
         let mut classes = Classes::new(given, &self.renaming, self.truth.classes.as_ref(), set);
         self.shown.iter().try_for_each(|shown| classes.find_all(shown))?;
         let long_run = LongRun::default();
         let (inputs, long_run, common) = (&self.args.inputs, &long_run, self.common);
-        let sessions = varied.machines.iter().map(|(machine, variant)| {
+        let machines =
+            varied.machines.iter().map(|(machine, variant)| Ok((prepared[0].wanted.machine(machine)?, variant)));
+        let machines = machines.collect::<Result<Vec<_>>>()?;
+        let sessions = machines.iter().map(|(machine, variant)| {
             let asked = Asked { inputs, machine, output: None, long_run, common };
-            Ok((Session::open(asked, || Ok(()))?.0, variant))
+            Ok((Session::open(asked, || Ok(()))?.0, *variant))
         });
         let sessions = sessions.collect::<Result<Vec<_>>>()?;
         let (mut all, mut runs, mut worst) = (None::<Images>, Vec::new(), Outcome::Complete);
@@ -257,9 +257,10 @@ impl<'a> Evaluation<'a> {
         let own = families(written.map(std::path::PathBuf::as_path));
         let (stream, kept) = session.images(own, self.memory(session, prepared)?)?;
         session.introduce();
-        let start = |prepared| self.start(session, variant, prepared, &kept);
-        let mut runs = prepared.iter().map(start).collect::<Result<Vec<Run>>>()?;
         let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+        let start = |prepared| self.start(session, variant, prepared, &kept, &encoder);
+        let (mut runs, of_examples): (Vec<Run>, Vec<Outcome>) =
+            prepared.iter().map(start).collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let mut images = Images::default();
         let outcome = stream.run(false, &encoder, |answers| {
             let failed: Vec<_> = answers.iter().filter_map(|answer| answer.embedding.as_ref().err()).collect();
@@ -271,31 +272,40 @@ impl<'a> Evaluation<'a> {
             Ok(Written { failed: failed.len() as u64, is_enough: false })
         })?;
         cache::close(&kept, self.common);
-        Ok((images, runs, outcome))
+        Ok((images, runs, of_examples.into_iter().fold(outcome, Outcome::or)))
     }
 
     /// Encodes the labels of a run.
-    fn start(&self, session: &Session, variant: &Variant, prepared: &Prepared, kept: &Scope) -> Result<Run> {
-        let Prepared { variant: own, named, templates, given, rules } = prepared;
-        let wanted = Wanted { given, rules, named, activation: self.args.activation };
-        let scorer = wanted.scorer(&session.checkpoint, &session.plan, kept, self.common)?;
+    fn start(
+        &self,
+        session: &Session,
+        variant: &Variant,
+        prepared: &Prepared,
+        kept: &Scope,
+        tower: &ImageTower,
+    ) -> Result<(Run, Outcome)> {
+        let Prepared { variant: own, wanted, .. } = prepared;
+        let rows = wanted.rows(session, kept, tower)?;
+        let outcome = rows.outcome;
+        let scorer = rows.scorer();
         let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
-        Ok(Run {
+        let run = Run {
             variant: variant.iter().chain(own).cloned().collect(),
             model: model::shown(&session.checkpoint),
             precision: session.asked.machine.precision.name().to_owned(),
-            templates: templates.iter().map(ToString::to_string).collect(),
+            templates: wanted.templates.iter().map(ToString::to_string).collect(),
             scorer,
-            thresholds: rules.thresholds().to_vec(),
+            thresholds: wanted.rules.thresholds().to_vec(),
             judged: Vec::new(),
             multi,
-        })
+        };
+        Ok((run, outcome))
     }
 
     /// Returns the bytes that labels take.
     fn memory(&self, session: &Session, prepared: &[Prepared]) -> Result<u64> {
         let labels: Vec<&Label> =
-            prepared.iter().flat_map(|of| of.given.labels.iter().chain(of.rules.competing())).collect();
+            prepared.iter().flat_map(|of| of.wanted.given.labels.iter().chain(of.wanted.rules.competing())).collect();
         let bytes = available_memory::of_texts(labels.len(), session.checkpoint.family().facts().embedding);
         available_memory::check(labels.len(), "labels", bytes)?;
         Ok(bytes)

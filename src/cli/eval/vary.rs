@@ -43,7 +43,7 @@ fn with_model(machine: &Machine, variant: &Variant) -> Result<Machine> {
     let mut machine = machine.clone();
     for (kind, value) in variant {
         if *kind == "model" {
-            machine.model = value.into();
+            machine.model = Some(value.into());
         } else {
             let precision = value.parse();
             let wrong = |_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16"));

@@ -60,6 +60,9 @@ enum Task {
         /// What turns scores into answers, if anything does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Box<Rules>>,
+        /// A hash of what examples taught, if there are any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learned: Option<Box<str>>,
         /// The group of each label, rank by rank.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         groups: Vec<Vec<String>>,
@@ -67,6 +70,16 @@ enum Task {
     Embed {
         truncate: bool,
     },
+}
+
+/// What images are scored against.
+pub struct Against<'a> {
+    pub given: &'a Given,
+    pub background: &'a [Label],
+    pub built_in: &'a [Label],
+    pub templates: &'a [Template],
+    /// A hash of what examples taught.
+    pub learned: Option<String>,
 }
 
 impl MadeWith {
@@ -78,12 +91,11 @@ impl MadeWith {
     pub fn classify(
         args: &Classify,
         format: &str,
-        given: &Given,
-        competing: (&[Label], &[Label]),
-        templates: &[Template],
+        against: Against,
         checkpoint: &Checkpoint,
         plan: &Plan,
     ) -> Result<Self> {
+        let Against { given, background, built_in, templates, learned } = against;
         let Classify { inputs, labels: named, decisions, machine, output } = args;
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
@@ -99,7 +111,8 @@ impl MadeWith {
             min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
             activation: *activation,
-            decision: Rules::of(decisions, prompts(competing.0), competing.1).map(Box::new),
+            decision: Rules::of(decisions, prompts(background), built_in).map(Box::new),
+            learned: learned.map(String::into_boxed_str),
             groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };
         Self::of(task, format, inputs, machine, long_run, checkpoint, plan)
@@ -185,6 +198,7 @@ fn truncates(named: &LabelArgs) -> bool {
         groups: _,
         template: _,
         template_set: _,
+        examples: _,
         truncate,
         canonicalize: _,
     } = named;

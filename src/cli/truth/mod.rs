@@ -1,20 +1,25 @@
 //! What the images show: by folders, by a file, or by files beside them in tars.
 
+mod file;
+mod shards;
+mod shown;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
-use zsic::source::{Name, is_tar_name};
+pub use shards::ClassNames;
+use shards::Shards;
+pub use shown::{Shown, absolute};
+use zsic::source::{Limits, Name, is_tar_name};
 use zsic::system::name::from_bytes;
 
-use super::super::args::Inputs;
-use super::super::fatal::usage;
-use super::super::inputs::{each_name, paths};
-use super::super::labels::{self, Given};
-use super::super::text;
-use super::shards::{self, ClassNames, Shards};
-use super::shown::{Shown, absolute};
-use super::truth_file;
+use super::args::Inputs;
+use super::fatal::usage;
+use super::inputs::{each_name, paths, walk};
+use super::labels::{self, Given};
+use super::text;
 
 /// What the images show.
 pub struct Truth {
@@ -43,7 +48,7 @@ impl Truth {
                 usage("--truth cls: no tar among the inputs has .cls or .npy files beside its images")
             })?),
             _ => match asked {
-                Some(file) => By::File(truth_file::read(file)?),
+                Some(file) => By::File(file::read(file)?),
                 None => Shards::read(inputs)?.map_or_else(|| By::Folders(roots(inputs)), By::Shards),
             },
         };
@@ -68,6 +73,30 @@ impl Truth {
             By::File(shown) => shown.get(&absolute(&path)).or_else(|| shown.get(&path)).cloned(),
             By::Shards(shards) => shards.of(name.as_str()).map(<[Shown]>::to_vec),
         }
+    }
+
+    /// Does the same as [`Self::all`], and reads the names of images in tars too.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn all_by_reading(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
+        if let Some(all) = self.all(inputs)? {
+            return Ok(all);
+        }
+        let mut all = BTreeSet::new();
+        for entry in walk(inputs, &Limits::default(), &Arc::default(), &Arc::default())? {
+            let name = entry.map_or_else(|(name, _)| name, |input| input.name());
+            all.extend(self.of(&name).into_iter().flatten());
+        }
+        Ok(all)
+    }
+
+    /// Returns the images that a file names, in order.
+    pub fn images(&self) -> impl Iterator<Item = PathBuf> {
+        let named = if let By::File(shown) = &self.by { Some(shown.keys()) } else { None };
+        let mut images: Vec<PathBuf> = named.into_iter().flatten().cloned().collect();
+        images.sort_unstable();
+        images.into_iter()
     }
 
     /// Returns the number of images that a file names.

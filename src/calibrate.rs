@@ -1,0 +1,263 @@
+//! Fits rules to pictures whose labels are known: one temperature, one offset of the background, and thresholds. On plain slices.
+//!
+//! The temperature and the offset make the mean negative log-likelihood least: of a picture of a label, that of its label's score;
+//! of a picture of none of the labels, that of the background's share. Thresholds keep a promise about precision or recall at the
+//! lower end of Wilson's interval.
+
+use crate::compiled::NEVER;
+use crate::decision::Decision;
+use crate::measure::wilson;
+use crate::score::{Activation, Scores};
+
+/// The range of temperatures.
+const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+/// The range of offsets that are added to the background's.
+const OFFSETS: (f64, f64) = (-15.0, 15.0);
+/// Steps of golden section: they narrow a range down to a millionth.
+const STEPS: usize = 30;
+/// Rounds in which temperature and offset are fitted in turn.
+const ROUNDS: usize = 4;
+/// Pictures of a label from which on it gets a threshold of its own.
+const OWN: usize = 20;
+/// The least likelihood that counts, so that one picture is not everything.
+const LEAST: f64 = 1e-9;
+
+/// A picture: its logits for labels and background rows [L + B], and the label that it shows, or none of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The model's own logits.
+    pub logits: Vec<f32>,
+    /// Its label.
+    pub truth: Option<usize>,
+}
+
+/// What thresholds promise, as a share from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Promise {
+    /// So many of the accepted answers are right.
+    Precision(f64),
+    /// So many pictures of a label are accepted as such.
+    Recall(f64),
+}
+
+/// Fitted thresholds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thresholds {
+    /// The threshold of each label.
+    pub least: Vec<f32>,
+    /// Labels whose pictures are too few for a threshold of their own: they share one.
+    pub shared: Vec<usize>,
+    /// Labels for which no threshold keeps the promise. For precision they are never accepted.
+    pub unreachable: Vec<usize>,
+}
+
+/// Returns the mean negative log-likelihood of pictures. Those of none of the labels count only beside a background.
+pub fn loss(decision: &Decision, images: &[Known], activation: Activation) -> f64 {
+    let losses: Vec<f64> = images.iter().filter_map(|image| image_loss(decision, image, activation)).collect();
+    losses.iter().sum::<f64>() / losses.len().max(1) as f64
+}
+
+fn image_loss(decision: &Decision, image: &Known, activation: Activation) -> Option<f64> {
+    let judged = decision.judge(&image.logits, activation);
+    let minus_log = |share: f64| -share.max(LEAST).ln();
+    let share = judged.verdict().and_then(|verdict| verdict.unknown).map(f64::from);
+    if decision.independent || activation == Activation::Sigmoid {
+        let each = judged.scores().iter().map(|score| f64::from(*score)).enumerate();
+        return Some(each.map(|(at, p)| minus_log(if Some(at) == image.truth { p } else { 1.0 - p })).sum());
+    }
+    match image.truth {
+        Some(truth) => Some(minus_log(judged.scores()[truth].into())),
+        None => share.map(minus_log),
+    }
+}
+
+/// Returns the same rules with the temperature, and where there are pictures of none of the labels the background's offset,
+/// that fit best.
+pub fn fit(decision: &Decision, images: &[Known], activation: Activation) -> Decision {
+    let mut fitted = decision.clone();
+    let has_unknown = images.iter().any(|image| image.truth.is_none()) && !decision.background.is_empty();
+    let mut offset = 0.0;
+    let with = |temperature: f64, offset: f64| {
+        let background = decision.background.iter().map(|own| own + offset).collect();
+        Decision { temperature, background, ..decision.clone() }
+    };
+    for _ in 0..if has_unknown { ROUNDS } else { 1 } {
+        let range = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
+        let temperature = golden(range, |log| loss(&with(log.exp(), offset), images, activation)).exp();
+        let temperature = rounded(temperature);
+        if has_unknown {
+            offset = rounded(golden(OFFSETS, |offset| loss(&with(temperature, offset), images, activation)));
+        }
+        fitted = with(temperature, offset);
+    }
+    fitted
+}
+
+/// Rounds to six digits, of which JSON loses none.
+pub fn rounded(x: f64) -> f64 {
+    format!("{x:.5e}").parse().unwrap_or(x)
+}
+
+/// Returns where a function with one minimum is least, by golden section.
+fn golden((mut low, mut high): (f64, f64), f: impl Fn(f64) -> f64) -> f64 {
+    let share = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut left, mut right) = (high - share * (high - low), low + share * (high - low));
+    let (mut at_left, mut at_right) = (f(left), f(right));
+    for _ in 0..STEPS {
+        if at_left <= at_right {
+            (high, right, at_right) = (right, left, at_left);
+            left = high - share * (high - low);
+            at_left = f(left);
+        } else {
+            (low, left, at_left) = (left, right, at_right);
+            right = low + share * (high - low);
+            at_right = f(right);
+        }
+    }
+    (low + high) / 2.0
+}
+
+/// Returns thresholds that keep a promise on these pictures, beside the rules of `decision`, whose own thresholds do not count.
+pub fn thresholds(
+    decision: &Decision,
+    images: &[Known],
+    labels: usize,
+    activation: Activation,
+    promise: Promise,
+) -> Thresholds {
+    let bare = Decision { thresholds: Vec::new(), ..decision.clone() };
+    let judged: Vec<(Scores, Option<usize>)> =
+        images.iter().map(|image| (bare.judge(&image.logits, activation), image.truth)).collect();
+    let answers = judged.iter().flat_map(|(scores, truth)| {
+        let accepted = scores.verdict().into_iter().flat_map(|verdict| &verdict.accepted);
+        accepted.map(|answer| Answer {
+            label: answer.label,
+            score: answer.score,
+            is_right: *truth == Some(answer.label),
+        })
+    });
+    let answers: Vec<Answer> = answers.collect();
+    let count = |label: usize| images.iter().filter(|image| image.truth == Some(label)).count();
+    let (own, shared): (Vec<usize>, Vec<usize>) = (0..labels).partition(|label| count(*label) >= OWN);
+    let (mut least, mut unreachable) = (vec![0.0; labels], Vec::new());
+    let groups = own.into_iter().map(|label| vec![label]).chain((!shared.is_empty()).then(|| shared.clone()));
+    for group in groups {
+        let of_group = answers.iter().filter(|answer| group.contains(&answer.label)).copied().collect();
+        let images = group.iter().map(|label| count(*label)).sum();
+        let found = threshold(of_group, images, promise);
+        let otherwise = if matches!(promise, Promise::Precision(_)) { NEVER } else { 0.0 };
+        group.iter().for_each(|label| least[*label] = found.unwrap_or(otherwise));
+        if found.is_none() {
+            unreachable.extend(group);
+        }
+    }
+    unreachable.sort_unstable();
+    Thresholds { least, shared, unreachable }
+}
+
+/// An answer that is accepted without thresholds.
+#[derive(Clone, Copy)]
+struct Answer {
+    label: usize,
+    score: f32,
+    is_right: bool,
+}
+
+/// Returns the threshold with the most answers that keeps a promise of precision, or with the fewest that keeps one of recall.
+fn threshold(mut answers: Vec<Answer>, images: usize, promise: Promise) -> Option<f32> {
+    answers.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let (mut accepted, mut right, mut found) = (0, 0, None);
+    for same in answers.chunk_by(|a, b| a.score == b.score) {
+        accepted += same.len();
+        right += same.iter().filter(|answer| answer.is_right).count();
+        let low = |all: usize| wilson(right, all).map_or(0.0, |share| share.low);
+        match promise {
+            Promise::Precision(least) if low(accepted) >= least => found = Some(same[0].score),
+            Promise::Recall(least) if low(images) >= least => return Some(same[0].score),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::noise;
+
+    /// Pictures whose labels are drawn with the probabilities of their logits: `heat` is their true temperature.
+    fn drawn(count: usize, heat: f64) -> Vec<Known> {
+        let (values, draws) = (noise(3 * count, 5), noise(count, 6));
+        let known = |(row, draw): (&[f32], &f32)| {
+            let logits: Vec<f32> = row.iter().map(|x| 6.0 * x).collect();
+            let powers: Vec<f64> = logits.iter().map(|x| (f64::from(*x) / heat).exp()).collect();
+            let mut left = (f64::from(*draw) + 1.0) / 2.0 * powers.iter().sum::<f64>();
+            let truth = powers.iter().position(|power| {
+                left -= power;
+                left < 0.0
+            });
+            Known { logits, truth }
+        };
+        values.chunks_exact(3).zip(&draws).map(known).collect()
+    }
+
+    #[test]
+    fn the_temperature_is_the_one_that_labels_were_drawn_at() {
+        for heat in [0.5, 1.0, 3.0] {
+            let images = drawn(20_000, heat);
+            let fitted = fit(&Decision::default(), &images, Activation::Softmax);
+            assert!((fitted.temperature / heat - 1.0).abs() < 0.05, "{} for {heat}", fitted.temperature);
+            let at = |temperature| loss(&Decision { temperature, ..Decision::default() }, &images, Activation::Softmax);
+            let best = at(fitted.temperature);
+            assert!(best <= at(fitted.temperature * 1.05) && best <= at(fitted.temperature / 1.05));
+        }
+    }
+
+    /// The third column is background, which is right for pictures of none of the labels, and starts with a wrong offset.
+    #[test]
+    fn the_offset_of_the_background_is_found() {
+        let mut images = drawn(20_000, 1.0);
+        for image in &mut images {
+            image.truth = image.truth.filter(|truth| *truth < 2);
+            image.logits[2] -= 2.0;
+        }
+        let decision = Decision { background: vec![0.5], ..Decision::default() };
+        let fitted = fit(&decision, &images, Activation::Softmax);
+        assert!((fitted.background[0] - 2.0).abs() < 0.1 && (fitted.temperature - 1.0).abs() < 0.1, "{fitted:?}");
+        let known: Vec<Known> = images.iter().filter(|image| image.truth.is_some()).cloned().collect();
+        assert_eq!(fit(&decision, &known, Activation::Softmax).background, [0.5], "nothing says what is unknown");
+    }
+
+    #[test]
+    fn thresholds_keep_their_promise() {
+        let images = drawn(3000, 1.0);
+        let bare = Decision::default();
+        let fitted = |promise| thresholds(&bare, &images, 3, Activation::Softmax, promise);
+        let counted = |least: &[f32], label: usize| {
+            let decision = Decision { thresholds: least.to_vec(), ..Decision::default() };
+            let answers = images.iter().map(|image| {
+                let judged = decision.judge(&image.logits, Activation::Softmax);
+                (judged.verdict().unwrap().accepted.first().is_some_and(|best| best.label == label), image.truth)
+            });
+            let accepted: Vec<_> = answers.filter(|(is_accepted, _)| *is_accepted).collect();
+            (accepted.iter().filter(|(_, truth)| *truth == Some(label)).count(), accepted.len())
+        };
+        let precise = fitted(Promise::Precision(0.95));
+        assert!(precise.shared.is_empty() && precise.unreachable.is_empty());
+        for label in 0..3 {
+            let (right, all) = counted(&precise.least, label);
+            assert!(wilson(right, all).unwrap().low >= 0.95 && all > 100, "{right} of {all}");
+        }
+        let found = fitted(Promise::Recall(0.5));
+        for label in 0..3 {
+            let images = images.iter().filter(|image| image.truth == Some(label)).count();
+            let (right, _) = counted(&found.least, label);
+            assert!(wilson(right, images).unwrap().low >= 0.5, "{right} of {images}");
+            assert!(wilson(right - 1, images).unwrap().low < 0.5, "no higher threshold does");
+        }
+        let never = fitted(Promise::Precision(0.9999));
+        assert_eq!((never.unreachable, never.least), (vec![0, 1, 2], vec![NEVER; 3]));
+        let few = thresholds(&bare, &images[..40], 3, Activation::Softmax, Promise::Recall(0.1));
+        assert!(few.shared.len() >= 2 && few.least[few.shared[0]] == few.least[few.shared[1]]);
+    }
+}

@@ -1,0 +1,227 @@
+//! `--examples`: labelled pictures -> their embeddings and labels, and what was learned from them in words.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use zsic::cache::Scope;
+use zsic::head::{Clash, Examples, Head, Learned};
+use zsic::measure::{Estimate, wilson};
+use zsic::source::{Shard, is_tar_name};
+
+use super::args::{Asked, Common, ExampleArgs, Inputs};
+use super::fatal::usage;
+use super::inputs::paths;
+use super::labels::{self, Places};
+use super::messages::{error, note, say, warn};
+use super::model::ImageTower;
+use super::session::Session;
+use super::stream::Written;
+use super::text;
+use super::truth::{Shown, Truth, absolute};
+use super::{Outcome, available_memory};
+
+/// Labelled pictures, before they are read.
+pub struct ExampleSource {
+    pub head: Head,
+    inputs: Inputs,
+    truth: Truth,
+    name: String,
+}
+
+/// Labelled pictures, embedded.
+pub struct Embedded {
+    pub examples: Examples,
+    pub outcome: Outcome,
+}
+
+/// Labelled pictures, one by one.
+pub struct Collected {
+    pub found: Vec<Example>,
+    pub outcome: Outcome,
+}
+
+/// One picture's name, its label's place, and its embedding.
+pub type Example = (String, usize, Arc<[f32]>);
+
+impl ExampleSource {
+    /// Finds the pictures of the flags, if there are any, and what they show. `beside` are the inputs of the command.
+    ///
+    /// # Errors
+    /// A usage error if they cannot be found or read.
+    pub fn read(args: &ExampleArgs, beside: &Inputs) -> Result<Option<Self>> {
+        args.examples.as_deref().map(|path| Self::at("--examples", path, args.head(), beside)).transpose()
+    }
+
+    /// Finds the pictures in a folder, a list or a tar that a flag names.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn at(flag: &str, path: &Path, head: Head, beside: &Inputs) -> Result<Self> {
+        let own = |inputs| Inputs {
+            inputs,
+            files_from: None,
+            null: false,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            shard: Shard::default(),
+            ..beside.clone()
+        };
+        let name = format!("{flag} {}", text::name(path));
+        if !text::is_stdin(path) && !path.exists() {
+            return Err(usage(format!("{name}: no such file or folder")));
+        }
+        let (inputs, truth) = if path.is_dir() || is_tar_name(path) {
+            let inputs = own(vec![path.into()]);
+            let truth = Truth::read(None, &inputs)?;
+            (inputs, truth)
+        } else {
+            let truth = Truth::read(Some(path), beside)?;
+            (own(truth.images().map(Into::into).collect()), truth)
+        };
+        Ok(Self { head, inputs, truth, name })
+    }
+
+    /// Returns the names of what the pictures show, in order. Numbers of classes without names have none.
+    ///
+    /// # Errors
+    /// If the pictures cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let name = |shown: &Shown| match shown {
+            Shown::Name(name) => Some(name.clone()),
+            Shown::Index(index) => self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)).cloned(),
+        };
+        let names: Vec<String> = self.truth.all_by_reading(&self.inputs)?.iter().filter_map(name).collect();
+        Ok(names)
+    }
+
+    /// Embeds the pictures. `labels` are the names of the rows that can be learned.
+    ///
+    /// # Errors
+    /// As [`Self::collect`], and a usage error if two labels have the same picture.
+    pub fn embed(&self, labels: &[&str], session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Embedded> {
+        let common = session.asked.common;
+        let Collected { found, outcome } = self.collect(labels, session, kept, tower)?;
+        let dim = session.checkpoint.family().facts().embedding;
+        available_memory::check(found.len(), "examples", memory(found.len(), labels.len(), dim))?;
+        let given: Vec<(usize, &[f32])> = found.iter().map(|(_, label, row)| (*label, &**row)).collect();
+        let examples = Examples::new(dim, &given).map_err(|clash| same_picture(clash, &found, labels))?;
+        if examples.repeated() > 0 {
+            note(common, 1, format!("{} examples repeat others of their label, and do not count", examples.repeated()));
+        }
+        self.tell_overlap(&session.asked);
+        Ok(Embedded { examples, outcome })
+    }
+
+    /// Embeds the pictures one by one, each with the place of its label among `labels`. Failures are told.
+    ///
+    /// # Errors
+    /// A usage error if a picture shows none of the labels or several, or if a label has only pictures that failed.
+    pub fn collect(&self, labels: &[&str], session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Collected> {
+        let places = Places::new(labels.iter().copied().zip(0..));
+        let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
+        let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; labels.len()], 0u64);
+        let stream = session.images_of(asked, kept, Vec::new(), 0)?;
+        let outcome = stream.run(false, tower, |answers| {
+            let mut written = Written::default();
+            for answer in answers {
+                let Some(shown) = self.truth.of(&answer.name) else {
+                    left_out += 1;
+                    continue;
+                };
+                let label = self.label(answer.name.as_str(), &shown, &places, labels.len())?;
+                match &answer.embedding {
+                    Ok(row) => found.push((answer.name.as_str().to_owned(), label, Arc::clone(row))),
+                    Err(e) => {
+                        error(e);
+                        written.failed += 1;
+                        failed[label] += 1;
+                    }
+                }
+            }
+            Ok(written)
+        })?;
+        if left_out > 0 {
+            say(session.asked.common, format!("{}: {left_out} pictures have no label, and are left out", self.name));
+        }
+        let has_none = |label: &usize| failed[*label] > 0 && !found.iter().any(|example| example.1 == *label);
+        if let Some(label) = (0..labels.len()).find(has_none) {
+            let label = labels::shown(labels[label]);
+            return Err(usage(format!("{}: all pictures of the label `{label}` failed", self.name)));
+        }
+        if found.is_empty() {
+            return Err(usage(format!("{}: there is no labelled picture", self.name)));
+        }
+        Ok(Collected { found, outcome })
+    }
+
+    /// Returns the place of what a picture shows.
+    fn label(&self, image: &str, shown: &[Shown], places: &Places, labels: usize) -> Result<usize> {
+        let [shown] = shown else {
+            return Err(usage(format!("{image}: shows {} labels, and an example shows one", shown.len())));
+        };
+        let name = match shown {
+            Shown::Name(name) => name,
+            Shown::Index(index) => match self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)) {
+                Some(name) => name,
+                None if *index < labels => return Ok(*index),
+                None => return Err(usage(format!("{image}: is class {index}, counted from 0, of {labels} labels"))),
+            },
+        };
+        let lost = || usage(format!("{image}: shows `{}`, which is none of the labels", labels::shown(name)));
+        places.place(name).ok_or_else(lost)
+    }
+
+    /// Says if examples are among the images that are scored: these look better than others would.
+    fn tell_overlap(&self, asked: &Asked) {
+        let of = |inputs: &Inputs| paths(inputs).iter().map(|path| absolute(path)).collect::<Vec<_>>();
+        let (own, scored) = (of(&self.inputs), of(asked.inputs));
+        let is_within = |a: &Path, b: &Path| a.starts_with(b);
+        if own.iter().any(|own| scored.iter().any(|scored| is_within(own, scored) || is_within(scored, own))) {
+            say(asked.common, "some examples are among the inputs, where scores are flattering");
+        }
+    }
+}
+
+/// Returns the bytes that learning takes.
+fn memory(examples: usize, labels: usize, dim: usize) -> u64 {
+    const COPIES: u64 = 3;
+    const CHANGES: u64 = 24;
+    let (examples, labels, dim) = (examples as u64, labels as u64, dim as u64);
+    8 * COPIES * examples * (labels + dim) + 8 * CHANGES * labels * dim
+}
+
+/// Says which two pictures are one.
+fn same_picture(Clash(a, b): Clash, found: &[Example], labels: &[&str]) -> anyhow::Error {
+    let named = |at: usize| {
+        let (name, label, _) = &found[at];
+        format!("{name} (`{}`)", labels::shown(labels[*label]))
+    };
+    usage(format!("the same picture has two labels: {} and {}; remove one of them", named(a), named(b)))
+}
+
+/// Says how good the learned rows are, and warns if they are no better than the texts.
+pub fn tell(learned: &Learned, examples: &Examples, head: Head, common: &Common) {
+    let check = learned.check;
+    let labels = examples.of().chunk_by(|a, b| a == b).count();
+    let share = |right: usize| wilson(right, check.examples).map(shown).unwrap_or_default();
+    let (count, text) = (examples.len(), share(check.right_by_text));
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let (count, labels) = (plural(count, "example"), plural(labels, "label"));
+    if head == Head::Text {
+        return say(common, format!("{count} of {labels}: accuracy of the text alone {text}"));
+    }
+    let own = share(check.right);
+    say(common, format!("{count} of {labels}: cross-validated accuracy {own}, text alone {text}"));
+    let strength = learned.strength.map(|strength| format!(", strength {strength}")).unwrap_or_default();
+    note(common, 1, format!("head {}{strength}; {} folds", head.name(), check.folds));
+    if check.right <= check.right_by_text {
+        warn(common, "the examples do no better than the labels' texts alone; add examples, or leave them out");
+    }
+}
+
+/// Returns a share with its interval.
+fn shown(Estimate { value, low, high }: Estimate) -> String {
+    let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+    format!("{} ({} to {})", percent(value), percent(low), percent(high))
+}

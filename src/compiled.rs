@@ -1,0 +1,417 @@
+//! A compiled classifier: the rows that labels are scored by, and the rules, in one safetensors file.
+//!
+//! Tensors: `weights` [L, D], `bias` [L], `background` [B, D] and `thresholds` [A] in f32, `offsets` [B] in f64. `A` counts all
+//! answers: labels or groups, rank by rank. The metadata key `zsic` holds [`About`] as JSON. A file has no paths and no dates:
+//! the same labels and examples give the same bytes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{SafeTensorError, TensorView};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::classifier::Labels;
+use crate::decision::{Decision, Groups};
+use crate::embeddings::Embeddings;
+use crate::error::{Error, Result};
+use crate::reason::os_reason;
+use crate::regular;
+use crate::score::Activation;
+
+/// The version of the format.
+pub const FORMAT: u32 = 1;
+/// A threshold that no score reaches: a label with it is never accepted.
+pub const NEVER: f32 = 2.0;
+/// The largest value in any tensor. Rows are about as long as 1, and scores of such values stay finite.
+const LARGEST: f64 = 1e4;
+/// The metadata key.
+const KEY: &str = "zsic";
+/// The longest file that is read: a million labels of 768 values are as long.
+const LONGEST: u64 = 4 << 30;
+
+/// What a classifier is and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The version of the format.
+    pub format: u32,
+    /// The version of zsic that made it.
+    pub zsic: String,
+    /// The version of the bits of embeddings.
+    pub bits: u32,
+    /// The checkpoint that it belongs to.
+    pub checkpoint: Belongs,
+    /// How images become pixels.
+    pub preprocessing: Preprocessing,
+    /// How logits become scores: `softmax` or `sigmoid`.
+    pub activation: String,
+    /// The labels, in the order of the rows.
+    pub labels: Vec<CompiledLabel>,
+    /// The names of the background's rows.
+    pub background: Vec<String>,
+    /// What labels add up to, rank by rank.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<CompiledGroups>,
+    /// What logits are divided by.
+    pub temperature: f64,
+    /// Whether each label competes with the background alone.
+    pub independent: bool,
+    /// Whether records carry an answer.
+    pub answers: bool,
+    /// What examples did to the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<CompiledHead>,
+    /// What labelled pictures did to temperature, background and thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CompiledCalibration>,
+}
+
+/// A checkpoint, by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Belongs {
+    /// What it is called: a name on the hub, a directory's own name, or `demo`.
+    pub name: String,
+    /// Its commit on the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The hash of all files that decide what it computes.
+    pub content: String,
+}
+
+/// How images become pixels, besides the checkpoint's own files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// How examples were decoded.
+    pub decode: String,
+    /// Overrides of how the checkpoint is read, such as the size of images.
+    #[serde(default)]
+    pub reading: String,
+}
+
+/// A label and the prompts that it was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CompiledLabel {
+    pub name: String,
+    pub prompts: Vec<String>,
+}
+
+/// Groups of labels, or of groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CompiledGroups {
+    pub names: Vec<String>,
+    pub of: Vec<usize>,
+}
+
+/// What examples did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompiledHead {
+    /// `anchored`, `prototype` or `text`.
+    pub name: String,
+    /// The strength of the anchor.
+    pub strength: Option<f64>,
+    /// How many examples there were, and a hash of their embeddings and labels.
+    pub examples: usize,
+    /// See `examples`.
+    pub content: String,
+    /// What cross-validation found: examples left out once, in how many folds, and right answers to them.
+    pub cross_validation: CompiledCheck,
+}
+
+/// Answers to examples that were left out of the learning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CompiledCheck {
+    pub folds: usize,
+    pub examples: usize,
+    pub right: usize,
+    pub right_by_text: usize,
+}
+
+/// What labelled pictures did to temperature, background and thresholds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompiledCalibration {
+    /// How many pictures of the labels there were, and of none of them.
+    pub images: usize,
+    /// See `images`.
+    pub unknown: usize,
+    /// The mean negative log-likelihood before and after.
+    pub nll: [f64; 2],
+    /// What thresholds were fitted to, such as `precision=0.95`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub want: Option<String>,
+}
+
+/// A compiled classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// What it is.
+    pub about: About,
+    /// The labels' rows [L, D].
+    pub rows: Embeddings,
+    /// What is added to each label's logit: `[L]`.
+    pub bias: Vec<f32>,
+    /// The background's rows [B, D].
+    pub background: Embeddings,
+    /// The offset of each background row's logit: `[B]`.
+    pub offsets: Vec<f64>,
+    /// The least score of each answer: `[A]`.
+    pub thresholds: Vec<f32>,
+}
+
+impl Compiled {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Classifier`] with what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |reason: String| Error::Classifier { path: path.to_path_buf(), reason };
+        let bytes = regular::read(path, LONGEST).map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
+        Self::from_bytes(&bytes).map_err(failed)
+    }
+
+    /// Parses the bytes of a file.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+        let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let metadata = metadata.ok_or("is not a classifier of zsic: its metadata has no key `zsic`")?;
+        let format = serde_json::from_str::<serde_json::Value>(metadata).ok().and_then(|json| json["format"].as_u64());
+        match format {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => {
+                let made = format!("was made by a newer zsic: its format is {format}, and this version reads {FORMAT}");
+                return Err(format!("{made}; install a newer zsic"));
+            }
+            None => return Err("is not a classifier of zsic: its metadata has no format".to_owned()),
+        }
+        let about: About = serde_json::from_str(metadata).map_err(|e| format!("its metadata is damaged: {e}"))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
+        let table = |name: &str| tensors.tensor(name).map_err(|_| format!("has no tensor `{name}`"));
+        let weights = table("weights")?;
+        let [_, dim] = *weights.shape() else { return Err("its tensor `weights` is not a table".to_owned()) };
+        let rows = |name: &str, count: usize| {
+            let mut rows = Embeddings::new(dim);
+            let values = values(name, &table(name)?, Dtype::F32, &[count, dim])?;
+            let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+            values.chunks_exact(dim.max(1)).for_each(|row| rows.push_unit(row));
+            Ok::<_, String>(rows)
+        };
+        let list = |name: &str, kind, count: usize| values(name, &table(name)?, kind, &[count]);
+        let single = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let (labels, background) = (about.labels.len(), about.background.len());
+        if labels == 0 || dim == 0 {
+            return Err("has no labels".to_owned());
+        }
+        let answers = about.check()?;
+        let thresholds = single(list("thresholds", Dtype::F32, answers)?);
+        if let Some(wrong) = thresholds.iter().find(|least| !(0.0..=NEVER).contains(*least)) {
+            return Err(format!("has a threshold of {wrong}"));
+        }
+        Ok(Self {
+            rows: rows("weights", labels)?,
+            bias: single(list("bias", Dtype::F32, labels)?),
+            background: rows("background", background)?,
+            offsets: list("offsets", Dtype::F64, background)?,
+            thresholds,
+            about,
+        })
+    }
+
+    /// Returns the bytes of a file.
+    ///
+    /// # Panics
+    /// If the numbers of rows, labels or thresholds differ.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self { about, rows, bias, background, offsets, thresholds } = self;
+        let single = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let (labels, others, dim) = (about.labels.len(), about.background.len(), rows.dim());
+        let tensors = [
+            ("weights", Dtype::F32, vec![labels, dim], single(rows.values())),
+            ("bias", Dtype::F32, vec![labels], single(bias)),
+            ("background", Dtype::F32, vec![others, dim], single(background.values())),
+            ("thresholds", Dtype::F32, vec![thresholds.len()], single(thresholds)),
+            ("offsets", Dtype::F64, vec![others], offsets.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        ];
+        let about = serde_json::to_string(about).expect("names and finite numbers are JSON");
+        let metadata = HashMap::from([(KEY.to_owned(), about)]);
+        let views = tensors.iter().map(|(name, kind, shape, bytes)| {
+            (*name, TensorView::new(*kind, shape.clone(), bytes).expect("a tensor has as many bytes as its shape says"))
+        });
+        safetensors::serialize(views, Some(metadata)).expect("a header of five tensors")
+    }
+
+    /// Returns how logits become scores.
+    pub fn activation(&self) -> Activation {
+        if self.about.activation == SIGMOID { Activation::Sigmoid } else { Activation::Softmax }
+    }
+
+    /// Returns the labels, with their rows.
+    pub fn labels(&self) -> Labels {
+        let names = self.about.labels.iter().map(|label| label.name.clone()).collect();
+        Labels::from_rows(names, self.rows.clone(), self.bias.clone())
+    }
+
+    /// Returns the rules, unless there are none.
+    pub fn decision(&self) -> Option<Decision> {
+        let About { temperature, independent, ranks, answers, .. } = &self.about;
+        let groups = |ranks: &CompiledGroups| Groups { names: ranks.names.clone(), of: ranks.of.clone() };
+        (*answers || !ranks.is_empty()).then(|| Decision {
+            temperature: *temperature,
+            background: self.offsets.clone(),
+            thresholds: self.thresholds.clone(),
+            independent: *independent,
+            ranks: ranks.iter().map(groups).collect(),
+        })
+    }
+}
+
+/// The names of activations.
+const SOFTMAX: &str = "softmax";
+const SIGMOID: &str = "sigmoid";
+
+/// Returns the name of an activation in [`About`].
+pub fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Softmax => SOFTMAX,
+        Activation::Sigmoid => SIGMOID,
+    }
+}
+
+impl About {
+    /// Checks what the tensors do not show, and returns the number of answers.
+    fn check(&self) -> std::result::Result<usize, String> {
+        let wrong = |what: &str| Err(format!("its metadata is damaged: {what}"));
+        if ![SOFTMAX, SIGMOID].contains(&&*self.activation) {
+            return wrong("the activation is neither softmax nor sigmoid");
+        }
+        if !(1e-3..=1e3).contains(&self.temperature) {
+            return wrong("the temperature is not from 0.001 to 1000");
+        }
+        let mut names: Vec<&str> = self.labels.iter().map(|label| label.name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) || names.iter().any(|name| name.trim().is_empty()) {
+            return wrong("a label is empty or there twice");
+        }
+        let (mut members, mut answers) = (self.labels.len(), 0);
+        for CompiledGroups { names, of } in &self.ranks {
+            if of.len() != members || of.iter().any(|group| *group >= names.len()) {
+                return wrong("a group has other members than there are");
+            }
+            (members, answers) = (names.len(), answers + names.len());
+        }
+        if !self.answers && (!self.background.is_empty() || self.independent) {
+            return wrong("it has a background and no answers");
+        }
+        Ok(if self.ranks.is_empty() { members } else { answers })
+    }
+}
+
+fn damaged(e: &SafeTensorError) -> String {
+    match e {
+        SafeTensorError::MetadataIncompleteBuffer
+        | SafeTensorError::HeaderTooSmall
+        | SafeTensorError::InvalidHeaderLength => {
+            format!("is cut off, or not a safetensors file: {e}")
+        }
+        e => format!("is not a classifier, or is damaged: {e}"),
+    }
+}
+
+/// Returns the values of a tensor, if they are finite and it has this form.
+fn values(name: &str, tensor: &TensorView, kind: Dtype, shape: &[usize]) -> std::result::Result<Vec<f64>, String> {
+    if (tensor.dtype(), tensor.shape()) != (kind, shape) {
+        let (is, found) = (tensor.dtype(), tensor.shape());
+        return Err(format!("its tensor `{name}` has the form {is:?} {found:?} in place of {kind:?} {shape:?}"));
+    }
+    let values: Vec<f64> = match kind {
+        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+        _ => tensor.data().as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
+    };
+    if !values.iter().all(|x| x.abs() <= LARGEST) {
+        return Err(format!("its tensor `{name}` has values that are not finite, or over {LARGEST}"));
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Compiled {
+        let label = |name: &str| CompiledLabel { name: name.to_owned(), prompts: vec![format!("a {name}")] };
+        let [mut rows, mut background] = [Embeddings::new(3), Embeddings::new(3)];
+        rows.push_unit(&[1.0, 0.5, 0.0]);
+        rows.push_unit(&[0.0, 1.0, 0.1]);
+        background.push_unit(&[0.0, 0.0, 1.0]);
+        let about = About {
+            format: FORMAT,
+            zsic: "0.0.0".to_owned(),
+            bits: 2,
+            checkpoint: Belongs { name: "a/b".to_owned(), commit: None, content: "12".to_owned() },
+            preprocessing: Preprocessing { decode: "exact".to_owned(), reading: String::new() },
+            activation: SOFTMAX.to_owned(),
+            labels: ["cat", "dog"].map(label).to_vec(),
+            background: vec!["sky".to_owned()],
+            ranks: Vec::new(),
+            temperature: 1.5,
+            independent: false,
+            answers: true,
+            head: None,
+            calibration: None,
+        };
+        let (bias, offsets, thresholds) = (vec![0.0, 0.25], vec![-0.1], vec![0.5, NEVER]);
+        Compiled { about, rows, bias, background, offsets, thresholds }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = small().to_bytes();
+        assert_eq!(Compiled::from_bytes(&bytes).unwrap(), small());
+        assert_eq!(bytes, small().to_bytes());
+        let decision = small().decision().unwrap();
+        assert_eq!((decision.background, decision.thresholds, decision.temperature), (vec![-0.1], vec![0.5, 2.0], 1.5));
+    }
+
+    #[test]
+    fn a_cut_or_changed_file_is_refused() {
+        let bytes = small().to_bytes();
+        for length in 0..bytes.len() {
+            assert!(Compiled::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        let with = |change: &dyn Fn(&mut Compiled)| {
+            let mut other = small();
+            change(&mut other);
+            Compiled::from_bytes(&other.to_bytes()).unwrap_err()
+        };
+        assert!(with(&|of| of.about.format = 2).starts_with("was made by a newer zsic: its format is 2"));
+        assert!(with(&|of| of.about.activation = "tanh".to_owned()).contains("neither softmax nor sigmoid"));
+        assert!(with(&|of| of.about.temperature = 0.0).contains("the temperature"));
+        assert!(with(&|of| of.about.labels[1].name = "cat".to_owned()).contains("there twice"));
+        assert!(with(&|of| of.offsets[0] = f64::NAN).contains("`offsets` has values that are not finite"));
+        assert!(with(&|of| of.thresholds[0] = -0.5).contains("a threshold of -0.5"));
+        assert!(with(&|of| of.thresholds.truncate(1)).contains("in place of F32 [2]"));
+        let groups = CompiledGroups { names: vec!["pet".to_owned()], of: vec![0, 1] };
+        assert!(with(&|of| of.about.ranks = vec![groups.clone()]).contains("a group has other members"));
+        let other = safetensors::serialize(std::iter::empty::<(&str, TensorView)>(), None).unwrap();
+        assert!(Compiled::from_bytes(&other).unwrap_err().starts_with("is not a classifier of zsic"));
+    }
+
+    /// Any one byte may be another: no panic, and no values that are not finite.
+    #[test]
+    fn a_flipped_byte_never_panics() {
+        let bytes = small().to_bytes();
+        for at in 0..bytes.len() {
+            for flip in [1, 0x20, 0x80, 0xff] {
+                let mut other = bytes.clone();
+                other[at] ^= flip;
+                if let Ok(read) = Compiled::from_bytes(&other) {
+                    assert!(read.rows.values().iter().all(|x| x.is_finite()) && read.rows.len() == 2);
+                }
+            }
+        }
+    }
+}
