@@ -19,7 +19,16 @@ const LEAST: u64 = 32 << 20;
 
 /// Returns the caps of the flags, and the room that remains beside the checkpoint and the run's other memory.
 pub fn limits(inputs: &Inputs, checkpoint: &Checkpoint, besides: u64) -> Limits {
-    let bytes = available().saturating_sub(weights(checkpoint)).saturating_sub(besides) / 16 * SHARE;
+    limits_within(inputs, available().saturating_sub(weights(checkpoint)).saturating_sub(besides))
+}
+
+/// Returns the caps of the flags, and the room that remains while nothing is computed.
+pub fn limits_of_images(inputs: &Inputs) -> Limits {
+    limits_within(inputs, available())
+}
+
+fn limits_within(inputs: &Inputs, bytes: u64) -> Limits {
+    let bytes = bytes / 16 * SHARE;
     Limits {
         max_bytes: inputs.max_bytes.unwrap_or(MAX_BYTES),
         max_pixels: inputs.max_pixels,

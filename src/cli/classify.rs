@@ -11,10 +11,11 @@ use super::messages::HeldLines;
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
+use super::output::page::{About, Margins, Page, Sources};
 use super::output::{Answer, Columns, Format, Place, Prediction, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
-use super::{Outcome, available_memory, labels, messages, stdout};
+use super::{Outcome, available_memory, labels, messages, model, stdout};
 
 /// Runs the command.
 ///
@@ -60,9 +61,18 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let of_examples = rows.outcome;
     let scorer = rows.scorer();
     let names = scorer.all_answers();
-    let writer = RecordWriter::new(format, run.place(), log, columns, &names);
+    let about = About {
+        model: model::shown(checkpoint),
+        templates: given.are_filled(templates).then(|| templates.iter().map(ToString::to_string).collect()),
+        labels: names.clone(),
+        more: Vec::new(),
+    };
+    let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
+    let margins = Margins { thresholds: rules.thresholds(), is_independent: decisions.independent };
+    let margins = (format == Format::Html).then_some(margins);
+    let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources));
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);
-    let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held };
+    let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, margins, writer, _held: held };
     Ok(run.finish(&tower, records)?.or(of_examples))
 }
 
@@ -72,17 +82,22 @@ struct ScoreRecords<'a> {
     names: &'a [String],
     output: &'a Output,
     columns: Columns,
+    margins: Option<Margins<'a>>,
     writer: RecordWriter<'a>,
     _held: Option<HeldLines>,
 }
 
 impl Records for ScoreRecords<'_> {
     fn write(&mut self, answers: &[pipeline::Answer]) -> Result<()> {
-        let scored = score_answers(self.scorer, answers, |scores| body(self.output, self.columns, self.names, &scores));
+        let body = |scores: Scores| {
+            let margin = self.margins.map(|margins| margins.of(&scores));
+            Predictions { margin, ..body(self.output, self.columns, self.names, &scores) }
+        };
+        let scored = score_answers(self.scorer, answers, body);
         for (pipeline::Answer { name, version, .. }, scored) in answers.iter().zip(scored) {
             match scored {
-                Ok(body) => self.writer.record(name.as_str(), *version, &Ok(body))?,
-                Err(e) => self.writer.record(name.as_str(), *version, &Err(&e))?,
+                Ok(body) => self.writer.record(name, *version, &Ok(body))?,
+                Err(e) => self.writer.record(name, *version, &Err(&e))?,
             }
         }
         self.writer.flush()
@@ -112,5 +127,5 @@ fn body<'a>(output: &Output, columns: Columns, names: &'a [String], scores: &Sco
         places: verdict.accepted.iter().map(|answer| answer.label).collect(),
         unknown: verdict.unknown,
     });
-    Predictions { ranked: ranked.map(prediction).collect(), answer }
+    Predictions { ranked: ranked.map(prediction).collect(), answer, margin: None }
 }

@@ -54,6 +54,11 @@ impl Given {
         let later = self.ranks.iter().skip(1).flat_map(|groups| &groups.names);
         self.answers().into_iter().chain(later.map(String::as_str)).collect()
     }
+
+    /// Returns whether these templates make all prompts.
+    pub fn are_filled(&self, templates: &[Template]) -> bool {
+        self.labels.iter().all(|label| Label::new(label.name.as_str(), templates).prompts == label.prompts)
+    }
 }
 
 /// The form of labels.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use zsic::cache::Scope;
 use zsic::pipeline::Answer;
-use zsic::source::Tally;
+use zsic::source::{Limits, Tally};
 use zsic::{Checkpoint, Plan};
 
 use super::args::Asked;
@@ -48,6 +48,8 @@ pub struct Run<'s> {
     images: Stream<'s>,
     earlier: Arc<Earlier>,
     tally: Arc<Tally>,
+    /// The limits of one image.
+    pub limits: Limits,
     /// The embeddings that are kept between runs.
     pub kept: Scope,
 }
@@ -165,10 +167,10 @@ impl<'a> Session<'a> {
         };
         let earlier = entries.earlier();
         let kept = self.kept()?;
-        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits };
+        let walked = Walked { entries, tally: Arc::clone(&tally), list_failure, limits: limits.clone() };
         let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
         let Outputs { place, meta, .. } = outputs;
-        let run = Run { session: self, made_with, place, meta, images, earlier, tally, kept };
+        let run = Run { session: self, made_with, place, meta, images, earlier, tally, limits, kept };
         Ok(Begun::Going(log, Box::new(run)))
     }
 }
@@ -201,7 +203,7 @@ impl Run<'_> {
     /// # Errors
     /// What makes the run stop early.
     pub fn finish(self, encoder: &ImageTower, mut records: impl Records) -> Result<Outcome> {
-        let Self { session, made_with, place, meta, images, earlier, tally, kept } = self;
+        let Self { session, made_with, place, meta, images, earlier, tally, kept, .. } = self;
         let common = session.asked.common;
         let write = |answers: &[Answer]| {
             let (_, failed_before) = records.counts();

@@ -49,6 +49,8 @@ mod labels; // labels and templates as people write them
 mod memory; // bounds on memory and threads
 mod naflex; // what is SigLIP 2's in native shapes
 mod open_clip; // the other layout
+#[cfg(feature = "demo")]
+mod review; // pages to look through and correct results
 mod siglip; // what is SigLIP's own
 #[cfg(unix)]
 mod terminal; // on a terminal

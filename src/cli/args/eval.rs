@@ -14,6 +14,7 @@ Examples:
   zsic eval photos/ --truth truth.csv -l cat,dog,bird  # columns image,label
   zsic eval labelled/ --vary template-set=openai-7,openai-80 --vary precision=auto,bf16
   zsic eval labelled/ --unknown --map names.csv -o report.json --records answers.csv
+  zsic eval labelled/ -o report.html                   # look through what is wrong, and correct it
   zsic eval labelled/ -m openai/clip-vit-base-patch32 --fail-under top1.low=0.8
   zsic eval shards/ --label-set imagenet-1k            # tars with x.jpg and x.cls
 
@@ -87,4 +88,6 @@ pub enum ReportFormat {
     Jsonl,
     /// One row per metric, label and run
     Csv,
+    /// One page: the report, and pictures to look through and correct in a browser
+    Html,
 }

@@ -64,6 +64,8 @@ pub enum FormatArg {
     Pipeline,
     /// One row per label, for pandas, polars and duckdb; needs -o FILE and a build with the feature `parquet`
     Parquet,
+    /// One page to look through and correct results in a browser
+    Html,
 }
 
 /// The output format of `zsic models`, `zsic cache` and `zsic doctor`.

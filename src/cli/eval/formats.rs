@@ -3,16 +3,17 @@
 use anyhow::Result;
 
 use super::super::args::ReportFormat;
-use super::super::output::{Place, ending};
+use super::super::output::{Place, ending, page};
 use super::report::Report;
 use super::{csv, table};
 
-/// Returns the report in a format, a table within `width` cells.
+/// Returns the report in a format, a table within `width` cells; nothing for HTML, which `page.rs` writes.
 ///
 /// # Errors
 /// If a number cannot be written.
-pub fn text(format: ReportFormat, report: &Report, width: usize) -> Result<String> {
-    Ok(match format {
+pub fn text(format: ReportFormat, report: &Report, width: usize) -> Result<Option<String>> {
+    Ok(Some(match format {
+        ReportFormat::Html => return Ok(None),
         ReportFormat::Table | ReportFormat::Auto => table::table(report, width),
         ReportFormat::Json => serde_json::to_string_pretty(report)? + "\n",
         ReportFormat::Csv => csv::report(report)?,
@@ -20,7 +21,7 @@ pub fn text(format: ReportFormat, report: &Report, width: usize) -> Result<Strin
             let lines = report.runs.iter().map(|run| Ok(serde_json::to_string(run)? + "\n"));
             lines.collect::<Result<String>>()?
         }
-    })
+    }))
 }
 
 /// Returns the format asked for; `auto` is what the ending of the file says, and else depends on whether people read it.
@@ -33,10 +34,17 @@ pub fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
         (ReportFormat::Auto, None | Some("json")) => ReportFormat::Json,
         (ReportFormat::Auto, Some("jsonl" | "ndjson")) => ReportFormat::Jsonl,
         (ReportFormat::Auto, Some("csv")) => ReportFormat::Csv,
+        (ReportFormat::Auto, Some(ending)) if page::ENDINGS.contains(&ending) => ReportFormat::Html,
+        (ReportFormat::Html, _) if place.is_terminal() => return Err(page::no_terminal()),
         (ReportFormat::Auto, Some("txt")) => ReportFormat::Table,
         (ReportFormat::Auto, Some(_)) if place.promises_nothing() => ReportFormat::Json,
         (ReportFormat::Auto, Some(ending)) => {
-            return Err(ending::refuse(&place.name(), ending, "a report", &[".json", ".jsonl", ".csv", ".txt"]));
+            return Err(ending::refuse(
+                &place.name(),
+                ending,
+                "a report",
+                &[".json", ".jsonl", ".csv", ".html", ".txt"],
+            ));
         }
         (asked, _) => asked,
     })

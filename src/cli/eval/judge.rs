@@ -5,6 +5,7 @@ use zsic::measure::{Judged, Multi};
 use zsic::pipeline::Answer;
 use zsic::{ImageError, Scorer, Scores};
 
+use super::super::output::page::{Chosen, Margins, Picture};
 use super::super::scorer::score_answers;
 use super::super::truth::{Shown, Truth};
 use super::classes::{Class, Classes};
@@ -37,12 +38,16 @@ pub struct Run {
     pub model: String,
     pub precision: String,
     pub templates: Vec<String>,
+    /// Whether these templates make all prompts.
+    pub are_filled: bool,
     pub scorer: Scorer,
     /// The least score of each answer, if any was given.
     pub thresholds: Vec<f32>,
     pub judged: Vec<Judged>,
     /// All scores, where images may show any number of labels.
     pub multi: Option<Multi>,
+    /// The pictures of a page, and whether each label competes with the background alone.
+    pub pictures: Option<(Chosen, bool)>,
 }
 
 impl Images {
@@ -97,14 +102,33 @@ impl Run {
     /// Scores some images, and keeps what the metrics need of those that have a truth.
     pub fn judge(&mut self, answers: &[Answer], truths: &[Option<ImageTruth>]) {
         let scored = score_answers(&self.scorer, answers, |scores| scores);
-        let counted = scored.into_iter().zip(truths).filter_map(|(scores, truth)| Some((scores, truth.as_ref()?)));
-        for (scores, truth) in counted {
+        let counted = answers.iter().zip(scored).zip(truths);
+        for ((answer, scores), truth) in counted.filter_map(|(counted, truth)| Some((counted, truth.as_ref()?))) {
+            if let Some((chosen, is_independent)) = &mut self.pictures {
+                let margins = Margins { thresholds: &self.thresholds, is_independent: *is_independent };
+                show(chosen, margins, answer, &scores, truth);
+            }
             self.judged.push(judged(&scores, truth));
             if let Some(multi) = &mut self.multi {
                 let labels: &[usize] = if let ImageTruth::Labels(labels) = truth { labels } else { &[] };
                 multi.push(labels, scores.as_ref().ok());
             }
         }
+    }
+}
+
+/// Adds an image to those of a page.
+fn show(
+    chosen: &mut Chosen,
+    margins: Margins,
+    answer: &Answer,
+    scores: &Result<Scores, ImageError>,
+    truth: &ImageTruth,
+) {
+    let truth = if let ImageTruth::Labels(labels) = truth { labels.clone() } else { Vec::new() };
+    match scores {
+        Ok(scores) => chosen.add(Picture::of(&answer.name, answer.version, scores, margins).with_truth(truth)),
+        Err(e) => chosen.add_failure(&answer.name, &e.message),
     }
 }
 

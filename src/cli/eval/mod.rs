@@ -5,6 +5,7 @@ mod csv;
 mod demands;
 mod formats;
 mod judge;
+mod page;
 mod report;
 mod table;
 mod vary;
@@ -23,19 +24,20 @@ use zsic::measure::Multi;
 use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
-use super::args::{Asked, Common, Eval, LabelArgs, LongRun};
+use super::args::{Asked, Common, Eval, LabelArgs, LongRun, ReportFormat};
 use super::fatal::usage;
 use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
 use super::messages::{error, say, warn};
 use super::model::{self, ImageTower};
+use super::output::page::{Chosen, Sources};
 use super::output::{Place, families};
 use super::scorer::{Flags, Wanted};
 use super::session::Session;
 use super::stream::Written;
 use super::terminal::printable_lines;
 use super::truth::{ClassNames, Shown, Truth, absolute};
-use super::{Outcome, available_memory, cache, text};
+use super::{Outcome, available_memory, cache, settings, text};
 
 /// The images of a label under which its interval says little.
 const FEW: usize = 5;
@@ -51,6 +53,7 @@ struct Prepared<'a> {
 struct Evaluation<'a> {
     args: &'a Eval,
     common: &'a Common,
+    format: ReportFormat,
     truth: Truth,
     renaming: Renaming,
     /// All that images show, if it is known before they are read.
@@ -82,16 +85,24 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
     let records =
         args.report.records.as_deref().map(|path| Place::new(Some(path), common).open(args.read().chain(sets())));
     let records = records.transpose()?;
-    let evaluation = Evaluation::read(args, common)?;
-    let (images, runs, outcome) = evaluation.run(&varied)?;
+    let evaluation = Evaluation::read(args, format, common)?;
+    let (images, mut runs, outcome) = evaluation.run(&varied)?;
     let report = Report::new(evaluation.truth.kind(), &images, &runs);
     if let Some(mut records) = records {
         records.write(csv::records(&images, &runs)?.as_bytes(), None)?;
         records.finish()?;
     }
-    let told = formats::text(format, &report, place.width())?;
-    let told = if place.is_terminal() { printable_lines(&told) } else { told };
-    sink.write(told.as_bytes(), None)?;
+    if let Some(told) = formats::text(format, &report, place.width())? {
+        let told = if place.is_terminal() { printable_lines(&told) } else { told };
+        sink.write(told.as_bytes(), None)?;
+    } else {
+        let (chosen, _) = runs[report.best()].pictures.take().unwrap_or_default();
+        let asked =
+            Asked { inputs: &args.inputs, machine: &args.machine, output: None, long_run: &LongRun::default(), common };
+        let limits = available_memory::limits_of_images(&args.inputs);
+        let sources = Sources { asked, threads: settings::threads(args.machine.threads), limits };
+        page::write(&report, &runs, chosen, &sources, |part| sink.write(part, None))?;
+    }
     sink.finish()?;
     tell_few(&report, common);
     let mut outcome = outcome;
@@ -130,14 +141,14 @@ impl Eval {
 }
 
 impl<'a> Evaluation<'a> {
-    fn read(args: &'a Eval, common: &'a Common) -> Result<Self> {
+    fn read(args: &'a Eval, format: ReportFormat, common: &'a Common) -> Result<Self> {
         let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
         let renaming = Renaming::read(args.truth.map.as_deref())?;
         let shown = truth.all(&args.inputs)?;
         let named = truth.classes.as_ref().map(ClassNames::shown);
         let unused = named.as_ref().or(shown.as_ref()).and_then(|named| renaming.unused(named));
         unused.iter().for_each(|unused| warn(common, unused));
-        Ok(Self { args, common, truth, renaming, shown })
+        Ok(Self { args, common, format, truth, renaming, shown })
     }
 
     /// Returns the labels of one variant: those of the flags, or else the names in the truth.
@@ -294,10 +305,12 @@ impl<'a> Evaluation<'a> {
             model: model::shown(&session.checkpoint),
             precision: session.asked.machine.precision.name().to_owned(),
             templates: wanted.templates.iter().map(ToString::to_string).collect(),
+            are_filled: wanted.given.are_filled(&wanted.templates),
             scorer,
             thresholds: wanted.rules.thresholds().to_vec(),
             judged: Vec::new(),
             multi,
+            pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), self.args.decisions.independent)),
         };
         Ok((run, outcome))
     }

@@ -154,9 +154,20 @@ impl Report {
         let pairs = pairs.filter_map(|(a, b)| Pair::new((a, b), runs, &reports)).collect();
         Self { truth, runs: reports, pairs }
     }
+
+    /// Returns the place of the best run, the first of equals.
+    pub fn best(&self) -> usize {
+        let better = |best: usize, run: usize| if self.runs[run].main() > self.runs[best].main() { run } else { best };
+        (0..self.runs.len()).fold(0, better)
+    }
 }
 
 impl RunReport {
+    /// Returns the value that runs are compared by.
+    pub fn main(&self) -> f64 {
+        self.metrics.get("top1").or(self.metrics.get("map")).map_or(0.0, |metric| metric.value)
+    }
+
     fn new(run: &Run, images: &Images) -> Self {
         let names = run.scorer.answers();
         let name = |label: Option<usize>| label.map_or_else(|| UNKNOWN.to_owned(), |label| names[label].clone());

@@ -7,7 +7,7 @@ use super::report::{Interval, Report, RunReport};
 /// The most labels and confusions that are listed.
 const LISTED: usize = 10;
 /// Metrics in their order, and whether they are shares.
-const METRICS: [(&str, bool); 11] = [
+pub const METRICS: [(&str, bool); 11] = [
     ("top1", true),
     ("map", true),
     ("top5", true),
@@ -26,8 +26,7 @@ pub fn table(report: &Report, width: usize) -> String {
     let facts = &report.truth;
     let mut text = format!("{} images, {} failed, {} left out\n\n", facts.images, facts.failed, facts.left_out);
     let mut runs: Vec<(usize, &RunReport)> = report.runs.iter().enumerate().collect();
-    let main = |run: &RunReport| run.metrics.get("top1").or(run.metrics.get("map")).map_or(0.0, |metric| metric.value);
-    runs.sort_by(|a, b| main(b.1).total_cmp(&main(a.1)));
+    runs.sort_by(|a, b| b.1.main().total_cmp(&a.1.main()));
     if let [(_, only)] = runs[..] {
         text += &metrics(only);
     } else {
@@ -70,12 +69,13 @@ fn overview(report: &Report, runs: &[(usize, &RunReport)], width: usize) -> Stri
 }
 
 /// Returns whether the interval of two runs' difference holds 0.
-fn is_even(report: &Report, a: usize, b: usize) -> bool {
+pub fn is_even(report: &Report, a: usize, b: usize) -> bool {
     let pair = report.pairs.iter().find(|pair| (pair.a, pair.b) == (a.min(b), a.max(b)));
     pair.is_some_and(|pair| pair.low <= 0.0 && pair.high >= 0.0)
 }
 
-fn number(value: f64, is_share: bool) -> String {
+/// Returns a metric for people.
+pub fn number(value: f64, is_share: bool) -> String {
     if is_share { format!("{:.1} %", value * 100.0) } else { format!("{value:.3}") }
 }
 

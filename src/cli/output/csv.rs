@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn rows_are_quoted_where_they_must_be() {
         let with = |label, score, logit, answer| {
-            Ok(Predictions { ranked: vec![Prediction { index: 0, label, score, logit }], answer })
+            let ranked = vec![Prediction { index: 0, label, score, logit }];
+            Ok(Predictions { ranked, answer, margin: None })
         };
         let outcome = with("red, white", 0.25, Some(-1.5), None);
         assert_eq!(

@@ -47,7 +47,7 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
 pub fn record<'a>(image: &'a str, outcome: &RecordBody<'a>) -> Result<String> {
     let row = |p: &Prediction<'a>| LabelScore { score: p.score, logit: p.logit, label: p.label };
     let record = match outcome {
-        Ok(Predictions { ranked, answer }) => Record {
+        Ok(Predictions { ranked, answer, .. }) => Record {
             image,
             answers: answer.as_ref().map(|answer| &*answer.accepted),
             unknown: answer.as_ref().and_then(|answer| answer.unknown),
@@ -114,10 +114,11 @@ mod tests {
     fn scores_are_in_their_shortest_form() {
         let expected = r#"{"image":"owl.jpg","predictions":[{"score":0.99966705,"label":"owl"},"#.to_owned()
             + r#"{"score":0.00019939916,"label":"sea \"gull\""}]}"#;
-        let bare = Predictions { ranked: two(), answer: None };
+        let bare = Predictions { ranked: two(), ..Predictions::default() };
         assert_eq!(record("owl.jpg", &Ok(bare)).unwrap(), expected);
         let answer = |accepted, unknown| {
-            Ok(Predictions { ranked: Vec::new(), answer: Some(Answer { accepted, places: Vec::new(), unknown }) })
+            let answer = Some(Answer { accepted, places: Vec::new(), unknown });
+            Ok(Predictions { answer, ..Predictions::default() })
         };
         let expected = r#"{"image":"a","answers":["owl"],"unknown":0.25,"predictions":[]}"#;
         assert_eq!(record("a", &answer(vec!["owl"], Some(0.25))).unwrap(), expected);

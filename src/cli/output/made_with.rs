@@ -99,8 +99,7 @@ impl MadeWith {
         let Classify { inputs, labels: named, decisions, machine, output } = args;
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
-        let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;
-        let are_filled = labels.iter().all(filled);
+        let are_filled = given.are_filled(templates);
         let prompts = |labels: &[Label]| labels.iter().map(|l| (l.name.clone(), l.prompts.clone().into())).collect();
         let task = Task::Classify {
             labels: labels.iter().map(|label| label.name.clone()).collect(),

@@ -11,6 +11,7 @@ pub mod made_with;
 pub mod meta;
 pub mod notes;
 mod own;
+pub mod page;
 mod parquet;
 mod partial;
 mod prediction;
@@ -33,6 +34,7 @@ use journal::Of;
 pub use json::{image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
+use page::Page;
 use prediction::RecordBody;
 pub use prediction::{Answer, Columns, Prediction, Predictions};
 pub use records::Form;
@@ -40,6 +42,7 @@ pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
 pub use sink::{Place, Sink};
 use zsic::pipeline::Version;
+use zsic::source::Name;
 
 /// A format that is not `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,7 @@ pub enum Format {
     Csv,
     Pipeline,
     Parquet,
+    Html,
 }
 
 impl Format {
@@ -67,6 +71,7 @@ impl Format {
             FormatArg::Csv => Self::Csv,
             FormatArg::Pipeline => Self::Pipeline,
             FormatArg::Parquet => Self::Parquet,
+            FormatArg::Html => Self::Html,
             FormatArg::Auto => match ending.as_deref() {
                 None if place.is_terminal() => Self::Table,
                 None => Self::Jsonl,
@@ -74,7 +79,7 @@ impl Format {
                     Some(format) => format,
                     None if place.promises_nothing() => Self::Jsonl,
                     None => {
-                        let all = [".jsonl", ".json", ".csv", ".parquet", ".txt"].into_iter();
+                        let all = [".jsonl", ".json", ".csv", ".parquet", ".html", ".txt"].into_iter();
                         let known = all.filter(|ending| parquet::IS_BUILT || *ending != ".parquet");
                         return Err(ending::refuse(&place.name(), ending, "scores", &known.collect::<Vec<_>>()));
                     }
@@ -87,12 +92,16 @@ impl Format {
             let what = format!("{} scores", format.name());
             return Err(ending::refuse(&place.name(), &ending, &what, &endings));
         }
-        if format == Self::Parquet { Self::parquet(place) } else { Ok(format) }
+        match format {
+            Self::Parquet => Self::parquet(place),
+            Self::Html if place.is_terminal() => Err(page::no_terminal()),
+            format => Ok(format),
+        }
     }
 
     /// Returns the format that an ending stands for.
     fn of_ending(ending: &str) -> Option<Self> {
-        let all = [Self::Table, Self::Jsonl, Self::Json, Self::Csv, Self::Parquet];
+        let all = [Self::Table, Self::Jsonl, Self::Json, Self::Csv, Self::Parquet, Self::Html];
         all.into_iter().find(|format| format.endings().contains(&ending))
     }
 
@@ -105,6 +114,7 @@ impl Format {
             Self::Json | Self::Pipeline => &["json", "txt"],
             Self::Csv => &["csv", "txt"],
             Self::Parquet => &["parquet"],
+            Self::Html => page::ENDINGS,
         }
     }
 
@@ -130,6 +140,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Pipeline => "pipeline",
             Self::Parquet => "parquet",
+            Self::Html => "html",
         }
     }
 
@@ -144,7 +155,7 @@ impl Format {
             Self::Jsonl => Form::Lines,
             Self::Parquet => Form::Parquet { labels: labels.iter().map(|&label| label.to_owned()).collect() },
             Self::Csv => Form::Csv(columns),
-            Self::Table | Self::Json | Self::Pipeline => Form::Whole,
+            Self::Table | Self::Json | Self::Pipeline | Self::Html => Form::Whole,
         }
     }
 }
@@ -158,6 +169,7 @@ pub struct RecordWriter<'a> {
     columns: Columns,
     labels: &'a [String],
     table: table::Table,
+    page: Page<'a>,
     records: u64,
     failed: u64,
     /// The first record of `pipeline`, which has no outer list if no other follows.
@@ -165,18 +177,26 @@ pub struct RecordWriter<'a> {
 }
 
 impl<'a> RecordWriter<'a> {
-    /// Creates a writer of scores of `labels` to `log`, which goes to `place`.
-    pub fn new(format: Format, place: &Place, log: Log, columns: Columns, labels: &'a [String]) -> Self {
+    /// Creates a writer of scores of `labels` to `log`, which goes to `place`. `page` is for HTML.
+    pub fn new(
+        format: Format,
+        place: &Place,
+        log: Log,
+        columns: Columns,
+        labels: &'a [String],
+        page: Page<'a>,
+    ) -> Self {
         let table = table::Table::new(labels, columns.logits, place.width(), place.color());
         let is_terminal = place.is_terminal();
-        Self { log, format, is_terminal, columns, labels, table, records: 0, failed: 0, held: None }
+        Self { log, format, is_terminal, columns, labels, table, page, records: 0, failed: 0, held: None }
     }
 
     /// Writes one image's record.
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, image: &str, version: Version, outcome: &RecordBody) -> Result<()> {
+    pub fn record(&mut self, name: &Name, version: Version, outcome: &RecordBody) -> Result<()> {
+        let image = name.as_str();
         let first = self.log.is_first()?;
         self.records += 1;
         self.failed += u64::from(outcome.is_err());
@@ -192,6 +212,10 @@ impl<'a> RecordWriter<'a> {
             Format::Pipeline => {
                 let predictions = outcome.as_ref().map_err(|&e| e.clone())?;
                 return self.pipeline(json::pipeline(&predictions.ranked)?);
+            }
+            Format::Html => {
+                self.page.record(name, version, outcome);
+                return Ok(());
             }
         };
         self.log.write(text.as_bytes(), &Of::new(image, version, outcome.is_err()))
@@ -234,6 +258,7 @@ impl<'a> RecordWriter<'a> {
             (Format::Json, _) => self.log.write_rest(b"\n]\n")?,
             (Format::Pipeline, Some(only)) => self.log.write_rest((only + "\n").as_bytes())?,
             (Format::Pipeline, None) => self.log.write_rest(b"]\n")?,
+            (Format::Html, _) => self.page.write(|part| self.log.write_rest(part))?,
             (Format::Parquet, _) => {
                 let make = |records: &Path, out: &mut File| {
                     let made = parquet::make(records, out, self.labels, self.columns, &serde_json::to_string(facts)?);

@@ -28,6 +28,8 @@ pub struct Predictions<'a> {
     /// Highest score first.
     pub ranked: Vec<Prediction<'a>>,
     pub answer: Option<Answer<'a>>,
+    /// How far the answer is from another one, where that is asked for.
+    pub margin: Option<f32>,
 }
 
 impl<'a> Predictions<'a> {

@@ -121,10 +121,10 @@ owl.jpg
   owl   ████████████████▌        75.00 %
   bear  █████▌                   25.00 %
 ";
-        let bare = Predictions { ranked: rows(), answer: None };
+        let bare = Predictions { ranked: rows(), ..Predictions::default() };
         assert_eq!(table.record("owl.jpg", &Ok(bare), true), expected);
         let answer = Some(Answer { accepted: Vec::new(), places: Vec::new(), unknown: Some(0.9) });
-        let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer }), true);
+        let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer, margin: None }), true);
         assert_eq!(unknown.lines().nth(1).unwrap(), "  owl   unknown                  75.00 %");
     }
 }

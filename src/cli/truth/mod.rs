@@ -70,7 +70,11 @@ impl Truth {
         let path = PathBuf::from(from_bytes(name.bytes()).into_owned());
         match &self.by {
             By::Folders(roots) => Some(vec![Shown::Name(folder(roots, &path)?)]),
-            By::File(shown) => shown.get(&absolute(&path)).or_else(|| shown.get(&path)).cloned(),
+            By::File(shown) => {
+                // Records, and files made from them, write bytes that are not UTF-8 as `\xNN`.
+                let written = || shown.get(&absolute(Path::new(name.as_str())));
+                shown.get(&absolute(&path)).or_else(|| shown.get(&path)).or_else(written).cloned()
+            }
             By::Shards(shards) => shards.of(name.as_str()).map(<[Shown]>::to_vec),
         }
     }

@@ -1,0 +1,290 @@
+'use strict';
+// The page's only script: filters, corrections and the keys for both. `data` has the images in the order of the cards.
+{
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const { labels, images } = data;
+  const by = (id) => document.getElementById(id);
+  const grid = by('pictures');
+  const cards = [...grid.children];
+  const UNKNOWN = 'unknown';
+  const DIGITS = 9;
+  const hasFew = labels.length <= DIGITS;
+  const named = (numbers) => (numbers.length ? numbers.map((label) => labels[label]) : [UNKNOWN]);
+  const answers = images.map((image) => named(image.answer));
+  const truths = images.map((image) => image.truth && named(image.truth));
+  /** What was decided: the number of an image -> its labels. */
+  const decided = new Map();
+  let visible = images.map((_, i) => i);
+  let current = 0;
+  let isSaved = true;
+  let isKept = false;
+
+  const same = (a, b) => a.length === b.length && a.every((label) => b.includes(label));
+  const isChanged = (i) => decided.has(i) && !same(decided.get(i), answers[i]);
+  const say = (text) => { by('live').textContent = text; };
+  const short = (i) => images[i].image.split('/').filter(Boolean).pop() ?? images[i].image;
+  const percent = (share) => (share > 0 && share < 0.001 ? '< 0.1 %' : share < 1 && share > 0.999 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`);
+  // Characters that are invisible or change the order of text are for files, not for readers.
+  const shown = (text) => text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b\u2060\ufeff]/gu, '\ufffd');
+
+  function element(name, properties, ...children) {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  }
+
+  function bar(share) {
+    const svg = (name, attributes) => {
+      const made = document.createElementNS('http://www.w3.org/2000/svg', name);
+      Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+      return made;
+    };
+    const whole = svg('svg', { viewBox: '0 0 100 2', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    whole.append(svg('rect', { width: (100 * share).toFixed(1), height: 2 }));
+    return whole;
+  }
+
+  // What survives a reload, where the browser allows it.
+  const key = `zsic ${location.pathname} ${images.length} ${[...by('data').textContent].reduce((h, c) => (Math.imul(h, 31) + c.codePointAt(0)) | 0, 7)}`;
+  function keep() {
+    try {
+      localStorage.setItem(key, JSON.stringify([...decided]));
+      isKept = true;
+    } catch { isKept = false; }
+  }
+  function restore() {
+    try {
+      for (const [i, own] of JSON.parse(localStorage.getItem(key) ?? '[]')) {
+        if (images[i] && Array.isArray(own)) decided.set(i, own.map(String));
+      }
+      if (decided.size) say(`${decided.size} decisions of an earlier visit are back`);
+    } catch { decided.clear(); }
+  }
+
+  // Cards and the panel beside them.
+  function drawCard(i) {
+    const [card, own] = [cards[i], decided.get(i)];
+    card.classList.toggle('accepted', Boolean(own) && !isChanged(i));
+    card.classList.toggle('changed', isChanged(i));
+    card.lastElementChild.textContent = !own ? '' : isChanged(i) ? `→ ${shown(own.join(', '))}` : '✓ accepted';
+  }
+
+  function drawCount() {
+    const changed = [...decided.keys()].filter(isChanged).length;
+    by('bar').max = images.length || 1;
+    by('bar').value = decided.size;
+    by('count').textContent = `${decided.size} of ${images.length} reviewed${changed ? `, ${changed} relabelled` : ''}`;
+    by('save').disabled = decided.size === 0;
+    by('forget').hidden = decided.size === 0;
+  }
+
+  /** The labels with keys: all of them if they are few, else those with the highest scores. */
+  const choices = (i) => (hasFew ? labels.map((_, label) => label) : images[i].scores.map(([label]) => label));
+
+  function drawPanel() {
+    const i = current;
+    const image = images[i];
+    if (!image) return;
+    const picture = cards[i].querySelector('img');
+    const view = picture ? element('img', { src: picture.src, alt: `Picture ${short(i)}` }) : cards[i].querySelector('.frame').textContent;
+    by('view').replaceChildren(view);
+    by('path').textContent = shown(image.image);
+    const own = decided.get(i);
+    const strong = (text, className = '') => element('b', { className }, element('bdi', {}, shown(text.join(', '))));
+    const says = [];
+    if (truths[i]) says.push(image.right ? 'Right: ' : 'Wrong: ', strong(answers[i], image.right ? 'right' : 'wrong'));
+    else says.push('Answer: ', strong(answers[i]));
+    if (truths[i] && !image.right) says.push(' · truth: ', strong(truths[i]));
+    if (own) says.push(isChanged(i) ? ' · now ' : ' · ', isChanged(i) ? strong(own, 'changed') : element('span', { className: 'accepted' }, 'accepted'));
+    by('says').replaceChildren(...says);
+    const scores = new Map(image.scores);
+    const selected = own ?? answers[i];
+    by('choices').replaceChildren(...choices(i).map((label, place) => {
+      const share = scores.get(label);
+      const button = element('button', { type: 'button', onclick: (event) => relabel(labels[label], event.shiftKey) },
+        element('kbd', {}, String(place + 1)), element('bdi', {}, shown(labels[label])),
+        element('span', { className: 'share' }, share === undefined ? '' : percent(share)));
+      if (share !== undefined) button.append(bar(share));
+      button.setAttribute('aria-pressed', String(selected.includes(labels[label])));
+      return button;
+    }));
+    by('other').value = '';
+    by('clear').disabled = !own;
+    by('keep').hidden = !truths[i];
+  }
+
+  function setCurrent(i, isFocused = true) {
+    cards[current]?.setAttribute('aria-selected', 'false');
+    if (cards[current]) cards[current].tabIndex = -1;
+    current = i;
+    if (!cards[i]) return;
+    cards[i].setAttribute('aria-selected', 'true');
+    cards[i].tabIndex = 0;
+    if (isFocused) cards[i].focus();
+    drawPanel();
+  }
+
+  // Decisions.
+  function decide(own, goesOn = true) {
+    const i = current;
+    if (!images[i]) return;
+    const place = visible.indexOf(i);
+    if (own) decided.set(i, own);
+    else decided.delete(i);
+    isSaved = false;
+    keep();
+    drawCard(i);
+    drawCount();
+    const what = !own ? 'no decision' : isChanged(i) ? `now ${own.join(', ')}` : `${own.join(', ')} accepted`;
+    say(`${short(i)}: ${what}. ${by('count').textContent}`);
+    const after = visible.slice(place + 1);
+    const before = visible.slice(0, place).reverse();
+    if (by('by-state').value) filter(false);
+    const isStill = visible.includes(i);
+    const next = own && goesOn ? after.find((other) => visible.includes(other)) : undefined;
+    const nearest = [...after, ...before].find((other) => visible.includes(other));
+    setCurrent(next ?? (isStill ? i : nearest ?? i));
+  }
+  const accept = () => decide(answers[current]);
+  const keepTruth = () => truths[current] && decide(truths[current]);
+  function relabel(label, isAdded) {
+    if (!isAdded) return decide([label]);
+    const own = decided.get(current) ?? answers[current];
+    const others = own.filter((other) => other !== label && other !== UNKNOWN);
+    return decide(own.includes(label) ? (others.length ? others : [UNKNOWN]) : [...others, label], false);
+  }
+
+  // Filters.
+  function filter(isTold = true) {
+    const [answer, truth, verdict, state] = ['by-answer', 'by-truth', 'by-verdict', 'by-state'].map((id) => by(id).value);
+    const word = by('by-name').value.trim().toLowerCase();
+    const fits = (i) => (!answer || answers[i].includes(JSON.parse(answer)))
+      && (!truth || truths[i]?.includes(JSON.parse(truth)))
+      && (!verdict || images[i].right === (verdict === 'right'))
+      && (!state || (state === 'open' ? !decided.has(i) : state === 'done' ? decided.has(i) : isChanged(i)))
+      && (!word || images[i].image.toLowerCase().includes(word));
+    visible = order.filter(fits);
+    const shownNow = new Set(visible);
+    cards.forEach((card, i) => { card.hidden = !shownNow.has(i); });
+    by('nothing').hidden = visible.length > 0;
+    if (!isTold) return;
+    say(visible.length === 1 ? '1 picture' : `${visible.length} pictures`);
+    setCurrent(shownNow.has(current) ? current : visible[0] ?? 0, false);
+  }
+  let order = images.map((_, i) => i);
+  function sort() {
+    const how = by('order').value;
+    order = images.map((_, i) => i);
+    if (how === 'certain') order.reverse();
+    if (how === 'name') order.sort((a, b) => (images[a].image < images[b].image ? -1 : images[a].image > images[b].image ? 1 : a - b));
+    grid.append(...order.map((i) => cards[i]));
+    filter();
+  }
+  function fillOptions(id, all) {
+    const counts = new Map();
+    all.forEach((own) => own?.forEach((label) => counts.set(label, (counts.get(label) ?? 0) + 1)));
+    const ranks = new Map(labels.map((label, rank) => [label, rank]));
+    const rank = (label) => ranks.get(label) ?? labels.length;
+    const options = [...counts].sort(([a], [b]) => rank(a) - rank(b));
+    by(id).append(...options.map(([label, count]) => element('option', { value: JSON.stringify(label) }, `${shown(label)} (${count})`)));
+  }
+
+  // The file of corrections.
+  const cell = (text) => (/^\s|[",\r\n]|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  function csv() {
+    const rows = [...decided.keys()].sort((a, b) => a - b).flatMap((i) => decided.get(i).map((label) => [images[i].image, label]));
+    return [['image', 'label'], ...rows].map((row) => `${row.map(cell).join(',')}\n`).join('');
+  }
+  function save() {
+    const url = URL.createObjectURL(new Blob([csv()], { type: 'text/csv' }));
+    element('a', { href: url, download: 'corrections.csv' }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+    isSaved = true;
+    say(`Saved ${decided.size} decisions to corrections.csv`);
+  }
+
+  // Keys and clicks.
+  const columns = () => getComputedStyle(grid).gridTemplateColumns.split(' ').length;
+  const move = (by_) => {
+    const place = visible.indexOf(current) + by_;
+    if (visible.length) setCurrent(visible[Math.min(Math.max(place, 0), visible.length - 1)]);
+  };
+  const keys = {
+    ArrowLeft: () => move(-1),
+    ArrowRight: () => move(1),
+    ArrowUp: () => move(-columns()),
+    ArrowDown: () => move(columns()),
+    Home: () => move(-Infinity),
+    End: () => move(Infinity),
+    Enter: accept,
+    a: accept,
+    t: keepTruth,
+    0: () => decide([UNKNOWN]),
+    Backspace: () => decide(null),
+    Delete: () => decide(null),
+    l: () => by('other').focus(),
+    '/': () => by('by-name').focus(),
+  };
+  grid.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? /^[1-9]$/.exec(event.key)?.[0];
+    const chosen = digit && choices(current)[digit - 1];
+    const act = chosen !== undefined && digit ? () => relabel(labels[chosen], event.shiftKey) : keys[event.key] ?? keys[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  grid.addEventListener('click', (event) => {
+    const place = cards.indexOf(event.target.closest('.card'));
+    if (place >= 0) setCurrent(place);
+  });
+  by('other').addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') cards[current]?.focus();
+    if (event.key !== 'Enter') return;
+    const label = by('other').value.trim();
+    if (label) relabel(label, event.shiftKey);
+  });
+  by('accept').onclick = accept;
+  by('keep').onclick = keepTruth;
+  by('none').onclick = () => decide([UNKNOWN]);
+  by('clear').onclick = () => decide(null);
+  by('save').onclick = save;
+  by('forget').onclick = () => {
+    if (!confirm(`Discard all ${decided.size} decisions?`)) return;
+    const all = [...decided.keys()];
+    decided.clear();
+    isSaved = true;
+    keep();
+    all.forEach(drawCard);
+    drawCount();
+    filter();
+  };
+  ['by-answer', 'by-truth', 'by-verdict', 'by-state'].forEach((id) => { by(id).onchange = () => filter(); });
+  by('by-name').oninput = () => filter();
+  by('order').onchange = sort;
+  document.querySelectorAll('[data-answer]').forEach((cell_) => {
+    cell_.onclick = () => {
+      by('by-answer').value = JSON.stringify(labels[cell_.dataset.answer] ?? UNKNOWN);
+      by('by-truth').value = JSON.stringify(labels[cell_.dataset.truth] ?? UNKNOWN);
+      by('by-verdict').value = '';
+      // A value that no picture of the page has is none of the options.
+      const isShown = by('by-answer').value && by('by-truth').value;
+      filter();
+      if (!isShown) say('None of these pictures is on the page');
+      grid.scrollIntoView();
+      if (isShown && visible.length) setCurrent(visible[0]);
+    };
+  });
+  addEventListener('beforeunload', (event) => {
+    if (!isSaved && !isKept) event.preventDefault();
+  });
+
+  fillOptions('by-answer', answers);
+  fillOptions('by-truth', truths);
+  document.querySelectorAll('label.judged').forEach((part) => { part.hidden = !data.judged; });
+  by('labels').append(...labels.map((label) => element('option', { value: label })));
+  restore();
+  decided.forEach((_, i) => drawCard(i));
+  drawCount();
+  setCurrent(0, false);
+}
