@@ -1,0 +1,391 @@
+"""Tries the pages of `--format html` in a browser: keys, filters, corrections that `zsic eval` reads, names that must do nothing,
+no network, no error on the console.
+
+    apt-get install chromium chromium-driver
+    pip install pillow
+    cargo build --release
+    python tools/page_test.py [--zsic target/release/zsic] [--many 2000] [--shots FOLDER]
+
+`--many N` also makes a page of N photographs and measures it. `--shots` keeps pictures of the pages, light and dark.
+"""
+
+import argparse
+import base64
+import csv
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFilter
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "examples/images"
+LABELS = ["bear", "car", "cat", "dog", "fox", "owl", "pizza"]
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+KEYS = {"Enter": "\ue007", "Backspace": "\ue003", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015",
+        "Home": "\ue011", "End": "\ue010", "Tab": "\ue004", "Shift": "\ue008", "Escape": "\ue00c"}
+SWITCHES = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+HOSTILE = [
+    b"</script><script>alert(1)<script>.png",
+    b"\"><img src=x onerror=alert(2)>.png",
+    b"<!--<script>.png",
+    b"a\nb\rc\td.png",
+    "gpj.\u202eexe\u2066.png".encode(),
+    b"a, \"b\" & 'c';d.png",
+    b"=cmd()|x.png",
+    b"not \xff\xfe UTF-8.png",
+]
+
+
+class Browser:
+    """Chromium by the WebDriver protocol."""
+
+    def __init__(self, folder: Path, port: int = 9517):
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir()
+        self.driver = subprocess.Popen(["chromedriver", f"--port={port}", "--silent"], stdout=subprocess.DEVNULL)
+        self.url = f"http://127.0.0.1:{port}"
+        options = {
+            "args": [*SWITCHES, "--window-size=1366,850", f"--user-data-dir={folder / 'profile'}"],
+            "prefs": {"download.default_directory": str(self.downloads), "download.prompt_for_download": False},
+        }
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
+                                  "unhandledPromptBehavior": "ignore"}}
+        for _ in range(100):
+            try:
+                self.url += "/session/" + self.ask("POST", "/session", {"capabilities": wanted})["sessionId"]
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        self.tools("Network.enable")
+        self.tools("Network.emulateNetworkConditions", **offline)
+
+    def ask(self, method: str, path: str, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            return json.load(urllib.request.urlopen(request, timeout=120))["value"]
+        except urllib.error.HTTPError as e:
+            raise RuntimeError(json.load(e)["value"]["error"]) from None
+
+    def tools(self, command: str, **params):
+        return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    def open(self, page: Path):
+        self.ask("POST", "/url", {"url": page.resolve().as_uri()})
+
+    def run(self, script: str, *args):
+        return self.ask("POST", "/execute/sync", {"script": script, "args": list(args)})
+
+    def find(self, selector: str) -> str:
+        return self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+
+    def type(self, *keys: str, shift: bool = False):
+        actions = []
+        for key in keys:
+            value = KEYS.get(key, key)
+            actions += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
+        if shift:
+            actions = [{"type": "keyDown", "value": KEYS["Shift"]}, *actions, {"type": "keyUp", "value": KEYS["Shift"]}]
+        self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    def click(self, selector: str):
+        self.ask("POST", f"/element/{self.find(selector)}/click", {})
+
+    def choose(self, identifier: str, value: str):
+        self.run("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+                 "e.dispatchEvent(new Event('change')); e.dispatchEvent(new Event('input'));", identifier, value)
+
+    def text(self, identifier: str) -> str:
+        return self.run("return document.getElementById(arguments[0]).textContent", identifier)
+
+    def errors(self) -> list:
+        return [entry for entry in self.ask("POST", "/se/log", {"type": "browser"})]
+
+    def has_alert(self) -> bool:
+        try:
+            self.ask("GET", "/alert/text")
+            return True
+        except RuntimeError as e:
+            assert "no such alert" in str(e), e
+            return False
+
+    def shot(self, path: Path, dark: bool = False, size=(1366, 850)):
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.tools("Emulation.setEmulatedMedia", features=scheme)
+        self.ask("POST", "/window/rect", {"width": size[0], "height": size[1]})
+        time.sleep(0.3)
+        path.write_bytes(base64.b64decode(self.ask("GET", "/screenshot")))
+
+    def downloaded(self, name: str) -> Path:
+        for _ in range(100):
+            if (self.downloads / name).exists():
+                return self.downloads / name
+            time.sleep(0.1)
+        raise AssertionError(f"{name} was not saved")
+
+    def close(self):
+        try:
+            self.ask("DELETE", "")
+        finally:
+            self.driver.terminate()
+            self.driver.wait()
+
+
+class Zsic:
+    """The command, with a cache of its own."""
+
+    def __init__(self, binary: Path, cache: Path):
+        self.binary, self.cache = binary.resolve(), cache
+
+    def __call__(self, folder: Path, *args, status: int = 0) -> subprocess.CompletedProcess:
+        env = {**os.environ, "ZSIC_CACHE_DIR": str(self.cache), "ZSIC_MODEL": "demo"}
+        done = subprocess.run([str(self.binary), *args], cwd=folder, env=env, capture_output=True)
+        assert done.returncode == status, (args, done.returncode, done.stderr.decode())
+        return done
+
+
+def current(browser: Browser) -> int:
+    return int(browser.run("return document.querySelector('[aria-selected=true]').id.slice(1)"))
+
+
+def visible(browser: Browser) -> list:
+    return browser.run("return [...document.querySelectorAll('.card:not([hidden])')].map((card) => Number(card.id.slice(1)))")
+
+
+def check_quiet(browser: Browser):
+    """No error, no alert, no request."""
+    assert not browser.has_alert()
+    errors = browser.errors()
+    assert errors == [], errors
+    loaded = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in loaded if not name.startswith(("data:", "blob:"))] == [], loaded
+
+
+def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | None):
+    """Filters, keys and corrections on a page of `classify`, which `eval` then reads."""
+    for at, path in enumerate(sorted(IMAGES.rglob("*.*g")) + sorted(IMAGES.rglob("*.webp"))):
+        shutil.copy(path, folder / f"{at:02}{path.suffix}")
+    zsic(folder, "classify", ".", "-l", ",".join(LABELS), "-o", "review.html")
+    browser.open(folder / "review.html")
+    data = json.loads(browser.text("data"))
+    images, labels = data["images"], data["labels"]
+    assert labels == LABELS and len(visible(browser)) == len(images) >= 17
+    assert current(browser) == 0
+    if shots:
+        browser.shot(shots / "classify-light.png")
+        browser.shot(shots / "classify-dark.png", dark=True)
+    # The keyboard: the pictures are one stop of the tab order, with arrows between them.
+    browser.run("document.getElementById('by-name').focus()")
+    browser.type("Tab")
+    assert browser.run("return document.activeElement.id") == "p0", "save is disabled, so the pictures follow"
+    outline = browser.run("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "the focus is visible"
+    browser.type("Right", "Right", "Left")
+    assert current(browser) == 1
+    browser.type("Down", "Up", "End")
+    assert current(browser) == len(images) - 1
+    browser.type("Home")
+    # What a screen reader says.
+    name = browser.ask("GET", f"/element/{browser.find('#p0')}/computedlabel")
+    assert images[0]["image"].split("/")[-1] in name and labels[images[0]["answer"][0]] in name, name
+    assert browser.ask("GET", f"/element/{browser.find('#p0')}/computedrole") in ("option", "listboxoption")
+    # Decisions: accept, relabel, none, another label, two labels, and one that is taken back.
+    answer = [labels[image["answer"][0]] for image in images]
+    other = next(label for label in labels if label != answer[1])
+    browser.type("Enter")
+    assert current(browser) == 1 and f"{answer[0]} accepted. 1 of {len(images)} reviewed" in browser.text("live")
+    browser.type(str(labels.index(other) + 1))
+    assert current(browser) == 2 and "1 relabelled" in browser.text("count")
+    browser.type("0")
+    browser.type("l", *"café, small", "Enter")
+    assert browser.run("return document.activeElement.id") == "p4", "the next picture has the focus again"
+    second = next(label for label in labels if label != answer[4])
+    browser.type(str(labels.index(second) + 1), shift=True)
+    assert current(browser) == 4, "a label that is added leaves the picture"
+    browser.type("Right", "Enter", "Left", "Backspace")
+    assert "no decision" in browser.text("live")
+    # Filters.
+    expected = {0: [answer[0]], 1: [other], 2: ["unknown"], 3: ["café, small"], 4: [answer[4], second]}
+    browser.choose("by-state", "done")
+    assert visible(browser) == [0, 1, 2, 3, 4], visible(browser)
+    browser.choose("by-state", "changed")
+    assert set(visible(browser)) == {1, 2, 3, 4}
+    if shots:
+        browser.choose("by-state", "")
+        browser.click("#p3")
+        browser.shot(shots / "reviewed-light.png")
+        browser.shot(shots / "reviewed-dark.png", dark=True)
+        browser.shot(shots / "narrow.png", size=(600, 900))
+        browser.shot(shots / "narrow.png", size=(600, 900))
+        browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
+    browser.choose("by-state", "open")
+    assert set(visible(browser)) == set(range(5, len(images)))
+    browser.run("document.querySelector('.card:not([hidden])').focus()")
+    browser.click(f"#p{visible(browser)[0]}")
+    browser.type("Enter")
+    expected[5] = [answer[5]]
+    assert current(browser) == 6 and 5 not in visible(browser), "what is reviewed leaves the filter"
+    browser.choose("by-state", "")
+    browser.choose("by-answer", json.dumps(answer[0]))
+    assert visible(browser) == [i for i, own in enumerate(answer) if own == answer[0]]
+    browser.choose("by-answer", "")
+    browser.choose("order", "certain")
+    assert visible(browser) == list(reversed(range(len(images))))
+    browser.choose("by-name", "no such name")
+    assert visible(browser) == [] and browser.run("return !document.getElementById('nothing').hidden")
+    browser.choose("by-name", "")
+    browser.choose("order", "")
+    # Decisions survive a reload, and are saved.
+    browser.open(folder / "review.html")
+    assert f"6 of {len(images)} reviewed" in browser.text("count")
+    browser.click("#save")
+    saved = browser.downloaded("corrections.csv")
+    rows = list(csv.reader(saved.open(newline="", encoding="utf-8")))
+    wanted = [["image", "label"]] + [[images[i]["image"], label] for i, own in sorted(expected.items()) for label in own]
+    assert rows == wanted, (rows, wanted)
+    shutil.move(saved, folder / "corrections.csv")
+    (folder / "map.csv").write_text("unknown,unknown\n")
+    report = zsic(folder, "eval", ".", "--truth", "corrections.csv", "--map", "map.csv", "-l",
+                  ",".join([*labels, r"café\, small"]), "--unknown")
+    truth = json.loads(report.stdout)["truth"]
+    assert truth["images"] == len(expected), truth
+    check_quiet(browser)
+    print(f"classify: {len(images)} images, {len(expected)} decisions read by eval")
+
+
+def check_hostile(browser: Browser, zsic: Zsic, folder: Path):
+    """Names that would be markup, and their way through the csv."""
+    for name in HOSTILE:
+        path = os.fsencode(folder) + b"/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        shutil.copy(os.fsencode(IMAGES / "owl.png"), path)
+    label = "</script><script>alert(3)</script>"
+    zsic(folder, "classify", ".", "-t", "{}", "-l", rf"owl,{label},a \"b\"", "-o", "review.html")
+    browser.open(folder / "review.html")
+    check_quiet(browser)
+    assert len(visible(browser)) == len(HOSTILE)
+    browser.click("#p0")
+    for at in range(len(HOSTILE)):
+        browser.type("2" if at % 2 else "1")
+    browser.click("#save")
+    shutil.move(browser.downloaded("corrections.csv"), folder / "corrections.csv")
+    report = zsic(folder, "eval", ".", "--truth", "corrections.csv", "-t", "{}", "-l", f"owl,{label}")
+    report = json.loads(report.stdout)
+    assert report["truth"]["images"] == len(HOSTILE), report["truth"]
+    check_quiet(browser)
+    print(f"hostile names: {len(HOSTILE)} images, all corrections read by eval")
+
+
+def check_eval(browser: Browser, zsic: Zsic, folder: Path, shots: Path | None):
+    """The page of `eval`: the report, the verdicts and the confusions that filter."""
+    kinds = {"bear.png": "bear", "fox.png": "fox", "owl.jpg": "owl", "owl.png": "owl"}
+    for name, label in kinds.items():
+        (folder / label).mkdir(exist_ok=True)
+        shutil.copy(IMAGES / name, folder / label / name)
+    shutil.copy(IMAGES / "fox.png", folder / "bear" / "not_a_bear.png")
+    for at in range(12):
+        picture = Image.open(IMAGES / "owl.png").convert("RGB").filter(ImageFilter.GaussianBlur(at * 3))
+        picture.save(folder / "owl" / f"blurred_{at:02}.png")
+    zsic(folder, "eval", ".", "-o", "report.html")
+    browser.open(folder / "report.html")
+    data = json.loads(browser.text("data"))
+    assert data["judged"] and browser.run("return document.querySelectorAll('.report section').length") == 4
+    if shots:
+        browser.shot(shots / "eval-light.png")
+        browser.shot(shots / "eval-dark.png", dark=True)
+    wrong = [i for i, image in enumerate(data["images"]) if not image["right"]]
+    assert any(data["images"][i]["image"] == "./bear/not_a_bear.png" for i in wrong)
+    browser.choose("by-verdict", "wrong")
+    assert visible(browser) == wrong
+    bear, fox = data["labels"].index("bear"), data["labels"].index("fox")
+    browser.click(f'[data-truth="{bear}"][data-answer="{fox}"]')
+    found = [data["images"][i]["image"] for i in visible(browser)]
+    assert found == ["./bear/not_a_bear.png"], found
+    if shots:
+        browser.shot(shots / "eval-wrong-light.png")
+    browser.type("Enter")
+    assert "fox accepted" in browser.text("live")
+    browser.click("#save")
+    rows = list(csv.reader(browser.downloaded("corrections.csv").open(newline="")))
+    assert rows == [["image", "label"], ["./bear/not_a_bear.png", "fox"]], rows
+    (browser.downloads / "corrections.csv").unlink()
+    check_quiet(browser)
+    print(f"eval: {len(data['images'])} images, {len(wrong)} wrong")
+
+
+def photograph(seed: int) -> Image.Image:
+    """A picture with as much detail as a photograph: soft shapes and noise."""
+    rng = random.Random(seed)
+    picture = Image.new("RGB", (640, 480), tuple(rng.randrange(256) for _ in range(3)))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(40):
+        x, y, r = rng.randrange(640), rng.randrange(480), rng.randrange(5, 120)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(rng.randrange(256) for _ in range(3)))
+    noise = Image.effect_noise((640, 480), 40).convert("RGB")
+    return Image.blend(picture.filter(ImageFilter.GaussianBlur(1)), noise, 0.15)
+
+
+def measure(browser: Browser, zsic: Zsic, folder: Path, count: int):
+    """The size of a page of many pictures, and how long it takes to make and to show."""
+    for at in range(count):
+        photograph(at).save(folder / f"{at:05}.jpg", quality=88)
+    zsic(folder, "classify", ".", "-l", ",".join(LABELS), "-o", "scores.jsonl")
+    start = time.monotonic()
+    zsic(folder, "classify", ".", "-l", ",".join(LABELS), "-o", "again.jsonl")
+    scores = time.monotonic() - start
+    start = time.monotonic()
+    zsic(folder, "classify", ".", "-l", ",".join(LABELS), "-o", "review.html")
+    page = time.monotonic() - start
+    size = (folder / "review.html").stat().st_size
+    browser.open(folder / "review.html")
+    paint = browser.run("return Object.fromEntries(performance.getEntriesByType('paint').map((e) => [e.name, e.startTime]))")
+    ready = browser.run("return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    browser.click("#p0")
+    start = time.monotonic()
+    browser.type(*["Enter"] * 50)
+    keys = (time.monotonic() - start) / 50
+    browser.choose("by-state", "open")
+    took = browser.run("const s = performance.now(); document.getElementById('by-state').value = '';"
+                       "document.getElementById('by-state').onchange(); document.body.offsetHeight; return performance.now() - s")
+    check_quiet(browser)
+    print(f"{count} pictures: {size / 1e6:.1f} MB, {size / count / 1e3:.1f} kB each; scores {scores:.1f} s, scores and page {page:.1f} s; "
+          f"first paint {paint['first-contentful-paint']:.0f} ms, ready {ready:.0f} ms, a key {keys * 1e3:.0f} ms, a filter {took:.0f} ms")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--zsic", type=Path, default=ROOT / "target/release/zsic")
+    parser.add_argument("--many", type=int, default=0)
+    parser.add_argument("--shots", type=Path)
+    args = parser.parse_args()
+    if args.shots:
+        args.shots.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        zsic = Zsic(args.zsic, base / "cache")
+        folders = [base / name for name in ("classify", "hostile", "eval", "many")]
+        for folder in folders:
+            folder.mkdir()
+        browser = Browser(base)
+        try:
+            check_classify(browser, zsic, folders[0], args.shots)
+            check_hostile(browser, zsic, folders[1])
+            check_eval(browser, zsic, folders[2], args.shots)
+            if args.many:
+                measure(browser, zsic, folders[3], args.many)
+        finally:
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()
