@@ -1,5 +1,5 @@
 //! Attention of every (item, head): `softmax(q k^T / sqrt(d)) v`. Only the scores of one block of queries are stored at
-//! a time. The projections around it are products. With AMX and bf16, `attention/tiles.rs` has it.
+//! a time. The projections around it are products. With AMX and bf16 or split values, `attention/tiles.rs` has it.
 
 #[cfg(target_arch = "x86_64")]
 mod tiles;
@@ -129,7 +129,7 @@ pub fn attention(isa: Isa, heads: usize, q: &Matrix, kv: &Matrix, attends: &Atte
 
 /// Makes an empty matrix for queries, keys and values, where the products around attention read `element`.
 pub fn heads_matrix(isa: Isa, element: Element) -> Matrix {
-    if (isa, element) == (Isa::Amx, Element::Bf16) { Matrix::tiled(element) } else { Matrix::new(Element::F32) }
+    if isa == Isa::Amx && element != Element::F32 { Matrix::tiled(element) } else { Matrix::new(Element::F32) }
 }
 
 /// Runs a head, whose rows and columns are within the matrices.
@@ -137,7 +137,10 @@ fn run(isa: Isa, form: (Element, bool), head: &Head, scratch: &mut Buffer) {
     match (isa, form) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has AMX, as `attention` asserted; the head is in bounds.
-        (Isa::Amx, (Element::Bf16, true)) => unsafe { tiles::run(head, scratch) },
+        (Isa::Amx, (Element::Bf16, true)) => unsafe { tiles::run::<1>(head, scratch) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        (Isa::Amx, (Element::Split, true)) => unsafe { tiles::run::<2>(head, scratch) },
         (_, (Element::F32, _)) => dispatch!(
             isa,
             // SAFETY: the head is in bounds.
@@ -396,84 +399,95 @@ mod tests {
         }
     }
 
-    /// Returns what attention makes of bf16 queries, keys and values, which are tiles for AMX.
-    fn run_bf16(isa: Isa, qkv: &[f32], width: usize, heads: usize, attends: &Attends) -> Vec<f32> {
-        let mut rounded = Matrix::tiled(Element::Bf16);
-        rounded.copy(&Matrix::from_values(qkv, 3 * width));
+    /// Returns what attention makes of queries, keys and values in tiles of an element.
+    fn run_tiles(isa: Isa, element: Element, qkv: &[f32], width: usize, heads: usize, attends: &Attends) -> Vec<f32> {
+        let mut tiles = Matrix::tiled(element);
+        tiles.copy(&Matrix::from_values(qkv, 3 * width));
         let mut out = Matrix::new(Element::F32);
-        attention(isa, heads, &rounded, &rounded, attends, &mut out);
+        attention(isa, heads, &tiles, &tiles, attends, &mut out);
         out.to_values()
+    }
+
+    /// Returns the elements whose attention is on tiles, if there are any here.
+    fn tiled() -> &'static [Element] {
+        if Isa::Amx.is_available() {
+            return Isa::Amx.elements();
+        }
+        println!("no AMX, and no AVX-512 to emulate it with");
+        &[]
     }
 
     #[test]
     fn attention_of_tiles_is_the_plain_one() {
-        if !Isa::Amx.is_available() {
-            return println!("no AMX, and no AVX-512 to emulate it with");
-        }
-        for length in SIZES {
-            for (heads, dim, causal) in [(2, 64, false), (1, 80, true), (3, 7, true), (2, 33, false), (2, 72, true)] {
-                if length > 100 && dim != 64 {
-                    continue;
+        for &element in tiled() {
+            // Weights are rounded to 2^-9 of each, and values are up to 3. Split scores, the sums of terms of 20 in
+            // all, are off by 2^-16 of that at worst.
+            let (limit, mean_limit) =
+                if element == Element::Bf16 { (3.0 * 2f32.powi(-9) + 1e-4, 2e-4) } else { (1e-4, 2e-6) };
+            for length in SIZES {
+                for (heads, dim, causal) in [(2, 64, false), (1, 80, true), (3, 7, true), (2, 33, false), (2, 72, true)]
+                {
+                    if length > 100 && dim != 64 || length > 300 && element == Element::Split {
+                        continue;
+                    }
+                    let width = heads * dim;
+                    let qkv: Vec<f32> = noise(2 * length * 3 * width, 1).iter().map(|v| v * 3.0).collect();
+                    let two = items(2, length, causal);
+                    let got = run_tiles(Isa::Amx, element, &qkv, width, heads, &two);
+                    let want = run_tiles(Isa::Plain, element, &qkv, width, heads, &two);
+                    let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    assert!(off < limit, "{element:?} {length} {heads} {dim}: off by {off}");
+                    let mean = got.iter().zip(&want).map(|(a, b)| f64::from(a - b)).sum::<f64>() / got.len() as f64;
+                    assert!(mean.abs() < mean_limit, "{element:?} {length} {heads} {dim}: off by {mean} on average");
+                    let (second, one) = (&qkv[length * 3 * width..], items(1, length, causal));
+                    let alone = run_tiles(Isa::Amx, element, second, width, heads, &one);
+                    assert!(alone == got[length * width..], "{element:?} {length} {heads} {dim}: other bits alone");
                 }
-                let width = heads * dim;
-                let qkv: Vec<f32> = noise(2 * length * 3 * width, 1).iter().map(|v| v * 3.0).collect();
-                let two = items(2, length, causal);
-                let got = run_bf16(Isa::Amx, &qkv, width, heads, &two);
-                let want = run_bf16(Isa::Plain, &qkv, width, heads, &two);
-                let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                // Weights are rounded to 2^-9 of each, and values are up to 3.
-                assert!(off < 3.0 * 2f32.powi(-9) + 1e-4, "{length} {heads} {dim}: off by {off}");
-                let mean = got.iter().zip(&want).map(|(a, b)| f64::from(a - b)).sum::<f64>() / got.len() as f64;
-                assert!(mean.abs() < 2e-4, "{length} {heads} {dim}: off by {mean} on average");
-                let alone = run_bf16(Isa::Amx, &qkv[length * 3 * width..], width, heads, &items(1, length, causal));
-                assert!(alone == got[length * width..], "{length} {heads} {dim}: other bits alone");
             }
         }
     }
 
     #[test]
     fn the_bits_of_a_query_in_tiles_do_not_depend_on_where_rows_lie() {
-        if !Isa::Amx.is_available() {
-            return println!("no AMX, and no AVX-512 to emulate it with");
-        }
-        for (length, causal) in [(9, true), (77, true), (50, false), (130, true)] {
-            let (heads, width) = (2, 2 * 64);
-            let rows = noise(length * 3 * width, 1);
-            let all = run_bf16(Isa::Amx, &rows, width, heads, &items(1, length, causal));
-            // Every row lies elsewhere: 7 divides no length but 77.
-            let step = if length == 77 { 3 } else { 7 };
-            let place = |row: usize| row * step % length;
-            let mut apart = vec![0.0; rows.len()];
-            for row in 0..length {
-                apart[place(row) * 3 * width..][..3 * width].copy_from_slice(&rows[row * 3 * width..][..3 * width]);
-            }
-            for last in [1, 4, length.min(60)] {
-                let mut attends = Attends::new(causal);
-                attends.push(last, (0..length).map(|row| place(row) as u32));
-                let (mut q, mut kv, mut out) =
-                    (Matrix::tiled(Element::Bf16), Matrix::tiled(Element::Bf16), Matrix::new(Element::F32));
-                q.copy(&Matrix::from_values(&rows[(length - last) * 3 * width..], 3 * width));
-                kv.copy(&Matrix::from_values(&apart, 3 * width));
-                attention(Isa::Amx, heads, &q, &kv, &attends, &mut out);
-                assert!(out.to_values() == all[(length - last) * width..], "{length} {causal} {last}");
+        for &element in tiled() {
+            for (length, causal) in [(9, true), (77, true), (50, false), (130, true)] {
+                let (heads, width) = (2, 2 * 64);
+                let rows = noise(length * 3 * width, 1);
+                let all = run_tiles(Isa::Amx, element, &rows, width, heads, &items(1, length, causal));
+                // Every row lies elsewhere: 7 divides no length but 77.
+                let step = if length == 77 { 3 } else { 7 };
+                let place = |row: usize| row * step % length;
+                let mut apart = vec![0.0; rows.len()];
+                for row in 0..length {
+                    apart[place(row) * 3 * width..][..3 * width].copy_from_slice(&rows[row * 3 * width..][..3 * width]);
+                }
+                for last in [1, 4, length.min(60)] {
+                    let mut attends = Attends::new(causal);
+                    attends.push(last, (0..length).map(|row| place(row) as u32));
+                    let (mut q, mut kv) = (Matrix::tiled(element), Matrix::tiled(element));
+                    let mut out = Matrix::new(Element::F32);
+                    q.copy(&Matrix::from_values(&rows[(length - last) * 3 * width..], 3 * width));
+                    kv.copy(&Matrix::from_values(&apart, 3 * width));
+                    attention(Isa::Amx, heads, &q, &kv, &attends, &mut out);
+                    assert!(out.to_values() == all[(length - last) * width..], "{element:?} {length} {causal} {last}");
+                }
             }
         }
     }
 
     #[test]
     fn extreme_values_in_tiles_come_out_as_they_should() {
-        if !Isa::Amx.is_available() {
-            return println!("no AMX, and no AVX-512 to emulate it with");
+        for &element in tiled() {
+            let one = items(1, 17, false);
+            for value in [0.0, 1e4] {
+                let y = run_tiles(Isa::Amx, element, &vec![value; 17 * 3 * 16], 16, 1, &one);
+                assert!(y.iter().all(|y| (y - value).abs() <= 4e-3 * value), "{element:?} {value}: {y:?}");
+            }
+            let mut qkv = noise(17 * 3 * 16, 1);
+            qkv[3 * 48] = f32::NAN; // in the fourth query
+            let y = run_tiles(Isa::Amx, element, &qkv, 16, 1, &one);
+            assert!(y[3 * 16..4 * 16].iter().all(|y| y.is_nan()) && y.iter().filter(|y| y.is_nan()).count() == 16);
         }
-        let one = items(1, 17, false);
-        for value in [0.0, 1e4] {
-            let y = run_bf16(Isa::Amx, &vec![value; 17 * 3 * 16], 16, 1, &one);
-            assert!(y.iter().all(|y| (y - value).abs() <= 4e-3 * value), "{value}: {y:?}");
-        }
-        let mut qkv = noise(17 * 3 * 16, 1);
-        qkv[3 * 48] = f32::NAN; // in the fourth query
-        let y = run_bf16(Isa::Amx, &qkv, 16, 1, &one);
-        assert!(y[3 * 16..4 * 16].iter().all(|y| y.is_nan()) && y.iter().filter(|y| y.is_nan()).count() == 16);
     }
 
     #[test]

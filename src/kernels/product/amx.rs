@@ -25,9 +25,9 @@ use crate::kernels::matrix::{BLOCK, GROUP, Row};
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use available::is_on_this_machine;
 pub(crate) use available::{is_available, obstacle};
+use tiles::resume;
 pub(super) use tiles::spin;
-pub(crate) use tiles::{begin, configure, one, release, store, two};
-use tiles::{resume, split_one, split_two};
+pub(crate) use tiles::{begin, configure, one, release, split_one, split_two, store, two};
 
 /// Rows and columns of the sums computed together: two tiles by two.
 pub(crate) const SIDE: usize = 32;
@@ -134,7 +134,7 @@ pub(super) unsafe fn run(job: &Job) {
                     } else {
                         resume(sums)
                     }
-                    for block in 1..=depth {
+                    for block in 0..depth {
                         match (job.element, square.rows.len() > SIDE / 2) {
                             (Element::Split, true) => split_two(x, b),
                             (Element::Split, false) => split_one(x, b),
@@ -146,7 +146,7 @@ pub(super) unsafe fn run(job: &Job) {
                             _mm_prefetch::<_MM_HINT_T1>(next.cast());
                             next = next.wrapping_add(LINE);
                         }
-                        while is_last && between * depth < block * SIDE {
+                        while is_last && between * depth < (block + 1) * SIDE {
                             finish_row(job, &before, between);
                             announce_row(job, &square, between);
                             between += 1;

@@ -165,7 +165,7 @@ pub(crate) unsafe fn one(x: *const f32, b: *const f32) {
 /// # Safety
 /// AMX, configured; two tiles of x and two of weights, of the high parts, and then of the low ones.
 #[inline(always)]
-pub(super) unsafe fn split_two(x: *const f32, b: *const f32) {
+pub(crate) unsafe fn split_two(x: *const f32, b: *const f32) {
     // SAFETY: the caller's.
     unsafe {
         multiply!(
@@ -202,7 +202,7 @@ pub(super) unsafe fn split_two(x: *const f32, b: *const f32) {
 /// # Safety
 /// As [`split_two`].
 #[inline(always)]
-pub(super) unsafe fn split_one(x: *const f32, b: *const f32) {
+pub(crate) unsafe fn split_one(x: *const f32, b: *const f32) {
     // SAFETY: the caller's.
     unsafe {
         multiply!(
