@@ -6,6 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use zsic::Isa;
 use zsic::kernels::product::{Then, peak::multiply_in_registers};
+use zsic::kernels::rows::fill as fill_rows;
 use zsic::kernels::{
     ActivationFn, Attends, Element, Linear, Matrix, Norm, attention, heads_matrix, layer_norm, operand, product,
 };
@@ -31,7 +32,7 @@ fn group<'a>(c: &'a mut Criterion, name: &str, operations: usize) -> Group<'a> {
 
 /// Fills rows with values of about 0.1.
 fn fill(rows: usize, columns: usize, matrix: &mut Matrix) {
-    matrix.copy(&Matrix::from_values(&vec![0.1; rows * columns], columns));
+    fill_rows(Isa::Plain, rows, columns, matrix, |_, row| row.fill(0.1));
 }
 
 fn peak(c: &mut Criterion) {

@@ -338,6 +338,7 @@ unsafe fn plain(head: &Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::rows;
     use crate::kernels::testing::{SIZES, noise, sets};
 
     /// Items of one length, each of which attends to itself.
@@ -402,7 +403,7 @@ mod tests {
     /// Returns what attention makes of queries, keys and values in tiles of an element.
     fn run_tiles(isa: Isa, element: Element, qkv: &[f32], width: usize, heads: usize, attends: &Attends) -> Vec<f32> {
         let mut tiles = Matrix::tiled(element);
-        tiles.copy(&Matrix::from_values(qkv, 3 * width));
+        rows::copy(Isa::Plain, &Matrix::from_values(qkv, 3 * width), &mut tiles);
         let mut out = Matrix::new(Element::F32);
         attention(isa, heads, &tiles, &tiles, attends, &mut out);
         out.to_values()
@@ -452,22 +453,24 @@ mod tests {
         for &element in tiled() {
             for (length, causal) in [(9, true), (77, true), (50, false), (130, true)] {
                 let (heads, width) = (2, 2 * 64);
-                let rows = noise(length * 3 * width, 1);
-                let all = run_tiles(Isa::Amx, element, &rows, width, heads, &items(1, length, causal));
+                let values = noise(length * 3 * width, 1);
+                let all = run_tiles(Isa::Amx, element, &values, width, heads, &items(1, length, causal));
                 // Every row lies elsewhere: 7 divides no length but 77.
                 let step = if length == 77 { 3 } else { 7 };
                 let place = |row: usize| row * step % length;
-                let mut apart = vec![0.0; rows.len()];
+                let mut apart = vec![0.0; values.len()];
                 for row in 0..length {
-                    apart[place(row) * 3 * width..][..3 * width].copy_from_slice(&rows[row * 3 * width..][..3 * width]);
+                    apart[place(row) * 3 * width..][..3 * width]
+                        .copy_from_slice(&values[row * 3 * width..][..3 * width]);
                 }
                 for last in [1, 4, length.min(60)] {
                     let mut attends = Attends::new(causal);
                     attends.push(last, (0..length).map(|row| place(row) as u32));
                     let (mut q, mut kv) = (Matrix::tiled(element), Matrix::tiled(element));
                     let mut out = Matrix::new(Element::F32);
-                    q.copy(&Matrix::from_values(&rows[(length - last) * 3 * width..], 3 * width));
-                    kv.copy(&Matrix::from_values(&apart, 3 * width));
+                    let queries = Matrix::from_values(&values[(length - last) * 3 * width..], 3 * width);
+                    rows::copy(Isa::Plain, &queries, &mut q);
+                    rows::copy(Isa::Plain, &Matrix::from_values(&apart, 3 * width), &mut kv);
                     attention(Isa::Amx, heads, &q, &kv, &attends, &mut out);
                     assert!(out.to_values() == all[(length - last) * width..], "{element:?} {length} {causal} {last}");
                 }

@@ -1,8 +1,6 @@
 //! Activations in memory: rows of f32, or of bf16 two to a word, at a stride that avoids filling one set of the cache;
 //! or bf16 in tiles, as AMX reads them. The memory stays when the shape changes.
 
-use rayon::prelude::*;
-
 use super::Shared;
 use super::memory::Memory;
 
@@ -186,17 +184,6 @@ impl Matrix {
     pub fn pick(&mut self, from: &Self, rows: &[usize]) {
         self.shape(rows.len(), from.columns);
         rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
-    }
-
-    /// Copies the f32 rows of `from`, rounded to its own kind of values.
-    pub fn copy(&mut self, from: &Self) {
-        self.shape(from.rows, from.columns);
-        let places = self.places_mut();
-        (0..self.rows).into_par_iter().for_each(|row| {
-            let to = places.row(row);
-            // SAFETY: the row has every column, and no other task has the row.
-            from.row(row).iter().enumerate().for_each(|(column, &value)| unsafe { write(to, column, value) });
-        });
     }
 
     /// Returns the words of all rows, `stride` words each. In f32 the first `columns` of each are its values.

@@ -19,6 +19,7 @@ mod memory;
 pub mod probability;
 pub mod product;
 pub mod resample;
+pub mod rows;
 mod shared;
 pub mod similarity;
 pub mod softmax;

@@ -1,6 +1,7 @@
 //! Fast products against plain ones.
 
 use super::*;
+use crate::kernels::rows;
 use crate::kernels::testing::{SIZES, noise, sets};
 
 fn linear(isa: Isa, element: Element, weight: &[f32], bias: &[f32]) -> Linear {
@@ -13,7 +14,7 @@ fn linear(isa: Isa, element: Element, weight: &[f32], bias: &[f32]) -> Linear {
 /// Returns x as an operand of a product.
 fn matrix(isa: Isa, x: &[f32], columns: usize, element: Element) -> Matrix {
     let mut matrix = operand(isa, element);
-    matrix.copy(&Matrix::from_values(x, columns));
+    rows::copy(Isa::Plain, &Matrix::from_values(x, columns), &mut matrix);
     matrix
 }
 

@@ -9,7 +9,7 @@ use super::processor::{Place, Processor, Role, RowTable, STORE};
 use crate::Result;
 use crate::checkpoint::WeightRows;
 use crate::kernels::product::Then;
-use crate::kernels::{self, Attends, Element, Isa, Linear, Matrix, Norm};
+use crate::kernels::{self, Attends, Element, Isa, Linear, Matrix, Norm, rows};
 use crate::preprocess::{Normalizer, Pixels};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
@@ -26,6 +26,11 @@ impl Cpu {
     /// For products of `element` by the instruction set.
     pub fn new(isa: Isa, element: Element) -> Self {
         Self { isa, element }
+    }
+
+    /// Returns the element of the products at a tower's ends.
+    fn exact(&self) -> Element {
+        if self.isa == Isa::Amx && self.element != Element::F32 { Element::Split } else { Element::F32 }
     }
 }
 
@@ -46,7 +51,8 @@ impl Processor for Cpu {
         match role {
             Role::Operands => kernels::operand(self.isa, self.element),
             Role::Heads => kernels::heads_matrix(self.isa, self.element),
-            Role::Values | Role::Patches => Matrix::new(Element::F32),
+            Role::Patches => kernels::operand(self.isa, self.exact()),
+            Role::Values => Matrix::new(Element::F32),
         }
     }
 
@@ -63,7 +69,7 @@ impl Processor for Cpu {
     }
 
     fn linear(&self, spec: &LinearSpec, weights: &[WeightRows], biases: &[Vec<f32>]) -> Result<Linear> {
-        let (element, each) = (if spec.exact { Element::F32 } else { self.element }, spec.shape[0]);
+        let (element, each) = (if spec.exact { self.exact() } else { self.element }, spec.shape[0]);
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
         for (index, rows) in weights.iter().enumerate() {
             linear.pack(index * each, each, |row, values| rows.read(row, values))?;
@@ -95,11 +101,9 @@ impl Processor for Cpu {
         patch: usize,
         x: &mut Matrix,
     ) -> Result<()> {
-        let columns = 3 * patch * patch;
-        x.shape(places.len(), columns);
-        let stride = x.stride();
-        x.words_mut().par_chunks_mut(stride).zip(places).for_each(|(out, &(item, at))| {
-            normalizer.patch(&pixels[item], patch, at, &mut out[..columns]);
+        rows::fill(self.isa, places.len(), 3 * patch * patch, x, |row, values| {
+            let (item, at) = places[row];
+            normalizer.patch(&pixels[item], patch, at, values);
         });
         Ok(())
     }
@@ -129,7 +133,14 @@ impl Processor for Cpu {
     }
 
     fn product(&self, x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) -> Result<()> {
-        kernels::product(x, linear, y, then);
+        if x.element() == linear.element() {
+            kernels::product(x, linear, y, then);
+        } else {
+            // A tower's head reads values.
+            let mut operand = kernels::operand(self.isa, linear.element());
+            rows::copy(self.isa, x, &mut operand);
+            kernels::product(&operand, linear, y, then);
+        }
         Ok(())
     }
 
@@ -159,7 +170,7 @@ impl Processor for Cpu {
     }
 
     fn copy(&self, x: &Matrix, y: &mut Matrix) -> Result<()> {
-        y.copy(x);
+        rows::copy(self.isa, x, y);
         Ok(())
     }
 
@@ -176,9 +187,7 @@ impl Processor for Cpu {
     }
 
     fn repeat(&self, query: &RowTable, count: usize, y: &mut Matrix) -> Result<()> {
-        let mut row = query.row(0).to_vec();
-        row.resize(3 * query.width, 0.0);
-        y.copy(&Matrix::from_values(&row.repeat(count), row.len()));
+        rows::fill(self.isa, count, 3 * query.width, y, |_, row| row[..query.width].copy_from_slice(query.row(0)));
         Ok(())
     }
 }
