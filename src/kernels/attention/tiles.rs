@@ -240,8 +240,8 @@ unsafe fn softmax<const PARTS: usize>(
     }
 }
 
-/// Returns `2^x` for `x` up to 127, within 3e-6 of it: far less than the bf16 that it is rounded to. Powers below the
-/// least normal number are that. NaN stays.
+/// Returns `2^x` for `x` from -125 to 127, within 3e-6 of it: far less than the bf16 that it is rounded to. Below, it is
+/// `2^-125`, so that nothing is subnormal. NaN stays.
 ///
 /// # Safety
 /// AVX-512.
@@ -249,7 +249,7 @@ unsafe fn softmax<const PARTS: usize>(
 unsafe fn exp2(x: Avx512) -> Avx512 {
     // SAFETY: the caller's.
     unsafe {
-        let x = x.max(Avx512::splat(-126.0));
+        let x = x.max(Avx512::splat(-125.0));
         let n = x.round();
         let r = x.sub(n);
         // The minimax polynomial of relative error.
@@ -258,5 +258,36 @@ unsafe fn exp2(x: Avx512) -> Avx512 {
         let p = p.mul_add(r, Avx512::splat(0.240_247_44));
         let p = p.mul_add(r, Avx512::splat(0.693_121_8));
         p.mul_add(r, Avx512::splat(0.999_999_3)).scale(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Isa;
+
+    /// # Safety
+    /// AVX-512.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn power(x: f32) -> f32 {
+        let mut values = [0f32; 16];
+        // SAFETY: the caller's.
+        unsafe { exp2(Avx512::splat(x)).store(values.as_mut_ptr()) };
+        values[0]
+    }
+
+    #[test]
+    fn powers_of_two_are_as_close_as_is_said() {
+        if !Isa::Avx512.is_available() {
+            return println!("no AVX-512");
+        }
+        // SAFETY: the machine has it.
+        let power = |x: f32| unsafe { power(x) };
+        for x in (-124_999..1000).map(|i| i as f32 * 1e-3) {
+            let (got, want) = (f64::from(power(x)), f64::from(x).exp2());
+            assert!((got / want - 1.0).abs() < 3e-6, "2^{x} = {got}, not {want}");
+        }
+        assert_eq!((power(-126.5), power(-1e30)), (power(-125.0), power(-125.0)));
+        assert!(power(f32::NAN).is_nan());
     }
 }

@@ -123,8 +123,8 @@ pub(super) unsafe fn run(job: &Job) {
                 let mut next = panel.wrapping_add(SIDE * job.k);
                 let lines = if column + SIDE < job.columns.end { (words / LINE).div_ceil(squares) } else { 0 };
                 for (place, row) in job.rows.clone().step_by(SIDE).enumerate() {
-                    // Sums that are soon read again stay in the first-level cache.
-                    let place = if cuts == 1 { (index * squares + place) % 2 } else { index * squares + place };
+                    // All rows of the square before are finished before these sums are stored.
+                    let place = if cuts == 1 { 0 } else { index * squares + place };
                     let sums = job.sums.add(place * SIDE * SIDE);
                     let square = Square { sums, rows: row..(row + SIDE).min(job.rows.end), column };
                     let (mut x, mut b) = (job.x.add(row * job.x_stride + first * words), panel);
