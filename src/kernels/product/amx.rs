@@ -119,9 +119,15 @@ pub(super) unsafe fn run(job: &Job) {
             let (depth, is_last) = (end - first, cut + 1 == cuts);
             for (index, column) in job.columns.clone().step_by(SIDE).enumerate() {
                 let panel = job.panels.add(column * job.k + first * words);
-                // Each square prefetches a share of the next panel.
-                let mut next = panel.wrapping_add(SIDE * job.k);
-                let lines = if column + SIDE < job.columns.end { (words / LINE).div_ceil(squares) } else { 0 };
+                // Each square prefetches a share of what comes next: a panel, the first one again but further in k, or the
+                // first one of the task after this.
+                let (after, is_end) = (column + SIDE, column + SIDE >= job.columns.end);
+                let mut next = match (is_end, is_last) {
+                    (false, _) => job.panels.wrapping_add(after * job.k + first * words),
+                    (true, false) => job.panels.wrapping_add(job.columns.start * job.k + end * words),
+                    (true, true) => job.panels.wrapping_add(after * job.k),
+                };
+                let lines = (words / LINE).div_ceil(squares);
                 for (place, row) in job.rows.clone().step_by(SIDE).enumerate() {
                     // All rows of the square before are finished before these sums are stored.
                     let place = if cuts == 1 { 0 } else { index * squares + place };

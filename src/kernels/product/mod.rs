@@ -173,9 +173,15 @@ pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &m
         columns: 0..0,
         sums: std::ptr::null_mut(),
     };
-    // Neighbouring tasks share columns, so that weights come from memory once.
-    (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
-        let (block, first) = (index % row_blocks, first_panel + index / row_blocks * panels_each);
+    let column_blocks = panels.div_ceil(panels_each);
+    (0..row_blocks * column_blocks).into_par_iter().for_each(|index| {
+        // Neighbouring tasks share columns, so that weights come from memory once. With AMX they share rows, which stay in
+        // a second-level cache that columns only pass through.
+        let (block, columns) = match linear.isa {
+            Isa::Amx => (index / column_blocks, index % column_blocks),
+            _ => (index % row_blocks, index / row_blocks),
+        };
+        let first = first_panel + columns * panels_each;
         let rows = start(block)..start(block + 1);
         let last = (first + panels_each).min(first_panel + panels);
         let columns = first * width..(last * width).min(linear.output);
