@@ -147,6 +147,11 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
 /// # Panics
 /// The panics of [`product`].
 pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then) {
+    product_in_steps(x, linear, columns, y, then, depth(linear.isa));
+}
+
+/// Computes [`product_columns`], `depth` words of k at a time.
+fn product_in_steps(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then, depth: usize) {
     assert!(columns.end <= linear.output);
     assert!((x.columns(), x.element(), x.is_tiled()) == (linear.input, linear.element, linear.reads_tiles()));
     let (rows, width) = (x.rows(), width(linear.isa));
@@ -165,6 +170,7 @@ pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &m
         x_stride: x.stride(),
         panels: linear.panels.words().as_ptr(),
         k,
+        depth,
         element: linear.element,
         bias: linear.bias.words().as_ptr(),
         y: y.places_mut(),
@@ -191,6 +197,16 @@ pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &m
             run(linear.isa, &Job { rows, columns, sums, ..job.clone() });
         });
     });
+}
+
+/// Returns the words of k that all rows of a task process before the next ones.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn depth(isa: Isa) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        return avx512::depth();
+    }
+    task::DEPTH
 }
 
 /// Returns the blocks of rows and the panels of a task: small enough that every thread has several.

@@ -8,8 +8,8 @@ use crate::kernels::lanes::Lanes;
 use crate::kernels::matrix::{BLOCK, Places, Row, write};
 use crate::kernels::{ActivationFn, Element};
 
-/// Words of k that all rows of a task process before the next ones.
-const DEPTH: usize = 1024;
+/// Words of k that all rows of a task process before the next ones, unless a first-level cache is large.
+pub(super) const DEPTH: usize = 1024;
 
 /// A task, and its product.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub(super) panels: *const f32,
     /// Words of k.
     pub(super) k: usize,
+    /// Words of k that all rows process before the next ones. It changes no bits.
+    pub(super) depth: usize,
     pub(super) element: Element,
     pub(super) bias: *const f32,
     pub(super) y: Places,
@@ -81,7 +83,7 @@ pub(super) unsafe fn run<V: Lanes, D: Dot<V>>(job: &Job) {
     let (panels, tiles) = (job.columns.len().div_ceil(width), rows.div_ceil(tile_rows::<V, D>()));
     let mut k = 0;
     while k < job.k {
-        let depth = (job.k - k).min(DEPTH);
+        let depth = (job.k - k).min(job.depth);
         for panel in 0..panels {
             let column = job.columns.start + panel * width;
             for tile in 0..tiles {

@@ -86,6 +86,21 @@ fn a_row_has_the_same_bits_in_any_batch_and_on_any_threads() {
 }
 
 #[test]
+fn the_words_of_k_at_a_time_change_no_bits() {
+    for (isa, element) in pairs("steps") {
+        let (m, k, n) = (27, 700, 40);
+        let linear = linear(isa, element, &noise(n * k, 5), &noise(n, 6));
+        let x = matrix(isa, &noise(m * k, 4), k, element);
+        let by = |depth: usize| {
+            let mut y = Matrix::new(Element::F32);
+            product_in_steps(&x, &linear, 0..n, &mut y, Then::Store(ActivationFn::Gelu), depth);
+            y.to_values()
+        };
+        assert!([64, 256, 699].iter().all(|&depth| by(depth) == by(1024)), "{isa:?} {element:?}");
+    }
+}
+
+#[test]
 fn extreme_values_come_out_as_they_should() {
     for (isa, element) in pairs("extremes") {
         let (k, n) = (33, 17);
