@@ -252,8 +252,7 @@ part_amx() {
     places=("one thread=$one" "two siblings=$siblings" "two cores=$two")
     grep -qw amx_bf16 /proc/cpuinfo || result 'this CPU has no AMX: what follows ran without'
     if [[ -x $BIN/kernels ]]; then
-        local filter='^(peak|(qkv|out|fc1|fc2) (1600|2056) .*|attention .*|norm .*)/amx, (Bf16|Split)$'
-        filter+='|^(peak|fc. 1600 .*)/avx512, F32$'
+        local filter='^(peak|product [0-9x ]+)/(amx, Bf16|amx, Split)$'
         ((REHEARSE)) && filter='^peak/avx2'
         KERNELS=$BIN/kernels CRITERION_HOME=$WORK/criterion gpu_py kernels "$filter" "${places[@]}"
     else

@@ -1,8 +1,5 @@
 //! Attention of every (item, head): `softmax(q k^T / sqrt(d)) v`. Only the scores of one block of queries are stored at
-//! a time. The projections around it are products. With AMX and bf16 or split values, `attention/tiles.rs` has it.
-
-#[cfg(target_arch = "x86_64")]
-mod tiles;
+//! a time. The projections around it are products.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -10,10 +7,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::lanes::Lanes;
-use super::matrix::{Buffer, Matrix, Places, read, write};
+use super::matrix::{Buffer, Matrix, write};
 use super::product::task::{Dot, Single, Tile, multiply, put, tile_rows};
 use super::softmax::{softmax, softmax_plain};
-use super::{Element, Isa, dispatch};
+use super::{Element, Isa, Shared, dispatch};
 
 /// Queries of a block: a multiple of every tile's rows.
 const QUERIES: usize = 48;
@@ -66,20 +63,23 @@ impl Attends {
 /// A group's head.
 #[derive(Debug, Clone, Copy)]
 struct Head<'a> {
-    q: Places,
-    kv: Places,
-    out: Places,
-    /// The row of the first query, in `q` and `out`.
-    row: usize,
+    /// The first query.
+    q: *const f32,
+    q_stride: usize,
     queries: usize,
+    /// The first row of all keys, and of all values.
+    k: *const f32,
+    v: *const f32,
+    stride: usize,
     /// The rows that the group sees.
     keys: &'a [u32],
-    /// Columns of all heads: those of the keys come after those of the queries, and those of the values last.
-    width: usize,
-    /// The first column.
-    column: usize,
     dim: usize,
     causal: bool,
+    out: *mut f32,
+    out_stride: usize,
+    element: Element,
+    /// The column of `out` where the head begins.
+    column: usize,
 }
 
 impl Head<'_> {
@@ -95,66 +95,55 @@ thread_local! {
 }
 
 /// Computes attention with `heads` heads of equal width. The queries are the first third of the columns of `q` `[Q, 3
-/// W]`; keys and values are the other thirds of `kv` `[R, 3 W]`, which may be the same matrix. Both are what
-/// [`heads_matrix`] makes. The result has a row per query: `[Q, W]`.
+/// W]`; keys and values are the other thirds of `kv` `[R, 3 W]`, which may be the same matrix. Both are f32. The result
+/// has a row per query: `[Q, W]`.
 ///
 /// # Panics
-/// If the shapes or the forms do not fit, or this machine cannot run the instruction set.
+/// If the shapes do not fit, or this machine cannot run the instruction set.
 pub fn attention(isa: Isa, heads: usize, q: &Matrix, kv: &Matrix, attends: &Attends, out: &mut Matrix) {
     let width = kv.columns() / 3;
     assert!(q.columns() == 3 * width && kv.columns() == 3 * width && width.is_multiple_of(heads) && isa.is_available());
-    let form = (q.element(), q.is_tiled());
-    assert!(form == (kv.element(), kv.is_tiled()));
+    assert!(q.element() == Element::F32 && kv.element() == Element::F32);
     assert!(attends.queries <= q.rows() && attends.keys.iter().all(|&row| (row as usize) < kv.rows()));
     out.shape(attends.queries, width);
-    let (q, kv, out, dim) = (q.places(), kv.places(), out.places_mut(), width / heads);
+    let dim = width / heads;
+    let (from, keys, to) = (Shared(q.as_ptr().cast_mut()), Shared(kv.as_ptr().cast_mut()), Shared(out.as_mut_ptr()));
+    let (q_stride, stride, out_stride, element) = (q.stride(), kv.stride(), out.stride(), out.element());
     (0..attends.groups.len() * heads).into_par_iter().for_each(|index| {
         let (queries, seen) = &attends.groups[index / heads];
-        let head = Head {
-            q,
-            kv,
-            out,
-            row: queries.start,
-            queries: queries.len(),
-            keys: &attends.keys[seen.clone()],
-            width,
-            column: index % heads * dim,
-            dim,
-            causal: attends.causal,
+        let column = index % heads * dim;
+        // SAFETY: the group's rows and the head's columns are within the matrices.
+        let head = unsafe {
+            Head {
+                q: from.get().add(queries.start * q_stride + column),
+                q_stride,
+                queries: queries.len(),
+                k: keys.get().add(width + column),
+                v: keys.get().add(2 * width + column),
+                stride,
+                keys: &attends.keys[seen.clone()],
+                dim,
+                causal: attends.causal,
+                out: to.get().add(queries.start * out_stride),
+                out_stride,
+                element,
+                column,
+            }
         };
-        // No other task writes the head's columns of the group's rows.
-        SCRATCH.with_borrow_mut(|scratch| run(isa, form, &head, scratch));
+        SCRATCH.with_borrow_mut(|scratch| {
+            let head = &head;
+            dispatch!(
+                isa,
+                // SAFETY: the head is in bounds, and no other task writes its columns of the group's rows.
+                unsafe { plain(head) },
+                fast(head: &Head, scratch: &mut Buffer)
+            );
+        });
     });
 }
 
-/// Makes an empty matrix for queries, keys and values, where the products around attention read `element`.
-pub fn heads_matrix(isa: Isa, element: Element) -> Matrix {
-    if isa == Isa::Amx && element != Element::F32 { Matrix::tiled(element) } else { Matrix::new(Element::F32) }
-}
-
-/// Runs a head, whose rows and columns are within the matrices.
-fn run(isa: Isa, form: (Element, bool), head: &Head, scratch: &mut Buffer) {
-    match (isa, form) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the machine has AMX, as `attention` asserted; the head is in bounds.
-        (Isa::Amx, (Element::Bf16, true)) => unsafe { tiles::run::<1>(head, scratch) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        (Isa::Amx, (Element::Split, true)) => unsafe { tiles::run::<2>(head, scratch) },
-        (_, (Element::F32, _)) => dispatch!(
-            isa,
-            // SAFETY: the head is in bounds.
-            unsafe { plain(head) },
-            fast(head: &Head, scratch: &mut Buffer)
-        ),
-        // SAFETY: as above.
-        (Isa::Plain, _) => unsafe { plain(head) },
-        _ => panic!("{isa:?} has no attention of {form:?}"),
-    }
-}
-
 /// # Safety
-/// The instruction set, and a head of f32 whose places are what its shapes say.
+/// The instruction set, and a head whose pointers hold what its shapes say.
 #[inline(always)]
 unsafe fn fast<V: Lanes>(head: &Head, scratch: &mut Buffer)
 where
@@ -183,8 +172,8 @@ where
                         rows,
                         Tile {
                             k: dim,
-                            x: head.q.row(head.row + row).single(head.column),
-                            x_stride: head.q.stride(),
+                            x: head.q.add(row * head.q_stride),
+                            x_stride: head.q_stride,
                             panel: k.add(panel * dim * width),
                             sums: scores.add((row - start) * stride + panel * width),
                             sums_stride: stride,
@@ -241,13 +230,13 @@ unsafe fn mix<V: Lanes>(
                 };
                 multiply::<V, Single>(rows, product);
                 for i in 0..rows {
-                    let to = head.out.row(head.row + queries.start + row + i);
+                    let to = head.out.add((queries.start + row + i) * head.out_stride);
                     let norm = V::splat(1.0 / sums[row + i]);
                     for half in [0, V::N] {
                         let column = panel * width + half;
                         if column < head.dim {
                             let value = V::load(tile.add(i * width + half)).mul(norm);
-                            put(value, to, head.column + column, (head.dim - column).min(V::N));
+                            put(value, to, head.element, head.column + column, (head.dim - column).min(V::N));
                         }
                     }
                 }
@@ -272,7 +261,7 @@ unsafe fn pack_keys<V: Lanes>(head: &Head, to: *mut f32) {
             let mut rows = [std::ptr::null(); 16];
             for (i, row) in rows[..V::N].iter_mut().enumerate() {
                 let key = head.keys[(first + i).min(head.keys.len() - 1)];
-                *row = head.kv.row(key as usize).single(head.width + head.column);
+                *row = head.k.add(key as usize * head.stride);
             }
             for at in (0..whole).step_by(V::N) {
                 V::transpose(&rows.map(|row| row.wrapping_add(at)), to.add(at * width), width);
@@ -298,7 +287,7 @@ unsafe fn pack_values<V: Lanes>(head: &Head, to: *mut f32) {
                 let column = (2 * panel + half) * V::N;
                 // SAFETY: the caller's.
                 unsafe {
-                    let from = head.kv.row(row as usize).single(2 * head.width + head.column + column);
+                    let from = head.v.add(row as usize * head.stride + column);
                     let n = head.dim.saturating_sub(column);
                     let value = if n == 0 { V::splat(0.0) } else { V::load_upto(from, n) };
                     value.store(to.add(((panel * head.keys.len() + key) * 2 + half) * V::N));
@@ -311,26 +300,22 @@ unsafe fn pack_values<V: Lanes>(head: &Head, to: *mut f32) {
 /// Computes the plain version.
 ///
 /// # Safety
-/// A head whose places are what its shapes say.
+/// A head whose pointers hold what its shapes say.
 unsafe fn plain(head: &Head) {
     let scale = 1.0 / (head.dim as f32).sqrt();
-    // SAFETY: the caller's.
-    let values = |from: Places, row: usize, third: usize| unsafe {
-        let first = third * head.width + head.column;
-        (0..head.dim).map(|i| read(from.row(row), first + i)).collect::<Vec<f32>>()
-    };
-    let all = |third: usize| head.keys.iter().map(|&row| values(head.kv, row as usize, third)).collect::<Vec<_>>();
-    let (k, v) = (all(1), all(2));
     for query in 0..head.queries {
-        let (row, seen) = (head.row + query, head.seen(&(query..query + 1)));
-        let q = values(head.q, row, 0);
-        let dot = |k: &Vec<f32>| q.iter().zip(k).map(|(q, k)| q * k).sum();
-        let mut scores: Vec<f32> = k[..seen].iter().map(dot).collect();
-        let sum = softmax_plain(&mut scores, scale);
-        for i in 0..head.dim {
-            let mixed: f32 = scores.iter().zip(&v).map(|(s, v)| s * v[i]).sum();
-            // SAFETY: the caller's.
-            unsafe { write(head.out.row(row), head.column + i, mixed / sum) };
+        let keys = &head.keys[..head.seen(&(query..query + 1))];
+        // SAFETY: the caller's.
+        unsafe {
+            let q = |i: usize| *head.q.add(query * head.q_stride + i);
+            let at = |from: *const f32, row: u32, i: usize| *from.add(row as usize * head.stride + i);
+            let dot = |&row: &u32| (0..head.dim).map(|i| q(i) * at(head.k, row, i)).sum();
+            let mut scores: Vec<f32> = keys.iter().map(dot).collect();
+            let sum = softmax_plain(&mut scores, scale);
+            for i in 0..head.dim {
+                let mixed: f32 = scores.iter().zip(keys).map(|(s, &row)| s * at(head.v, row, i)).sum();
+                write(head.out.add(query * head.out_stride), head.element, head.column + i, mixed / sum);
+            }
         }
     }
 }
@@ -338,7 +323,6 @@ unsafe fn plain(head: &Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::rows;
     use crate::kernels::testing::{SIZES, noise, sets};
 
     /// Items of one length, each of which attends to itself.
@@ -400,99 +384,6 @@ mod tests {
         }
     }
 
-    /// Returns what attention makes of queries, keys and values in tiles of an element.
-    fn run_tiles(isa: Isa, element: Element, qkv: &[f32], width: usize, heads: usize, attends: &Attends) -> Vec<f32> {
-        let mut tiles = Matrix::tiled(element);
-        rows::copy(Isa::Plain, &Matrix::from_values(qkv, 3 * width), &mut tiles);
-        let mut out = Matrix::new(Element::F32);
-        attention(isa, heads, &tiles, &tiles, attends, &mut out);
-        out.to_values()
-    }
-
-    /// Returns the elements whose attention is on tiles, if there are any here.
-    fn tiled() -> &'static [Element] {
-        if Isa::Amx.is_available() {
-            return Isa::Amx.elements();
-        }
-        println!("no AMX, and no AVX-512 to emulate it with");
-        &[]
-    }
-
-    #[test]
-    fn attention_of_tiles_is_the_plain_one() {
-        for &element in tiled() {
-            // Weights are rounded to 2^-9 of each, and values are up to 3. Split scores, the sums of terms of 20 in
-            // all, are off by 2^-16 of that at worst.
-            let (limit, mean_limit) =
-                if element == Element::Bf16 { (3.0 * 2f32.powi(-9) + 1e-4, 2e-4) } else { (1e-4, 2e-6) };
-            for length in SIZES {
-                for (heads, dim, causal) in [(2, 64, false), (1, 80, true), (3, 7, true), (2, 33, false), (2, 72, true)]
-                {
-                    if length > 100 && dim != 64 || length > 300 && element == Element::Split {
-                        continue;
-                    }
-                    let width = heads * dim;
-                    let qkv: Vec<f32> = noise(2 * length * 3 * width, 1).iter().map(|v| v * 3.0).collect();
-                    let two = items(2, length, causal);
-                    let got = run_tiles(Isa::Amx, element, &qkv, width, heads, &two);
-                    let want = run_tiles(Isa::Plain, element, &qkv, width, heads, &two);
-                    let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                    assert!(off < limit, "{element:?} {length} {heads} {dim}: off by {off}");
-                    let mean = got.iter().zip(&want).map(|(a, b)| f64::from(a - b)).sum::<f64>() / got.len() as f64;
-                    assert!(mean.abs() < mean_limit, "{element:?} {length} {heads} {dim}: off by {mean} on average");
-                    let (second, one) = (&qkv[length * 3 * width..], items(1, length, causal));
-                    let alone = run_tiles(Isa::Amx, element, second, width, heads, &one);
-                    assert!(alone == got[length * width..], "{element:?} {length} {heads} {dim}: other bits alone");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_bits_of_a_query_in_tiles_do_not_depend_on_where_rows_lie() {
-        for &element in tiled() {
-            for (length, causal) in [(9, true), (77, true), (50, false), (130, true)] {
-                let (heads, width) = (2, 2 * 64);
-                let values = noise(length * 3 * width, 1);
-                let all = run_tiles(Isa::Amx, element, &values, width, heads, &items(1, length, causal));
-                // Every row lies elsewhere: 7 divides no length but 77.
-                let step = if length == 77 { 3 } else { 7 };
-                let place = |row: usize| row * step % length;
-                let mut apart = vec![0.0; values.len()];
-                for row in 0..length {
-                    apart[place(row) * 3 * width..][..3 * width]
-                        .copy_from_slice(&values[row * 3 * width..][..3 * width]);
-                }
-                for last in [1, 4, length.min(60)] {
-                    let mut attends = Attends::new(causal);
-                    attends.push(last, (0..length).map(|row| place(row) as u32));
-                    let (mut q, mut kv) = (Matrix::tiled(element), Matrix::tiled(element));
-                    let mut out = Matrix::new(Element::F32);
-                    let queries = Matrix::from_values(&values[(length - last) * 3 * width..], 3 * width);
-                    rows::copy(Isa::Plain, &queries, &mut q);
-                    rows::copy(Isa::Plain, &Matrix::from_values(&apart, 3 * width), &mut kv);
-                    attention(Isa::Amx, heads, &q, &kv, &attends, &mut out);
-                    assert!(out.to_values() == all[(length - last) * width..], "{element:?} {length} {causal} {last}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn extreme_values_in_tiles_come_out_as_they_should() {
-        for &element in tiled() {
-            let one = items(1, 17, false);
-            for value in [0.0, 1e4] {
-                let y = run_tiles(Isa::Amx, element, &vec![value; 17 * 3 * 16], 16, 1, &one);
-                assert!(y.iter().all(|y| (y - value).abs() <= 4e-3 * value), "{element:?} {value}: {y:?}");
-            }
-            let mut qkv = noise(17 * 3 * 16, 1);
-            qkv[3 * 48] = f32::NAN; // in the fourth query
-            let y = run_tiles(Isa::Amx, element, &qkv, 16, 1, &one);
-            assert!(y[3 * 16..4 * 16].iter().all(|y| y.is_nan()) && y.iter().filter(|y| y.is_nan()).count() == 16);
-        }
-    }
-
     #[test]
     fn split_results_are_split_f32_ones() {
         for isa in sets("attention, split") {
@@ -503,10 +394,11 @@ mod tests {
                 attention(isa, 3, &rows, &rows, &one, &mut out);
                 let exact = run(isa, &qkv, 3 * dim, 3, &one);
                 want.shape(20, 3 * dim);
-                let places = want.places_mut();
+                let stride = want.stride();
                 for (at, &value) in exact.iter().enumerate() {
+                    let row = &mut want.words_mut()[at / (3 * dim) * stride..];
                     // SAFETY: the row has the column.
-                    unsafe { write(places.row(at / (3 * dim)), at % (3 * dim), value) };
+                    unsafe { write(row.as_mut_ptr(), Element::Split, at % (3 * dim), value) };
                 }
                 assert_eq!(out.to_values(), want.to_values(), "{isa:?} {dim}");
             }

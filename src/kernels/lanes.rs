@@ -52,8 +52,8 @@ pub unsafe trait Lanes: Copy {
     unsafe fn with_sign_of(self, other: Self) -> Self;
     /// Returns the nearest whole number, ties to even.
     unsafe fn round(self) -> Self;
-    /// Returns `self * 2^n` for whole `n` from -252 to 254, rounded once if `self` is about one.
-    unsafe fn scale(self, n: Self) -> Self;
+    /// Returns two to the power of whole numbers from -126 to 127.
+    unsafe fn exp2_whole(self) -> Self;
     /// Returns `yes` where `self < than`, else `no`.
     unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self;
     /// Transposes the first N values of N rows: N rows of N, `stride` apart.
@@ -169,7 +169,10 @@ unsafe impl Lanes for Avx512 {
         Self(_mm512_or_ps(_mm512_andnot_ps(sign, self.0), _mm512_and_ps(sign, other.0)))
     } }
     #[inline(always)] unsafe fn round(self) -> Self { unsafe { Self(_mm512_roundscale_ps::<8>(self.0)) } }
-    #[inline(always)] unsafe fn scale(self, n: Self) -> Self { unsafe { Self(_mm512_scalef_ps(self.0, n.0)) } }
+    #[inline(always)] unsafe fn exp2_whole(self) -> Self { unsafe {
+        let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+        Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
+    } }
     #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
         Self(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, than.0), no.0, yes.0))
     } }
@@ -251,14 +254,9 @@ unsafe impl Lanes for Avx2 {
         Self(_mm256_or_ps(_mm256_andnot_ps(sign, self.0), _mm256_and_ps(sign, other.0)))
     } }
     #[inline(always)] unsafe fn round(self) -> Self { unsafe { Self(_mm256_round_ps::<8>(self.0)) } }
-    #[inline(always)] unsafe fn scale(self, n: Self) -> Self { unsafe {
-        let power = |n: __m256| {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-        };
-        // In two steps, since 2^n itself may be out of range.
-        let half = n.mul(Self::splat(0.5)).round();
-        self.mul(Self(power(half.0))).mul(Self(power(n.sub(half).0)))
+    #[inline(always)] unsafe fn exp2_whole(self) -> Self { unsafe {
+        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+        Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
     } }
     #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
         Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, than.0)))

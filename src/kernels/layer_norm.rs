@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::lanes::Lanes;
-use super::matrix::{Matrix, Places, Row, write};
+use super::matrix::{Matrix, write};
 use super::product::task::put;
 use super::{Element, Isa, Shared, dispatch};
 
@@ -37,7 +37,8 @@ impl Norm {
 pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
     y.shape(x.rows(), x.columns());
     assert!(x.element() == Element::F32);
-    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), y.places_mut());
+    let (stride, element) = (y.stride(), y.element());
+    run(norm, x.rows(), x.columns(), (x.as_ptr(), x.stride()), (y.as_mut_ptr(), stride), element);
 }
 
 /// Normalises the f32 rows of `x` in place.
@@ -47,21 +48,28 @@ pub fn layer_norm(x: &Matrix, norm: &Norm, y: &mut Matrix) {
 pub fn layer_norm_in_place(x: &mut Matrix, norm: &Norm) {
     assert!(x.element() == Element::F32);
     let (from, stride) = (x.as_mut_ptr(), x.stride());
-    run(norm, x.rows(), x.columns(), (from, stride), x.places_mut());
+    run(norm, x.rows(), x.columns(), (from, stride), (from, stride), Element::F32);
 }
 
-fn run(norm: &Norm, rows: usize, columns: usize, (x, x_stride): (*const f32, usize), y: Places) {
+fn run(
+    norm: &Norm,
+    rows: usize,
+    columns: usize,
+    (x, x_stride): (*const f32, usize),
+    (y, y_stride): (*mut f32, usize),
+    element: Element,
+) {
     assert!(columns == norm.weight.len());
-    let x = Shared(x.cast_mut());
+    let (x, y) = (Shared(x.cast_mut()), Shared(y));
     (0..rows.div_ceil(ROWS)).into_par_iter().for_each(|block| {
         for row in block * ROWS..((block + 1) * ROWS).min(rows) {
             // SAFETY: the row is within both matrices, and no other task has it.
-            let (x, y) = unsafe { (x.get().add(row * x_stride).cast_const(), y.row(row)) };
+            let (x, y) = unsafe { (x.get().add(row * x_stride).cast_const(), y.get().add(row * y_stride)) };
             dispatch!(
                 norm.isa,
                 // SAFETY: as above.
-                unsafe { plain(x, y, norm) },
-                fast(x: *const f32, y: Row, norm: &Norm)
+                unsafe { plain(x, y, element, norm) },
+                fast(x: *const f32, y: *mut f32, element: Element, norm: &Norm)
             );
         }
     });
@@ -70,7 +78,7 @@ fn run(norm: &Norm, rows: usize, columns: usize, (x, x_stride): (*const f32, usi
 /// # Safety
 /// The instruction set; a row of the norm's width at `x` and room for one at `y`.
 #[inline(always)]
-unsafe fn fast<V: Lanes>(x: *const f32, y: Row, norm: &Norm) {
+unsafe fn fast<V: Lanes>(x: *const f32, y: *mut f32, element: Element, norm: &Norm) {
     let n = norm.weight.len();
     // SAFETY: the caller's; blocks end at the width.
     unsafe {
@@ -98,7 +106,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: Row, norm: &Norm) {
             let d = V::load_upto(x.add(at), left).sub(V::splat(mean)).sub(V::splat(rest)).mul(scale);
             let weight = V::load_upto(norm.weight.as_ptr().add(at), left);
             let value = d.mul_add(weight, V::load_upto(norm.bias.as_ptr().add(at), left));
-            put(value, y, at, left.min(V::N));
+            put(value, y, element, at, left.min(V::N));
         }
     }
 }
@@ -107,7 +115,7 @@ unsafe fn fast<V: Lanes>(x: *const f32, y: Row, norm: &Norm) {
 ///
 /// # Safety
 /// A row of the norm's width at `x` and room for one at `y`.
-unsafe fn plain(x: *const f32, y: Row, norm: &Norm) {
+unsafe fn plain(x: *const f32, y: *mut f32, element: Element, norm: &Norm) {
     let n = norm.weight.len();
     // SAFETY: the caller's.
     unsafe {
@@ -116,7 +124,7 @@ unsafe fn plain(x: *const f32, y: Row, norm: &Norm) {
         let variance = (0..n).map(|i| (*x.add(i) - mean - rest).powi(2)).sum::<f32>() / n as f32;
         let scale = 1.0 / (variance + norm.eps).sqrt();
         for i in 0..n {
-            write(y, i, (*x.add(i) - mean - rest) * scale * norm.weight[i] + norm.bias[i]);
+            write(y, element, i, (*x.add(i) - mean - rest) * scale * norm.weight[i] + norm.bias[i]);
         }
     }
 }

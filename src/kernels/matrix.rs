@@ -1,7 +1,8 @@
-//! Activations in memory: rows of f32, or of bf16 two to a word, at a stride that avoids filling one set of the cache;
-//! or bf16 in tiles, as AMX reads them. The memory stays when the shape changes.
+//! Activations in memory: rows of f32, or of bf16 two to a word, at a stride that avoids filling one set of the cache.
+//! The memory stays when the shape changes.
 
-use super::Shared;
+use rayon::prelude::*;
+
 use super::memory::Memory;
 
 /// The type of a matrix's values.
@@ -18,8 +19,6 @@ pub enum Element {
 
 /// Values of a block of [`Element::Split`]; rows of bf16 are padded with zeros to as many.
 pub const BLOCK: usize = 32;
-/// Rows that lie together in a matrix of tiles.
-pub(crate) const GROUP: usize = 32;
 
 impl Element {
     /// Returns the 32-bit words of `values` values.
@@ -31,9 +30,10 @@ impl Element {
         }
     }
 
-    /// Returns the bf16 parts of a value.
-    pub(crate) fn parts(self) -> usize {
-        if self == Self::Split { 2 } else { 1 }
+    /// Returns where in a row the halves of value `column` are, counted in bf16. f32 has none.
+    fn halves(self, column: usize) -> (usize, Option<usize>) {
+        let high = column / BLOCK * 2 * BLOCK + column % BLOCK;
+        if self == Self::Split { (high, Some(high + BLOCK)) } else { (column, None) }
     }
 }
 
@@ -71,7 +71,6 @@ impl Buffer {
 pub struct Matrix {
     buffer: Buffer,
     element: Element,
-    tiled: bool,
     rows: usize,
     columns: usize,
     stride: usize,
@@ -80,15 +79,7 @@ pub struct Matrix {
 impl Matrix {
     /// Creates a matrix without rows.
     pub fn new(element: Element) -> Self {
-        Self { buffer: Buffer::default(), element, tiled: false, rows: 0, columns: 0, stride: 0 }
-    }
-
-    /// Creates a matrix of bf16 or split values without rows. A group of [`GROUP`] rows is one piece of memory: for
-    /// each block of [`BLOCK`] columns a line of each row, so that 16 lines are a tile; of split values, the lines of
-    /// the high parts, then those of the low ones. The last group has room for all its rows.
-    pub fn tiled(element: Element) -> Self {
-        assert!(element != Element::F32);
-        Self { tiled: true, ..Self::new(element) }
+        Self { buffer: Buffer::default(), element, rows: 0, columns: 0, stride: 0 }
     }
 
     /// Creates a matrix from row-major f32 values.
@@ -103,54 +94,22 @@ impl Matrix {
 
     /// Changes the shape. The values are unspecified afterwards.
     pub fn shape(&mut self, rows: usize, columns: usize) {
-        let blocks = columns.div_ceil(BLOCK);
-        self.stride = if self.tiled {
-            LINE * self.element.parts() * blocks
-        } else {
-            let lines = self.element.words(columns).div_ceil(LINE);
-            LINE * (lines + usize::from(lines.is_multiple_of(4)))
-        };
+        let lines = self.element.words(columns).div_ceil(LINE);
+        self.stride = LINE * (lines + usize::from(lines.is_multiple_of(4)));
         (self.rows, self.columns) = (rows, columns);
-        self.buffer.reserve(self.words());
+        self.buffer.reserve(rows * self.stride);
         if self.element != Element::F32 && !columns.is_multiple_of(BLOCK) {
             // The padding of the last block is multiplied too.
-            let places = self.places_mut();
-            for line in (0..rows).flat_map(|row| places.row(row).lines((blocks - 1) * BLOCK)) {
-                // SAFETY: a line of the row's last block.
-                unsafe { line.cast::<[f32; LINE]>().write([0.0; LINE]) };
+            let last = self.element.words(columns / BLOCK * BLOCK)..self.element.words(columns.next_multiple_of(BLOCK));
+            for row in 0..rows {
+                self.buffer.words_mut()[row * self.stride..][last.clone()].fill(0.0);
             }
         }
-    }
-
-    /// Returns the words of all rows.
-    fn words(&self) -> usize {
-        let rows = if self.tiled { self.rows.next_multiple_of(GROUP) } else { self.rows };
-        rows * self.stride
-    }
-
-    /// Returns where its values are, to be read.
-    pub(crate) fn places(&self) -> Places {
-        self.places_from(self.buffer.words().as_ptr().cast_mut())
-    }
-
-    /// Returns where its values are.
-    pub(crate) fn places_mut(&mut self) -> Places {
-        let start = self.buffer.words_mut().as_mut_ptr();
-        self.places_from(start)
-    }
-
-    fn places_from(&self, start: *mut f32) -> Places {
-        Places { start: Shared(start), element: self.element, tiled: self.tiled, stride: self.stride }
     }
 
     /// Returns the kind of its values.
     pub fn element(&self) -> Element {
         self.element
-    }
-
-    /// Returns whether it is in tiles.
-    pub(crate) fn is_tiled(&self) -> bool {
-        self.tiled
     }
 
     /// Returns the number of rows.
@@ -163,7 +122,7 @@ impl Matrix {
         self.columns
     }
 
-    /// Returns the number of words from one row to the next; in tiles, those of a row, wherever they are.
+    /// Returns the number of words from one row to the next.
     pub fn stride(&self) -> usize {
         self.stride
     }
@@ -186,9 +145,23 @@ impl Matrix {
         rows.iter().enumerate().for_each(|(to, &row)| self.row_mut(to).copy_from_slice(from.row(row)));
     }
 
+    /// Copies the f32 rows of `from`, rounded to its own kind of values.
+    pub fn copy(&mut self, from: &Self) {
+        self.shape(from.rows, from.columns);
+        let (stride, element, columns) = (self.stride, self.element, self.columns);
+        self.words_mut().par_chunks_mut(stride.max(1)).enumerate().for_each(|(row, to)| {
+            let values = from.row(row);
+            match element {
+                Element::F32 => to[..columns].copy_from_slice(values),
+                // SAFETY: the row has every column.
+                _ => values.iter().enumerate().for_each(|(at, &v)| unsafe { write(to.as_mut_ptr(), element, at, v) }),
+            }
+        });
+    }
+
     /// Returns the words of all rows, `stride` words each. In f32 the first `columns` of each are its values.
     pub fn words_mut(&mut self) -> &mut [f32] {
-        let words = self.words();
+        let words = self.rows * self.stride;
         &mut self.buffer.words_mut()[..words]
     }
 
@@ -204,118 +177,50 @@ impl Matrix {
 
     /// Returns a copy of all values as f32, row-major.
     pub fn to_values(&self) -> Vec<f32> {
-        let places = self.places();
-        // SAFETY: the matrix has the row and the column.
-        let value = |row: usize, column: usize| unsafe { read(places.row(row), column) };
+        let value = |row: usize, column: usize| {
+            let row = &self.buffer.words()[row * self.stride..][..self.stride];
+            match (self.element, self.element.halves(column)) {
+                (Element::F32, _) => row[column],
+                (_, (high, low)) => half(row, high) + low.map_or(0.0, |low| half(row, low)),
+            }
+        };
         (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()
     }
 }
 
-/// Where the values of a matrix are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Places {
-    start: Shared<f32>,
-    element: Element,
-    tiled: bool,
-    stride: usize,
-}
-
-impl Places {
-    /// Returns the number of words from one row to the next, if it is not in tiles.
-    pub(crate) fn stride(self) -> usize {
-        self.stride
-    }
-
-    /// Returns where a row is. The matrix need not have it.
-    #[inline(always)]
-    pub(crate) fn row(self, row: usize) -> Row {
-        let parts = self.element.parts();
-        // Words to the row, to its next block, and from a block's high parts to the low ones.
-        let (to, block, low) = if self.tiled {
-            (row / GROUP * GROUP * self.stride + row % GROUP * LINE, GROUP * LINE * parts, GROUP * LINE)
-        } else {
-            (row * self.stride, LINE * parts, LINE)
-        };
-        Row { start: self.start.get().wrapping_add(to), element: self.element, block, low }
-    }
-}
-
-/// Where the values of a row are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    start: *mut f32,
-    pub(crate) element: Element,
-    block: usize,
-    low: usize,
-}
-
-impl Row {
-    /// Returns a row of one piece.
-    pub(crate) fn new(start: *mut f32, element: Element) -> Self {
-        Self { start, element, block: LINE * element.parts(), low: LINE }
-    }
-
-    /// Returns where f32 number `column` is.
-    #[inline(always)]
-    pub(crate) fn single(self, column: usize) -> *mut f32 {
-        self.start.wrapping_add(column)
-    }
-
-    /// Returns where the bf16 of a column are: the value or its high part, and its low part if it has one.
-    #[inline(always)]
-    pub(crate) fn halves(self, column: usize) -> (*mut u16, *mut u16) {
-        let high = self.start.wrapping_add(column / BLOCK * self.block);
-        let at = |words: *mut f32| words.cast::<u16>().wrapping_add(column % BLOCK);
-        (at(high), at(high.wrapping_add(self.low)))
-    }
-
-    /// Returns the lines of a block of columns, which begins at `column`.
-    #[inline(always)]
-    pub(crate) fn lines(self, column: usize) -> impl Iterator<Item = *mut f32> {
-        let (first, second) = match self.element {
-            Element::F32 => (self.single(column), self.single(column + LINE)),
-            _ => (self.halves(column).0.cast(), self.halves(column).1.cast()),
-        };
-        [first, second].into_iter().take(if self.element == Element::Bf16 { 1 } else { 2 })
-    }
-}
-
-/// Returns bf16 number `at` of words.
-pub(crate) fn half(words: &[f32], at: usize) -> f32 {
-    let word = words[at / 2].to_bits();
+/// Returns bf16 number `at` of a row.
+pub(crate) fn half(row: &[f32], at: usize) -> f32 {
+    let word = row[at / 2].to_bits();
     f32::from_bits(if at.is_multiple_of(2) { word << 16 } else { word & 0xffff_0000 })
 }
 
-/// Reads the value of a column.
+/// Writes `value` to a column of the row that starts at `row`.
 ///
 /// # Safety
 /// The row has that column.
-pub(crate) unsafe fn read(row: Row, column: usize) -> f32 {
-    let (high, low) = row.halves(column);
-    let value = |half: u16| f32::from_bits(u32::from(half) << 16);
+pub(crate) unsafe fn write(row: *mut f32, element: Element, column: usize, value: f32) {
     // SAFETY: the caller's.
     unsafe {
-        match row.element {
-            Element::F32 => *row.single(column),
-            Element::Bf16 => value(*high),
-            Element::Split => value(*high) + value(*low),
+        match element {
+            Element::F32 => *row.add(column) = value,
+            Element::Bf16 => *row.cast::<u16>().add(column) = bf16_bits(value),
+            Element::Split => {
+                let (high, low) = split_at(row, column);
+                (*high, *low) = split(value);
+            }
         }
     }
 }
 
-/// Writes `value` to a column.
+/// Returns where the parts of a column are in a row of [`Element::Split`].
 ///
 /// # Safety
 /// The row has that column.
-pub(crate) unsafe fn write(row: Row, column: usize, value: f32) {
-    let (high, low) = row.halves(column);
-    // SAFETY: the caller's.
+pub(crate) unsafe fn split_at(row: *mut f32, column: usize) -> (*mut u16, *mut u16) {
+    // SAFETY: the caller's; a block is whole.
     unsafe {
-        match row.element {
-            Element::F32 => *row.single(column) = value,
-            Element::Bf16 => *high = bf16_bits(value),
-            Element::Split => (*high, *low) = split(value),
-        }
+        let high = row.cast::<u16>().add(Element::Split.halves(column).0);
+        (high, high.add(BLOCK))
     }
 }
 
@@ -365,40 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_and_padding_is_zero() {
-        for (element, tiled) in
-            [(Element::Split, false), (Element::Split, true), (Element::Bf16, false), (Element::Bf16, true)]
-        {
-            let mut matrix = if tiled { Matrix::tiled(element) } else { Matrix::new(element) };
-            matrix.shape(40, 64);
-            matrix.words_mut().fill(f32::NAN);
-            matrix.shape(35, 33);
-            let values: Vec<f32> = (0..35 * 33).map(|i| (i % 256) as f32 / 2.0).collect();
-            let places = matrix.places_mut();
-            for (at, &value) in values.iter().enumerate() {
-                // SAFETY: the row has 33 columns.
-                unsafe { write(places.row(at / 33), at % 33, value) };
-            }
-            assert_eq!(matrix.to_values(), values);
-            // SAFETY: a row has whole blocks.
-            assert!((0..35 * 64).all(|at| unsafe { at % 64 < 33 || read(places.row(at / 64), at % 64) == 0.0 }));
+    fn split_values_come_back_and_padding_is_zero() {
+        let mut matrix = Matrix::new(Element::Split);
+        matrix.shape(3, 64);
+        matrix.words_mut().fill(f32::NAN);
+        matrix.shape(3, 33);
+        let values: Vec<f32> = (0..3 * 33).map(|i| i as f32 + 0.5).collect();
+        for (at, &value) in values.iter().enumerate() {
+            let stride = matrix.stride();
+            // SAFETY: the row has 33 columns.
+            unsafe { write(matrix.as_mut_ptr().add(at / 33 * stride), Element::Split, at % 33, value) };
         }
-    }
-
-    #[test]
-    fn tiles_are_what_amx_loads() {
-        let mut matrix = Matrix::tiled(Element::Split);
-        matrix.shape(33, 40);
-        assert_eq!((matrix.stride(), matrix.words_mut().len()), (64, 64 * 64));
-        let places = matrix.places_mut();
-        let start = matrix.as_ptr().cast::<u16>();
-        // Groups of 32 rows, of blocks of 32 columns, of parts, of rows.
-        for (row, column) in [(0, 0), (1, 0), (0, 1), (17, 31), (31, 39), (32, 0), (32, 33)] {
-            let high = row / 32 * 32 * 128 + column / 32 * 2 * 1024 + row % 32 * 32 + column % 32;
-            let at = [start.wrapping_add(high), start.wrapping_add(high + 1024)];
-            let (high, low) = places.row(row).halves(column);
-            assert_eq!([high.cast_const(), low.cast_const()], at, "{row}, {column}");
-        }
+        assert_eq!(matrix.to_values(), values);
+        let (row, stride) = (Element::Split.words(33), matrix.stride());
+        assert!((0..3).all(|r| matrix.words_mut()[r * stride..][..row].iter().all(|word| !word.is_nan())));
     }
 
     #[test]

@@ -19,16 +19,15 @@ mod memory;
 pub mod probability;
 pub mod product;
 pub mod resample;
-pub mod rows;
 mod shared;
 pub mod similarity;
 pub mod softmax;
 
 pub use activation::ActivationFn;
-pub use attention::{Attends, attention, heads_matrix};
+pub use attention::{Attends, attention};
 pub use layer_norm::{Norm, layer_norm, layer_norm_in_place};
 pub use matrix::{Element, Matrix};
-pub use product::{Linear, operand, product, product_columns};
+pub use product::{Linear, product, product_columns};
 pub(crate) use shared::Shared;
 
 /// The version of the resulting bits: of embeddings, whichever step from bytes and texts to them changes (decoding,

@@ -2,31 +2,10 @@
 
 #![cfg(target_arch = "x86_64")]
 
-use std::arch::x86_64::{__cpuid_count, __m512, __m512bh, _mm512_dpbf16_ps};
-use std::sync::OnceLock;
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 
-use super::task::{DEPTH, Dot, Job, Single, Tile, run, tile};
+use super::task::{Dot, Job, Single, Tile, run, tile};
 use crate::kernels::lanes::{Avx512, Lanes};
-
-/// Returns the words of k that all rows of a task process before the next ones. A first-level cache of 48 KB keeps 256
-/// words of a panel, which are 32 KB, while the rows pass through it. A smaller one does not keep enough to be worth it.
-pub(super) fn depth() -> usize {
-    static ANSWER: OnceLock<usize> = OnceLock::new();
-    *ANSWER.get_or_init(|| if first_level_cache() >= 48 << 10 { 256 } else { DEPTH })
-}
-
-/// Returns the bytes of the first-level data cache where the CPU says them as Intel's do, or 0.
-#[allow(unused_unsafe)] // whether __cpuid_count is safe depends on the compiler's version
-fn first_level_cache() -> usize {
-    // SAFETY: CPUs with AVX-512 have leaf 4; AMD's say nothing there.
-    let caches = (0..8).map(|index| unsafe { __cpuid_count(4, index) }).take_while(|cache| cache.eax & 0x1f != 0);
-    let field = |register: u32, from: u32, bits: u32| (register >> from & ((1 << bits) - 1)) as usize + 1;
-    let bytes = caches.filter(|cache| cache.eax & 0xff == 1 << 5 | 1).map(|cache| {
-        // Ways, partitions, bytes of a line, sets.
-        field(cache.ebx, 22, 10) * field(cache.ebx, 12, 10) * field(cache.ebx, 0, 12) * (cache.ecx as usize + 1)
-    });
-    bytes.max().unwrap_or(0)
-}
 
 /// Runs a task of f32.
 ///

@@ -17,7 +17,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::matrix::{BLOCK, Buffer, bf16_bits, split};
-use super::{ActivationFn, Element, Isa, Matrix};
+use super::{ActivationFn, Element, Isa, Matrix, Shared};
 use task::Job;
 
 /// The most rows of a task: with one block of k they fill half of a second-level cache.
@@ -41,10 +41,9 @@ impl Linear {
     /// Creates zeros, to be filled by [`Self::pack`] or [`Self::pack_rows`].
     ///
     /// # Panics
-    /// If this machine cannot run the instruction set, it cannot multiply that element, or there is no input.
+    /// If this machine cannot run the instruction set, or it cannot multiply that element.
     pub fn new(isa: Isa, element: Element, input: usize, output: usize) -> Self {
         assert!(isa.is_available(), "{isa:?} on a machine that lacks it");
-        assert!(input > 0, "a product of nothing");
         // AMX leaves f32 to AVX-512.
         let isa = if (isa, element) == (Isa::Amx, Element::F32) { Isa::Avx512 } else { isa };
         assert!(isa == Isa::Plain || isa.elements().contains(&element), "{isa:?} has no {element:?}");
@@ -70,21 +69,10 @@ impl Linear {
         self.output
     }
 
-    /// Returns whether x must be in tiles.
-    fn reads_tiles(&self) -> bool {
-        self.isa == Isa::Amx
-    }
-
     /// Returns the element that x must have.
     pub fn element(&self) -> Element {
         self.element
     }
-}
-
-/// Makes an empty matrix of what products of `element` by the instruction set read.
-pub fn operand(isa: Isa, element: Element) -> Matrix {
-    // AMX leaves f32 to AVX-512.
-    if isa == Isa::Amx && element != Element::F32 { Matrix::tiled(element) } else { Matrix::new(element) }
 }
 
 /// Returns the number of columns of a panel.
@@ -132,11 +120,11 @@ thread_local! {
     static SUMS: RefCell<Buffer> = RefCell::default();
 }
 
-/// Computes `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. x is an [`operand`]. When storing, `y`
-/// takes that shape; when adding, it must have it.
+/// Computes `y = act(x @ W^T + b)` or `y += x @ W^T + b`: `[M, K] -> [M, N]`. When storing, `y` takes that shape; when
+/// adding, it must have it.
 ///
 /// # Panics
-/// If shapes, elements or the operand's form do not fit.
+/// If shapes or elements do not fit.
 pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
     product_columns(x, linear, 0..linear.output, y, then);
 }
@@ -147,13 +135,8 @@ pub fn product(x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) {
 /// # Panics
 /// The panics of [`product`].
 pub fn product_columns(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then) {
-    product_in_steps(x, linear, columns, y, then, depth(linear.isa));
-}
-
-/// Computes [`product_columns`], `depth` words of k at a time.
-fn product_in_steps(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut Matrix, then: Then, depth: usize) {
     assert!(columns.end <= linear.output);
-    assert!((x.columns(), x.element(), x.is_tiled()) == (linear.input, linear.element, linear.reads_tiles()));
+    assert!((x.columns(), x.element()) == (linear.input, linear.element));
     let (rows, width) = (x.rows(), width(linear.isa));
     match then {
         Then::Store(_) => y.shape(rows, linear.output),
@@ -163,50 +146,36 @@ fn product_in_steps(x: &Matrix, linear: &Linear, columns: Range<usize>, y: &mut 
     let panels = columns.end.div_ceil(width) - first_panel;
     let k = words(linear.isa, linear.element, linear.input);
     let (row_blocks, panels_each) = divide(linear.isa, rows, panels, k);
-    let unit = if linear.isa == Isa::Amx { width } else { 1 }; // whole squares, but for the last
+    let unit = if linear.isa == Isa::Amx { width } else { 1 }; // whole tiles, but for the last
     let start = |block: usize| (block * rows.div_ceil(unit) / row_blocks * unit).min(rows);
     let job = Job {
         x: x.as_ptr(),
         x_stride: x.stride(),
         panels: linear.panels.words().as_ptr(),
         k,
-        depth,
         element: linear.element,
         bias: linear.bias.words().as_ptr(),
-        y: y.places_mut(),
+        y: Shared(y.as_mut_ptr()).get(),
+        y_stride: y.stride(),
+        y_element: y.element(),
         then,
         rows: 0..0,
         columns: 0..0,
         sums: std::ptr::null_mut(),
     };
-    let column_blocks = panels.div_ceil(panels_each);
-    (0..row_blocks * column_blocks).into_par_iter().for_each(|index| {
-        // Neighbouring tasks share columns, so that weights come from memory once. With AMX they share rows, which stay in
-        // a second-level cache that columns only pass through.
-        let (block, columns) = match linear.isa {
-            Isa::Amx => (index / column_blocks, index % column_blocks),
-            _ => (index % row_blocks, index / row_blocks),
-        };
-        let first = first_panel + columns * panels_each;
+    // Neighbouring tasks share columns, so that weights come from memory once.
+    (0..row_blocks * panels.div_ceil(panels_each)).into_par_iter().for_each(|index| {
+        let (block, first) = (index % row_blocks, first_panel + index / row_blocks * panels_each);
         let rows = start(block)..start(block + 1);
         let last = (first + panels_each).min(first_panel + panels);
         let columns = first * width..(last * width).min(linear.output);
         SUMS.with_borrow_mut(|sums| {
-            sums.reserve(rows.len().next_multiple_of(unit) * panels_each * width);
+            // AMX has its sums in registers.
+            sums.reserve(if linear.isa == Isa::Amx { 0 } else { rows.len() * panels_each * width });
             let sums = sums.words_mut().as_mut_ptr();
             run(linear.isa, &Job { rows, columns, sums, ..job.clone() });
         });
     });
-}
-
-/// Returns the words of k that all rows of a task process before the next ones.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn depth(isa: Isa) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
-        return avx512::depth();
-    }
-    task::DEPTH
 }
 
 /// Returns the blocks of rows and the panels of a task: small enough that every thread has several.

@@ -19,11 +19,11 @@ pub(super) unsafe fn run(job: &Job) {
                 let (x, w) = (job.x.add(row * job.x_stride), job.panels.add(column * job.k));
                 let (x, w) = (slice::from_raw_parts(x, job.k), slice::from_raw_parts(w, job.k));
                 let sum = (0..job.k).fold(0f32, |sum, at| step(sum, x, w, at, job.element));
-                let y = job.y.row(row);
+                let y = job.y.add(row * job.y_stride);
                 let value = activation(job.then).plain(sum + *job.bias.add(column));
                 match job.then {
-                    Then::Add => *y.single(column) += value,
-                    Then::Store(_) => write(y, column, value),
+                    Then::Add => *y.add(column) += value,
+                    Then::Store(_) => write(y, job.y_element, column, value),
                 }
             }
         }

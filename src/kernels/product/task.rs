@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::Then;
 use crate::kernels::lanes::Lanes;
-use crate::kernels::matrix::{BLOCK, Places, Row, write};
+use crate::kernels::matrix::{BLOCK, split_at, write};
 use crate::kernels::{ActivationFn, Element};
 
-/// Words of k that all rows of a task process before the next ones, unless a first-level cache is large.
-pub(super) const DEPTH: usize = 1024;
+/// Words of k that all rows of a task process before the next ones.
+const DEPTH: usize = 1024;
 
 /// A task, and its product.
 #[derive(Debug, Clone)]
@@ -19,11 +19,11 @@ pub(crate) struct Job {
     pub(super) panels: *const f32,
     /// Words of k.
     pub(super) k: usize,
-    /// Words of k that all rows process before the next ones. It changes no bits.
-    pub(super) depth: usize,
     pub(super) element: Element,
     pub(super) bias: *const f32,
-    pub(super) y: Places,
+    pub(super) y: *mut f32,
+    pub(super) y_stride: usize,
+    pub(super) y_element: Element,
     pub(super) then: Then,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
@@ -83,7 +83,7 @@ pub(super) unsafe fn run<V: Lanes, D: Dot<V>>(job: &Job) {
     let (panels, tiles) = (job.columns.len().div_ceil(width), rows.div_ceil(tile_rows::<V, D>()));
     let mut k = 0;
     while k < job.k {
-        let depth = (job.k - k).min(job.depth);
+        let depth = (job.k - k).min(DEPTH);
         for panel in 0..panels {
             let column = job.columns.start + panel * width;
             for tile in 0..tiles {
@@ -165,35 +165,35 @@ pub(super) unsafe fn finish<V: Lanes>(job: &Job, sums: *const f32, rows: Range<u
             // SAFETY: the caller's; the bias is padded to whole panels.
             unsafe {
                 let value = V::load(sums.add(index * width + half)).add(V::load(job.bias.add(column)));
-                let y = job.y.row(row);
+                let y = job.y.add(row * job.y_stride);
                 match job.then {
-                    Then::Add => value.add(V::load_upto(y.single(column), n)).store_upto(y.single(column), n),
-                    Then::Store(act) => put(act.apply(value), y, column, n),
+                    Then::Add => value.add(V::load_upto(y.add(column), n)).store_upto(y.add(column), n),
+                    Then::Store(act) => put(act.apply(value), y, job.y_element, column, n),
                 }
             }
         }
     }
 }
 
-/// Stores `n` values from column `column` of a row on.
+/// Stores `n` values from column `column` of a row.
 ///
 /// # Safety
 /// The instruction set, and a row that has those columns.
 #[inline(always)]
-pub(crate) unsafe fn put<V: Lanes>(value: V, row: Row, column: usize, n: usize) {
+pub(crate) unsafe fn put<V: Lanes>(value: V, row: *mut f32, element: Element, column: usize, n: usize) {
     // SAFETY: the caller's.
     unsafe {
-        match row.element {
-            Element::F32 => value.store_upto(row.single(column), n),
-            Element::Bf16 if column % BLOCK + n <= BLOCK => value.store_bf16(row.halves(column).0, n),
+        match element {
+            Element::F32 => value.store_upto(row.add(column), n),
+            Element::Bf16 => value.store_bf16(row.cast::<u16>().add(column), n),
             Element::Split if column % BLOCK + n <= BLOCK => {
-                let (high, low) = row.halves(column);
+                let (high, low) = split_at(row, column);
                 value.store_split(high, low, n);
             }
-            _ => {
+            Element::Split => {
                 let mut values = [0f32; 16];
                 value.store(values.as_mut_ptr());
-                values[..n].iter().enumerate().for_each(|(i, &v)| write(row, column + i, v));
+                values[..n].iter().enumerate().for_each(|(i, &v)| write(row, element, column + i, v));
             }
         }
     }

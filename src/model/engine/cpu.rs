@@ -9,7 +9,7 @@ use super::processor::{Place, Processor, Role, RowTable, STORE};
 use crate::Result;
 use crate::checkpoint::WeightRows;
 use crate::kernels::product::Then;
-use crate::kernels::{self, Attends, Element, Isa, Linear, Matrix, Norm, rows};
+use crate::kernels::{self, Attends, Element, Isa, Linear, Matrix, Norm};
 use crate::preprocess::{Normalizer, Pixels};
 
 /// Rows that go through the blocks together at most: with more, activations only grow out of the caches.
@@ -27,11 +27,6 @@ impl Cpu {
     pub fn new(isa: Isa, element: Element) -> Self {
         Self { isa, element }
     }
-
-    /// Returns the element of the products at a tower's ends.
-    fn exact(&self) -> Element {
-        if self.isa == Isa::Amx && self.element != Element::F32 { Element::Split } else { Element::F32 }
-    }
 }
 
 impl Processor for Cpu {
@@ -48,12 +43,7 @@ impl Processor for Cpu {
     }
 
     fn matrix(&self, role: Role) -> Matrix {
-        match role {
-            Role::Operands => kernels::operand(self.isa, self.element),
-            Role::Heads => kernels::heads_matrix(self.isa, self.element),
-            Role::Patches => kernels::operand(self.isa, self.exact()),
-            Role::Values => Matrix::new(Element::F32),
-        }
+        Matrix::new(if role == Role::Operands { self.element } else { Element::F32 })
     }
 
     fn table(&self, table: RowTable) -> Result<RowTable> {
@@ -69,7 +59,7 @@ impl Processor for Cpu {
     }
 
     fn linear(&self, spec: &LinearSpec, weights: &[WeightRows], biases: &[Vec<f32>]) -> Result<Linear> {
-        let (element, each) = (if spec.exact { self.exact() } else { self.element }, spec.shape[0]);
+        let (element, each) = (if spec.exact { Element::F32 } else { self.element }, spec.shape[0]);
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
         for (index, rows) in weights.iter().enumerate() {
             linear.pack(index * each, each, |row, values| rows.read(row, values))?;
@@ -101,9 +91,11 @@ impl Processor for Cpu {
         patch: usize,
         x: &mut Matrix,
     ) -> Result<()> {
-        rows::fill(self.isa, places.len(), 3 * patch * patch, x, |row, values| {
-            let (item, at) = places[row];
-            normalizer.patch(&pixels[item], patch, at, values);
+        let columns = 3 * patch * patch;
+        x.shape(places.len(), columns);
+        let stride = x.stride();
+        x.words_mut().par_chunks_mut(stride).zip(places).for_each(|(out, &(item, at))| {
+            normalizer.patch(&pixels[item], patch, at, &mut out[..columns]);
         });
         Ok(())
     }
@@ -133,14 +125,7 @@ impl Processor for Cpu {
     }
 
     fn product(&self, x: &Matrix, linear: &Linear, y: &mut Matrix, then: Then) -> Result<()> {
-        if x.element() == linear.element() {
-            kernels::product(x, linear, y, then);
-        } else {
-            // A tower's head reads values.
-            let mut operand = kernels::operand(self.isa, linear.element());
-            rows::copy(self.isa, x, &mut operand);
-            kernels::product(&operand, linear, y, then);
-        }
+        kernels::product(x, linear, y, then);
         Ok(())
     }
 
@@ -170,7 +155,7 @@ impl Processor for Cpu {
     }
 
     fn copy(&self, x: &Matrix, y: &mut Matrix) -> Result<()> {
-        rows::copy(self.isa, x, y);
+        y.copy(x);
         Ok(())
     }
 
@@ -187,7 +172,8 @@ impl Processor for Cpu {
     }
 
     fn repeat(&self, query: &RowTable, count: usize, y: &mut Matrix) -> Result<()> {
-        rows::fill(self.isa, count, 3 * query.width, y, |_, row| row[..query.width].copy_from_slice(query.row(0)));
+        y.shape(count, 3 * query.width);
+        (0..count).for_each(|item| y.row_mut(item)[..query.width].copy_from_slice(query.row(0)));
         Ok(())
     }
 }

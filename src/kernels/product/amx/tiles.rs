@@ -1,18 +1,36 @@
-//! The assembler: the configuration of tiles, and one block of k of products of up to 32 rows by 32 columns. The sums
-//! stay in tile registers between the functions here. The compiler does not know those, and neither uses nor saves them:
-//! from [`begin`] or [`resume`] to [`store`] no other code of this thread may use AMX.
+//! The assembler: the configuration of tiles, and products of up to 32 rows by 32 columns over all of k, with f32 sums
+//! in memory. Tile registers are used within one block of assembler only, since the compiler does not know them.
 
 use std::arch::asm;
 
-/// Bytes of a line.
-const LINE: usize = 64;
+use super::SIDE;
 
-/// Configures this thread's tiles, all whole: sums in 0 to 3, x in 4 (upper rows) and 5 (lower), weights in 6 (left) and
-/// 7 (right). The tiles of another library are lost, and that library finds none afterwards.
+/// The operands of one block of assembler.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tiles {
+    /// The first 16 rows of x.
+    pub(super) upper: *const f32,
+    /// The rows after them, if there are any.
+    pub(super) lower: *const f32,
+    /// Bytes from a row to the next.
+    pub(super) stride: usize,
+    /// A panel.
+    pub(super) b: *const f32,
+    /// Blocks of k.
+    pub(super) blocks: usize,
+    /// The next data to prefetch into the second-level cache, and lines of it per block of k.
+    pub(super) next: *const f32,
+    pub(super) lines: usize,
+    /// `[32][32]`
+    pub(super) sums: *mut f32,
+}
+
+/// Configures this thread's tiles: sums in 0 to 3, x in 4 (upper rows) and 5 (lower), weights in 6 (left) and 7
+/// (right). The tiles of another library are lost, and that library finds none afterwards.
 ///
 /// # Safety
-/// AMX.
-pub(crate) unsafe fn configure() {
+/// AMX, and 1 to 32 rows.
+pub(super) unsafe fn configure(rows: usize) {
     #[repr(C, align(64))]
     struct Config {
         palette: u8,
@@ -21,18 +39,65 @@ pub(crate) unsafe fn configure() {
         row_bytes: [u16; 16],
         rows: [u8; 16],
     }
+    let (upper, lower) = (rows.min(16) as u8, rows.saturating_sub(16) as u8);
     let mut config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-    config.row_bytes[..8].fill(LINE as u16);
-    config.rows[..8].fill(16);
+    for (tile, rows) in [upper, upper, lower, lower, upper, lower, 16, 16].into_iter().enumerate() {
+        config.rows[tile] = rows;
+        config.row_bytes[tile] = if rows > 0 { 64 } else { 0 };
+    }
     // SAFETY: the caller's; the configuration is one that palette 1 has, of 64 bytes.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly)) };
 }
 
 /// # Safety
 /// AMX.
-pub(crate) unsafe fn release() {
+pub(super) unsafe fn release() {
     // SAFETY: the caller's.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
+}
+
+/// Zeroes sums, loops over the blocks of k, and stores the sums. `step` is one block, with x at `upper` and `lower` and
+/// the weights at `b`, which advance by `parts` of a block.
+macro_rules! multiply {
+    ($tiles:ident, parts: $parts:literal, zero: $zero:expr, step: $step:expr, store: $store:expr) => {
+        asm!(
+            $zero,
+            "test {blocks}, {blocks}",
+            "jz 5f",
+            "2:",
+            $step,
+            "mov {count}, {lines}",
+            "test {count}, {count}",
+            "jz 4f",
+            "3:",
+            "prefetcht1 [{next}]",
+            "add {next}, 64",
+            "dec {count}",
+            "jnz 3b",
+            "4:",
+            "add {upper}, 64 * {parts}",
+            "add {lower}, 64 * {parts}",
+            "add {b}, 2048 * {parts}",
+            "dec {blocks}",
+            "jnz 2b",
+            "5:",
+            $store,
+            upper = inout(reg) $tiles.upper => _,
+            lower = inout(reg) $tiles.lower => _,
+            stride = in(reg) $tiles.stride,
+            b = inout(reg) $tiles.b => _,
+            line = in(reg) 64usize,
+            blocks = inout(reg) $tiles.blocks => _,
+            next = inout(reg) $tiles.next => _,
+            lines = in(reg) $tiles.lines,
+            count = out(reg) _,
+            sums = in(reg) $tiles.sums,
+            parts = const $parts,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        )
+    };
 }
 
 /// Joins lines of assembler.
@@ -40,98 +105,29 @@ macro_rules! lines {
     ($($line:literal),* $(,)?) => { concat!($($line, "\n"),*) };
 }
 
-/// Zeroes the sums.
+/// Multiplies up to 32 rows of bf16.
 ///
 /// # Safety
-/// AMX, configured.
-#[inline(always)]
-pub(crate) unsafe fn begin() {
+/// AMX, configured for the rows; pointers that hold what is said beside them.
+pub(super) unsafe fn two(tiles: Tiles) {
     // SAFETY: the caller's.
     unsafe {
-        asm!(
-            lines!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
-            options(nostack, nomem, preserves_flags)
-        );
-    }
-}
-
-/// Loads sums that [`store`] stored.
-///
-/// # Safety
-/// AMX, configured, and the sums.
-#[inline(always)]
-pub(super) unsafe fn resume(sums: *const f32) {
-    // SAFETY: the caller's.
-    unsafe {
-        asm!(
-            lines!(
-                "tileloadd tmm0, [{sums} + 2*{line}]",
-                "tileloadd tmm1, [{sums} + 2*{line} + 64]",
-                "tileloadd tmm2, [{sums} + 2*{line} + 2048]",
-                "tileloadd tmm3, [{sums} + 2*{line} + 2112]",
+        multiply!(tiles, parts: 1, zero: lines!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
+            step: lines!(
+                "tileloadd tmm6, [{b} + 1*{line}]",
+                "tileloadd tmm4, [{upper} + 1*{stride}]",
+                "tileloadd tmm7, [{b} + 1*{line} + 1024]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{lower} + 1*{stride}]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
             ),
-            sums = in(reg) sums,
-            line = in(reg) LINE,
-            options(nostack, readonly, preserves_flags)
-        );
-    }
-}
-
-/// Stores the sums of 32 rows by 32 columns: `[32][32]`.
-///
-/// # Safety
-/// AMX, configured, and room for the sums.
-#[inline(always)]
-pub(crate) unsafe fn store(sums: *mut f32) {
-    // SAFETY: the caller's.
-    unsafe {
-        asm!(
-            lines!(
+            store: lines!(
                 "tilestored [{sums} + 2*{line}], tmm0",
                 "tilestored [{sums} + 2*{line} + 64], tmm1",
                 "tilestored [{sums} + 2*{line} + 2048], tmm2",
                 "tilestored [{sums} + 2*{line} + 2112], tmm3",
-            ),
-            sums = in(reg) sums,
-            line = in(reg) LINE,
-            options(nostack, preserves_flags)
-        );
-    }
-}
-
-/// Runs assembler on a block of x and one of weights.
-macro_rules! multiply {
-    ($x:ident, $b:ident, $lines:expr) => {
-        asm!(
-            $lines,
-            x = in(reg) $x,
-            b = in(reg) $b,
-            line = in(reg) LINE,
-            options(nostack, readonly, preserves_flags),
-        )
-    };
-}
-
-/// Multiplies up to 32 rows of bf16.
-///
-/// # Safety
-/// AMX, configured; two tiles of x, and two of weights.
-#[inline(always)]
-pub(crate) unsafe fn two(x: *const f32, b: *const f32) {
-    // SAFETY: the caller's.
-    unsafe {
-        multiply!(
-            x,
-            b,
-            lines!(
-                "tileloadd tmm6, [{b} + 1*{line}]",
-                "tileloadd tmm4, [{x} + 1*{line}]",
-                "tileloadd tmm7, [{b} + 1*{line} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{x} + 1*{line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
             )
         );
     }
@@ -141,20 +137,18 @@ pub(crate) unsafe fn two(x: *const f32, b: *const f32) {
 ///
 /// # Safety
 /// As [`two`].
-#[inline(always)]
-pub(crate) unsafe fn one(x: *const f32, b: *const f32) {
+pub(super) unsafe fn one(tiles: Tiles) {
     // SAFETY: the caller's.
     unsafe {
-        multiply!(
-            x,
-            b,
-            lines!(
-                "tileloadd tmm4, [{x} + 1*{line}]",
+        multiply!(tiles, parts: 1, zero: lines!("tilezero tmm0", "tilezero tmm1"),
+            step: lines!(
+                "tileloadd tmm4, [{upper} + 1*{stride}]",
                 "tileloadd tmm6, [{b} + 1*{line}]",
                 "tileloadd tmm7, [{b} + 1*{line} + 1024]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-            )
+            ),
+            store: lines!("tilestored [{sums} + 2*{line}], tmm0", "tilestored [{sums} + 2*{line} + 64], tmm1")
         );
     }
 }
@@ -163,25 +157,22 @@ pub(crate) unsafe fn one(x: *const f32, b: *const f32) {
 /// operand.
 ///
 /// # Safety
-/// AMX, configured; two tiles of x and two of weights, of the high parts, and then of the low ones.
-#[inline(always)]
-pub(crate) unsafe fn split_two(x: *const f32, b: *const f32) {
+/// As [`two`].
+pub(super) unsafe fn split_two(tiles: Tiles) {
     // SAFETY: the caller's.
     unsafe {
-        multiply!(
-            x,
-            b,
-            lines!(
+        multiply!(tiles, parts: 2, zero: lines!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"),
+            step: lines!(
                 "tileloadd tmm6, [{b} + 1*{line}]",
-                "tileloadd tmm4, [{x} + 1*{line} + 2048]",
+                "tileloadd tmm4, [{upper} + 1*{stride} + 64]",
                 "tileloadd tmm7, [{b} + 1*{line} + 1024]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{x} + 1*{line} + 3072]",
+                "tileloadd tmm5, [{lower} + 1*{stride} + 64]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{x} + 1*{line}]",
+                "tileloadd tmm4, [{upper} + 1*{stride}]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm5, [{x} + 1*{line} + 1024]",
+                "tileloadd tmm5, [{lower} + 1*{stride}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
@@ -192,6 +183,12 @@ pub(crate) unsafe fn split_two(x: *const f32, b: *const f32) {
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
+            ),
+            store: lines!(
+                "tilestored [{sums} + 2*{line}], tmm0",
+                "tilestored [{sums} + 2*{line} + 64], tmm1",
+                "tilestored [{sums} + 2*{line} + 2048], tmm2",
+                "tilestored [{sums} + 2*{line} + 2112], tmm3",
             )
         );
     }
@@ -200,28 +197,26 @@ pub(crate) unsafe fn split_two(x: *const f32, b: *const f32) {
 /// Multiplies up to 16 rows of split values, in the same order.
 ///
 /// # Safety
-/// As [`split_two`].
-#[inline(always)]
-pub(crate) unsafe fn split_one(x: *const f32, b: *const f32) {
+/// As [`two`].
+pub(super) unsafe fn split_one(tiles: Tiles) {
     // SAFETY: the caller's.
     unsafe {
-        multiply!(
-            x,
-            b,
-            lines!(
-                "tileloadd tmm4, [{x} + 1*{line} + 2048]",
+        multiply!(tiles, parts: 2, zero: lines!("tilezero tmm0", "tilezero tmm1"),
+            step: lines!(
+                "tileloadd tmm4, [{upper} + 1*{stride} + 64]",
                 "tileloadd tmm6, [{b} + 1*{line}]",
                 "tileloadd tmm7, [{b} + 1*{line} + 1024]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{x} + 1*{line}]",
+                "tileloadd tmm4, [{upper} + 1*{stride}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm6, [{b} + 1*{line} + 2048]",
                 "tileloadd tmm7, [{b} + 1*{line} + 3072]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-            )
+            ),
+            store: lines!("tilestored [{sums} + 2*{line}], tmm0", "tilestored [{sums} + 2*{line} + 64], tmm1")
         );
     }
 }
@@ -233,7 +228,7 @@ pub(crate) unsafe fn split_one(x: *const f32, b: *const f32) {
 pub(in super::super) unsafe fn spin(steps: usize) {
     // SAFETY: the caller's; the tiles are configured, and zero.
     unsafe {
-        configure();
+        configure(SIDE);
         asm!(
             "test {steps}, {steps}",
             "jz 3f",
