@@ -263,6 +263,21 @@ def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | Non
     print(f"classify: {len(images)} images, {len(expected)} decisions read by eval")
 
 
+def docs_picture(browser: Browser, zsic: Zsic, folder: Path, path: Path):
+    """The picture in docs/review.md."""
+    page = folder / "docs.html"
+    zsic(ROOT, "classify", "examples/images/mixed", "-l", "cat,dog,bird", "-o", str(page))
+    browser.open(page)
+    browser.click("#p0")
+    browser.type("0", "Enter", "Enter")
+    png = path.with_suffix(".png")
+    browser.shot(png, size=(1300, 830))
+    Image.open(png).convert("RGB").save(path, quality=82, method=6)
+    png.unlink()
+    browser.run("localStorage.clear()")
+    browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
+
+
 def check_hostile(browser: Browser, zsic: Zsic, folder: Path):
     """Names that would be markup, and their way through the csv."""
     for name in HOSTILE:
@@ -380,6 +395,8 @@ def main():
         try:
             check_classify(browser, zsic, folders[0], args.shots)
             check_hostile(browser, zsic, folders[1])
+            if args.shots:
+                docs_picture(browser, zsic, base, args.shots / "review.webp")
             check_eval(browser, zsic, folders[2], args.shots)
             if args.many:
                 measure(browser, zsic, folders[3], args.many)

@@ -337,7 +337,8 @@ fn an_ending_that_promises_something_else_is_refused() {
     };
     let classify = ["classify", "-l", "a,b"];
     let unknown = "s.csv.gz s.json.gz s.jsonl.zst s.csv.bak s.yaml s.md s.npy s.tsv s.xlsx s.JSONL.GZ s.csvx s.b\u{fc}";
-    let known = if cfg!(feature = "parquet") { ".csv, .parquet, .html or .txt file" } else { ".csv, .html or .txt file" };
+    let known =
+        if cfg!(feature = "parquet") { ".csv, .parquet, .html or .txt file" } else { ".csv, .html or .txt file" };
     for name in unknown.split(' ') {
         let (status, said) = run_to(&classify, "-o", name);
         assert!(status == Some(2) && said.contains(&format!(".jsonl, .json, {known}")), "{name}: {said}");

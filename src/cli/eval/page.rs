@@ -41,6 +41,9 @@ pub fn write(
     page::write(&about, chosen, &sections(report, best, run), sources, put)
 }
 
+/// A truth and an answer; none is an image of none of the labels.
+type Pair = (Option<usize>, Option<usize>);
+
 /// Returns everything before the pictures.
 fn sections(report: &Report, best: usize, run: &Run) -> String {
     let of_best = &report.runs[best];
@@ -101,7 +104,7 @@ fn overview(report: &Report, best: usize) -> String {
 }
 
 /// Counts the images of each truth with each answer. Failed ones are left out.
-fn counts(judged: &[Judged]) -> BTreeMap<(Option<usize>, Option<usize>), usize> {
+fn counts(judged: &[Judged]) -> BTreeMap<Pair, usize> {
     let mut counts = BTreeMap::new();
     for judged in judged.iter().filter(|judged| judged.scored.is_some()) {
         *counts.entry((judged.truth, judged.answer())).or_default() += 1;
@@ -115,7 +118,7 @@ fn confusions(run: &Run) -> String {
     let counts = counts(&run.judged);
     let name = |label: Option<usize>| label.map_or_else(|| UNKNOWN.to_owned(), |label| text(&names[label]));
     let number = |label: Option<usize>| label.map_or_else(|| "-1".to_owned(), |label| label.to_string());
-    let button = |(truth, answer): (Option<usize>, Option<usize>), count: usize| {
+    let button = |(truth, answer): Pair, count: usize| {
         let what = format!("{count} of truth {} answered {}", name(truth), name(answer));
         let (truth, answer) = (number(truth), number(answer));
         format!(
@@ -123,7 +126,7 @@ fn confusions(run: &Run) -> String {
         )
     };
     let place = |label: &Option<usize>| label.map_or(usize::MAX, |label| label);
-    let sides = |side: fn(&(Option<usize>, Option<usize>)) -> Option<usize>| {
+    let sides = |side: fn(&Pair) -> Option<usize>| {
         let mut all: Vec<Option<usize>> = counts.keys().map(side).collect::<BTreeSet<_>>().into_iter().collect();
         all.sort_by_key(place);
         all
@@ -132,7 +135,7 @@ fn confusions(run: &Run) -> String {
     if truths.len().max(answers.len()) > TABLE {
         let mut wrong: Vec<_> = counts.iter().filter(|((truth, answer), _)| truth != answer).collect();
         wrong.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let row = |(pair, count): &(&(Option<usize>, Option<usize>), &usize)| {
+        let row = |(pair, count): &(&Pair, &usize)| {
             let (truth, answer) = (name(pair.0), name(pair.1));
             format!("<td><bdi>{truth}</bdi></td><td><bdi>{answer}</bdi></td><td>{}</td>", button(**pair, **count))
         };

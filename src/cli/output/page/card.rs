@@ -62,13 +62,16 @@ pub fn card(place: usize, picture: &Picture, thumbnail: &Thumbnail, labels: &[St
     html + "<span class=\"mark\"></span></div>\n"
 }
 
-/// Returns a label with its score as a number and a bar.
+/// Returns a label with its score, if it has one, as a number and a bar.
 fn row(class: &str, label: &str, share: Option<f64>) -> String {
-    let (number, width) = share.map_or((String::new(), 0.0), |share| (percent(share), share.clamp(0.0, 1.0) * 100.0));
-    format!(
-        "<span class=\"row {class}\"><bdi>{label}</bdi> <b>{number}</b><svg viewBox=\"0 0 100 2\" preserveAspectRatio=\"none\" \
-         aria-hidden=\"true\"><rect width=\"{width:.1}\" height=\"2\"/></svg></span>"
-    )
+    let bar = |share: f64| {
+        let (number, width) = (percent(share), share.clamp(0.0, 1.0) * 100.0);
+        format!(
+            " <b>{number}</b><svg viewBox=\"0 0 100 2\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect \
+             width=\"{width:.1}\" height=\"2\"/></svg>"
+        )
+    };
+    format!("<span class=\"row {class}\"><bdi>{label}</bdi>{}</span>", share.map(bar).unwrap_or_default())
 }
 
 /// Returns the list of images that failed, if there are any. `count` are all of them.

@@ -279,6 +279,11 @@
     if (!isSaved && !isKept) event.preventDefault();
   });
 
+  // The bar of filters stays at the top, and may take several lines.
+  const tools = document.querySelector('.tools');
+  const root = document.documentElement;
+  new ResizeObserver(() => root.style.setProperty('--tools', `${tools.offsetHeight}px`)).observe(tools);
+
   fillOptions('by-answer', answers);
   fillOptions('by-truth', truths);
   document.querySelectorAll('label.judged').forEach((part) => { part.hidden = !data.judged; });
