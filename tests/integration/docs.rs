@@ -53,6 +53,7 @@ fn folder() -> TempDir {
         fs::copy(&owl, dir.path().join(name)).unwrap();
     }
     fs::write(dir.path().join("labels.txt"), "fox\nbear\nowl\n").unwrap();
+    fs::write(dir.path().join("corrections.csv"), "image,label\nphotos/1.jpg,owl\nphotos/2.jpg,fox\n").unwrap();
     for (label, picture) in [("owl", "owl.jpg"), ("fox", "fox.png"), ("bear", "bear.png")] {
         let folder = dir.path().join("labelled").join(label);
         fs::create_dir_all(&folder).unwrap();
