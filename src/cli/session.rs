@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use zsic::cache::Scope;
 use zsic::pipeline::Answer;
-use zsic::source::Tally;
+use zsic::source::{Entry, Tally};
 use zsic::{Checkpoint, Plan};
 
 use super::args::Asked;
-use super::inputs::Walked;
+use super::inputs::{Entries, Walked};
 use super::messages::{note, warn};
 use super::model::{self, ImageTower};
 use super::output::made_with::MadeWith;
@@ -103,11 +103,24 @@ impl<'a> Session<'a> {
     /// # Errors
     /// What keeps the run from starting.
     pub fn images(&self, own: Vec<PathBuf>, besides: u64) -> Result<(Stream<'_>, Scope)> {
+        self.images_through(own, besides, |walk| walk)
+    }
+
+    /// Does the same with the entries that `through` makes of the walk.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn images_through<I: Iterator<Item = Entry> + Send + 'static>(
+        &self,
+        own: Vec<PathBuf>,
+        besides: u64,
+        through: impl FnOnce(Entries) -> I,
+    ) -> Result<(Stream<'_>, Scope)> {
         let Asked { inputs, machine, common, .. } = self.asked;
         let limits = available_memory::limits(inputs, &self.checkpoint, besides);
         let Walked { entries, tally, list_failure, limits } = Walked::new(inputs, limits, own, common)?;
         let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
-        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
+        let walked = Walked { entries: Rest::all(through(entries)), tally, list_failure, limits };
         let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
         Ok((images, kept))
     }

@@ -48,6 +48,8 @@ mod memory; // bounds on memory and threads
 mod naflex; // what is SigLIP 2's in native shapes
 mod open_clip; // the other layout
 mod siglip; // what is SigLIP's own
+#[cfg(feature = "demo")]
+mod sort; // zsic sort
 #[cfg(unix)]
 mod terminal; // on a terminal
 mod version; // --version
