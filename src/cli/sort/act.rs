@@ -235,7 +235,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         let into = full(self.planner.into)?;
         if self.journal.is_none() {
             let (journal, new) = Journal::create(&into)?;
-            let say = format!("what was done is in {0}; zsic sort --undo {0} takes it back", journal.path().display());
+            let say = format!("stopped; {} takes back what was done", journal.undo());
             interrupt::say_when_stopped(journal.path(), say);
             restore::clear(&journal.others());
             self.journal = Some((journal, new));

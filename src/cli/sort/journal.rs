@@ -187,6 +187,12 @@ impl Journal {
         &self.path
     }
 
+    /// Returns the command that takes it back, to be pasted.
+    pub fn undo(&self) -> String {
+        let path = self.path.display().to_string();
+        format!("zsic sort --undo {}", shlex::try_quote(&path).unwrap_or(path.as_str().into()))
+    }
+
     fn lock(&self) -> Result<()> {
         match lock(&self.file) {
             Err(fs::TryLockError::WouldBlock) => bail!("{}: another run is using it", self.path.display()),

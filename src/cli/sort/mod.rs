@@ -133,7 +133,7 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
     tell(common, how, into, &folders, &counts);
     match journal {
         Some((journal, _)) if counts.placed.is_empty() && done.is_ok() => journal.discard()?,
-        Some((journal, _)) => say(common, format!("zsic sort --undo {} takes it back", journal.path().display())),
+        Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
         None => {}
     }
     done?;

@@ -355,3 +355,73 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
         Some(folder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(text: &str) -> ContentHash {
+        ContentHash::of(text.as_bytes())
+    }
+
+    fn free(name: &str) -> Resolved {
+        Resolved::Free(name.into())
+    }
+
+    #[test]
+    fn names_that_the_disk_takes_for_one_are_told_apart_there() {
+        // A disk that knows no case, and has a file by the time of the second act.
+        let disk = |path: &Path, _| match path.to_str() {
+            Some("OWL.jpg" | "owl.jpg") => There::Bytes(hash("first")),
+            _ => There::Nothing,
+        };
+        let mut names = Names::new(IfExists::Rename, |_: &Path, _| There::Nothing);
+        let resolve =
+            |names: &mut Names<_>, asked: &str, text: &str| names.resolve(Path::new(asked), &hash(text), None, &[]);
+        assert_eq!(resolve(&mut names, "OWL.jpg", "first"), free("OWL.jpg"));
+        assert_eq!(resolve(&mut names, "owl.jpg", "second"), free("owl.jpg"), "as most disks have it");
+        for (text, expected) in [("second", free("owl-2.jpg")), ("first", Resolved::Same("owl.jpg".into()))] {
+            let mut names = Names::new(IfExists::Rename, disk);
+            assert_eq!(names.resolve(Path::new("owl.jpg"), &hash(text), None, &[]), expected, "after a failed act");
+        }
+    }
+
+    #[test]
+    fn names_are_counted_up_and_equal_bytes_found_again() {
+        let mut looks = 0;
+        let mut names = Names::new(IfExists::Rename, |path: &Path, _| {
+            looks += 1;
+            if path == Path::new("x.tar-2.jpg") { There::Bytes(hash("old")) } else { There::Nothing }
+        });
+        let mut resolve = |text: &str| names.resolve(Path::new("x.tar.jpg"), &hash(text), None, &[]);
+        assert_eq!(resolve("0"), free("x.tar.jpg"));
+        assert_eq!(resolve("old"), Resolved::Same("x.tar-2.jpg".into()));
+        for number in 1..1000 {
+            assert_eq!(resolve(&number.to_string()), free(&format!("x.tar-{}.jpg", number + 2)));
+        }
+        assert_eq!(resolve("7"), Resolved::Same("x.tar-9.jpg".into()));
+        assert_eq!(resolve("0"), Resolved::Same("x.tar.jpg".into()));
+        drop(names);
+        assert!(looks < 3000, "{looks} looks for a thousand names");
+    }
+
+    #[test]
+    fn sidecars_must_fit_too() {
+        let sidecar = Sidecar {
+            from: "a.jpg.xmp".into(),
+            ending: "xmp".to_owned(),
+            is_appended: true,
+            content: hash("meta"),
+            size: 4,
+        };
+        assert_eq!(sidecar.to(Path::new("b/c-2.jpg")), Path::new("b/c-2.jpg.xmp"));
+        let bare = Sidecar { is_appended: false, ..sidecar.clone() };
+        assert_eq!(bare.to(Path::new("b/c-2.jpg")), Path::new("b/c-2.xmp"));
+        for (there, expected) in [(hash("meta"), free("a.jpg")), (hash("other"), free("a-2.jpg"))] {
+            let disk =
+                |path: &Path, _| if path == Path::new("a.jpg.xmp") { There::Bytes(there) } else { There::Nothing };
+            let mut names = Names::new(IfExists::Rename, disk);
+            assert_eq!(names.resolve(Path::new("a.jpg"), &hash("x"), None, std::slice::from_ref(&sidecar)), expected);
+        }
+    }
+}
