@@ -12,6 +12,7 @@ mod machine;
 mod matching;
 mod models;
 mod output;
+mod sort;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,7 @@ pub use machine::{DEFAULT_MODEL, DEVICE, Hub, Machine, PRECISION, THREADS, devic
 pub use matching::{Grep, Question, Test};
 pub use models::{ModelId, Models, ModelsCommand};
 pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
+pub use sort::{How, IfExists, Sort};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -66,8 +68,9 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed, nothing matched, a demand of eval is not
-       met, doctor found something wrong, or models verify a damaged file
+  1    finished, but an image failed or sort left it, nothing matched, a demand
+       of eval is not met, doctor found something wrong, or models verify a
+       damaged file
   2    wrong usage
   3    could not start, had to stop early, or test could not tell because an
        image failed
@@ -120,6 +123,8 @@ pub enum Command {
     Test(Box<Test>),
     /// Compare predictions with known labels: accuracy with intervals
     Eval(Box<Eval>),
+    /// Sort images into folders by label
+    Sort(Box<Sort>),
     /// Freeze labels, and what examples teach, into a small file
     Compile(Box<Compile>),
     /// Print unit embeddings of images or texts
@@ -149,6 +154,7 @@ impl Command {
             Self::Grep(args) => Some(&args.labels),
             Self::Test(args) => Some(&args.labels),
             Self::Eval(args) => Some(&args.labels),
+            Self::Sort(args) => Some(&args.labels),
             Self::Compile(args) => Some(&args.labels),
             _ => None,
         }

@@ -121,7 +121,7 @@ impl ExampleSource {
         let places = Places::new(labels.iter().copied().zip(0..));
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
         let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; labels.len()], 0u64);
-        let stream = session.images_of(asked, kept, Vec::new(), 0)?;
+        let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
         let outcome = stream.run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {

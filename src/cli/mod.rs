@@ -37,6 +37,7 @@ mod session;
 pub mod settings;
 mod shell;
 mod skipped;
+mod sort;
 mod stats;
 mod stdout;
 mod stream;
@@ -84,6 +85,7 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         Command::Grep(args) => grep::run(args, &cli.common),
         Command::Test(args) => test::run(args, &cli.common),
         Command::Eval(args) => eval::run(args, &cli.common),
+        Command::Sort(args) => sort::run(args, &cli.common),
         Command::Compile(args) => compile::run(args, &cli.common),
         Command::Embed(args) => embed::run(args, &cli.common),
         Command::Models(args) => models::run(args, &cli.common),

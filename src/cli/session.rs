@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use zsic::cache::Scope;
 use zsic::pipeline::Answer;
-use zsic::source::{Limits, Tally};
+use zsic::source::{Entry, Limits, Tally};
 use zsic::{Checkpoint, Plan};
 
 use super::args::Asked;
-use super::inputs::Walked;
+use super::inputs::{Entries, Walked};
 use super::messages::{note, warn};
 use super::model::{self, ImageTower};
 use super::output::made_with::MadeWith;
@@ -109,15 +109,22 @@ impl<'a> Session<'a> {
         cache::open(&machine.caching, &self.checkpoint, &self.plan, common)
     }
 
-    /// Starts a run over all images of `asked` that keeps no records. `besides` are the bytes of memory that the command takes
-    /// for itself, and `own` are the files that it writes.
+    /// Starts a run over all images of `asked` that keeps no records, with the entries that `through` makes of the walk.
+    /// `besides` are the bytes of memory that the command takes for itself, and `own` are the files that it writes.
     ///
     /// # Errors
     /// What keeps the run from starting.
-    pub fn images_of<'s>(&self, asked: Asked<'s>, kept: &Scope, own: Vec<PathBuf>, besides: u64) -> Result<Stream<'s>> {
+    pub fn images_of<'s, I: Iterator<Item = Entry> + Send + 'static>(
+        &self,
+        asked: Asked<'s>,
+        kept: &Scope,
+        own: Vec<PathBuf>,
+        besides: u64,
+        through: impl FnOnce(Entries) -> I,
+    ) -> Result<Stream<'s>> {
         let limits = available_memory::limits(asked.inputs, &self.checkpoint, besides);
         let Walked { entries, tally, list_failure, limits } = Walked::new(asked.inputs, limits, own, asked.common)?;
-        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
+        let walked = Walked { entries: Rest::all(through(entries)), tally, list_failure, limits };
         Stream::start(asked, &self.checkpoint, kept, (self.threads, self.batch_size), walked)
     }
 
@@ -127,7 +134,7 @@ impl<'a> Session<'a> {
     /// What keeps the run from starting.
     pub fn images(&self, own: Vec<PathBuf>, besides: u64) -> Result<(Stream<'_>, Scope)> {
         let kept = self.kept()?;
-        Ok((self.images_of(self.asked, &kept, own, besides)?, kept))
+        Ok((self.images_of(self.asked, &kept, own, besides, |walk| walk)?, kept))
     }
 
     /// Says what computes.

@@ -62,6 +62,8 @@ pub struct Answer {
     pub name: Name,
     /// What the image was before it was read.
     pub version: Version,
+    /// The hash of the bytes that were read, if any were.
+    pub content: Option<ContentHash>,
     /// The unit embedding `[D]`, or why there is none, in a message that names the image.
     pub embedding: std::result::Result<Arc<[f32]>, ImageError>,
     /// The preview that was read in place of a camera raw file.
@@ -137,12 +139,12 @@ impl Pipeline {
     fn answer(&self, items: Vec<Item>, encode: impl FnOnce(&[Pixels]) -> Result<Embeddings>) -> Result<Vec<Answer>> {
         let rows = self.rows(&items, encode)?;
         let missing = || Err(ImageError::new(ErrorKind::Internal, "no result came back"));
-        let answer = |Item { name, version, ready, preview }| {
+        let answer = |Item { name, version, content, ready, preview }| {
             let row = ready.and_then(|ready| match ready {
                 Ready::Known(row) => Ok(row),
                 Ready::Pixels { content, .. } => rows.get(&content).cloned().unwrap_or_else(missing),
             });
-            Answer { embedding: row.map_err(|e| e.named(&name)), version, name, preview }
+            Answer { embedding: row.map_err(|e| e.named(&name)), version, content, name, preview }
         };
         Ok(items.into_iter().map(answer).collect())
     }

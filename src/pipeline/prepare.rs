@@ -28,11 +28,20 @@ pub struct Preview {
     pub is_small: bool,
 }
 
+/// What an earlier run kept of a file that is unchanged.
+struct Kept {
+    version: Version,
+    content: ContentHash,
+    row: Row,
+}
+
 /// An image that is ready for the encoder, or its failure.
 pub(super) struct Item {
     pub name: Name,
     /// The image's version before it was read.
     pub version: Version,
+    /// The hash of its bytes, if they could be read.
+    pub content: Option<ContentHash>,
     pub ready: Result<Ready, ImageError>,
     pub preview: Option<Preview>,
 }
@@ -63,10 +72,10 @@ impl Work<Entry, Item> for Prepare {
     /// must not wait for others.
     fn recall(&self, entries: Vec<Entry>) -> Vec<Recalled<Entry, Item>> {
         let rows = self.stats.time(Part::Read, || self.rows(&entries));
-        let recalled = |(entry, row): (Entry, Option<(Version, Row)>)| match (entry, row) {
-            (Ok(input), Some((version, row))) => {
-                let preview = self.preview_in(&input);
-                Recalled::Known(Item { name: input.name(), version, ready: Ok(Ready::Known(row)), preview })
+        let recalled = |(entry, row): (Entry, Option<Kept>)| match (entry, row) {
+            (Ok(input), Some(Kept { version, content, row })) => {
+                let (name, preview) = (input.name(), self.preview_in(&input));
+                Recalled::Known(Item { name, version, content: Some(content), ready: Ok(Ready::Known(row)), preview })
             }
             (entry, _) => self.alone(entry),
         };
@@ -103,16 +112,19 @@ impl Work<Entry, Item> for Prepare {
             entry => Version::now(entry).unwrap_or_default(),
         };
         match entry {
-            Err((name, e)) => Item { ready: Err(source::explained(&name, e)), version, name, preview: None },
+            Err((name, e)) => {
+                Item { ready: Err(source::explained(&name, e)), version, content: None, name, preview: None }
+            }
             Ok(input) => {
-                let name = input.name();
-                let ready = catch_unwind(AssertUnwindSafe(|| self.prepare(&name, input, &mut version)));
+                let (name, mut content) = (input.name(), None);
+                let prepare = || self.prepare(&name, input, &mut version, &mut content);
+                let ready = catch_unwind(AssertUnwindSafe(prepare));
                 let ready = ready.unwrap_or_else(|_| Err(ImageError::new(ErrorKind::Internal, "preparing it failed")));
                 let (ready, preview) = match ready {
                     Ok((ready, preview)) => (Ok(ready), preview),
                     Err(e) => (Err(source::explained(&name, e)), None),
                 };
-                Item { name, version, ready, preview }
+                Item { name, version, content, ready, preview }
             }
         }
     }
@@ -133,6 +145,7 @@ impl Prepare {
         name: &Name,
         input: Input,
         version: &mut Version,
+        of_bytes: &mut Option<ContentHash>,
     ) -> Result<(Ready, Option<Preview>), ImageError> {
         let Settings { limits, decoding, kept, .. } = &self.settings;
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
@@ -143,6 +156,7 @@ impl Prepare {
             Ok((bytes, content))
         })?;
         self.stats.read(bytes.len());
+        *of_bytes = Some(content);
         if is_held {
             *version = Version::of_content(&content);
         }
@@ -177,7 +191,7 @@ impl Prepare {
     }
 
     /// Returns the cached results of unchanged files.
-    fn rows(&self, entries: &[Entry]) -> Vec<Option<(Version, Row)>> {
+    fn rows(&self, entries: &[Entry]) -> Vec<Option<Kept>> {
         let Settings { decoding, kept, .. } = &self.settings;
         let files: Vec<_> = entries.iter().map(|entry| self.file(entry.as_ref().ok()?)).collect();
         let some: Vec<Stamp> = files.iter().flatten().filter_map(|(stamp, _)| *stamp).collect();
@@ -187,8 +201,8 @@ impl Prepare {
         let mut contents = contents.into_iter();
         let row = |file: Option<(Option<Stamp>, Version)>| {
             let (stamp, version) = file?;
-            let row = stamp.and_then(|_| contents.next()?).and_then(|_| rows.next()?)?;
-            Some((version, row.into()))
+            let content = stamp.and_then(|_| contents.next()?)?;
+            Some(Kept { version, content, row: rows.next()??.into() })
         };
         files.into_iter().map(row).collect()
     }

@@ -21,6 +21,7 @@ use super::name::Name;
 use super::read::packed;
 use super::select::Select;
 use crate::reason::os_reason;
+use crate::system::name::from_bytes;
 use crate::system::pipe;
 
 /// Bytes of a header. A member's data is padded to a multiple of them.
@@ -78,6 +79,17 @@ impl Members {
     pub fn of_stdin(head: Vec<u8>) -> Self {
         let source = TarSource::Stream(Box::new(Cursor::new(head).chain(io::stdin())));
         Self { source, position: Cell::new(0), name: Name::stdin(), below: PathBuf::new(), ended: false }
+    }
+
+    /// Returns the tar's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Returns the path of a member below the folder that the user named. `path` is its name in records.
+    pub fn below_input(&self, path: &Path) -> PathBuf {
+        let tar = from_bytes(self.name.bytes());
+        self.below.join(path.strip_prefix(&*tar).unwrap_or(path))
     }
 
     /// Checks the first block and puts it back.

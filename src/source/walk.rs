@@ -13,8 +13,8 @@ use super::select::Select;
 use super::tar::{BLOCK, Members, begins_tar, is_tar_name};
 use super::{Held, Input, Name};
 use super::{ImageError, Limits, Stage, is_image, is_image_name};
-use crate::system::file::is_link_loop;
-use crate::system::name::canonical;
+use crate::system::file::{FileId, is_link_loop};
+use crate::system::name::{canonical, from_bytes};
 
 /// Walks inputs in order; folders recursively, and tars member by member.
 ///
@@ -32,6 +32,8 @@ pub struct Walk<I> {
     limits: Limits,
     /// Folders and file names that the walk leaves out silently.
     left_out: Vec<(PathBuf, OsString)>,
+    /// A folder that the walk leaves out silently.
+    closed: Option<FileId>,
     /// The current folder, as the user named it.
     root: PathBuf,
     folders: Folders,
@@ -41,8 +43,8 @@ pub struct Walk<I> {
 impl<I: Iterator<Item = Entry>> Walk<I> {
     /// Creates a walk over `inputs`, including failed ones, that takes what `select` allows and counts the rest.
     pub fn new(inputs: I, follow: bool, select: Select, tally: Arc<Tally>) -> Self {
-        let (limits, left_out, root, folders, members) = Default::default();
-        Self { inputs, follow, select, tally, limits, left_out, root, folders, members }
+        let (limits, left_out, closed, root, folders, members) = Default::default();
+        Self { inputs, follow, select, tally, limits, left_out, closed, root, folders, members }
     }
 
     /// Returns the same walk with `limits` for what it reads itself.
@@ -55,6 +57,31 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
     pub fn without(self, left_out: Vec<PathBuf>) -> Self {
         let parts = |file: &PathBuf| Some((file.parent()?.to_path_buf(), file.file_name()?.to_owned()));
         Self { left_out: left_out.iter().filter_map(parts).collect(), ..self }
+    }
+
+    /// Returns the same walk without this folder and all that is in it.
+    pub fn without_folder(self, closed: FileId) -> Self {
+        Self { closed: Some(closed), ..self }
+    }
+
+    /// Returns the path of `name`, the image that came last, below the folder that the user named; of an image or a tar that was
+    /// named itself, no folder is part of it.
+    pub fn below_input(&self, name: &Name) -> PathBuf {
+        let path = Path::new(&*from_bytes(name.bytes())).to_path_buf();
+        match &self.members {
+            Some(members) => members.below_input(&path),
+            None if self.folders.is_over() => path.file_name().map_or_else(|| path.clone(), PathBuf::from),
+            None => self.below(&path).to_path_buf(),
+        }
+    }
+
+    /// Returns the tar in which the last image was.
+    pub fn tar(&self) -> Option<&Name> {
+        self.members.as_ref().map(Members::name)
+    }
+
+    fn is_closed(&self, folder: &Path) -> bool {
+        self.closed.is_some_and(|closed| FileId::at(folder).is_ok_and(|id| id == closed)) // it may have several paths
     }
 
     fn is_left_out(&self, path: &Path) -> bool {
@@ -126,7 +153,7 @@ impl<I: Iterator<Item = Entry>> Walk<I> {
         let below = self.below(&path).to_path_buf();
         match kind {
             FileKind::Folder => {
-                if self.select.enters(&below) {
+                if self.select.enters(&below) && !self.is_closed(&path) {
                     self.folders.enter(&path, self.follow);
                 }
                 None
@@ -214,6 +241,7 @@ impl<I: Iterator<Item = Entry>> Iterator for Walk<I> {
                 continue;
             }
             let found = match self.inputs.next()? {
+                Ok(Input::Path(path)) if self.closed.is_some() && self.is_closed(&path) => None,
                 Ok(Input::Path(path)) if path.is_dir() => {
                     self.folders.enter(&path, self.follow);
                     self.root = path;

@@ -225,8 +225,7 @@ pub fn is_taken(e: &io::Error) -> bool {
 ///
 /// # Errors
 /// The system's error. On Windows only some users may make links.
-#[cfg(feature = "net")]
-pub(crate) fn link(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
+pub fn link(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(target, link);
     #[cfg(windows)] // links to files and to folders are different there

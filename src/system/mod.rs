@@ -12,5 +12,6 @@ pub mod name;
 pub(crate) mod network;
 pub mod owner;
 pub mod pipe;
+pub mod place;
 pub mod space;
 pub(crate) mod sparse;

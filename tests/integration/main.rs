@@ -52,6 +52,8 @@ mod open_clip; // the other layout
 #[cfg(feature = "demo")]
 mod review; // pages to look through and correct results
 mod siglip; // what is SigLIP's own
+#[cfg(feature = "demo")]
+mod sort; // zsic sort
 #[cfg(unix)]
 mod terminal; // on a terminal
 mod version; // --version

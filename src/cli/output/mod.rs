@@ -10,7 +10,7 @@ mod log;
 pub mod made_with;
 pub mod meta;
 pub mod notes;
-mod own;
+pub mod own;
 pub mod page;
 mod parquet;
 mod partial;

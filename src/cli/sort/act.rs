@@ -1,0 +1,355 @@
+//! The plan -> files in their places. The journal tells each act before it is done; several are told together, with one wait for
+//! the disk.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs;
+use std::iter::once;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use zsic::cache::ContentHash;
+use zsic::net::Images;
+use zsic::source::{Input, Limits, Select, Walk, without_passwords};
+use zsic::system::name::{canonical, from_bytes};
+
+use super::super::args::How;
+use super::super::interrupt;
+use super::super::messages::error;
+use super::super::progress::Progress;
+use super::files::{self, Done, Failure, Wanted, make_folder, missing};
+use super::journal::{Act, Journal, Line, Written};
+use super::origin::Origin;
+use super::plan::{Placing, Planner, Step, There, look};
+use super::restore;
+
+/// The most acts that are told together.
+const TOGETHER: usize = 64;
+/// How often a name is looked for, if others take it at the same time.
+const ATTEMPTS: usize = 100;
+
+/// What became of the images.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// By the number of their answer.
+    pub placed: BTreeMap<Option<usize>, u64>,
+    pub there: u64,
+    pub left: u64,
+}
+
+/// The work on a plan.
+pub struct Acting<'p, 'a, L> {
+    pub planner: &'p mut Planner<'a, L>,
+    pub how: How,
+    /// Whether anything is done, and not only told.
+    pub acts: bool,
+    /// The second from which on a file that changed may look unchanged.
+    pub since: i64,
+    /// What tars and URLs are read with.
+    pub limits: Limits,
+    pub images: Images,
+    pub counts: Counts,
+    pub journal: Option<(Journal, String)>,
+    /// Folders that the journal tells.
+    pub told: HashSet<PathBuf>,
+}
+
+/// A file of a placing: a sidecar, or at last the image.
+struct Part {
+    from: Written,
+    /// Its path, unless it comes from a tar or a URL.
+    path: Option<PathBuf>,
+    to: PathBuf,
+    line: Line,
+    content: ContentHash,
+    is_image: bool,
+}
+
+impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
+    /// Gives every image of the plan its place.
+    ///
+    /// # Errors
+    /// What makes the run stop early.
+    pub fn run(&mut self, plan: Vec<Step>, progress: &Progress) -> Result<()> {
+        let total = plan.len();
+        let mut waiting: VecDeque<Placing> = VecDeque::new();
+        for (done, step) in plan.into_iter().enumerate() {
+            progress.set(done, total);
+            match step {
+                Step::Place(placing) => {
+                    let is_alike = |first: &Placing| match (&first.image.found.origin, &placing.image.found.origin) {
+                        (Origin::File(_), Origin::File(_)) => waiting.len() < TOGETHER,
+                        (first, second) => first == second, // the members of one tar
+                    };
+                    if waiting.front().is_some_and(|first| !is_alike(first)) {
+                        self.place(std::mem::take(&mut waiting))?;
+                    }
+                    waiting.push_back(*placing);
+                }
+                step => self.tell(&step),
+            }
+        }
+        self.place(waiting)
+    }
+
+    /// Counts an image that gets no place now, and says why.
+    pub fn tell(&mut self, step: &Step) {
+        match step {
+            Step::There { name, to } if self.how == How::Move && !is_same_file(name.bytes(), to) => {
+                error(format_args!("{name}: left where it is: {} has the same bytes", to.display()));
+                self.counts.left += 1;
+            }
+            Step::There { name, to } if fs::symlink_metadata(to).is_err() && self.acts => {
+                // Another image with these bytes was to be there.
+                error(format_args!("{name}: left where it is: {} could not be made", to.display()));
+                self.counts.left += 1;
+            }
+            Step::There { .. } => self.counts.there += 1,
+            Step::Taken { name, to } => {
+                error(format_args!("{name}: left where it is: {} is another file", to.display()));
+                self.counts.left += 1;
+            }
+            Step::Left { name, why } => {
+                error(format_args!("{name}: left where it is: {why}"));
+                self.counts.left += 1;
+            }
+            Step::Place(_) => {}
+        }
+    }
+
+    fn leave(&mut self, placing: Placing, why: String) {
+        self.planner.names.release(&placing);
+        self.tell(&Step::Left { name: placing.image.name, why });
+    }
+
+    /// Places images of one kind: files, members of one tar, or what is at one URL.
+    fn place(&mut self, group: VecDeque<Placing>) -> Result<()> {
+        match group.front().map(|first| first.image.found.origin.clone()) {
+            None | Some(Origin::Gone) => Ok(()),
+            Some(Origin::File(_)) => {
+                let parts: Vec<_> = group.iter().map(|placing| self.parts(placing, None)).collect::<Result<_>>()?;
+                self.announce(parts.iter().flatten())?;
+                group.into_iter().zip(parts).try_for_each(|(placing, parts)| self.finish(placing, parts, None))
+            }
+            Some(Origin::Tar(tar)) => self.unpack(&tar, group),
+            Some(Origin::Word(word)) => group.into_iter().try_for_each(|placing| self.fetch(&word, placing)),
+        }
+    }
+
+    /// Saves members of a tar, which is read once more.
+    fn unpack(&mut self, tar: &Path, group: VecDeque<Placing>) -> Result<()> {
+        let mut wanted = HashMap::<String, Vec<Placing>>::new();
+        for placing in group {
+            wanted.entry(placing.image.name.as_str().to_owned()).or_default().push(placing);
+        }
+        let inputs = once(Ok(Input::Path(tar.to_path_buf())));
+        for entry in Walk::new(inputs, false, Select::default(), Arc::default()).within(self.limits.clone()) {
+            let Ok(input) = entry else { continue };
+            let Some(list) = wanted.get_mut(input.name().as_str()) else { continue };
+            let Input::Held(held) = &input else { continue };
+            let Ok(bytes) = held.bytes() else { continue };
+            let content = ContentHash::of(bytes); // a tar may have two members of one name
+            if let Some(at) = list.iter().position(|placing| placing.image.content == content) {
+                let placing = list.remove(at);
+                self.save(placing, bytes)?;
+            }
+        }
+        wanted.into_values().flatten().for_each(|placing| {
+            self.leave(placing, "it is no longer in the tar, or not as it was scored".to_owned());
+        });
+        Ok(())
+    }
+
+    /// Saves what is at a URL, or in the program.
+    fn fetch(&mut self, word: &str, placing: Placing) -> Result<()> {
+        let bytes = match Input::from_arg(word) {
+            Input::Url(url) => self.images.fetch_within(&url, &self.limits.room).map(zsic::source::Bytes::into_vec),
+            Input::Held(held) => held.bytes().map(<[u8]>::to_vec).map_err(Clone::clone),
+            _ => return Ok(()),
+        };
+        match bytes {
+            Ok(bytes) => self.save(placing, &bytes),
+            Err(e) => {
+                self.leave(placing, format!("it cannot be fetched again: {}", e.message));
+                Ok(())
+            }
+        }
+    }
+
+    fn save(&mut self, placing: Placing, bytes: &[u8]) -> Result<()> {
+        if ContentHash::of(bytes) != placing.image.content {
+            self.leave(placing, files::CHANGED.to_owned());
+            return Ok(());
+        }
+        let parts = self.parts(&placing, Some(bytes))?;
+        self.announce(parts.iter())?;
+        self.finish(placing, parts, Some(bytes))
+    }
+
+    /// Returns the files of a placing, the image last: a run that was killed before it finds the image, and goes on.
+    fn parts(&self, placing: &Placing, bytes: Option<&[u8]>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for sidecar in &placing.sidecars {
+            let to = sidecar.to(&placing.to);
+            if look(&to, Some(sidecar.size)) != There::Bytes(sidecar.content) {
+                parts.push(self.part(&sidecar.from, to, sidecar.size, &sidecar.content, false)?);
+            }
+        }
+        let (to, content) = (placing.to.clone(), placing.image.content);
+        match (&placing.image.found.origin, bytes) {
+            (Origin::File(path), _) => {
+                parts.push(self.part(path, to, placing.size.unwrap_or_default(), &content, true)?);
+            }
+            (_, bytes) => {
+                let name = &placing.image.name;
+                let from = match std::str::from_utf8(name.bytes()) {
+                    Ok(text) => Written::Text(without_passwords(text).into_owned()),
+                    Err(_) => Written::of(Path::new(&*from_bytes(name.bytes()))),
+                };
+                let size = bytes.map_or(0, <[u8]>::len) as u64;
+                let line = Line::Save(Act::new(from.clone(), &full(&to)?, size, &content));
+                parts.push(Part { from, path: None, to, line, content, is_image: true });
+            }
+        }
+        Ok(parts)
+    }
+
+    fn part(&self, path: &Path, to: PathBuf, size: u64, content: &ContentHash, is_image: bool) -> Result<Part> {
+        let from = match self.how {
+            How::Copy | How::Move => full(path)?,
+            How::Hardlink | How::Symlink => canonical(path).or_else(|_| full(path))?,
+        };
+        let from = Written::of(&from);
+        let act = Act::new(from.clone(), &full(&to)?, size, content);
+        let line = match self.how {
+            How::Copy => Line::Copy(act),
+            How::Move => Line::Move(act),
+            How::Hardlink => Line::Hardlink(act),
+            How::Symlink => Line::Symlink(act),
+        };
+        Ok(Part { from, path: Some(path.to_path_buf()), to, line, content: *content, is_image })
+    }
+
+    /// Tells the journal what is done next. It is made for the first act.
+    fn announce<'x>(&mut self, parts: impl Iterator<Item = &'x Part>) -> Result<()> {
+        let into = full(self.planner.into)?;
+        if self.journal.is_none() {
+            let (journal, new) = Journal::create(&into)?;
+            let say = format!("stopped; {} takes back what was done", journal.undo());
+            interrupt::say_when_stopped(journal.path(), say);
+            restore::clear(&journal.others());
+            self.journal = Some((journal, new));
+        }
+        let mut lines = Vec::new();
+        for part in parts {
+            for folder in part.to.parent().map(missing).unwrap_or_default() {
+                if self.told.insert(folder.clone()) {
+                    lines.push(Line::Folder { to: Written::of(&full(&folder)?) });
+                }
+            }
+            lines.push(part.line.clone());
+        }
+        let Some((journal, _)) = &mut self.journal else { return Ok(()) };
+        journal.announce(&lines)
+    }
+
+    fn note(&mut self, line: Line) -> Result<()> {
+        self.journal.as_mut().map_or(Ok(()), |(journal, _)| journal.note(&[line]))
+    }
+
+    /// Does what was announced; under another name, if others took this one meanwhile.
+    fn finish(&mut self, mut placing: Placing, mut parts: Vec<Part>, bytes: Option<&[u8]>) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            match self.attempt(&placing, &parts, bytes)? {
+                Ok(()) => {
+                    *self.counts.placed.entry(placing.image.answer).or_default() += 1;
+                    return Ok(());
+                }
+                Err(Failure::Taken) => {
+                    self.planner.names.release(&placing);
+                    match self.planner.resolve(placing) {
+                        Step::Place(other) => placing = *other,
+                        step => {
+                            self.tell(&step);
+                            return Ok(());
+                        }
+                    }
+                    parts = self.parts(&placing, bytes)?;
+                    self.announce(parts.iter())?;
+                }
+                Err(Failure::Left(why)) => {
+                    self.leave(placing, why);
+                    return Ok(());
+                }
+                Err(Failure::Stop(e)) => return Err(e),
+            }
+        }
+        self.leave(placing, "others take every name that is free".to_owned());
+        Ok(())
+    }
+
+    /// Does the acts of one image, or none of them.
+    fn attempt(&mut self, placing: &Placing, parts: &[Part], bytes: Option<&[u8]>) -> Result<Done> {
+        let new = self.journal.as_ref().map(|(_, new)| new.clone()).unwrap_or_default();
+        for (done, part) in parts.iter().enumerate() {
+            let failure = match self.act(placing, part, &new, bytes) {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            let why = match &failure {
+                Failure::Taken => "the name is taken".to_owned(),
+                Failure::Left(why) => why.clone(),
+                Failure::Stop(e) => e.to_string(),
+            };
+            for (at, part) in parts.iter().enumerate() {
+                if at < done && restore::take_back(&part.line, &new).is_err() {
+                    continue; // a sidecar that cannot go back stays, and the journal tells it
+                }
+                let noted = self.note(Line::Left { to: Written::of(&full(&part.to)?), why: why.clone() });
+                if !matches!(failure, Failure::Stop(_)) {
+                    noted?; // a full disk takes no note, and the journal's first line was enough
+                }
+            }
+            return Ok(Err(failure));
+        }
+        Ok(Ok(()))
+    }
+
+    fn act(&self, placing: &Placing, part: &Part, new: &str, bytes: Option<&[u8]>) -> Done {
+        let version = (part.is_image).then_some((placing.image.version, self.since));
+        let wanted = Wanted { content: &part.content, version };
+        if let Some(path) = &part.path {
+            wanted.check(path)?; // before a folder is made for it
+        }
+        let made = make_folder(&part.to)?;
+        let done = match (&part.path, self.how) {
+            (None, _) => files::save(bytes.unwrap_or_default(), &part.to, new, &wanted),
+            (Some(path), How::Copy) => files::copy(path, &part.to, new, &wanted),
+            (Some(path), How::Move) => files::move_file(path, &part.to, new, &wanted),
+            (Some(path), How::Hardlink) => files::hardlink(path, &part.to, &wanted),
+            (Some(path), How::Symlink) => {
+                let target = part.from.path().unwrap_or_default();
+                files::symlink(path, &target, &part.to, &wanted)
+            }
+        };
+        if done.is_err() {
+            made.iter().rev().for_each(|folder| _ = fs::remove_dir(folder));
+        }
+        done
+    }
+}
+
+/// Returns whether an image's name and a path are the same place.
+fn is_same_file(name: &[u8], to: &Path) -> bool {
+    let from = PathBuf::from(&*from_bytes(name));
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((canonical(folder).ok()?, path.file_name()?.to_owned()))
+    };
+    place(&from).is_some_and(|from| place(to) == Some(from))
+}
+
+/// Returns a path from the root.
+fn full(path: &Path) -> Result<PathBuf> {
+    absolute(path).map_err(|e| anyhow!(e)).with_context(|| format!("{}: has no path from the root", path.display()))
+}

@@ -1,0 +1,299 @@
+//! What is done to files: each gets its new name all at once and over no other file, and loses its old one only when the new one
+//! is safe on the disk.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind as Io, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use zsic::cache::ContentHash;
+use zsic::pipeline::Version;
+use zsic::reason::os_reason;
+use zsic::system::file::{Changes, link};
+use zsic::system::name::canonical;
+use zsic::system::place::{rename_new, sync_folder};
+
+use super::super::interrupt;
+use super::super::undo::Undo;
+
+/// The reason of a file whose content is another one than before.
+pub const CHANGED: &str = "its bytes are no longer those that were scored";
+
+/// Why a file has no new name.
+#[derive(Debug)]
+pub enum Failure {
+    /// The name is taken.
+    Taken,
+    /// This file stays where it is.
+    Left(String),
+    /// Nothing more can be done.
+    Stop(anyhow::Error),
+}
+
+impl Failure {
+    pub fn left(why: impl Into<String>) -> Self {
+        Self::Left(why.into())
+    }
+
+    /// Converts an error about `path`. A full or read-only disk fails for the next file too.
+    pub fn at(path: &Path, what: &str, e: io::Error) -> Self {
+        match e.kind() {
+            Io::StorageFull | Io::QuotaExceeded | Io::ReadOnlyFilesystem => {
+                Self::Stop(anyhow!(e).context(format!("{}: {what}", path.display())))
+            }
+            _ => Self::Left(format!("{}: {what}: {}", path.display(), os_reason(&e))),
+        }
+    }
+}
+
+pub type Done = Result<(), Failure>;
+
+/// Bytes that get a new name, and how to know them again.
+pub struct Wanted<'a> {
+    pub content: &'a ContentHash,
+    /// What the file was when it was scored, and the second from which on changes may look the same.
+    pub version: Option<(Version, i64)>,
+}
+
+impl Wanted<'_> {
+    /// Checks that a file has these bytes. One that has not changed since is not read.
+    pub fn check(&self, path: &Path) -> Done {
+        let metadata = fs::metadata(path).map_err(|e| Failure::at(path, "cannot be read", e))?;
+        if !metadata.is_file() {
+            return Err(Failure::left("is not a regular file"));
+        }
+        if let Some((version, since)) = self.version
+            && Version::of_file(&metadata) == version
+            && Changes::of(&metadata).any.0 < since
+        {
+            return Ok(());
+        }
+        match hash(path).map_err(|e| Failure::at(path, "cannot be read", e))? {
+            content if content == *self.content => Ok(()),
+            _ => Err(Failure::left(CHANGED)),
+        }
+    }
+}
+
+/// Returns the hash of a file's bytes.
+pub fn hash(path: &Path) -> io::Result<ContentHash> {
+    ContentHash::of_reader(File::open(path)?)
+}
+
+/// Copies a file, with its times and permissions. `new` is the name of the copy until it is whole.
+pub fn copy(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
+    let failed = |e| Failure::at(from, "cannot be read", e);
+    let mut source = File::open(from).map_err(failed)?;
+    let metadata = source.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Failure::left("is not a regular file"));
+    }
+    write(to, new, wanted, &mut source, Some(&metadata))
+}
+
+/// Saves bytes as a file.
+pub fn save(bytes: &[u8], to: &Path, new: &str, wanted: &Wanted) -> Done {
+    write(to, new, wanted, &mut &*bytes, None)
+}
+
+fn write(to: &Path, new: &str, wanted: &Wanted, source: &mut dyn Read, metadata: Option<&Metadata>) -> Done {
+    let new = beside(to, new);
+    let failed = |e| Failure::at(to, "cannot be written", e);
+    // A signal removes it.
+    let begun = Undo::begin(&new, || {
+        remove(&new)?; // of a run that was killed
+        File::options().write(true).create_new(true).open(&new).map(|file| (file, vec![new.clone()]))
+    });
+    let (file, mut undo) = begun.map_err(failed)?;
+    let mut tee = Tee { source, file: &file, failure: None };
+    let content = ContentHash::of_reader(&mut tee);
+    let failure = tee.failure.take();
+    let written = match content {
+        Ok(content) if content == *wanted.content => {
+            if let Some(metadata) = metadata {
+                keep_metadata(&file, metadata);
+            }
+            file.sync_all().map_err(failed)
+        }
+        Ok(_) => Err(Failure::left(CHANGED)),
+        Err(_) if let Some(e) = failure => Err(failed(e)),
+        Err(e) => Err(Failure::left(format!("cannot be read: {}", os_reason(&e)))),
+    };
+    drop(file); // Windows renames no open file
+    let _held = interrupt::hold();
+    match written.and_then(|()| rename_new(&new, to).map_err(|e| taken_or(to, e))) {
+        Ok(()) => {
+            undo.forget();
+            Ok(())
+        }
+        Err(e) => {
+            undo.run();
+            Err(e)
+        }
+    }
+}
+
+/// Gives a copy the times and permissions of the original. File systems without them have others.
+fn keep_metadata(file: &File, metadata: &Metadata) {
+    let mut times = fs::FileTimes::new();
+    if let Ok(time) = metadata.modified() {
+        times = times.set_modified(time);
+    }
+    if let Ok(time) = metadata.accessed() {
+        times = times.set_accessed(time);
+    }
+    _ = file.set_times(times);
+    _ = file.set_permissions(metadata.permissions());
+}
+
+/// Moves a file; to another file system by a copy that is synced and checked before the file is removed.
+pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
+    let failed = |e| Failure::at(from, "cannot be moved", e);
+    let before = fs::symlink_metadata(from).map_err(failed)?;
+    if !before.is_file() {
+        return Err(Failure::left("is not a regular file"));
+    }
+    wanted.check(from)?;
+    let renamed = {
+        let _held = interrupt::hold();
+        rename_new(from, to)
+    };
+    match renamed {
+        Err(e) if e.kind() == Io::CrossesDevices => {}
+        renamed => return renamed.map_err(|e| taken_or(to, e)),
+    }
+    copy(from, to, new, wanted)?;
+    let take_back = |failure| {
+        _ = fs::remove_file(to);
+        Err(failure)
+    };
+    let checked = hash(to).and_then(|content| to.parent().map_or(Ok(()), sync_folder).map(|()| content));
+    match checked {
+        Ok(content) if content == *wanted.content => {}
+        Ok(_) => return take_back(Failure::left("the copy is damaged")),
+        Err(e) => return take_back(Failure::at(to, "cannot be checked", e)),
+    }
+    let same = |now: &Metadata| Version::of_file(now) == Version::of_file(&before);
+    if !fs::symlink_metadata(from).is_ok_and(|now| same(&now)) {
+        return take_back(Failure::left("changed while it was copied"));
+    }
+    fs::remove_file(from).or_else(|e| take_back(Failure::at(from, "cannot be removed", e)))
+}
+
+/// Gives a file a second name. Of a link, the target gets it.
+pub fn hardlink(from: &Path, to: &Path, wanted: &Wanted) -> Done {
+    wanted.check(from)?;
+    let target = canonical(from).map_err(|e| Failure::at(from, "cannot be read", e))?;
+    match fs::hard_link(&target, to) {
+        Err(e) if e.kind() == Io::CrossesDevices => {
+            Err(Failure::left("is on another file system, where a file has no second name; use --copy or --symlink"))
+        }
+        linked => linked.map_err(|e| taken_or(to, e)),
+    }
+}
+
+/// Makes a link to the file at `target`.
+pub fn symlink(from: &Path, target: &Path, to: &Path, wanted: &Wanted) -> Done {
+    wanted.check(from)?;
+    link(target, to).map_err(|e| taken_or(to, e))
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != Io::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the path of an unfinished file in the folder of `to`.
+pub fn beside(to: &Path, new: &str) -> PathBuf {
+    to.parent().unwrap_or(Path::new("")).join(new)
+}
+
+fn taken_or(to: &Path, e: io::Error) -> Failure {
+    if e.kind() == Io::AlreadyExists { Failure::Taken } else { Failure::at(to, "cannot be made", e) }
+}
+
+/// Makes the folder of a file, and those above it. Returns those that were missing, the outermost first.
+///
+/// # Errors
+/// If one cannot be made.
+pub fn make_folder(of: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let Some(folder) = of.parent() else { return Ok(Vec::new()) };
+    let made = missing(folder);
+    fs::create_dir_all(folder).map_err(|e| Failure::at(folder, "cannot be made", e))?;
+    Ok(made)
+}
+
+/// Returns a folder and those above it that are missing, the outermost first.
+pub fn missing(folder: &Path) -> Vec<PathBuf> {
+    let is_missing = |path: &&Path| {
+        let found = fs::symlink_metadata(path);
+        !path.as_os_str().is_empty() && found.is_err_and(|e| e.kind() == Io::NotFound)
+    };
+    let mut missing: Vec<PathBuf> = folder.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
+    missing.reverse();
+    missing
+}
+
+/// Copies what is read from it to a file.
+struct Tee<'a> {
+    source: &'a mut dyn Read,
+    file: &'a File,
+    /// The error of writing, which is not one of the source.
+    failure: Option<io::Error>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(into)?;
+        if let Err(e) = self.file.write_all(&into[..count]) {
+            let kind = e.kind();
+            self.failure = Some(e);
+            return Err(kind.into());
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bytes_that_were_scored_get_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
+        fs::write(&from, "one").unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        File::options().write(true).open(&from).unwrap().set_modified(old).unwrap();
+        let of = |text: &str| ContentHash::of(text.as_bytes());
+        let version = Version::of_file(&fs::metadata(&from).unwrap());
+        let (one, two) = (of("one"), of("two"));
+        let wanted = |content| Wanted { content, version: None };
+        for done in [
+            copy(&from, &to, "new", &wanted(&two)),
+            move_file(&from, &to, "new", &wanted(&two)),
+            hardlink(&from, &to, &wanted(&two)),
+            symlink(&from, &from, &to, &wanted(&two)),
+            move_file(&from, &to, "new", &Wanted { content: &two, version: Some((version, 0)) }),
+        ] {
+            assert!(matches!(done, Err(Failure::Left(why)) if why == CHANGED));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        let unread = Wanted { content: &two, version: Some((version, i64::MAX)) };
+        assert!(unread.check(&from).is_ok(), "a file that has not changed is not read");
+        copy(&from, &to, "new", &wanted(&one)).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), fs::metadata(&to).unwrap().modified().unwrap()), (b"one".to_vec(), old));
+        for done in [
+            copy(&from, &to, "new", &wanted(&one)),
+            move_file(&from, &to, "new", &wanted(&one)),
+            hardlink(&from, &to, &wanted(&one)),
+            symlink(&from, &from, &to, &wanted(&one)),
+        ] {
+            assert!(matches!(done, Err(Failure::Taken)));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `zsic sort`: images into folders by label. The answers become a plan (`plan.rs`), which is printed, or done (`act.rs`) with a
+//! journal that takes it back (`restore.rs`).
+
+mod act;
+mod files;
+mod journal;
+mod layout;
+mod origin;
+mod plan;
+mod restore;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use act::{Acting, Counts};
+use anyhow::{Result, bail};
+use layout::{Layout, UNKNOWN, folders};
+use origin::Notes;
+use plan::{Image, Names, Placing, Planner, Step, look};
+use zsic::Scores;
+use zsic::pipeline::Answer;
+use zsic::system::file::FileId;
+
+use super::args::{Asked, Common, How, IfExists, LongRun, Sort};
+use super::fatal::usage;
+use super::labels;
+use super::messages::{error, say};
+use super::model::ImageTower;
+use super::output::{Place, Sink};
+use super::progress::Progress;
+use super::report::shown;
+use super::scorer::{Flags, Wanted, score_answers};
+use super::session::Session;
+use super::stream::Written;
+use super::terminal::printable;
+use super::{Outcome, available_memory, cache, urls};
+
+/// Seconds in which two changes of a file may have one time.
+const SETTLED: i64 = 2;
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept it from starting, or made it stop early.
+pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
+    let Sort { inputs, places, labels: named, decisions, machine, .. } = args;
+    if let Some(journal) = &places.undo {
+        return restore::run(journal, common);
+    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed() - SETTLED;
+    let into = places.into.as_deref().unwrap_or(Path::new(""));
+    let layout = Layout::parse(&places.pattern)?;
+    check(args, into)?;
+    labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
+    let flags = Flags { labels: named, decisions, activation: args.activation, inputs, common };
+    let wanted = Wanted::gather(flags, |_| Ok(None))?;
+    let folders = folders(&wanted.given.all_answers(), wanted.rules.are_shown)?;
+    let machine = &wanted.machine(machine)?;
+    let long_run = LongRun::default();
+    let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
+    let place = Place::new(None, common);
+    let (session, mut sink) = Session::open(asked, || place.open([]))?;
+    let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
+    available_memory::check(wanted.count(), "labels", of_labels)?;
+    let (notes, closed) = (Notes::default(), FileId::at(into).ok());
+    let kept = session.kept()?;
+    let stream = session.images_of(asked, &kept, Vec::new(), of_labels, |walk| {
+        let walk = match closed {
+            Some(closed) => walk.without_folder(closed), // a second run does not sort what the first one did
+            None => walk,
+        };
+        notes.of(walk)
+    })?;
+    session.introduce();
+    let encoder = ImageTower::new(&session.checkpoint, &session.plan);
+    let rows = wanted.rows(&session, &kept, &encoder)?;
+    let of_examples = rows.outcome;
+    let scorer = rows.scorer();
+    let mut images = Vec::new();
+    let outcome = stream.run(false, &encoder, |answers| {
+        let answered = score_answers(&scorer, answers, |scores| answer(&scores));
+        let mut failed = 0;
+        for (Answer { name, version, content, .. }, answered) in answers.iter().zip(answered) {
+            let found = notes.next();
+            match (answered, found, content) {
+                (Ok(answer), Some(found), Some(content)) => {
+                    images.push(Image { name: name.clone(), found, version: *version, content: *content, answer });
+                }
+                (Err(e), ..) => {
+                    error(&e);
+                    failed += 1;
+                }
+                (Ok(_), ..) => bail!("{name}: internal error, a bug in zsic: its bytes are unknown"),
+            }
+        }
+        Ok(Written { failed, is_enough: false })
+    })?;
+    cache::close(&kept, common);
+    let names = Names::new(places.if_exists, look);
+    let (how, sidecars, seen) = (places.how(), places.sidecars, HashSet::new());
+    let mut planner = Planner { into, layout: &layout, folders: &folders, how, sidecars, names, seen, last: None };
+    let plan: Vec<Step> = images.into_iter().filter_map(|image| planner.step(image)).collect();
+    if places.if_exists == IfExists::Error {
+        refuse_taken(&plan)?;
+    }
+    let limits = available_memory::limits(inputs, &session.checkpoint, 0);
+    let mut acting = Acting {
+        planner: &mut planner,
+        how: how.unwrap_or(How::Copy),
+        acts: how.is_some(),
+        since,
+        limits,
+        images: urls::images(inputs, &machine.hub),
+        counts: Counts::default(),
+        journal: None,
+        told: HashSet::new(),
+    };
+    let done = match how {
+        Some(_) => acting.run(plan, &Progress::texts(common, "sorting")),
+        None => {
+            for step in &plan {
+                acting.tell(step);
+                if let Step::Place(placing) = step {
+                    *acting.counts.placed.entry(placing.image.answer).or_default() += 1;
+                    print(&mut sink, placing, place.is_terminal())?;
+                }
+            }
+            Ok(())
+        }
+    };
+    sink.finish()?;
+    let Acting { counts, journal, .. } = acting;
+    tell(common, how, into, &folders, &counts);
+    match journal {
+        Some((journal, _)) if counts.placed.is_empty() && done.is_ok() => journal.discard()?,
+        Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
+        None => {}
+    }
+    done?;
+    Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome.or(of_examples) })
+}
+
+/// Checks the flags against the disk.
+fn check(args: &Sort, into: &Path) -> Result<()> {
+    if into.as_os_str().is_empty() {
+        return Err(usage("--into is empty; a variable may be unset"));
+    }
+    if into.exists() && !into.is_dir() {
+        return Err(usage(format!("{}: is not a folder to sort into", into.display())));
+    }
+    if args.inputs.inputs.iter().any(|input| input == "-") {
+        let reason = "standard input can be read only once, and sorting reads images again";
+        return Err(usage(format!("{reason}; save it to a file and name that")));
+    }
+    let id = FileId::at(into).ok();
+    if let Some(input) = args.inputs.files().find(|input| id.is_some() && FileId::at(input).ok() == id) {
+        let reason = "is the folder to sort into, and the next run would sort its own results";
+        return Err(usage(format!("{}: {reason}; sort into a folder in it", input.display())));
+    }
+    Ok(())
+}
+
+/// Returns the number of the answer.
+fn answer(scores: &Scores) -> Option<usize> {
+    match scores.verdict() {
+        Some(verdict) => verdict.accepted.first().map(|answer| answer.label),
+        None => scores.top(1).first().map(|best| best.label),
+    }
+}
+
+/// Refuses a plan in which a place has another file.
+fn refuse_taken(plan: &[Step]) -> Result<()> {
+    let mut count = 0;
+    for step in plan {
+        if let Step::Taken { name, to } = step {
+            error(format_args!("{name}: {} is another file", to.display()));
+            count += 1;
+        }
+    }
+    if count > 0 {
+        bail!("{count} places have another file, so nothing was done; --if-exists rename finds free names");
+    }
+    Ok(())
+}
+
+/// Prints a line of the plan.
+fn print(sink: &mut Sink, placing: &Placing, to_terminal: bool) -> Result<()> {
+    let line = format!("{}\t{}", placing.image.name.as_str(), shown(&placing.to));
+    let line = if to_terminal { line.split('\t').map(printable).collect::<Vec<_>>().join("\t") } else { line };
+    sink.write(format!("{line}\n").as_bytes(), None)
+}
+
+/// Says what was done.
+fn tell(common: &Common, how: Option<How>, into: &Path, folders: &[String], counts: &Counts) {
+    let images = |count: u64| if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
+    let by_folder: BTreeMap<&str, u64> = counts
+        .placed
+        .iter()
+        .map(|(answer, count)| (answer.and_then(|answer| folders.get(answer)).map_or(UNKNOWN, String::as_str), *count))
+        .collect();
+    let parts: Vec<String> = by_folder.iter().map(|(folder, count)| format!("{count} {folder}")).collect();
+    let verb = match how {
+        None => "the plan: sort",
+        Some(How::Copy) => "copied",
+        Some(How::Move) => "moved",
+        Some(How::Hardlink | How::Symlink) => "linked",
+    };
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    say(common, format!("{verb} {} into {}{parts}", images(counts.placed.values().sum()), into.display()));
+    if counts.there > 0 {
+        say(common, format!("{} had the same bytes there already", images(counts.there)));
+    }
+    if counts.left > 0 {
+        say(common, format!("{} left, as told above", images(counts.left)));
+    }
+    if how.is_none() {
+        say(common, "nothing was done; add --copy, --move, --hardlink or --symlink");
+    }
+}
