@@ -27,8 +27,8 @@ pub const NEVER: f32 = 2.0;
 const LARGEST: f64 = 1e4;
 /// The metadata key.
 const KEY: &str = "zsic";
-/// The longest file that is read: a million labels of 768 values are as long.
-const LONGEST: u64 = 4 << 30;
+/// The longest file that is read: 300,000 labels of 768 values are as long.
+const LONGEST: u64 = 1 << 30;
 
 /// What a classifier is and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
