@@ -1,9 +1,8 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use zsic::Scorer;
 use zsic::pipeline;
-use zsic::score::Ranked;
-use zsic::{Scorer, Scores};
 
 use super::args::{Asked, Classify, Common, Output};
 use super::decisions::Rules;
@@ -11,7 +10,7 @@ use super::fatal::usage;
 use super::messages::HeldLines;
 use super::output::made_with::MadeWith;
 use super::output::meta::Facts;
-use super::output::{Answer, Columns, Format, Place, Prediction, Predictions, RecordWriter};
+use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
 use super::{Outcome, available_memory, labels, messages, stdout};
@@ -21,7 +20,7 @@ use super::{Outcome, available_memory, labels, messages, stdout};
 /// # Errors
 /// What kept the command from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
-    let Classify { inputs, labels: named, decisions, machine, output } = args;
+    let Classify { inputs, labels: named, decisions, machine, output, .. } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
     let templates = labels::templates(named)?;
     let given = labels::gather(named, &templates, common)?;
@@ -70,7 +69,9 @@ struct ScoreRecords<'a> {
 
 impl Records for ScoreRecords<'_> {
     fn write(&mut self, answers: &[pipeline::Answer]) -> Result<()> {
-        let scored = score_answers(self.scorer, answers, |scores| body(self.output, self.columns, self.names, &scores));
+        let scored = score_answers(self.scorer, answers, |scores| {
+            Predictions::of(self.output, self.columns, self.names, &scores)
+        });
         for (pipeline::Answer { name, version, .. }, scored) in answers.iter().zip(scored) {
             match scored {
                 Ok(body) => self.writer.record(name.as_str(), *version, &Ok(body))?,
@@ -87,22 +88,4 @@ impl Records for ScoreRecords<'_> {
     fn finish(self, facts: &Facts) -> Result<()> {
         self.writer.finish(facts)
     }
-}
-
-/// Returns what the record of `scores` shows. An answer of a later rank comes before the labels that it is made of.
-fn body<'a>(output: &Output, columns: Columns, names: &'a [String], scores: &Scores) -> Predictions<'a> {
-    let accepted = scores.verdict().filter(|_| columns.accepted).map_or(&[][..], |verdict| &verdict.accepted);
-    let later = accepted.iter().copied().filter(|answer| answer.label >= scores.scores().len());
-    let best = scores.top(output.top_k.unwrap_or(usize::MAX));
-    let ranked = later.chain(best).filter(|ranked| ranked.score >= output.min_score);
-    let ranked = ranked.take(output.top_k.unwrap_or(usize::MAX));
-    let logit = |logit| output.logits.then_some(logit);
-    let prediction =
-        |r: Ranked| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) };
-    let answer = scores.verdict().filter(|_| columns.accepted).map(|verdict| Answer {
-        accepted: verdict.accepted.iter().map(|answer| &*names[answer.label]).collect(),
-        places: verdict.accepted.iter().map(|answer| answer.label).collect(),
-        unknown: verdict.unknown,
-    });
-    Predictions { ranked: ranked.map(prediction).collect(), answer }
 }

@@ -53,6 +53,8 @@ fn folder() -> TempDir {
         fs::copy(&owl, dir.path().join(name)).unwrap();
     }
     fs::write(dir.path().join("labels.txt"), "fox\nbear\nowl\n").unwrap();
+    let boxes = r#"{"images":[{"file":"0.jpg","detections":[{"category":"1","conf":0.9,"bbox":[0.1,0.1,0.8,0.8]}]}],"info":{}}"#;
+    fs::write(dir.path().join("md.json"), boxes).unwrap();
     for (label, picture) in [("owl", "owl.jpg"), ("fox", "fox.png"), ("bear", "bear.png")] {
         let folder = dir.path().join("labelled").join(label);
         fs::create_dir_all(&folder).unwrap();

@@ -84,7 +84,7 @@ impl MadeWith {
         checkpoint: &Checkpoint,
         plan: &Plan,
     ) -> Result<Self> {
-        let Classify { inputs, labels: named, decisions, machine, output } = args;
+        let Classify { inputs, labels: named, decisions, machine, output, boxes: _ } = args; // boxes are never continued
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let filled = |label: &Label| Label::new(label.name.as_str(), templates).prompts == label.prompts;

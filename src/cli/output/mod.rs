@@ -30,11 +30,11 @@ use super::args::FormatArg;
 use super::fatal::usage;
 pub use beside::families;
 use journal::Of;
-pub use json::{image_embedding, text_embedding};
+pub use json::{boxed_record, image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
 use prediction::RecordBody;
-pub use prediction::{Answer, Columns, Prediction, Predictions};
+pub use prediction::{Columns, Predictions};
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
@@ -67,6 +67,7 @@ impl Format {
             FormatArg::Csv => Self::Csv,
             FormatArg::Pipeline => Self::Pipeline,
             FormatArg::Parquet => Self::Parquet,
+            FormatArg::Megadetector => return Err(usage("--format megadetector fills the file of --boxes; name that")),
             FormatArg::Auto => match ending.as_deref() {
                 None if place.is_terminal() => Self::Table,
                 None => Self::Jsonl,
