@@ -26,6 +26,8 @@ pub struct Stream<'a> {
     tally: Arc<Tally>,
     list_failure: ListFailure,
     earlier: Arc<Earlier>,
+    /// The number of images, if it is known.
+    total: Option<u64>,
 }
 
 /// What became of some answers.
@@ -57,7 +59,12 @@ impl<'a> Stream<'a> {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
         })?;
-        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier })
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, total: None })
+    }
+
+    /// Returns the same stream, of a number of images that is known.
+    pub fn of(self, total: u64) -> Self {
+        Self { total: Some(total), ..self }
     }
 
     /// Encodes every image and hands the answers, in order, to `write`, until that has enough. Says on stderr what was skipped
@@ -74,7 +81,8 @@ impl<'a> Stream<'a> {
         let Asked { inputs, common, .. } = self.asked;
         let progress = Progress::images(common, results_on_terminal);
         let args = inputs.clone();
-        progress.count(move || inputs::count(&args));
+        let total = self.total;
+        progress.count(move || total.or_else(|| inputs::count(&args)));
         let (mut failed, mut previews, mut writing, start) = (0u64, 0u64, Duration::ZERO, Instant::now());
         while let Some(answers) = self.pipeline.next_batch(|pixels| encoder.embed(pixels))? {
             previews::tell(common, &answers, previews);
