@@ -1,6 +1,6 @@
 //! A compiled classifier: the rows that labels are scored by, and the rules, in one safetensors file.
 //!
-//! Tensors: `weights` [L, D], `bias` [L], `background` [B, D] and `thresholds` [A] in f32, `offsets` [B] in f64. `A` counts all
+//! Tensors: `weights [L, D]`, `bias [L]`, `background [B, D]` and `thresholds [A]` in f32, `offsets [B]` in f64. `A` counts all
 //! answers: labels or groups, rank by rank. The metadata key `zsic` holds [`About`] as JSON. A file has no paths and no dates:
 //! the same labels and examples give the same bytes.
 
