@@ -7,6 +7,7 @@ use zsic::compiled::Compiled;
 use zsic::{Decision, Embeddings, Label, Template, decision};
 
 use super::args::{Common, DecisionArgs, LabelArgs};
+use super::examples::Taught;
 use super::fatal::usage;
 use super::labels::{self, Given};
 use super::messages::note;
@@ -30,6 +31,13 @@ pub struct Decided {
     pub background: Embeddings,
     /// Their names: `[B]`.
     pub names: Vec<String>,
+}
+
+impl Decided {
+    /// Returns the rules that change nothing, with no row that competes. Rows have `dim` values.
+    pub fn none(dim: usize) -> Self {
+        Self { decision: Decision::default(), background: Embeddings::new(dim), names: Vec::new() }
+    }
 }
 
 impl Rules {
@@ -90,6 +98,11 @@ impl Rules {
         &self.decision.thresholds
     }
 
+    /// Returns whether each label competes with the background alone.
+    pub fn is_independent(&self) -> bool {
+        self.decision.independent
+    }
+
     /// Returns whether something competes with the labels.
     pub fn has_background(&self) -> bool {
         self.competing().next().is_some() || !self.decision.background.is_empty()
@@ -100,10 +113,19 @@ impl Rules {
         self.background.iter().chain(&self.built_in)
     }
 
-    /// Returns the rules and the rows that compete, from the embeddings of the labels [L, D] and of
-    /// [`Self::competing`]. Without any rule it is nothing. Of the built-in list, entries close to a label are left out, and
-    /// the others weigh together as much as the labels.
-    pub fn decide(&self, labels: &Embeddings, competing: &Embeddings, common: &Common) -> Result<Option<Decided>> {
+    /// Returns the rules and the rows that compete, from the texts of the labels [L, D] and of [`Self::competing`]. Without any
+    /// rule it is nothing. Of the built-in list, entries close to a label are left out, and those that its examples show; the
+    /// others weigh together as much as the labels.
+    ///
+    /// # Errors
+    /// A usage error if nothing is left of the list.
+    pub fn decide(
+        &self,
+        labels: &Embeddings,
+        competing: &Embeddings,
+        taught: Option<&Taught>,
+        common: &Common,
+    ) -> Result<Option<Decided>> {
         if self.is_empty {
             return Ok(None);
         }
@@ -111,21 +133,31 @@ impl Rules {
         let (mut rows, mut list) = (Embeddings::new(labels.dim()), Embeddings::new(labels.dim()));
         competing.rows().enumerate().for_each(|(at, row)| if at < own { &mut rows } else { &mut list }.push_unit(row));
         let apart = decision::apart(labels, &list);
-        apart.iter().for_each(|&entry| rows.push_unit(list.row(entry)));
+        let shown = taught.map_or_else(Vec::new, |taught| taught.shown(labels.len(), &list));
+        let is_shown = |entry: &usize| shown.binary_search(entry).is_ok();
+        let entries: Vec<usize> = apart.iter().copied().filter(|entry| !is_shown(entry)).collect();
+        entries.iter().for_each(|&entry| rows.push_unit(list.row(entry)));
         let mut background = vec![0.0; own];
-        background.resize(own + apart.len(), decision::list_offset(labels.len(), apart.len()));
+        background.resize(own + entries.len(), decision::list_offset(labels.len(), entries.len()));
         if !list.is_empty() {
-            let left_out = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err());
-            let left_out: Vec<&str> = left_out.map(|entry| &*self.built_in[entry].name).collect();
-            let names = left_out.join(", ");
-            let names = if names.is_empty() { "none" } else { &names };
-            note(common, 1, format!("background: {} entries; close to a label and left out: {names}", apart.len()));
+            let names = |left_out: Vec<usize>| match &left_out[..] {
+                [] => "none".to_owned(),
+                some => some.iter().map(|entry| &*self.built_in[*entry].name).collect::<Vec<_>>().join(", "),
+            };
+            let close: Vec<usize> = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err()).collect();
+            let mut told =
+                format!("background: {} entries; close to a label and left out: {}", entries.len(), names(close));
+            if taught.is_some() {
+                let shown: Vec<usize> = apart.iter().copied().filter(is_shown).collect();
+                told += &format!("; shown by examples and left out: {}, {}", shown.len(), names(shown));
+            }
+            note(common, 1, told);
         }
         if rows.is_empty() && !list.is_empty() {
             let reason = "every entry of the built-in background is close to a label, so nothing competes";
             return Err(usage(format!("{reason}; name a background with --background")));
         }
-        let entries = apart.iter().map(|&entry| &self.built_in[entry]);
+        let entries = entries.iter().map(|&entry| &self.built_in[entry]);
         let names = self.background.iter().chain(entries).map(|label| label.name.clone()).collect();
         Ok(Some(Decided { decision: Decision { background, ..self.decision.clone() }, background: rows, names }))
     }

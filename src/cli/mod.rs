@@ -4,6 +4,7 @@ pub mod allocator;
 pub mod args;
 pub mod available_memory;
 mod cache;
+mod calibration;
 mod classifier;
 mod classify;
 mod compile;

@@ -62,7 +62,7 @@ impl Search<'_> {
         let rows = wanted.rows(&session, &kept, &encoder)?;
         let of_examples = rows.outcome;
         let scorer = rows.scorer();
-        let adds_up = scorer.activation() == Activation::Softmax && !decisions.independent;
+        let adds_up = scorer.activation() == Activation::Softmax && !wanted.rules.is_independent();
         let find = |scores: Scores| finding(&scores, &asked_for, adds_up, question.min_score);
         let outcome = images.run(false, &encoder, |answers| {
             let found = score_answers(&scorer, answers, find);

@@ -2,27 +2,29 @@
 
 use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
-use zsic::head::{self, Examples, Head, Learned};
+use zsic::head;
 use zsic::pipeline::Answer;
 use zsic::{
-    Activation, Checkpoint, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout, Scorer, Scores,
-    Template, TextEncoder,
+    Activation, Checkpoint, Decision, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout,
+    Scorer, Scores, Template, TextEncoder,
 };
 
 use super::Outcome;
 use super::args::{ActivationArg, Common, DecisionArgs, Inputs, LabelArgs, Machine};
 use super::classifier::ClassifierFile;
 use super::decisions::{Decided, Rules};
-use super::examples::{self, Embedded, ExampleSource};
+use super::examples::{self, Embedded, ExampleSource, Taught, counted};
 use super::fatal::usage;
 use super::labels::{self, Given, Places};
-use super::messages::{note, warn};
+use super::messages::{note, say, warn};
 use super::model::ImageTower;
 use super::progress::Progress;
 use super::session::Session;
 
 /// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
+/// One example of so many may be rejected without a warning.
+const MANY_REJECTED: usize = 10;
 
 /// The flags about what images are scored against.
 #[derive(Clone, Copy)]
@@ -55,14 +57,6 @@ pub struct Rows {
     pub taught: Option<Taught>,
     /// Whether examples failed.
     pub outcome: Outcome,
-}
-
-/// What examples taught.
-pub enum Taught {
-    /// In this run.
-    Now { learned: Learned, examples: Examples, head: Head },
-    /// When a classifier was compiled, with this hash.
-    Before(String),
 }
 
 impl<'a> Wanted<'a> {
@@ -150,27 +144,44 @@ impl<'a> Wanted<'a> {
         }
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), common)?;
-        let Some(source) = &self.examples else {
-            return Ok(Rows { readout, labels: own, decision, taught: None, outcome: Outcome::Complete });
+        let taught = self.learn(&own, &competing, session, kept, tower)?;
+        let (taught, outcome) = taught.map_or((None, Outcome::Complete), |(taught, outcome)| (Some(taught), outcome));
+        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), taught.as_ref(), common)?;
+        let Some(Taught::Now { learned, .. }) = &taught else {
+            return Ok(Rows { readout, labels: own, decision, taught, outcome });
         };
-        // The background of the flags learns too, and stands behind the labels.
-        let mut texts = own.embeddings().clone();
-        (0..rules.background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
-        let names: Vec<&str> = labels.iter().chain(&rules.background).map(|label| label.name.as_str()).collect();
-        let Embedded { examples, outcome } = source.embed(&names, session, kept, tower)?;
-        let trained = checkpoint.family().readout(checkpoint.weights())?;
-        let learned = head::learn(&texts, &examples, trained, source.head);
-        examples::tell(&learned, &examples, source.head, common);
-        let (mut rows, mut background) = (Embeddings::new(texts.dim()), Embeddings::new(texts.dim()));
+        let (mut rows, mut background) = (Embeddings::new(learned.rows.dim()), Embeddings::new(learned.rows.dim()));
         let learned_rows = learned.rows.rows().enumerate();
         learned_rows.for_each(|(at, row)| if at < labels.len() { &mut rows } else { &mut background }.push_unit(row));
         if let Some(Decided { background: competing, .. }) = &mut decision {
             (background.len()..competing.len()).for_each(|at| background.push_unit(competing.row(at)));
             *competing = background;
         }
-        let taught = Some(Taught::Now { learned, examples, head: source.head });
-        Ok(Rows { readout, labels: own.with_rows(rows), decision, taught, outcome })
+        let rows = Rows { readout, labels: own.with_rows(rows), decision, taught, outcome };
+        rows.tell_rejected(common);
+        Ok(rows)
+    }
+
+    /// Learns from the examples, if there are any.
+    fn learn(
+        &self,
+        own: &Labels,
+        competing: &Labels,
+        session: &Session,
+        kept: &Scope,
+        tower: &ImageTower,
+    ) -> Result<Option<(Taught, Outcome)>> {
+        let Some(source) = &self.examples else { return Ok(None) };
+        let (labels, background, head) = (&self.given.labels, &self.rules.background, source.head);
+        // The background of the flags learns too, and stands behind the labels.
+        let mut texts = own.embeddings().clone();
+        (0..background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
+        let names: Vec<&str> = labels.iter().chain(background).map(|label| label.name.as_str()).collect();
+        let Embedded { examples, outcome } = source.embed(&names, labels.len(), session, kept, tower)?;
+        let trained = session.checkpoint.family().readout(session.checkpoint.weights())?;
+        let learned = head::learn(&texts, &examples, trained, head);
+        examples::tell(&learned, &examples, head, self.flags.common);
+        Ok(Some((Taught::Now { learned, examples, head }, outcome)))
     }
 
     /// Returns the checkpoint's readout, with the activation asked for.
@@ -200,6 +211,30 @@ impl Rows {
         match &self.decision {
             Some(Decided { decision, background, .. }) => scorer.with_decision(decision.clone(), background),
             None => scorer,
+        }
+    }
+
+    /// Says how many examples of labels the background rejects, and warns if these are many.
+    fn tell_rejected(&self, common: &Common) {
+        let (Some(Taught::Now { examples, .. }), Some(decided)) = (&self.taught, &self.decision) else { return };
+        if decided.background.is_empty() {
+            return;
+        }
+        let bare = Decision { thresholds: Vec::new(), ..decided.decision.clone() };
+        let scorer = Scorer::new(self.readout, self.labels.clone()).with_decision(bare, &decided.background);
+        let of_labels = examples.of().iter().zip(examples.rows().rows());
+        let of_labels: Vec<&[f32]> =
+            of_labels.filter(|(of, _)| **of < self.labels.names().len()).map(|(_, row)| row).collect();
+        let is_rejected = |scores: &Scores| scores.verdict().is_some_and(|verdict| verdict.accepted.is_empty());
+        let rejected = scorer.score(&of_labels).iter().flatten().filter(|scores| is_rejected(scores)).count();
+        let told = format!("the background rejects {rejected} of {}", counted(of_labels.len(), "example"));
+        if MANY_REJECTED * rejected > of_labels.len() {
+            warn(
+                common,
+                format!("{told}; name what else your pictures show with --background, or let nothing compete"),
+            );
+        } else {
+            say(common, told);
         }
     }
 

@@ -310,7 +310,7 @@ impl<'a> Evaluation<'a> {
             thresholds: wanted.rules.thresholds().to_vec(),
             judged: Vec::new(),
             multi,
-            pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), self.args.decisions.independent)),
+            pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), wanted.rules.is_independent())),
         };
         Ok((run, outcome))
     }
