@@ -53,7 +53,8 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
         match place.ending().as_deref() {
             Some(ENDING) => {}
             _ if place.promises_nothing() => {}
-            other => return Err(ending::refuse(&place.name(), other.unwrap_or(""), "a classifier", &[".zsc"])),
+            Some(other) => return Err(ending::refuse(&place.name(), other, "classifiers", &[".zsc"])),
+            None => return Err(usage(format!("{}: name a file that ends in .zsc", place.name()))),
         }
         place.open(args.files())
     })?;
@@ -69,6 +70,7 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     let outcome = rows.outcome;
     let compiled = compiled(rows, &wanted, calibration, &session, &kept)?;
     let bytes = compiled.to_bytes();
+    Compiled::from_bytes(&bytes).map_err(|reason| usage(format!("no classifier can be made of this: it {reason}")))?;
     sink.write(&bytes, None)?;
     sink.finish()?;
     cache::close(&kept, common);
@@ -135,7 +137,7 @@ fn head(taught: Taught) -> Option<CompiledHead> {
 fn content(examples: &Examples) -> String {
     let of = examples.of().iter().flat_map(|label| (*label as u64).to_le_bytes());
     let bytes: Vec<u8> = of.chain(examples.rows().values().iter().flat_map(|x| x.to_le_bytes())).collect();
-    format!("{:?}", ContentHash::of(&bytes))
+    ContentHash::of(&bytes).hex()
 }
 
 /// Parses `precision=X` or `recall=X`.

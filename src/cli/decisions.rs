@@ -68,7 +68,8 @@ impl Rules {
         Ok(Self { background, built_in, are_shown: args.is_set(), decision, is_empty })
     }
 
-    /// Returns the rules of a compiled classifier, except for those that the flags change.
+    /// Returns the rules of a compiled classifier, except for those that the flags change. Labels that `--threshold` does not
+    /// name keep their own.
     ///
     /// # Errors
     /// A usage error for a threshold that is wrong.
@@ -78,7 +79,7 @@ impl Rules {
         let mut decision = own.unwrap_or_default();
         decision.temperature = args.temperature.unwrap_or(decision.temperature);
         if !args.threshold.is_empty() {
-            decision.thresholds = thresholds(&args.threshold, given)?;
+            decision.thresholds = changed(&decision.thresholds, &args.threshold, given)?;
         }
         let are_shown = compiled.about.answers || args.is_set();
         Ok(Self { background: Vec::new(), built_in: Vec::new(), are_shown, decision, is_empty })
@@ -163,12 +164,14 @@ impl Rules {
     }
 }
 
-/// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named.
+/// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named, and without it these have 0.
 fn thresholds(asked: &[String], given: &Given) -> Result<Vec<f32>> {
+    if asked.is_empty() { Ok(Vec::new()) } else { changed(&vec![0.0; given.all_answers().len()], asked, given) }
+}
+
+/// Does the same, and labels that are not named keep the thresholds that they had before.
+fn changed(before: &[f32], asked: &[String], given: &Given) -> Result<Vec<f32>> {
     let answers = &given.all_answers()[..];
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
     let wrong =
         |what: &str| usage(format!("--threshold `{}`: use a number from 0 to 1, or LABEL=X", labels::shown(what)));
     let score = |text: &str| text.trim().parse().ok().filter(|x: &f32| (0.0..=1.0).contains(x));
@@ -187,7 +190,9 @@ fn thresholds(asked: &[String], given: &Given) -> Result<Vec<f32>> {
             return Err(usage(format!("--threshold: `{}` has two values", labels::shown(name))));
         }
     }
-    Ok(answers.iter().map(|answer| own.get(*answer).copied().or(others).unwrap_or(0.0)).collect())
+    let before = |at: usize| before.get(at).copied().unwrap_or_default();
+    let least = |(at, answer): (usize, &&str)| own.get(*answer).copied().or(others).unwrap_or_else(|| before(at));
+    Ok(answers.iter().enumerate().map(least).collect())
 }
 
 #[cfg(test)]
@@ -207,6 +212,10 @@ mod tests {
         assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);
         assert_eq!(read(&["cat=0.8,dog=0.6"]).unwrap(), [0.8, 0.6, 0.0]);
         assert_eq!(read(&["cat=0.8, *=0.25", r"a=b\, c=1"]).unwrap(), [0.8, 0.25, 1.0]);
+        let labels = ["cat", "dog", "owl"].map(|name| Label { name: name.to_owned(), prompts: Vec::new() }).to_vec();
+        let given = Given { labels, form: labels::LabelForm::Flag, ranks: Vec::new() };
+        let change = |asked: &str| changed(&[0.5, 2.0, 0.1], &[asked.to_owned()], &given).unwrap();
+        assert_eq!((change("dog=0.3"), change("*=0.2")), (vec![0.5, 0.3, 0.1], vec![0.2; 3]), "others keep their own");
         for wrong in ["1.5", "cat=", "cat=x", "nan", "", "cat=0.1,cat=0.2", "0.1,0.2"] {
             assert!(read(&[wrong]).is_err(), "{wrong}");
         }

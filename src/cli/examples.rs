@@ -100,7 +100,7 @@ impl ExampleSource {
             let truth = Truth::read(None, &inputs)?;
             (inputs, truth)
         } else {
-            let truth = Truth::read(Some(path), beside)?;
+            let truth = Truth::of_file(path)?;
             (own(truth.images().map(Into::into).collect()), truth)
         };
         Ok(Self { head, inputs, truth, name })
@@ -117,6 +117,13 @@ impl ExampleSource {
         };
         let names: Vec<String> = self.truth.all_by_reading(&self.inputs)?.iter().filter_map(name).collect();
         Ok(names)
+    }
+
+    /// Returns the usage error for pictures that name no label where the flags name none either.
+    pub fn no_label(&self) -> anyhow::Error {
+        let advice = "put pictures into folders named after their labels, or name the labels with -l, in the order of their \
+                      numbers where pictures have numbers";
+        usage(format!("{}: names no label; {advice}", self.name))
     }
 
     /// Embeds the pictures. `names` are those of the rows that can be learned, the labels first; see [`Self::collect`].

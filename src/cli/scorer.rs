@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
-use zsic::head;
+use zsic::head::{self, Head};
 use zsic::pipeline::Answer;
 use zsic::{
     Activation, Checkpoint, Decision, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout,
@@ -85,7 +85,10 @@ impl<'a> Wanted<'a> {
         let competing = Places::new(background.iter().map(|label| label.name.as_str()).zip(0..));
         let mut added = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
         added.retain(|name| competing.place(name).is_none());
-        let given = labels::gather(named, &added, &templates, common, || otherwise(&templates))?;
+        let given = labels::gather(named, &added, &templates, common, || match (otherwise(&templates)?, &examples) {
+            (None, Some(examples)) if added.is_empty() => Err(examples.no_label()),
+            (given, _) => Ok(given),
+        })?;
         let rules = Rules::gather(decisions, background, named, &given, &templates)?;
         Ok(Self { flags, templates, given, rules, examples, classifier: None })
     }
@@ -100,7 +103,24 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// A usage error if the classifier does not know where its checkpoint is.
     pub fn machine(&self, machine: &Machine) -> Result<Machine> {
-        self.classifier.as_ref().map_or_else(|| Ok(machine.clone()), |classifier| classifier.machine(machine))
+        self.classifier
+            .as_ref()
+            .map_or_else(|| Ok(machine.clone()), |classifier| classifier.machine(machine, self.flags.common))
+    }
+
+    /// Returns the name of the file of a compiled classifier, if there is one.
+    pub fn classifier(&self) -> Option<&str> {
+        self.classifier.as_ref().map(ClassifierFile::name)
+    }
+
+    /// Returns whether the flags or a compiled classifier ask for scores by sigmoid.
+    pub fn is_sigmoid(&self) -> bool {
+        let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
+        match self.flags.activation {
+            ActivationArg::Auto => own == Some(Activation::Sigmoid),
+            ActivationArg::Softmax => false,
+            ActivationArg::Sigmoid => true,
+        }
     }
 
     /// Returns whether the rows are not known from texts and flags alone.
@@ -173,6 +193,12 @@ impl<'a> Wanted<'a> {
     ) -> Result<Option<(Taught, Outcome)>> {
         let Some(source) = &self.examples else { return Ok(None) };
         let (labels, background, head) = (&self.given.labels, &self.rules.background, source.head);
+        if head == Head::Prototype && self.readout(&session.checkpoint)?.activation == Activation::Sigmoid {
+            let reason = "sigmoids are made for texts, and near an image's own embedding they are all near 1";
+            return Err(usage(format!(
+                "--head prototype has no use beside sigmoid scores: {reason}; use --head anchored"
+            )));
+        }
         // The background of the flags learns too, and stands behind the labels.
         let mut texts = own.embeddings().clone();
         (0..background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
@@ -244,7 +270,7 @@ impl Rows {
             Taught::Before(fingerprint) => Some(fingerprint.clone()),
             Taught::Now { learned, head, .. } => {
                 let bytes: Vec<u8> = learned.rows.values().iter().flat_map(|x| x.to_le_bytes()).collect();
-                Some(format!("{} {:?}", head.name(), ContentHash::of(&bytes)))
+                Some(format!("{} {}", head.name(), ContentHash::of(&bytes).hex()))
             }
         }
     }

@@ -9,6 +9,7 @@ use super::super::output::page::{Chosen, Margins, Picture};
 use super::super::scorer::score_answers;
 use super::super::truth::{Shown, Truth};
 use super::classes::{Class, Classes};
+use super::report::TaughtReport;
 use super::vary::Variant;
 
 /// What an image shows, in the places of the answers.
@@ -40,6 +41,7 @@ pub struct Run {
     pub templates: Vec<String>,
     /// Whether these templates make all prompts.
     pub are_filled: bool,
+    pub taught: TaughtReport,
     pub scorer: Scorer,
     /// The least score of each answer, if any was given.
     pub thresholds: Vec<f32>,

@@ -38,6 +38,8 @@ pub struct RunReport {
     pub model: String,
     pub precision: String,
     pub templates: Vec<String>,
+    #[serde(flatten)]
+    pub taught: TaughtReport,
     #[serde(skip)]
     pub variant: Variant,
     pub metrics: BTreeMap<&'static str, Interval>,
@@ -47,6 +49,22 @@ pub struct RunReport {
     pub suspects: Vec<Suspect>,
     #[serde(skip)]
     pub measured: Vec<Measured>,
+}
+
+/// Where rows come from that are not those of texts.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TaughtReport {
+    /// The file of a compiled classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<String>,
+    /// The examples, and what they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<&'static str>,
+    /// The hash of the rows, or of the classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
 }
 
 /// A value and its 95 % interval.
@@ -193,6 +211,7 @@ impl RunReport {
             model: run.model.clone(),
             precision: run.precision.clone(),
             templates: run.templates.clone(),
+            taught: run.taught.clone(),
             variant: run.variant.clone(),
             metrics: measured.iter().map(|m| (m.metric.name(), m.estimate.into())).collect(),
             labels: labels.collect(),

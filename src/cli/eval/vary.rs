@@ -28,6 +28,9 @@ pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> R
         return Err(usage(format!("--vary {kind} is given twice; separate its values by commas")));
     }
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
+    if let (Some((kind, _)), Some(_)) = (of_labels.first(), &labels.examples.classifier) {
+        return Err(usage(format!("--vary {kind} changes no score of --classifier, whose rows are fixed")));
+    }
     let is_given = !labels.template.is_empty() || labels.template_set.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
         return Err(usage(
@@ -44,6 +47,7 @@ fn with_model(machine: &Machine, variant: &Variant) -> Result<Machine> {
     for (kind, value) in variant {
         if *kind == "model" {
             machine.model = Some(value.into());
+            machine.typed.model = true;
         } else {
             let precision = value.parse();
             let wrong = |_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16"));
