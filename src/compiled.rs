@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::classifier::Labels;
-use crate::decision::{Decision, Groups};
+use crate::decision::{Decision, Groups, NEVER};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::reason::os_reason;
@@ -21,8 +21,6 @@ use crate::score::Activation;
 
 /// The version of the format.
 pub const FORMAT: u32 = 1;
-/// A threshold that no score reaches: a label with it is never accepted.
-pub const NEVER: f32 = 2.0;
 /// The largest value in any tensor. Rows are about as long as 1, and scores of such values stay finite.
 const LARGEST: f64 = 1e4;
 /// The most values of a row.

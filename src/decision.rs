@@ -6,11 +6,13 @@
 
 use rayon::prelude::*;
 
-use crate::embeddings::{self, Embeddings};
-use crate::head::Examples;
+use crate::embeddings::Embeddings;
 use crate::kernels::similarity::Panels;
 use crate::kernels::{Isa, probability};
 use crate::score::{Activation, Ranked, Scores, Verdict};
+
+/// A threshold that no score reaches: a label with it is never accepted.
+pub const NEVER: f32 = 2.0;
 
 /// Rules that turn logits into answers. The default changes no score and accepts the best label.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,33 +159,6 @@ pub fn apart(labels: &Embeddings, list: &Embeddings) -> Vec<usize> {
         nearest(&entries, row, Some(*entry)) > nearest(&labels, row, None)
     };
     (0..list.len()).into_par_iter().filter(is_apart).collect()
-}
-
-/// Returns the entries of a background `list` [N, D] that `examples` show: those that score above the right label's row for a
-/// third of some label's examples, or more. `rows` [L, D] are those of the labels; examples of others do not count. To whoever
-/// chose these examples, the entry is another name of the label.
-///
-/// # Panics
-/// If the dimensions differ.
-pub fn shown(rows: &Embeddings, examples: &Examples, list: &Embeddings) -> Vec<usize> {
-    const SHARE: usize = 3;
-    assert!(rows.dim() == list.dim() && rows.dim() == examples.rows().dim(), "embeddings of one model");
-    let entries = Panels::new(list.values(), list.dim());
-    let mut is_shown = vec![false; list.len()];
-    let mut own: Vec<(usize, &[f32])> = examples.of().iter().copied().zip(examples.rows().rows()).collect();
-    own.retain(|(label, _)| *label < rows.len());
-    for of_label in own.chunk_by(|a, b| a.0 == b.0) {
-        let above = |(label, image): &(usize, &[f32])| {
-            let (mut cosines, least) = (Vec::new(), embeddings::dot(rows.row(*label), image));
-            entries.cosines(Isa::best(), image, &mut cosines);
-            cosines.into_iter().map(|cosine| usize::from(cosine > least)).collect::<Vec<_>>()
-        };
-        let none = || vec![0; list.len()];
-        let add = |a: Vec<usize>, b: Vec<usize>| a.iter().zip(b).map(|(a, b)| a + b).collect();
-        let wins = of_label.par_iter().map(above).reduce(none, add);
-        is_shown.iter_mut().zip(wins).for_each(|(is_shown, wins)| *is_shown |= SHARE * wins >= of_label.len());
-    }
-    (0..list.len()).filter(|entry| is_shown[*entry]).collect()
 }
 
 /// Returns the offset of a row of a background list of `entries`: together they weigh as much as the `labels`, as if an image

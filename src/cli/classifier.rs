@@ -10,9 +10,10 @@ use zsic::net::hub::{self, REVISION};
 use zsic::{Checkpoint, Groups, Label};
 
 use super::args::{Common, MODEL, Machine};
+use super::examples::counted;
 use super::fatal::usage;
 use super::known::DEMO;
-use super::labels::{Given, LabelForm};
+use super::labels::{self, Given, LabelForm};
 use super::messages::note;
 use super::{model, text};
 
@@ -81,6 +82,17 @@ impl ClassifierFile {
     /// Returns its file's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says what it is.
+    pub fn told(&self) -> String {
+        let about = &self.compiled.about;
+        let names: Vec<&str> = about.labels.iter().map(|label| label.name.as_str()).collect();
+        let head = about.head.as_ref().map_or_else(String::new, |head| {
+            format!("; head {} with {}", head.name, counted(head.examples, "example"))
+        });
+        let (labels, checkpoint) = (counted(names.len(), "label"), &about.checkpoint.name);
+        format!("{}: {labels} of {checkpoint}{head}: {}", self.name, labels::shown(&names.join(", ")))
     }
 
     /// Checks that a checkpoint is the one that it belongs to.

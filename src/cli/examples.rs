@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use zsic::Embeddings;
 use zsic::cache::Scope;
-use zsic::head::{Clash, Examples, Head, Learned};
+use zsic::head::{self, Clash, Examples, Head, Learned};
 use zsic::measure::{Estimate, wilson};
 use zsic::source::{Shard, is_tar_name};
-use zsic::{Embeddings, decision};
 
 use super::args::{Asked, Common, ExampleArgs, Inputs};
 use super::fatal::usage;
@@ -61,7 +61,7 @@ impl Taught {
             Self::Now { learned, examples, head: Head::Anchored | Head::Prototype } => {
                 let mut rows = Embeddings::new(list.dim());
                 (0..labels).for_each(|label| rows.push_unit(learned.rows.row(label)));
-                decision::shown(&rows, examples, list)
+                head::shown_entries(&rows, examples, list)
             }
             _ => Vec::new(),
         }
@@ -163,7 +163,7 @@ impl ExampleSource {
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
         let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; names.len()], 0u64);
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
-        let outcome = stream.run(false, tower, |answers| {
+        let outcome = stream.named(&self.name).run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {
                 let Some(shown) = self.truth.of(&answer.name) else {

@@ -139,6 +139,7 @@ impl<'a> Wanted<'a> {
         let readout = self.readout(checkpoint)?;
         if let Some(classifier) = &self.classifier {
             classifier.check(checkpoint, kept.cache(), common)?;
+            note(common, 1, classifier.told());
             let (labels, decision) = (classifier.compiled.labels(), rules.decided(&classifier.compiled));
             let taught = Taught::Before(classifier.fingerprint());
             return Ok(Rows { readout, labels, decision, taught: Some(taught), outcome: Outcome::Complete });

@@ -150,6 +150,7 @@ fn examples_that_fail_are_told() {
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set"]);
     assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 1));
     assert!(err(&output).contains("set/thing/torn.jpg: "), "{}", err(&output));
+    assert!(err(&output).contains("warning: --examples set: 1 of 7 images failed"), "{}", err(&output));
     let test = demo(dir.path(), &["test", "demo:owl.png", "--is", "thing", "--not", "stuff", "--examples", "set"]);
     assert_eq!(test.status.code(), Some(3), "a failure could change the answer: {}", err(&test));
     let test = demo(dir.path(), &["test", "demo:owl.png", "--is", "stuff", "--not", "thing", "--examples", "set"]);
@@ -159,7 +160,12 @@ fn examples_that_fail_are_told() {
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("all pictures of the label `other` failed"), "{}", err(&output));
-    for (set, reason) in [("nowhere", "--examples nowhere: no such file or folder"), ("new", "no labelled picture")] {
+    for (set, reason) in [
+        ("nowhere", "--examples nowhere: no such file or folder"),
+        ("new", "no labelled picture"),
+        ("bare", "--examples bare: there is no image"),
+    ] {
+        fs::create_dir_all(dir.path().join("bare")).unwrap();
         fs::create_dir_all(dir.path().join("new")).unwrap();
         fs::write(dir.path().join("new/x.ppm"), variation("owl.png", 0)).unwrap();
         let output = demo(dir.path(), &["classify", "demo:owl.png", "-l", "a,b", "--examples", set]);
@@ -213,7 +219,7 @@ fn other_examples_make_another_output() {
     fs::remove_file(dir.path().join("set/stuff/002.ppm")).unwrap();
     let output = demo(dir.path(), &args);
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
-    assert!(err(&output).contains("`learned`"), "{}", err(&output));
+    assert!(err(&output).contains("`examples_or_classifier` is another"), "{}", err(&output));
 }
 
 /// A compiled classifier gives the bits of the flags that it was compiled from, and the same flags the same file.
@@ -465,6 +471,7 @@ fn a_classifier_chooses_its_checkpoint() {
     };
     let output = classify("demo.zsc", &["-v"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("demo.zsc: 2 labels of demo: fox, owl"), "{}", err(&output));
     assert!(
         err(&output).contains("demo.zsc: names its own checkpoint, so ZSIC_MODEL does not count"),
         "{}",

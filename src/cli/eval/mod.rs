@@ -16,8 +16,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use classes::{Classes, Renaming};
 use demands::Demand;
-use judge::{Images, Run};
-use report::{Report, TaughtReport};
+use judge::{Images, Run, TaughtBy};
+use report::Report;
 use vary::{Variant, Varied, combinations};
 use zsic::cache::Scope;
 use zsic::measure::Multi;
@@ -300,7 +300,7 @@ impl<'a> Evaluation<'a> {
         let outcome = rows.outcome;
         let scorer = rows.scorer();
         let ExampleArgs { examples, classifier, .. } = &prepared.named.examples;
-        let taught = TaughtReport {
+        let taught = TaughtBy {
             classifier: classifier.as_deref().map(text::name),
             examples: examples.as_deref().map(text::name),
             head: examples.as_ref().map(|_| prepared.named.examples.head().name()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use zsic::measure::{self, Estimate, Judged, Measured, Metric, Tally};
 
-use super::judge::{Images, Run};
+use super::judge::{Images, Run, TaughtBy};
 use super::vary::Variant;
 
 /// The most suspects of a run.
@@ -39,7 +39,7 @@ pub struct RunReport {
     pub precision: String,
     pub templates: Vec<String>,
     #[serde(flatten)]
-    pub taught: TaughtReport,
+    pub taught: TaughtBy,
     #[serde(skip)]
     pub variant: Variant,
     pub metrics: BTreeMap<&'static str, Interval>,
@@ -49,22 +49,6 @@ pub struct RunReport {
     pub suspects: Vec<Suspect>,
     #[serde(skip)]
     pub measured: Vec<Measured>,
-}
-
-/// Where rows come from that are not those of texts.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct TaughtReport {
-    /// The file of a compiled classifier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub classifier: Option<String>,
-    /// The examples, and what they do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub examples: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head: Option<&'static str>,
-    /// The hash of the rows, or of the classifier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub learned: Option<String>,
 }
 
 /// A value and its 95 % interval.
