@@ -425,7 +425,7 @@ mod unix {
             "{}",
             err(&output)
         );
-        assert_eq!(names(&dir.path().join("photos")), [long.clone()]);
+        assert_eq!(names(&dir.path().join("photos")), std::slice::from_ref(&long));
         let dir = photos(&[&long]);
         sorted(&dir, 0, &["--copy"]); // 255 bytes are none too many, not even while they are copied
         assert_eq!(names(&dir.path().join("sorted")), [format!("owl/{long}")]);
