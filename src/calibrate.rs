@@ -1,18 +1,21 @@
 //! Fits rules to pictures whose labels are known: one temperature, one offset of the background, and thresholds. On plain slices.
 //!
-//! The temperature and the offset make the mean negative log-likelihood least: of a picture of a label, that of its label's score;
-//! of a picture of none of the labels, that of the background's share. Thresholds keep a promise about precision or recall at the
-//! lower end of Wilson's interval.
+//! The temperature and the offset make the mean negative log-likelihood least. Under softmax it is that of the label's score, or of
+//! the background's share for a picture of none of the labels. Where each label has a score of its own, it is the sum over the
+//! labels' scores, and beside a background over its share too. Pictures that are all answered correctly have no best temperature:
+//! the lower, the better. Such an optimum at the end of a range is not taken. Thresholds keep a promise about precision or recall
+//! at the lower end of Wilson's interval.
 
-use crate::compiled::NEVER;
-use crate::decision::Decision;
+use crate::decision::{Decision, NEVER};
 use crate::measure::wilson;
 use crate::score::{Activation, Scores};
 
-/// The range of temperatures.
-const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+/// The range of the logarithm of temperatures: 0.05 to 20.
+const TEMPERATURES: (f64, f64) = (-2.995_732_273_553_991, 2.995_732_273_553_991);
 /// The range of offsets that are added to the background's.
 const OFFSETS: (f64, f64) = (-15.0, 15.0);
+/// The share of a range at each end where an optimum is none.
+const END: f64 = 0.01;
 /// Steps of golden section: they narrow a range down to a millionth.
 const STEPS: usize = 30;
 /// Rounds in which temperature and offset are fitted in turn.
@@ -51,19 +54,34 @@ pub struct Thresholds {
     pub unreachable: Vec<usize>,
 }
 
-/// Returns the mean negative log-likelihood of pictures. Those of none of the labels count only beside a background.
+/// Rules that were fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// The rules.
+    pub decision: Decision,
+    /// Whether no temperature is best, so that it stays as it was.
+    pub keeps_temperature: bool,
+    /// Whether no offset is best though there are pictures with and without labels, so that it stays as it was.
+    pub keeps_offset: bool,
+}
+
+/// Returns the mean negative log-likelihood of pictures. Under softmax those of none of the labels count only beside a background.
 pub fn loss(decision: &Decision, images: &[Known], activation: Activation) -> f64 {
     let losses: Vec<f64> = images.iter().filter_map(|image| image_loss(decision, image, activation)).collect();
-    losses.iter().sum::<f64>() / losses.len().max(1) as f64
+    losses.iter().sum::<f64>().abs() / losses.len().max(1) as f64
 }
 
 fn image_loss(decision: &Decision, image: &Known, activation: Activation) -> Option<f64> {
     let judged = decision.judge(&image.logits, activation);
     let minus_log = |share: f64| -share.max(LEAST).ln();
     let share = judged.verdict().and_then(|verdict| verdict.unknown).map(f64::from);
+    let of = |p: f64, is_true: bool| minus_log(if is_true { p } else { 1.0 - p });
     if decision.independent || activation == Activation::Sigmoid {
         let each = judged.scores().iter().map(|score| f64::from(*score)).enumerate();
-        return Some(each.map(|(at, p)| minus_log(if Some(at) == image.truth { p } else { 1.0 - p })).sum());
+        let own: f64 = each.map(|(at, p)| of(p, Some(at) == image.truth)).sum();
+        // Independent scores are against the background already. A sigmoid's are not.
+        let share = share.filter(|_| !decision.independent);
+        return Some(own + share.map_or(0.0, |share| of(share, image.truth.is_none())));
     }
     match image.truth {
         Some(truth) => Some(minus_log(judged.scores()[truth].into())),
@@ -71,26 +89,44 @@ fn image_loss(decision: &Decision, image: &Known, activation: Activation) -> Opt
     }
 }
 
-/// Returns the same rules with the temperature, and where there are pictures of none of the labels the background's offset,
-/// that fit best.
-pub fn fit(decision: &Decision, images: &[Known], activation: Activation) -> Decision {
-    let mut fitted = decision.clone();
-    let has_unknown = images.iter().any(|image| image.truth.is_none()) && !decision.background.is_empty();
-    let mut offset = 0.0;
-    let with = |temperature: f64, offset: f64| {
+/// Returns the same rules with the temperature that fits best and, where there are pictures of labels and of none of them beside
+/// a background, its offset.
+pub fn fit(decision: &Decision, images: &[Known], activation: Activation) -> Fitted {
+    let has = |is_label: bool| images.iter().any(|image| image.truth.is_some() == is_label);
+    let has_offset = has(true) && has(false) && !decision.background.is_empty();
+    let own = decision.temperature.ln();
+    let at = |log: f64, offset: f64| {
+        let temperature = if log == own { decision.temperature } else { rounded(log.exp()) };
         let background = decision.background.iter().map(|own| own + offset).collect();
         Decision { temperature, background, ..decision.clone() }
     };
-    for _ in 0..if has_unknown { ROUNDS } else { 1 } {
-        let range = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
-        let temperature = golden(range, |log| loss(&with(log.exp(), offset), images, activation)).exp();
-        let temperature = rounded(temperature);
-        if has_unknown {
-            offset = rounded(golden(OFFSETS, |offset| loss(&with(temperature, offset), images, activation)));
+    let best = |fits_temperature: bool, fits_offset: bool| {
+        let (mut log, mut offset) = (own, 0.0);
+        for _ in 0..if fits_offset { ROUNDS } else { 1 } {
+            if fits_temperature {
+                log = golden(TEMPERATURES, |log| loss(&at(log, offset), images, activation));
+            }
+            if fits_offset {
+                offset = rounded(golden(OFFSETS, |offset| loss(&at(log, offset), images, activation)));
+            }
         }
-        fitted = with(temperature, offset);
+        (log, offset)
+    };
+    let is_end = |x: f64, (low, high): (f64, f64)| x.min(low + high - x) - low < END * (high - low);
+    let (mut keeps_temperature, mut keeps_offset) = (false, false);
+    let (mut log, mut offset) = best(true, has_offset);
+    if is_end(log, TEMPERATURES) {
+        keeps_temperature = true;
+        (log, offset) = best(false, has_offset);
     }
-    fitted
+    if is_end(offset, OFFSETS) {
+        keeps_offset = true;
+        (log, offset) = best(!keeps_temperature, false);
+        if is_end(log, TEMPERATURES) {
+            (log, keeps_temperature) = (own, true);
+        }
+    }
+    Fitted { decision: at(log, offset), keeps_temperature, keeps_offset }
 }
 
 /// Rounds to six digits, of which JSON loses none.
@@ -205,7 +241,7 @@ mod tests {
     fn the_temperature_is_the_one_that_labels_were_drawn_at() {
         for heat in [0.5, 1.0, 3.0] {
             let images = drawn(20_000, heat);
-            let fitted = fit(&Decision::default(), &images, Activation::Softmax);
+            let fitted = fit(&Decision::default(), &images, Activation::Softmax).decision;
             assert!((fitted.temperature / heat - 1.0).abs() < 0.05, "{} for {heat}", fitted.temperature);
             let at = |temperature| loss(&Decision { temperature, ..Decision::default() }, &images, Activation::Softmax);
             let best = at(fitted.temperature);
@@ -222,10 +258,72 @@ mod tests {
             image.logits[2] -= 2.0;
         }
         let decision = Decision { background: vec![0.5], ..Decision::default() };
-        let fitted = fit(&decision, &images, Activation::Softmax);
+        let fitted = fit(&decision, &images, Activation::Softmax).decision;
         assert!((fitted.background[0] - 2.0).abs() < 0.1 && (fitted.temperature - 1.0).abs() < 0.1, "{fitted:?}");
         let known: Vec<Known> = images.iter().filter(|image| image.truth.is_some()).cloned().collect();
-        assert_eq!(fit(&decision, &known, Activation::Softmax).background, [0.5], "nothing says what is unknown");
+        assert_eq!(
+            fit(&decision, &known, Activation::Softmax).decision.background,
+            [0.5],
+            "nothing says what is unknown"
+        );
+        let unknown: Vec<Known> = images.iter().filter(|image| image.truth.is_none()).cloned().collect();
+        assert_eq!(
+            fit(&decision, &unknown, Activation::Softmax).decision.background,
+            [0.5],
+            "nothing says what is known"
+        );
+    }
+
+    /// Sigmoid scores are the same beside any background, and yet its weight decides what is unknown.
+    #[test]
+    fn the_offset_is_found_beside_sigmoids() {
+        let mut images = drawn(20_000, 1.0);
+        for image in &mut images {
+            image.truth = image.truth.filter(|truth| *truth < 2);
+            image.logits[2] -= 2.0;
+        }
+        let decision = Decision { background: vec![0.5], ..Decision::default() };
+        let fitted = fit(&decision, &images, Activation::Sigmoid);
+        let at = |offset: f64| {
+            loss(&Decision { background: vec![offset], ..fitted.decision.clone() }, &images, Activation::Sigmoid)
+        };
+        let offset = fitted.decision.background[0];
+        assert!(!fitted.keeps_offset && (offset * fitted.decision.temperature - 2.0).abs() < 0.1, "{fitted:?}");
+        assert!(at(offset) < at(offset + 0.2) && at(offset) < at(offset - 0.2), "{fitted:?}");
+    }
+
+    /// The lower the temperature, the better it is for right answers: none is best.
+    #[test]
+    fn right_answers_alone_change_no_temperature() {
+        let mut images = drawn(50, 1.0);
+        for image in &mut images {
+            let best = (0..3).max_by(|a, b| image.logits[*a].total_cmp(&image.logits[*b])).unwrap();
+            image.truth = Some(best);
+        }
+        for own in [1.0, 1.7] {
+            let decision = Decision { temperature: own, ..Decision::default() };
+            let fitted = fit(&decision, &images, Activation::Softmax);
+            assert_eq!((&fitted.decision, fitted.keeps_temperature), (&decision, true));
+            // Beside a background that is told apart without an error, its offset alone is fitted.
+            images.iter_mut().for_each(|image| image.truth = image.truth.filter(|truth| *truth < 2));
+            let decision = Decision { background: vec![0.0], ..decision };
+            let fitted = fit(&decision, &images, Activation::Softmax);
+            assert!(
+                fitted.keeps_temperature && !fitted.keeps_offset && fitted.decision.temperature == own,
+                "{fitted:?}"
+            );
+            images.iter_mut().for_each(|image| image.truth = image.truth.or(Some(2)));
+        }
+        let sharp = Decision { temperature: 0.05, ..Decision::default() };
+        assert_eq!(loss(&sharp, &images[..1], Activation::Softmax).to_string(), "0", "and not -0");
+    }
+
+    #[test]
+    fn pictures_that_say_nothing_fit_nothing() {
+        let mut images = drawn(50, 1.0);
+        images.iter_mut().for_each(|image| image.truth = None);
+        let fitted = fit(&Decision::default(), &images, Activation::Softmax);
+        assert_eq!((fitted.decision, fitted.keeps_temperature), (Decision::default(), true));
     }
 
     #[test]

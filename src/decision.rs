@@ -6,10 +6,13 @@
 
 use rayon::prelude::*;
 
-use crate::Embeddings;
+use crate::embeddings::Embeddings;
 use crate::kernels::similarity::Panels;
 use crate::kernels::{Isa, probability};
 use crate::score::{Activation, Ranked, Scores, Verdict};
+
+/// A threshold that no score reaches: a label with it is never accepted.
+pub const NEVER: f32 = 2.0;
 
 /// Rules that turn logits into answers. The default changes no score and accepts the best label.
 #[derive(Debug, Clone, PartialEq)]

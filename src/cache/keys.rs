@@ -128,6 +128,11 @@ impl ContentHash {
         HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok().and_then(|bytes| Self::from_bytes(&bytes))
     }
 
+    /// Returns 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
     /// Returns the 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -136,7 +141,7 @@ impl ContentHash {
 
 impl fmt::Debug for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(&self.hex())
     }
 }
 

@@ -21,7 +21,7 @@ pub use boxes::BoxArgs;
 pub use cache::{CacheArgs, CacheCommand, CachePlace, Caching};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub use compile::Compile;
 pub use decisions::DecisionArgs;
@@ -30,7 +30,7 @@ pub use eval::{Eval, ReportFormat};
 pub use examples::ExampleArgs;
 pub use inputs::{DecodeArg, Inputs};
 pub use labels::LabelArgs;
-pub use machine::{DEFAULT_MODEL, DEVICE, Hub, Machine, PRECISION, THREADS, device};
+pub use machine::{DEFAULT_MODEL, DEVICE, Hub, MODEL, Machine, PRECISION, THREADS, Typed, device};
 pub use matching::{Grep, Question, Test};
 pub use models::{ModelId, Models, ModelsCommand};
 pub use output::{ActivationArg, FormatArg, ListFormat, LongRun, Output};
@@ -148,7 +148,37 @@ pub enum Command {
     Man,
 }
 
+impl Cli {
+    /// Parses the command line.
+    ///
+    /// # Errors
+    /// Those of clap, and its answers to `--help` and `--version`.
+    pub fn read() -> Result<Self, clap::Error> {
+        let read = |mut matches: ArgMatches| {
+            let mut cli = Self::from_arg_matches(&matches)?;
+            let of_command = matches.remove_subcommand();
+            if let (Some(machine), Some((_, matches))) = (cli.command.machine(), of_command) {
+                machine.typed = Typed::of(&matches);
+            }
+            Ok(cli)
+        };
+        Self::command().try_get_matches().and_then(read).map_err(|e: clap::Error| e.format(&mut Self::command()))
+    }
+}
+
 impl Command {
+    /// Returns the flags about the checkpoint, of commands that may take a classifier's in their place.
+    fn machine(&mut self) -> Option<&mut Machine> {
+        match self {
+            Self::Classify(args) => Some(&mut args.machine),
+            Self::Grep(args) => Some(&mut args.machine),
+            Self::Test(args) => Some(&mut args.machine),
+            Self::Eval(args) => Some(&mut args.machine),
+            Self::Sort(args) => Some(&mut args.machine),
+            _ => None,
+        }
+    }
+
     /// Returns the flags about labels, if the command has any.
     pub fn labels(&self) -> Option<&LabelArgs> {
         match self {

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use zsic::cache::{Cache, ContentHash};
+use zsic::checkpoint::Files;
 use zsic::compiled::{Belongs, Compiled, CompiledGroups};
+use zsic::net::hub::{self, REVISION};
 use zsic::{Checkpoint, Groups, Label};
 
-use super::args::{Common, Machine};
+use super::args::{Common, MODEL, Machine};
+use super::examples::counted;
 use super::fatal::usage;
 use super::known::DEMO;
-use super::labels::{Given, LabelForm};
+use super::labels::{self, Given, LabelForm};
 use super::messages::note;
 use super::{model, text};
 
@@ -18,6 +21,7 @@ use super::{model, text};
 pub struct ClassifierFile {
     pub compiled: Compiled,
     name: String,
+    content: ContentHash,
 }
 
 impl ClassifierFile {
@@ -26,8 +30,10 @@ impl ClassifierFile {
     /// # Errors
     /// A usage error if it is no classifier.
     pub fn read(path: &Path) -> Result<Self> {
-        let compiled = Compiled::open(path).map_err(|e| usage(e.to_string()))?;
-        Ok(Self { compiled, name: text::name(path) })
+        let failed = |e: zsic::Error| usage(e.to_string());
+        let bytes = Compiled::read(path).map_err(failed)?;
+        let compiled = Compiled::parse(path, &bytes).map_err(failed)?;
+        Ok(Self { compiled, name: text::name(path), content: ContentHash::of(&bytes) })
     }
 
     /// Returns its labels.
@@ -43,25 +49,50 @@ impl ClassifierFile {
         }
     }
 
-    /// Returns the machine's flags with the checkpoint that it belongs to, if they name none.
+    /// Returns the machine's flags with the checkpoint that it belongs to, if they name none. The file may be a stranger's: it
+    /// leads to the built-in checkpoint, or to a commit of a name on the hub, and to no path.
     ///
     /// # Errors
-    /// A usage error if it belongs to a directory, whose place it does not know.
-    pub fn machine(&self, machine: &Machine) -> Result<Machine> {
-        let Belongs { name, commit, .. } = &self.compiled.about.checkpoint;
+    /// A usage error if it names no such checkpoint, or the flags name a revision without a checkpoint.
+    pub fn machine(&self, machine: &Machine, common: &Common) -> Result<Machine> {
         let mut machine = machine.clone();
-        if machine.model.is_some() {
+        if machine.typed.model {
             return Ok(machine);
         }
-        if commit.is_none() && name != DEMO {
-            let reason = format!("{}: was made with the checkpoint in a folder `{name}`", self.name);
-            return Err(usage(format!("{reason}; name that folder with --model")));
+        if machine.typed.revision {
+            return Err(usage(format!("{}: names its own revision; use --revision with --model", self.name)));
         }
-        machine.model = Some(name.into());
-        if let Some(commit) = commit {
-            machine.hub.revision.clone_from(commit);
+        let Belongs { name, commit, built_in, .. } = &self.compiled.about.checkpoint;
+        let commit = match commit {
+            None if *built_in => REVISION,
+            Some(commit) if is_published(name, commit) => commit.as_str(),
+            _ => {
+                let reason = format!("{}: was made with the checkpoint in a folder `{name}`", self.name);
+                return Err(usage(format!("{reason}; name that folder with --model")));
+            }
+        };
+        if machine.model.is_some() {
+            note(common, 1, format!("{}: names its own checkpoint, so {MODEL} does not count", self.name));
         }
+        machine.model = Some(if *built_in { DEMO } else { name.as_str() }.into());
+        commit.clone_into(&mut machine.hub.revision);
         Ok(machine)
+    }
+
+    /// Returns its file's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says what it is.
+    pub fn told(&self) -> String {
+        let about = &self.compiled.about;
+        let names: Vec<&str> = about.labels.iter().map(|label| label.name.as_str()).collect();
+        let head = about.head.as_ref().map_or_else(String::new, |head| {
+            format!("; head {} with {}", head.name, counted(head.examples, "example"))
+        });
+        let (labels, checkpoint) = (counted(names.len(), "label"), &about.checkpoint.name);
+        format!("{}: {labels} of {checkpoint}{head}: {}", self.name, labels::shown(&names.join(", ")))
     }
 
     /// Checks that a checkpoint is the one that it belongs to.
@@ -71,19 +102,25 @@ impl ClassifierFile {
     pub fn check(&self, checkpoint: &Checkpoint, cache: &Cache, common: &Common) -> Result<()> {
         let about = &self.compiled.about;
         let content = cache.content_of_checkpoint(checkpoint)?;
-        let Belongs { name, commit, content: own } = &about.checkpoint;
+        let Belongs { name, commit, content: own, .. } = &about.checkpoint;
         if content != *own {
             const DIGITS: usize = 12;
             let short = |hash: &str| hash.chars().take(DIGITS).collect::<String>();
             let commit = commit.as_ref().map(|commit| format!("@{commit}")).unwrap_or_default();
-            let reading = if checkpoint.reading() == about.preprocessing.reading {
-                String::new()
-            } else {
-                format!(", read as `{}` and not as `{}`", checkpoint.reading(), about.preprocessing.reading)
-            };
+            let own_reading = &about.preprocessing.reading;
+            if checkpoint.reading() != own_reading {
+                let shown = |reading: &str| if reading.is_empty() { "as it is".to_owned() } else { reading.to_owned() };
+                return Err(usage(format!(
+                    "{}: was made with the checkpoint read with other settings: {}, and here {}; give --image-size, \
+                     --max-patches and --layout as when it was compiled",
+                    self.name,
+                    shown(own_reading),
+                    shown(checkpoint.reading())
+                )));
+            }
             let (made, given) = (format!("{name}{commit} ({})", short(own)), model::shown(checkpoint));
             return Err(usage(format!(
-                "{}: was made with the checkpoint {made}, and this is {given} ({}){reading}; leave --model out, or compile the \
+                "{}: was made with the checkpoint {made}, and this is {given} ({}); leave --model out, or compile the \
                  labels again",
                 self.name,
                 short(&content)
@@ -101,8 +138,15 @@ impl ClassifierFile {
 
     /// Returns a hash of its content.
     pub fn fingerprint(&self) -> String {
-        format!("classifier {:?}", ContentHash::of(&self.compiled.to_bytes()))
+        format!("classifier {}", self.content.hex())
     }
+}
+
+/// Returns whether these can be a name and a commit on the hub, and the name is not also that of a folder here.
+fn is_published(name: &str, commit: &str) -> bool {
+    const DIGITS: usize = 40;
+    let is_hash = commit.len() == DIGITS && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash && name.contains('/') && hub::is_name(name) && !Path::new(name).exists()
 }
 
 /// Returns what a checkpoint is called in a file, which has no paths.
@@ -113,7 +157,10 @@ pub fn belongs(checkpoint: &Checkpoint, cache: &Cache) -> Result<Belongs> {
     let root = checkpoint.files().root();
     let content = cache.content_of_checkpoint(checkpoint)?;
     Ok(match zsic::checkpoint::identity::published(root) {
-        Some((name, commit)) => Belongs { name, commit: Some(commit), content },
-        None => Belongs { name: zsic::checkpoint::identity::called(root), commit: None, content },
+        Some((name, commit)) => Belongs { name, commit: Some(commit), built_in: false, content },
+        None => {
+            let built_in = matches!(checkpoint.files(), Files::Embedded { .. });
+            Belongs { name: zsic::checkpoint::identity::called(root), commit: None, built_in, content }
+        }
     })
 }

@@ -67,7 +67,7 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         more: Vec::new(),
     };
     let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
-    let margins = Margins { thresholds: rules.thresholds(), is_independent: decisions.independent };
+    let margins = Margins { thresholds: rules.thresholds(), is_independent: rules.is_independent() };
     let margins = (format == Format::Html).then_some(margins);
     let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources));
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);

@@ -2,34 +2,28 @@
 
 use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
-use zsic::calibrate::{self, Known, Promise};
+use zsic::calibrate::Promise;
 use zsic::compiled::{
     About, Compiled, CompiledCalibration, CompiledCheck, CompiledGroups, CompiledHead, CompiledLabel, FORMAT,
     Preprocessing, activation_name,
 };
 use zsic::head::{Examples, Head};
 use zsic::kernels::BITS_VERSION;
-use zsic::{Decision, Embeddings};
 
 use super::args::{Asked, Common, Compile, Inputs, LongRun};
 use super::decisions::Decided;
-use super::examples::{Collected, ExampleSource};
+use super::examples::{ExampleSource, Taught};
 use super::fatal::usage;
 use super::labels;
-use super::messages::{note, say, warn};
+use super::messages::note;
 use super::model::ImageTower;
 use super::output::{Place, ending};
-use super::scorer::{Flags, Rows, Taught, Wanted};
+use super::scorer::{Flags, Rows, Wanted};
 use super::session::Session;
-use super::{Outcome, cache, classifier};
+use super::{Outcome, cache, calibration, classifier};
 
 /// The ending of a classifier's name.
 const ENDING: &str = "zsc";
-/// What pictures of `--calibrate` are called that show none of the labels.
-const UNKNOWN: &str = "unknown";
-/// The fewest pictures that are fitted to, and the fewest without a note.
-const LEAST: usize = 20;
-const FEW: usize = 100;
 
 /// Runs the command.
 ///
@@ -38,7 +32,9 @@ const FEW: usize = 100;
 pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     let Compile { labels: named, decisions, activation, machine, .. } = args;
     if named.examples.classifier.is_some() {
-        return Err(usage("--classifier is what compile makes; name labels or examples"));
+        return Err(usage(
+            "compile makes a classifier, and does not read one; name labels or examples in place of --classifier",
+        ));
     }
     let promise = args.want.as_deref().map(promise).transpose()?;
     let inputs = Inputs::default();
@@ -57,14 +53,16 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
         match place.ending().as_deref() {
             Some(ENDING) => {}
             _ if place.promises_nothing() => {}
-            other => return Err(ending::refuse(&place.name(), other.unwrap_or(""), "a classifier", &[".zsc"])),
+            Some(other) => return Err(ending::refuse(&place.name(), other, "classifiers", &[".zsc"])),
+            None => return Err(usage(format!("{}: name a file that ends in .zsc", place.name()))),
         }
         place.open(args.files())
     })?;
     let (kept, tower) = (session.kept()?, ImageTower::new(&session.checkpoint, &session.plan));
     session.introduce();
     let mut rows = wanted.rows(&session, &kept, &tower)?;
-    let calibration = known.map(|known| calibrate(&known, &mut rows, &wanted, promise, (&session, &kept, &tower)));
+    let calibration =
+        known.map(|known| calibration::run(&known, &mut rows, &wanted, promise, (&session, &kept, &tower)));
     let mut calibration = calibration.transpose()?;
     if let Some(calibration) = &mut calibration {
         calibration.want.clone_from(&args.want);
@@ -72,6 +70,7 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     let outcome = rows.outcome;
     let compiled = compiled(rows, &wanted, calibration, &session, &kept)?;
     let bytes = compiled.to_bytes();
+    Compiled::from_bytes(&bytes).map_err(|reason| usage(format!("no classifier can be made of this: it {reason}")))?;
     sink.write(&bytes, None)?;
     sink.finish()?;
     cache::close(&kept, common);
@@ -89,12 +88,8 @@ fn compiled(
 ) -> Result<Compiled> {
     let Rows { readout, labels, decision, taught, .. } = rows;
     let answers = wanted.rules.are_shown || calibration.is_some();
-    let nothing = Decided {
-        decision: Decision::default(),
-        background: Embeddings::new(labels.embeddings().dim()),
-        names: Vec::new(),
-    };
-    let Decided { decision, background, names } = decision.unwrap_or(nothing);
+    let nothing = || Decided::none(labels.embeddings().dim());
+    let Decided { decision, background, names } = decision.unwrap_or_else(nothing);
     let given = &wanted.given;
     let count = given.all_answers().len();
     let thresholds = if decision.thresholds.is_empty() { vec![0.0; count] } else { decision.thresholds };
@@ -142,7 +137,7 @@ fn head(taught: Taught) -> Option<CompiledHead> {
 fn content(examples: &Examples) -> String {
     let of = examples.of().iter().flat_map(|label| (*label as u64).to_le_bytes());
     let bytes: Vec<u8> = of.chain(examples.rows().values().iter().flat_map(|x| x.to_le_bytes())).collect();
-    format!("{:?}", ContentHash::of(&bytes))
+    ContentHash::of(&bytes).hex()
 }
 
 /// Parses `precision=X` or `recall=X`.
@@ -156,82 +151,4 @@ fn promise(text: &str) -> Result<Promise> {
         "recall" => Ok(Promise::Recall(share)),
         _ => Err(wrong()),
     }
-}
-
-/// Fits the rules to pictures whose labels are known, and says what that changed.
-fn calibrate(
-    source: &ExampleSource,
-    rows: &mut Rows,
-    wanted: &Wanted,
-    promise: Option<Promise>,
-    (session, kept, tower): (&Session, &Scope, &ImageTower),
-) -> Result<CompiledCalibration> {
-    let common = session.asked.common;
-    let labels: Vec<&str> = wanted.given.labels.iter().map(|label| label.name.as_str()).collect();
-    let others = wanted.rules.background.iter().map(|label| label.name.as_str());
-    let unknown = (!labels.contains(&UNKNOWN)).then_some(UNKNOWN);
-    let all: Vec<&str> = labels.iter().copied().chain(unknown).chain(others).collect();
-    let Collected { mut found, outcome } = source.collect(&all, session, kept, tower)?;
-    rows.outcome = rows.outcome.or(outcome);
-    if let Some(Taught::Now { examples, .. }) = &rows.taught {
-        let before = found.len();
-        found.retain(|(_, _, row)| !examples.rows().rows().any(|example| *example == **row));
-        let same = before - found.len();
-        if same > 0 {
-            say(common, format!("{same} pictures of --calibrate are examples too, and are left out"));
-        }
-    }
-    if found.len() < LEAST {
-        let count = found.len();
-        return Err(usage(format!("--calibrate: {count} pictures are too few to fit to; use {LEAST}, better {FEW}")));
-    }
-    if found.len() < FEW {
-        say(common, format!("{} pictures are few to fit to; {FEW} would be better", found.len()));
-    }
-    let scorer = rows.scorer();
-    let truth = |place: usize| (place < labels.len()).then_some(place);
-    let images = found.iter().map(|(_, place, row)| Known { logits: scorer.all_logits(row), truth: truth(*place) });
-    let images: Vec<Known> = images.collect();
-    let dim = rows.labels.embeddings().dim();
-    let decided = rows.decision.get_or_insert_with(|| Decided {
-        decision: Decision::default(),
-        background: Embeddings::new(dim),
-        names: Vec::new(),
-    });
-    let activation = rows.readout.activation;
-    let nll = |decision: &Decision| calibrate::loss(decision, &images, activation);
-    let fitted = calibrate::fit(&decided.decision, &images, activation);
-    let nll = [nll(&decided.decision), nll(&fitted)];
-    let moved = match (fitted.background.first(), decided.decision.background.first()) {
-        (Some(now), Some(before)) if now != before => format!(", the background's logit moves by {:.2}", now - before),
-        _ => String::new(),
-    };
-    let unknown = images.iter().filter(|image| image.truth.is_none()).count();
-    let count = images.len() - unknown;
-    let temperature = fitted.temperature;
-    say(
-        common,
-        format!(
-            "{count} pictures of labels, {unknown} of none: temperature {temperature:.3}{moved}; mean negative log-likelihood \
-             {:.3} before, {:.3} after",
-            nll[0], nll[1]
-        ),
-    );
-    decided.decision = fitted;
-    if let Some(promise) = promise {
-        let found = calibrate::thresholds(&decided.decision, &images, labels.len(), activation, promise);
-        let names =
-            |places: &[usize]| labels::shown(&places.iter().map(|at| labels[*at]).collect::<Vec<_>>().join(", "));
-        if !found.shared.is_empty() {
-            say(common, format!("these labels have few pictures, and share one threshold: {}", names(&found.shared)));
-        }
-        if !found.unreachable.is_empty() {
-            let then =
-                if matches!(promise, Promise::Precision(_)) { "they are never accepted" } else { "they have none" };
-            let names = names(&found.unreachable);
-            warn(common, format!("no threshold of these labels keeps what --want asks for, so {then}: {names}"));
-        }
-        decided.decision.thresholds = found.least;
-    }
-    Ok(CompiledCalibration { images: count, unknown, nll: nll.map(calibrate::rounded), want: None })
 }

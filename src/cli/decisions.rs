@@ -7,6 +7,7 @@ use zsic::compiled::Compiled;
 use zsic::{Decision, Embeddings, Label, Template, decision};
 
 use super::args::{Common, DecisionArgs, LabelArgs};
+use super::examples::Taught;
 use super::fatal::usage;
 use super::labels::{self, Given};
 use super::messages::note;
@@ -30,6 +31,13 @@ pub struct Decided {
     pub background: Embeddings,
     /// Their names: `[B]`.
     pub names: Vec<String>,
+}
+
+impl Decided {
+    /// Returns the rules that change nothing, with no row that competes. Rows have `dim` values.
+    pub fn none(dim: usize) -> Self {
+        Self { decision: Decision::default(), background: Embeddings::new(dim), names: Vec::new() }
+    }
 }
 
 impl Rules {
@@ -60,7 +68,8 @@ impl Rules {
         Ok(Self { background, built_in, are_shown: args.is_set(), decision, is_empty })
     }
 
-    /// Returns the rules of a compiled classifier, except for those that the flags change.
+    /// Returns the rules of a compiled classifier, except for those that the flags change. Labels that `--threshold` does not
+    /// name keep their own.
     ///
     /// # Errors
     /// A usage error for a threshold that is wrong.
@@ -70,7 +79,7 @@ impl Rules {
         let mut decision = own.unwrap_or_default();
         decision.temperature = args.temperature.unwrap_or(decision.temperature);
         if !args.threshold.is_empty() {
-            decision.thresholds = thresholds(&args.threshold, given)?;
+            decision.thresholds = changed(&decision.thresholds, &args.threshold, given)?;
         }
         let are_shown = compiled.about.answers || args.is_set();
         Ok(Self { background: Vec::new(), built_in: Vec::new(), are_shown, decision, is_empty })
@@ -90,6 +99,11 @@ impl Rules {
         &self.decision.thresholds
     }
 
+    /// Returns whether each label competes with the background alone.
+    pub fn is_independent(&self) -> bool {
+        self.decision.independent
+    }
+
     /// Returns whether something competes with the labels.
     pub fn has_background(&self) -> bool {
         self.competing().next().is_some() || !self.decision.background.is_empty()
@@ -100,10 +114,19 @@ impl Rules {
         self.background.iter().chain(&self.built_in)
     }
 
-    /// Returns the rules and the rows that compete, from the embeddings of the labels [L, D] and of
-    /// [`Self::competing`]. Without any rule it is nothing. Of the built-in list, entries close to a label are left out, and
-    /// the others weigh together as much as the labels.
-    pub fn decide(&self, labels: &Embeddings, competing: &Embeddings, common: &Common) -> Result<Option<Decided>> {
+    /// Returns the rules and the rows that compete, from the texts of the labels [L, D] and of [`Self::competing`]. Without any
+    /// rule it is nothing. Of the built-in list, entries close to a label are left out, and those that its examples show; the
+    /// others weigh together as much as the labels.
+    ///
+    /// # Errors
+    /// A usage error if nothing is left of the list.
+    pub fn decide(
+        &self,
+        labels: &Embeddings,
+        competing: &Embeddings,
+        taught: Option<&Taught>,
+        common: &Common,
+    ) -> Result<Option<Decided>> {
         if self.is_empty {
             return Ok(None);
         }
@@ -111,32 +134,44 @@ impl Rules {
         let (mut rows, mut list) = (Embeddings::new(labels.dim()), Embeddings::new(labels.dim()));
         competing.rows().enumerate().for_each(|(at, row)| if at < own { &mut rows } else { &mut list }.push_unit(row));
         let apart = decision::apart(labels, &list);
-        apart.iter().for_each(|&entry| rows.push_unit(list.row(entry)));
+        let shown = taught.map_or_else(Vec::new, |taught| taught.shown(labels.len(), &list));
+        let is_shown = |entry: &usize| shown.binary_search(entry).is_ok();
+        let entries: Vec<usize> = apart.iter().copied().filter(|entry| !is_shown(entry)).collect();
+        entries.iter().for_each(|&entry| rows.push_unit(list.row(entry)));
         let mut background = vec![0.0; own];
-        background.resize(own + apart.len(), decision::list_offset(labels.len(), apart.len()));
+        background.resize(own + entries.len(), decision::list_offset(labels.len(), entries.len()));
         if !list.is_empty() {
-            let left_out = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err());
-            let left_out: Vec<&str> = left_out.map(|entry| &*self.built_in[entry].name).collect();
-            let names = left_out.join(", ");
-            let names = if names.is_empty() { "none" } else { &names };
-            note(common, 1, format!("background: {} entries; close to a label and left out: {names}", apart.len()));
+            let names = |left_out: Vec<usize>| match &left_out[..] {
+                [] => "none".to_owned(),
+                some => some.iter().map(|entry| &*self.built_in[*entry].name).collect::<Vec<_>>().join(", "),
+            };
+            let close: Vec<usize> = (0..list.len()).filter(|entry| apart.binary_search(entry).is_err()).collect();
+            let mut told =
+                format!("background: {} entries; close to a label and left out: {}", entries.len(), names(close));
+            if taught.is_some() {
+                let shown: Vec<usize> = apart.iter().copied().filter(is_shown).collect();
+                told += &format!("; shown by examples and left out: {}, {}", shown.len(), names(shown));
+            }
+            note(common, 1, told);
         }
         if rows.is_empty() && !list.is_empty() {
             let reason = "every entry of the built-in background is close to a label, so nothing competes";
             return Err(usage(format!("{reason}; name a background with --background")));
         }
-        let entries = apart.iter().map(|&entry| &self.built_in[entry]);
+        let entries = entries.iter().map(|&entry| &self.built_in[entry]);
         let names = self.background.iter().chain(entries).map(|label| label.name.clone()).collect();
         Ok(Some(Decided { decision: Decision { background, ..self.decision.clone() }, background: rows, names }))
     }
 }
 
-/// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named.
+/// Parses `X`, or `LABEL=X,..` where `*` stands for labels that are not named, and without it these have 0.
 fn thresholds(asked: &[String], given: &Given) -> Result<Vec<f32>> {
+    if asked.is_empty() { Ok(Vec::new()) } else { changed(&vec![0.0; given.all_answers().len()], asked, given) }
+}
+
+/// Does the same, and labels that are not named keep the thresholds that they had before.
+fn changed(before: &[f32], asked: &[String], given: &Given) -> Result<Vec<f32>> {
     let answers = &given.all_answers()[..];
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
     let wrong =
         |what: &str| usage(format!("--threshold `{}`: use a number from 0 to 1, or LABEL=X", labels::shown(what)));
     let score = |text: &str| text.trim().parse().ok().filter(|x: &f32| (0.0..=1.0).contains(x));
@@ -155,7 +190,9 @@ fn thresholds(asked: &[String], given: &Given) -> Result<Vec<f32>> {
             return Err(usage(format!("--threshold: `{}` has two values", labels::shown(name))));
         }
     }
-    Ok(answers.iter().map(|answer| own.get(*answer).copied().or(others).unwrap_or(0.0)).collect())
+    let before = |at: usize| before.get(at).copied().unwrap_or_default();
+    let least = |(at, answer): (usize, &&str)| own.get(*answer).copied().or(others).unwrap_or_else(|| before(at));
+    Ok(answers.iter().enumerate().map(least).collect())
 }
 
 #[cfg(test)]
@@ -175,6 +212,10 @@ mod tests {
         assert_eq!(read(&["0.5"]).unwrap(), [0.5, 0.5, 0.5]);
         assert_eq!(read(&["cat=0.8,dog=0.6"]).unwrap(), [0.8, 0.6, 0.0]);
         assert_eq!(read(&["cat=0.8, *=0.25", r"a=b\, c=1"]).unwrap(), [0.8, 0.25, 1.0]);
+        let labels = ["cat", "dog", "owl"].map(|name| Label { name: name.to_owned(), prompts: Vec::new() }).to_vec();
+        let given = Given { labels, form: labels::LabelForm::Flag, ranks: Vec::new() };
+        let change = |asked: &str| changed(&[0.5, 2.0, 0.1], &[asked.to_owned()], &given).unwrap();
+        assert_eq!((change("dog=0.3"), change("*=0.2")), (vec![0.5, 0.3, 0.1], vec![0.2; 3]), "others keep their own");
         for wrong in ["1.5", "cat=", "cat=x", "nan", "", "cat=0.1,cat=0.2", "0.1,0.2"] {
             assert!(read(&[wrong]).is_err(), "{wrong}");
         }

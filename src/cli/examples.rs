@@ -1,11 +1,13 @@
 //! `--examples`: labelled pictures -> their embeddings and labels, and what was learned from them in words.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use zsic::Embeddings;
 use zsic::cache::Scope;
-use zsic::head::{Clash, Examples, Head, Learned};
+use zsic::head::{self, Clash, Examples, Head, Learned};
 use zsic::measure::{Estimate, wilson};
 use zsic::source::{Shard, is_tar_name};
 
@@ -44,6 +46,28 @@ pub struct Collected {
 /// One picture's name, its label's place, and its embedding.
 pub type Example = (String, usize, Arc<[f32]>);
 
+/// What examples taught.
+pub enum Taught {
+    /// In this run.
+    Now { learned: Learned, examples: Examples, head: Head },
+    /// When a classifier was compiled, with this hash.
+    Before(String),
+}
+
+impl Taught {
+    /// Returns the entries of the built-in list that the examples of the first `labels` rows show.
+    pub fn shown(&self, labels: usize, list: &Embeddings) -> Vec<usize> {
+        match self {
+            Self::Now { learned, examples, head: Head::Anchored | Head::Prototype } => {
+                let mut rows = Embeddings::new(list.dim());
+                (0..labels).for_each(|label| rows.push_unit(learned.rows.row(label)));
+                head::shown_entries(&rows, examples, list)
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl ExampleSource {
     /// Finds the pictures of the flags, if there are any, and what they show. `beside` are the inputs of the command.
     ///
@@ -76,7 +100,7 @@ impl ExampleSource {
             let truth = Truth::read(None, &inputs)?;
             (inputs, truth)
         } else {
-            let truth = Truth::read(Some(path), beside)?;
+            let truth = Truth::of_file(path)?;
             (own(truth.images().map(Into::into).collect()), truth)
         };
         Ok(Self { head, inputs, truth, name })
@@ -95,41 +119,58 @@ impl ExampleSource {
         Ok(names)
     }
 
-    /// Embeds the pictures. `labels` are the names of the rows that can be learned.
+    /// Returns the usage error for pictures that name no label where the flags name none either.
+    pub fn no_label(&self) -> anyhow::Error {
+        let advice = "put pictures into folders named after their labels, or name the labels with -l, in the order of their \
+                      numbers where pictures have numbers";
+        usage(format!("{}: names no label; {advice}", self.name))
+    }
+
+    /// Embeds the pictures. `names` are those of the rows that can be learned, the labels first; see [`Self::collect`].
     ///
     /// # Errors
     /// As [`Self::collect`], and a usage error if two labels have the same picture.
-    pub fn embed(&self, labels: &[&str], session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Embedded> {
-        let common = session.asked.common;
-        let Collected { found, outcome } = self.collect(labels, session, kept, tower)?;
+    pub fn embed(
+        &self,
+        names: &[&str],
+        labels: usize,
+        session: &Session,
+        kept: &Scope,
+        tower: &ImageTower,
+    ) -> Result<Embedded> {
+        let Collected { found, outcome } = self.collect(names, labels, session, kept, tower)?;
         let dim = session.checkpoint.family().facts().embedding;
-        available_memory::check(found.len(), "examples", memory(found.len(), labels.len(), dim))?;
-        let given: Vec<(usize, &[f32])> = found.iter().map(|(_, label, row)| (*label, &**row)).collect();
-        let examples = Examples::new(dim, &given).map_err(|clash| same_picture(clash, &found, labels))?;
-        if examples.repeated() > 0 {
-            note(common, 1, format!("{} examples repeat others of their label, and do not count", examples.repeated()));
-        }
+        available_memory::check(found.len(), "examples", memory(found.len(), names.len(), dim))?;
+        let examples = each_once(dim, &found, names, |place| place, session.asked.common)?;
         self.tell_overlap(&session.asked);
         Ok(Embedded { examples, outcome })
     }
 
-    /// Embeds the pictures one by one, each with the place of its label among `labels`. Failures are told.
+    /// Embeds the pictures one by one, each with the place of its label among `names`. The first of these are `labels`, which
+    /// numbers of classes count. Failures are told.
     ///
     /// # Errors
     /// A usage error if a picture shows none of the labels or several, or if a label has only pictures that failed.
-    pub fn collect(&self, labels: &[&str], session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Collected> {
-        let places = Places::new(labels.iter().copied().zip(0..));
+    pub fn collect(
+        &self,
+        names: &[&str],
+        labels: usize,
+        session: &Session,
+        kept: &Scope,
+        tower: &ImageTower,
+    ) -> Result<Collected> {
+        let places = Places::new(names.iter().copied().zip(0..));
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
-        let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; labels.len()], 0u64);
+        let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; names.len()], 0u64);
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
-        let outcome = stream.run(false, tower, |answers| {
+        let outcome = stream.named(&self.name).run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {
                 let Some(shown) = self.truth.of(&answer.name) else {
                     left_out += 1;
                     continue;
                 };
-                let label = self.label(answer.name.as_str(), &shown, &places, labels.len())?;
+                let label = self.label(answer.name.as_str(), &shown, &places, labels)?;
                 match &answer.embedding {
                     Ok(row) => found.push((answer.name.as_str().to_owned(), label, Arc::clone(row))),
                     Err(e) => {
@@ -142,11 +183,12 @@ impl ExampleSource {
             Ok(written)
         })?;
         if left_out > 0 {
-            say(session.asked.common, format!("{}: {left_out} pictures have no label, and are left out", self.name));
+            let pictures = counted(left_out as usize, "picture");
+            say(session.asked.common, format!("{}: left out {pictures} without a label", self.name));
         }
         let has_none = |label: &usize| failed[*label] > 0 && !found.iter().any(|example| example.1 == *label);
-        if let Some(label) = (0..labels.len()).find(has_none) {
-            let label = labels::shown(labels[label]);
+        if let Some(label) = (0..names.len()).find(has_none) {
+            let label = labels::shown(names[label]);
             return Err(usage(format!("{}: all pictures of the label `{label}` failed", self.name)));
         }
         if found.is_empty() {
@@ -174,13 +216,35 @@ impl ExampleSource {
 
     /// Says if examples are among the images that are scored: these look better than others would.
     fn tell_overlap(&self, asked: &Asked) {
-        let of = |inputs: &Inputs| paths(inputs).iter().map(|path| absolute(path)).collect::<Vec<_>>();
+        let of = |inputs: &Inputs| paths(inputs).iter().map(|path| absolute(path)).collect::<HashSet<_>>();
         let (own, scored) = (of(&self.inputs), of(asked.inputs));
-        let is_within = |a: &Path, b: &Path| a.starts_with(b);
-        if own.iter().any(|own| scored.iter().any(|scored| is_within(own, scored) || is_within(scored, own))) {
-            say(asked.common, "some examples are among the inputs, where scores are flattering");
+        let are_within = |some: &HashSet<PathBuf>, others: &HashSet<PathBuf>| {
+            some.iter().any(|path| path.ancestors().any(|folder| others.contains(folder)))
+        };
+        if are_within(&own, &scored) || are_within(&scored, &own) {
+            say(asked.common, "some examples are among the inputs; scores of these are better than those of others");
         }
     }
+}
+
+/// Returns pictures each once. `place` maps the place of a label among `names` to the place that counts.
+///
+/// # Errors
+/// A usage error that names two that are the same picture with different labels.
+pub fn each_once(
+    dim: usize,
+    found: &[Example],
+    names: &[&str],
+    place: impl Fn(usize) -> usize,
+    common: &Common,
+) -> Result<Examples> {
+    let given: Vec<(usize, &[f32])> = found.iter().map(|(_, label, row)| (place(*label), &**row)).collect();
+    let examples = Examples::new(dim, &given).map_err(|clash| same_picture(clash, found, names))?;
+    if examples.repeated() > 0 {
+        let repeated = counted(examples.repeated(), "labelled picture");
+        note(common, 1, format!("left out {repeated} that others of the same label repeat"));
+    }
+    Ok(examples)
 }
 
 /// Returns the bytes that learning takes.
@@ -206,8 +270,7 @@ pub fn tell(learned: &Learned, examples: &Examples, head: Head, common: &Common)
     let labels = examples.of().chunk_by(|a, b| a == b).count();
     let share = |right: usize| wilson(right, check.examples).map(shown).unwrap_or_default();
     let (count, text) = (examples.len(), share(check.right_by_text));
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let (count, labels) = (plural(count, "example"), plural(labels, "label"));
+    let (count, labels) = (counted(count, "example"), counted(labels, "label"));
     if head == Head::Text {
         return say(common, format!("{count} of {labels}: accuracy of the text alone {text}"));
     }
@@ -218,6 +281,11 @@ pub fn tell(learned: &Learned, examples: &Examples, head: Head, common: &Common)
     if check.right <= check.right_by_text {
         warn(common, "the examples do no better than the labels' texts alone; add examples, or leave them out");
     }
+}
+
+/// Returns a number of things, such as `2 labels`.
+pub fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Returns a share with its interval.

@@ -30,12 +30,13 @@ pub fn run(args: &Grep, common: &Common) -> Result<Outcome> {
         }
         Ok(args.limit == Some(found))
     };
-    let (outcome, mut sink) =
+    let (outcomes, mut sink) =
         search.run(|| place.open([]), |sink, answer, finding| see(sink, &answer.name, finding.ok()), Sink::flush)?;
     if args.count {
         sink.write(format!("{found}\n").as_bytes(), None)?;
     }
     sink.finish()?;
+    let outcome = outcomes.images.or(outcomes.examples);
     Ok(if found == 0 && outcome == Outcome::Complete { Outcome::NothingMatched } else { outcome })
 }
 

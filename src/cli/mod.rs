@@ -5,6 +5,7 @@ pub mod args;
 pub mod available_memory;
 mod boxes;
 mod cache;
+mod calibration;
 mod classifier;
 mod classify;
 mod compile;

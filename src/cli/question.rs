@@ -23,6 +23,12 @@ pub struct Search<'a> {
     pub common: &'a Common,
 }
 
+/// What became of the images, and of the examples.
+pub struct Outcomes {
+    pub images: Outcome,
+    pub examples: Outcome,
+}
+
 /// What the question says of one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
@@ -42,7 +48,7 @@ impl Search<'_> {
         open: impl FnOnce() -> Result<O>,
         mut see: impl FnMut(&mut O, &Answer, Result<Finding, &ImageError>) -> Result<bool>,
         flush: impl Fn(&mut O) -> Result<()>,
-    ) -> Result<(Outcome, O)> {
+    ) -> Result<(Outcomes, O)> {
         let Self { inputs, question, labels: named, machine, common, .. } = *self;
         labels::check_stdin(named.files().chain(self.decisions.files()), inputs)?;
         let decisions = self.decisions();
@@ -50,6 +56,7 @@ impl Search<'_> {
         let flags = Flags { labels: named, decisions: &decisions, activation, inputs, common };
         let wanted = Wanted::gather(flags, |templates| self.labels(templates).map(Some))?;
         let asked_for = self.asked_for(&wanted.given)?;
+        self.check_may_differ(&wanted, &asked_for)?;
         let machine = &wanted.machine(machine)?;
         let long_run = LongRun::default();
         let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
@@ -62,7 +69,7 @@ impl Search<'_> {
         let rows = wanted.rows(&session, &kept, &encoder)?;
         let of_examples = rows.outcome;
         let scorer = rows.scorer();
-        let adds_up = scorer.activation() == Activation::Softmax && !decisions.independent;
+        let adds_up = scorer.activation() == Activation::Softmax && !wanted.rules.is_independent();
         let find = |scores: Scores| finding(&scores, &asked_for, adds_up, question.min_score);
         let outcome = images.run(false, &encoder, |answers| {
             let found = score_answers(&scorer, answers, find);
@@ -81,7 +88,21 @@ impl Search<'_> {
             Ok(written)
         })?;
         cache::close(&kept, common);
-        Ok((outcome.or(of_examples), out))
+        Ok((Outcomes { images: outcome, examples: of_examples }, out))
+    }
+
+    /// Checks that a compiled classifier can say no. Labels that are given beside the question are the user's own choice.
+    fn check_may_differ(&self, wanted: &Wanted, asked_for: &[usize]) -> Result<()> {
+        let Some(name) = wanted.classifier() else { return Ok(()) };
+        let answers = wanted.given.answers().len();
+        let has_threshold = wanted.rules.thresholds().iter().any(|least| *least > 0.0);
+        let may_reject = wanted.rules.has_background() || has_threshold && (answers > 1 || wanted.is_sigmoid());
+        let by_score = self.question.min_score.is_some() && wanted.is_sigmoid();
+        if asked_for.len() < answers || may_reject || by_score {
+            return Ok(());
+        }
+        let reason = "--is names all its labels, and nothing competes with them, so every image would match";
+        Err(usage(format!("{name}: {reason}; compile it with --unknown or --background")))
     }
 
     /// Returns the labels of the question, which are scored if the flags name no others.

@@ -2,27 +2,29 @@
 
 use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
-use zsic::head::{self, Examples, Head, Learned};
+use zsic::head::{self, Head};
 use zsic::pipeline::Answer;
 use zsic::{
-    Activation, Checkpoint, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout, Scorer, Scores,
-    Template, TextEncoder,
+    Activation, Checkpoint, Decision, Embeddings, EncodedLabel, Error, ImageError, Label, Labels, Plan, Readout,
+    Scorer, Scores, Template, TextEncoder,
 };
 
 use super::Outcome;
 use super::args::{ActivationArg, Common, DecisionArgs, Inputs, LabelArgs, Machine};
 use super::classifier::ClassifierFile;
 use super::decisions::{Decided, Rules};
-use super::examples::{self, Embedded, ExampleSource};
+use super::examples::{self, Embedded, ExampleSource, Taught, counted};
 use super::fatal::usage;
 use super::labels::{self, Given, Places};
-use super::messages::{note, warn};
+use super::messages::{note, say, warn};
 use super::model::ImageTower;
 use super::progress::Progress;
 use super::session::Session;
 
 /// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
+/// One example of so many may be rejected without a warning.
+const MANY_REJECTED: usize = 10;
 
 /// The flags about what images are scored against.
 #[derive(Clone, Copy)]
@@ -57,14 +59,6 @@ pub struct Rows {
     pub outcome: Outcome,
 }
 
-/// What examples taught.
-pub enum Taught {
-    /// In this run.
-    Now { learned: Learned, examples: Examples, head: Head },
-    /// When a classifier was compiled, with this hash.
-    Before(String),
-}
-
 impl<'a> Wanted<'a> {
     /// Reads what the flags name. `otherwise` returns labels, made with the templates, if the flags name none.
     ///
@@ -91,7 +85,10 @@ impl<'a> Wanted<'a> {
         let competing = Places::new(background.iter().map(|label| label.name.as_str()).zip(0..));
         let mut added = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
         added.retain(|name| competing.place(name).is_none());
-        let given = labels::gather(named, &added, &templates, common, || otherwise(&templates))?;
+        let given = labels::gather(named, &added, &templates, common, || match (otherwise(&templates)?, &examples) {
+            (None, Some(examples)) if added.is_empty() => Err(examples.no_label()),
+            (given, _) => Ok(given),
+        })?;
         let rules = Rules::gather(decisions, background, named, &given, &templates)?;
         Ok(Self { flags, templates, given, rules, examples, classifier: None })
     }
@@ -106,7 +103,24 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// A usage error if the classifier does not know where its checkpoint is.
     pub fn machine(&self, machine: &Machine) -> Result<Machine> {
-        self.classifier.as_ref().map_or_else(|| Ok(machine.clone()), |classifier| classifier.machine(machine))
+        self.classifier
+            .as_ref()
+            .map_or_else(|| Ok(machine.clone()), |classifier| classifier.machine(machine, self.flags.common))
+    }
+
+    /// Returns the name of the file of a compiled classifier, if there is one.
+    pub fn classifier(&self) -> Option<&str> {
+        self.classifier.as_ref().map(ClassifierFile::name)
+    }
+
+    /// Returns whether the flags or a compiled classifier ask for scores by sigmoid.
+    pub fn is_sigmoid(&self) -> bool {
+        let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
+        match self.flags.activation {
+            ActivationArg::Auto => own == Some(Activation::Sigmoid),
+            ActivationArg::Softmax => false,
+            ActivationArg::Sigmoid => true,
+        }
     }
 
     /// Returns whether the rows are not known from texts and flags alone.
@@ -125,6 +139,7 @@ impl<'a> Wanted<'a> {
         let readout = self.readout(checkpoint)?;
         if let Some(classifier) = &self.classifier {
             classifier.check(checkpoint, kept.cache(), common)?;
+            note(common, 1, classifier.told());
             let (labels, decision) = (classifier.compiled.labels(), rules.decided(&classifier.compiled));
             let taught = Taught::Before(classifier.fingerprint());
             return Ok(Rows { readout, labels, decision, taught: Some(taught), outcome: Outcome::Complete });
@@ -150,27 +165,50 @@ impl<'a> Wanted<'a> {
         }
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), common)?;
-        let Some(source) = &self.examples else {
-            return Ok(Rows { readout, labels: own, decision, taught: None, outcome: Outcome::Complete });
+        let taught = self.learn(&own, &competing, session, kept, tower)?;
+        let (taught, outcome) = taught.map_or((None, Outcome::Complete), |(taught, outcome)| (Some(taught), outcome));
+        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), taught.as_ref(), common)?;
+        let Some(Taught::Now { learned, .. }) = &taught else {
+            return Ok(Rows { readout, labels: own, decision, taught, outcome });
         };
-        // The background of the flags learns too, and stands behind the labels.
-        let mut texts = own.embeddings().clone();
-        (0..rules.background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
-        let names: Vec<&str> = labels.iter().chain(&rules.background).map(|label| label.name.as_str()).collect();
-        let Embedded { examples, outcome } = source.embed(&names, session, kept, tower)?;
-        let trained = checkpoint.family().readout(checkpoint.weights())?;
-        let learned = head::learn(&texts, &examples, trained, source.head);
-        examples::tell(&learned, &examples, source.head, common);
-        let (mut rows, mut background) = (Embeddings::new(texts.dim()), Embeddings::new(texts.dim()));
+        let (mut rows, mut background) = (Embeddings::new(learned.rows.dim()), Embeddings::new(learned.rows.dim()));
         let learned_rows = learned.rows.rows().enumerate();
         learned_rows.for_each(|(at, row)| if at < labels.len() { &mut rows } else { &mut background }.push_unit(row));
         if let Some(Decided { background: competing, .. }) = &mut decision {
             (background.len()..competing.len()).for_each(|at| background.push_unit(competing.row(at)));
             *competing = background;
         }
-        let taught = Some(Taught::Now { learned, examples, head: source.head });
-        Ok(Rows { readout, labels: own.with_rows(rows), decision, taught, outcome })
+        let rows = Rows { readout, labels: own.with_rows(rows), decision, taught, outcome };
+        rows.tell_rejected(common);
+        Ok(rows)
+    }
+
+    /// Learns from the examples, if there are any.
+    fn learn(
+        &self,
+        own: &Labels,
+        competing: &Labels,
+        session: &Session,
+        kept: &Scope,
+        tower: &ImageTower,
+    ) -> Result<Option<(Taught, Outcome)>> {
+        let Some(source) = &self.examples else { return Ok(None) };
+        let (labels, background, head) = (&self.given.labels, &self.rules.background, source.head);
+        if head == Head::Prototype && self.readout(&session.checkpoint)?.activation == Activation::Sigmoid {
+            let reason = "sigmoids are made for texts, and near an image's own embedding they are all near 1";
+            return Err(usage(format!(
+                "--head prototype has no use beside sigmoid scores: {reason}; use --head anchored"
+            )));
+        }
+        // The background of the flags learns too, and stands behind the labels.
+        let mut texts = own.embeddings().clone();
+        (0..background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
+        let names: Vec<&str> = labels.iter().chain(background).map(|label| label.name.as_str()).collect();
+        let Embedded { examples, outcome } = source.embed(&names, labels.len(), session, kept, tower)?;
+        let trained = session.checkpoint.family().readout(session.checkpoint.weights())?;
+        let learned = head::learn(&texts, &examples, trained, head);
+        examples::tell(&learned, &examples, head, self.flags.common);
+        Ok(Some((Taught::Now { learned, examples, head }, outcome)))
     }
 
     /// Returns the checkpoint's readout, with the activation asked for.
@@ -203,13 +241,37 @@ impl Rows {
         }
     }
 
+    /// Says how many examples of labels the background rejects, and warns if these are many.
+    fn tell_rejected(&self, common: &Common) {
+        let (Some(Taught::Now { examples, .. }), Some(decided)) = (&self.taught, &self.decision) else { return };
+        if decided.background.is_empty() {
+            return;
+        }
+        let bare = Decision { thresholds: Vec::new(), ..decided.decision.clone() };
+        let scorer = Scorer::new(self.readout, self.labels.clone()).with_decision(bare, &decided.background);
+        let of_labels = examples.of().iter().zip(examples.rows().rows());
+        let of_labels: Vec<&[f32]> =
+            of_labels.filter(|(of, _)| **of < self.labels.names().len()).map(|(_, row)| row).collect();
+        let is_rejected = |scores: &Scores| scores.verdict().is_some_and(|verdict| verdict.accepted.is_empty());
+        let rejected = scorer.score(&of_labels).iter().flatten().filter(|scores| is_rejected(scores)).count();
+        let told = format!("the background rejects {rejected} of {}", counted(of_labels.len(), "example"));
+        if MANY_REJECTED * rejected > of_labels.len() {
+            warn(
+                common,
+                format!("{told}; name what else your pictures show with --background, or let nothing compete"),
+            );
+        } else {
+            say(common, told);
+        }
+    }
+
     /// Returns a hash of what examples taught, if there are any: it decides records.
     pub fn fingerprint(&self) -> Option<String> {
         match self.taught.as_ref()? {
             Taught::Before(fingerprint) => Some(fingerprint.clone()),
             Taught::Now { learned, head, .. } => {
                 let bytes: Vec<u8> = learned.rows.values().iter().flat_map(|x| x.to_le_bytes()).collect();
-                Some(format!("{} {:?}", head.name(), ContentHash::of(&bytes)))
+                Some(format!("{} {}", head.name(), ContentHash::of(&bytes).hex()))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Runs the library's pipeline over the inputs: takes its settings from flags, shows progress, and reports the result.
 
+use std::fmt::Display;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use zsic::source::{Limits, MemoryBudget, Shard, Tally};
 use zsic::{Checkpoint, Error};
 
 use super::args::{Asked, Common};
+use super::fatal::usage;
 use super::inputs::{self, ListFailure, Walked};
 use super::messages::{note, say, warn};
 use super::model::ImageTower;
@@ -28,6 +30,8 @@ pub struct Stream<'a> {
     earlier: Arc<Earlier>,
     /// The number of images, if it is known.
     total: Option<u64>,
+    /// The flag and path of images that are not the command's own, which messages put first.
+    name: Option<String>,
 }
 
 /// What became of some answers.
@@ -59,12 +63,22 @@ impl<'a> Stream<'a> {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
         })?;
-        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, total: None })
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, total: None, name: None })
     }
 
     /// Returns the same stream, of a number of images that is known.
     pub fn of(self, total: u64) -> Self {
         Self { total: Some(total), ..self }
+    }
+
+    /// Returns the same stream, whose messages name the flag and path that its images come from.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
+    }
+
+    /// Puts the name of the images before a message, if they have one.
+    fn told(&self, message: impl Display) -> String {
+        self.name.as_ref().map_or_else(|| message.to_string(), |name| format!("{name}: {message}"))
     }
 
     /// Encodes every image and hands the answers, in order, to `write`, until that has enough. Says on stderr what was skipped
@@ -108,7 +122,7 @@ impl<'a> Stream<'a> {
         let summary = self.pipeline.summary();
         previews::tell_the_rest(common, summary.previews);
         if let Some(sentence) = skipped::sentence(&self.tally.kinds()) {
-            warn(common, sentence);
+            warn(common, self.told(sentence));
         }
         if machine.stats {
             for line in stats::lines(&summary, failed, wall, writing, self.threads) {
@@ -119,7 +133,7 @@ impl<'a> Stream<'a> {
             return Err(e);
         }
         let images = if summary.images == 1 { "image" } else { "images" };
-        note(common, 1, format!("{} {images} in {wall:.2?}", summary.images));
+        note(common, 1, self.told(format!("{} {images} in {wall:.2?}", summary.images)));
         let (earlier, earlier_failed) = self.earlier.counts();
         let (total, failed) = (summary.images + earlier, failed + earlier_failed);
         if total == 0 {
@@ -130,12 +144,19 @@ impl<'a> Stream<'a> {
             1 => say(common, "left out the record of 1 image that is no longer among the inputs"),
             n => say(common, format!("left out the records of {n} images that are no longer among the inputs")),
         }
+        if failed > 0 && self.name.is_some() {
+            warn(common, self.told(failures(total, failed)));
+            return Ok(Outcome::SomeFailed);
+        }
         Ok(outcome(common, total, failed))
     }
 
     /// Reports an error if no image was found, unless another share has some.
     fn none(self) -> Result<Outcome> {
         let Asked { inputs, common, .. } = self.asked;
+        if self.name.is_some() {
+            return Err(usage(self.told("there is no image")));
+        }
         if inputs.shard != Shard::default() && self.tally.elsewhere() > 0 {
             note(common, 1, "no image is in this share");
             return Ok(Outcome::Complete);
@@ -170,6 +191,10 @@ pub fn outcome(common: &Common, total: u64, failed: u64) -> Outcome {
     if failed == 0 {
         return Outcome::Complete;
     }
-    warn(common, format!("{failed} of {total} images failed"));
+    warn(common, failures(total, failed));
     Outcome::SomeFailed
+}
+
+fn failures(total: u64, failed: u64) -> String {
+    format!("{failed} of {total} images failed")
 }

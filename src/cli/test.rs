@@ -21,8 +21,9 @@ pub fn run(args: &Test, common: &Common) -> Result<Outcome> {
         is_settled |= finding.is_ok_and(|finding| finding.is_match == settles);
         Ok(is_settled)
     };
-    let (outcome, ()) = search.run(|| Ok(()), see, |()| Ok(()))?;
-    Ok(match (is_settled, outcome) {
+    let (outcomes, ()) = search.run(|| Ok(()), see, |()| Ok(()))?;
+    Ok(match (is_settled, outcomes.images) {
+        _ if outcomes.examples != Outcome::Complete => Outcome::Undecided, // it could change any answer
         (false, Outcome::SomeFailed) => Outcome::Undecided,
         _ if !is_seen => Outcome::Undecided, // an empty share
         _ if is_settled == *any => Outcome::Complete,

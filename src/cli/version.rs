@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use zsic::Isa;
 
@@ -17,7 +16,7 @@ pub const NO_COMMIT: &str = "unknown; release builds from a clone or a package r
 /// Parses the command line. `--version`, `--help` and wrong usage end the process, as in clap.
 pub fn parse() -> Cli {
     let words = || std::env::args_os();
-    Cli::try_parse().unwrap_or_else(|e| {
+    Cli::read().unwrap_or_else(|e| {
         if e.kind() == ErrorKind::DisplayVersion && words().skip(1).any(is_verbose) {
             fatal::end_with(stdout::write(format!("{e}{}", details()).as_bytes()));
         }

@@ -1,5 +1,7 @@
 //! What a compiled classifier says of itself: JSON in the metadata of its file.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::score::Activation;
@@ -43,8 +45,11 @@ pub struct About {
 /// A checkpoint, by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Belongs {
-    /// What it is called: a name on the hub, a directory's own name, or `demo`.
+    /// What it is called: a name on the hub, or a directory's own name.
     pub name: String,
+    /// Whether it is part of the program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub built_in: bool,
     /// Its commit on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
@@ -139,21 +144,39 @@ impl About {
         if !(1e-3..=1e3).contains(&self.temperature) {
             return wrong("the temperature is not from 0.001 to 1000");
         }
-        let mut names: Vec<&str> = self.labels.iter().map(|label| label.name.as_str()).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) || names.iter().any(|name| name.trim().is_empty()) {
-            return wrong("a label is empty or there twice");
+        if !are_names(self.labels.iter().map(|label| &label.name)) {
+            return wrong("a label is there twice, or is no name");
+        }
+        if !self.background.iter().all(|name| is_name(name)) {
+            return wrong("a label of the background is no name");
         }
         let (mut members, mut answers) = (self.labels.len(), 0);
         for CompiledGroups { names, of } in &self.ranks {
             if of.len() != members || of.iter().any(|group| *group >= names.len()) {
                 return wrong("a group has other members than there are");
             }
+            if !are_names(names.iter()) || !(0..names.len()).all(|group| of.contains(&group)) {
+                return wrong("a group is there twice, is no name, or has no member");
+            }
             (members, answers) = (names.len(), answers + names.len());
         }
         if !self.answers && (!self.background.is_empty() || self.independent) {
             return wrong("it has a background and no answers");
         }
+        if self.independent && self.background.is_empty() {
+            return wrong("its labels compete with a background alone, and there is none");
+        }
         Ok(if self.ranks.is_empty() { members } else { answers })
     }
+}
+
+/// Returns whether this can be a name: without spaces around it, and without characters that control a terminal.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name == name.trim() && !name.contains(char::is_control)
+}
+
+/// Returns whether these are different names.
+fn are_names<'a>(mut names: impl Iterator<Item = &'a String>) -> bool {
+    let mut seen = HashSet::new();
+    names.all(|name| is_name(name) && seen.insert(name))
 }

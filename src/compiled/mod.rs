@@ -18,7 +18,7 @@ use safetensors::tensor::{SafeTensorError, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::classifier::Labels;
-use crate::decision::{Decision, Groups};
+use crate::decision::{Decision, Groups, NEVER};
 use crate::embeddings::Embeddings;
 use crate::error::{Error, Result};
 use crate::reason::os_reason;
@@ -27,10 +27,10 @@ use crate::score::Activation;
 
 /// The version of the format.
 pub const FORMAT: u32 = 1;
-/// A threshold that no score reaches: a label with it is never accepted.
-pub const NEVER: f32 = 2.0;
 /// The largest value in any tensor. Rows are about as long as 1, and scores of such values stay finite.
 const LARGEST: f64 = 1e4;
+/// The most values of a row.
+const WIDEST: usize = 1 << 14;
 /// The metadata key.
 const KEY: &str = "zsic";
 /// The longest file that is read: 300,000 labels of 768 values are as long.
@@ -59,9 +59,25 @@ impl Compiled {
     /// # Errors
     /// [`Error::Classifier`] with what is wrong with it.
     pub fn open(path: &Path) -> Result<Self> {
-        let failed = |reason: String| Error::Classifier { path: path.to_path_buf(), reason };
-        let bytes = regular::read(path, LONGEST).map_err(|e| failed(format!("cannot be read: {}", os_reason(&e))))?;
-        Self::from_bytes(&bytes).map_err(failed)
+        Self::parse(path, &Self::read(path)?)
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::Classifier`] if it cannot be read, or is too long.
+    pub fn read(path: &Path) -> Result<Vec<u8>> {
+        let failed =
+            |e| Error::Classifier { path: path.to_path_buf(), reason: format!("cannot be read: {}", os_reason(&e)) };
+        regular::read(path, LONGEST).map_err(failed)
+    }
+
+    /// Parses the bytes of the file at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Classifier`] with what is wrong with them.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        Self::from_bytes(bytes).map_err(|reason| Error::Classifier { path: path.to_path_buf(), reason })
     }
 
     /// Parses the bytes of a file.
@@ -75,6 +91,7 @@ impl Compiled {
         let format = serde_json::from_str::<serde_json::Value>(metadata).ok().and_then(|json| json["format"].as_u64());
         match format {
             Some(format) if format == u64::from(FORMAT) => {}
+            Some(0) => return Err("is not a classifier of zsic: its format is 0".to_owned()),
             Some(format) => {
                 let made = format!("was made by a newer zsic: its format is {format}, and this version reads {FORMAT}");
                 return Err(format!("{made}; install a newer zsic"));
@@ -86,29 +103,30 @@ impl Compiled {
         let table = |name: &str| tensors.tensor(name).map_err(|_| format!("has no tensor `{name}`"));
         let weights = table("weights")?;
         let [_, dim] = *weights.shape() else { return Err("its tensor `weights` is not a table".to_owned()) };
+        if dim > WIDEST {
+            return Err(format!("its rows have {dim} values, and at most {WIDEST} are read"));
+        }
         let rows = |name: &str, count: usize| {
             let mut rows = Embeddings::new(dim);
-            let values = values(name, &table(name)?, Dtype::F32, &[count, dim])?;
-            let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+            let values = singles(name, &table(name)?, &[count, dim])?;
             values.chunks_exact(dim.max(1)).for_each(|row| rows.push_unit(row));
             Ok::<_, String>(rows)
         };
-        let list = |name: &str, kind, count: usize| values(name, &table(name)?, kind, &[count]);
-        let single = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let list = |name: &str, count: usize| singles(name, &table(name)?, &[count]);
         let (labels, background) = (about.labels.len(), about.background.len());
         if labels == 0 || dim == 0 {
             return Err("has no labels".to_owned());
         }
         let answers = about.check()?;
-        let thresholds = single(list("thresholds", Dtype::F32, answers)?);
+        let thresholds = list("thresholds", answers)?;
         if let Some(wrong) = thresholds.iter().find(|least| !(0.0..=NEVER).contains(*least)) {
             return Err(format!("has a threshold of {wrong}"));
         }
         Ok(Self {
             rows: rows("weights", labels)?,
-            bias: single(list("bias", Dtype::F32, labels)?),
+            bias: list("bias", labels)?,
             background: rows("background", background)?,
-            offsets: list("offsets", Dtype::F64, background)?,
+            offsets: doubles("offsets", &table("offsets")?, &[background])?,
             thresholds,
             about,
         })
@@ -173,20 +191,35 @@ fn damaged(e: &SafeTensorError) -> String {
     }
 }
 
-/// Returns the values of a tensor, if they are finite and it has this form.
-fn values(name: &str, tensor: &TensorView, kind: Dtype, shape: &[usize]) -> std::result::Result<Vec<f64>, String> {
-    if (tensor.dtype(), tensor.shape()) != (kind, shape) {
-        let (is, found) = (tensor.dtype(), tensor.shape());
-        return Err(format!("its tensor `{name}` has the form {is:?} {found:?} in place of {kind:?} {shape:?}"));
-    }
-    let values: Vec<f64> = match kind {
-        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
-        _ => tensor.data().as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
-    };
-    if !values.iter().all(|x| x.abs() <= LARGEST) {
-        return Err(format!("its tensor `{name}` has values that are not finite, or over {LARGEST}"));
-    }
+/// Returns the values of a tensor in f32, if they are finite and it has this shape.
+fn singles(name: &str, tensor: &TensorView, shape: &[usize]) -> std::result::Result<Vec<f32>, String> {
+    check_form(name, tensor, Dtype::F32, shape)?;
+    let values: Vec<f32> = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    check_values(name, values.iter().copied().map(f64::from))?;
     Ok(values)
+}
+
+/// Does the same in f64.
+fn doubles(name: &str, tensor: &TensorView, shape: &[usize]) -> std::result::Result<Vec<f64>, String> {
+    check_form(name, tensor, Dtype::F64, shape)?;
+    let values: Vec<f64> = tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+    check_values(name, values.iter().copied())?;
+    Ok(values)
+}
+
+fn check_form(name: &str, tensor: &TensorView, kind: Dtype, shape: &[usize]) -> std::result::Result<(), String> {
+    let (is, found) = (tensor.dtype(), tensor.shape());
+    if (is, found) == (kind, shape) {
+        return Ok(());
+    }
+    Err(format!("its tensor `{name}` has the form {is:?} {found:?} in place of {kind:?} {shape:?}"))
+}
+
+fn check_values(name: &str, mut values: impl Iterator<Item = f64>) -> std::result::Result<(), String> {
+    if values.all(|x| x.abs() <= LARGEST) {
+        return Ok(());
+    }
+    Err(format!("its tensor `{name}` has values that are not finite, or over {LARGEST}"))
 }
 
 #[cfg(test)]
@@ -203,7 +236,7 @@ mod tests {
             format: FORMAT,
             zsic: "0.0.0".to_owned(),
             bits: 2,
-            checkpoint: Belongs { name: "a/b".to_owned(), commit: None, content: "12".to_owned() },
+            checkpoint: Belongs { name: "a/b".to_owned(), commit: None, built_in: false, content: "12".to_owned() },
             preprocessing: Preprocessing { decode: "exact".to_owned(), reading: String::new() },
             activation: activation_name(Activation::Softmax).to_owned(),
             labels: ["cat", "dog"].map(label).to_vec(),
@@ -240,6 +273,7 @@ mod tests {
             Compiled::from_bytes(&other.to_bytes()).unwrap_err()
         };
         assert!(with(&|of| of.about.format = 2).starts_with("was made by a newer zsic: its format is 2"));
+        assert!(with(&|of| of.about.format = 0).starts_with("is not a classifier of zsic"));
         assert!(with(&|of| of.about.activation = "tanh".to_owned()).contains("neither softmax nor sigmoid"));
         assert!(with(&|of| of.about.temperature = 0.0).contains("the temperature"));
         assert!(with(&|of| of.about.labels[1].name = "cat".to_owned()).contains("there twice"));
@@ -248,6 +282,33 @@ mod tests {
         assert!(with(&|of| of.thresholds.truncate(1)).contains("in place of F32 [2]"));
         let groups = CompiledGroups { names: vec!["pet".to_owned()], of: vec![0, 1] };
         assert!(with(&|of| of.about.ranks = vec![groups.clone()]).contains("a group has other members"));
+        let group = |names: &[&str], of: &[usize]| CompiledGroups {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            of: of.to_vec(),
+        };
+        for (names, of) in
+            [(&["pet", "pet"][..], &[0, 1][..]), (&["pet", "empty"][..], &[0, 0][..]), (&["a\u{1b}b"][..], &[0, 0][..])]
+        {
+            let wrong = with(&|compiled| compiled.about.ranks = vec![group(names, of)]);
+            assert!(wrong.contains("a group is there twice, is no name, or has no member"), "{wrong}");
+        }
+        for name in ["", " cat", "a\nb", "\u{1b}[2J"] {
+            assert!(with(&|of| of.about.labels[0].name = name.to_owned()).contains("is no name"), "{name}");
+            assert!(with(&|of| of.about.background[0] = name.to_owned()).contains("is no name"), "{name}");
+        }
+        let alone = with(&|of| {
+            of.about.independent = true;
+            (of.about.background, of.background, of.offsets) = (Vec::new(), Embeddings::new(3), Vec::new());
+        });
+        assert!(alone.contains("and there is none"), "{alone}");
+        let wide = with(&|of| {
+            [of.rows, of.background] = [2, 1].map(|rows| {
+                let mut wide = Embeddings::new(WIDEST + 1);
+                (0..rows).for_each(|_| wide.push_unit(&vec![0.0; WIDEST + 1]));
+                wide
+            });
+        });
+        assert!(wide.contains("at most 16384 are read"), "{wide}");
         let other = safetensors::serialize(std::iter::empty::<(&str, TensorView)>(), None).unwrap();
         assert!(Compiled::from_bytes(&other).unwrap_err().starts_with("is not a classifier of zsic"));
     }

@@ -20,11 +20,13 @@
 mod examples;
 mod lbfgs;
 mod logistic;
+mod shown;
 
 use rayon::prelude::*;
 
 pub use examples::{Clash, Examples};
 use logistic::{Fit, Shared};
+pub use shown::shown_entries;
 
 use crate::embeddings::Embeddings;
 use crate::score::Readout;

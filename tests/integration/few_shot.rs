@@ -135,7 +135,8 @@ fn one_picture_with_two_labels_is_an_error_that_names_both() {
     fs::rename(dir.path().join("set/stuff/copy.ppm"), dir.path().join("set/thing/copy.ppm")).unwrap();
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set", "-v"]);
     assert!(
-        err(&output).contains("6 examples of 3 labels") && err(&output).contains("1 examples repeat"),
+        err(&output).contains("6 examples of 3 labels")
+            && err(&output).contains("left out 1 labelled picture that others"),
         "{}",
         err(&output)
     );
@@ -149,14 +150,22 @@ fn examples_that_fail_are_told() {
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set"]);
     assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 1));
     assert!(err(&output).contains("set/thing/torn.jpg: "), "{}", err(&output));
+    assert!(err(&output).contains("warning: --examples set: 1 of 7 images failed"), "{}", err(&output));
     let test = demo(dir.path(), &["test", "demo:owl.png", "--is", "thing", "--not", "stuff", "--examples", "set"]);
     assert_eq!(test.status.code(), Some(3), "a failure could change the answer: {}", err(&test));
+    let test = demo(dir.path(), &["test", "demo:owl.png", "--is", "stuff", "--not", "thing", "--examples", "set"]);
+    assert_eq!(test.status.code(), Some(3), "and a no as well as a yes: {}", err(&test));
     fs::create_dir(dir.path().join("set/other")).unwrap();
     fs::rename(dir.path().join("set/thing/torn.jpg"), dir.path().join("set/other/torn.jpg")).unwrap();
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("all pictures of the label `other` failed"), "{}", err(&output));
-    for (set, reason) in [("nowhere", "--examples nowhere: no such file or folder"), ("new", "no labelled picture")] {
+    for (set, reason) in [
+        ("nowhere", "--examples nowhere: no such file or folder"),
+        ("new", "no labelled picture"),
+        ("bare", "--examples bare: there is no image"),
+    ] {
+        fs::create_dir_all(dir.path().join("bare")).unwrap();
         fs::create_dir_all(dir.path().join("new")).unwrap();
         fs::write(dir.path().join("new/x.ppm"), variation("owl.png", 0)).unwrap();
         let output = demo(dir.path(), &["classify", "demo:owl.png", "-l", "a,b", "--examples", set]);
@@ -221,7 +230,7 @@ fn other_examples_make_another_output() {
     fs::remove_file(dir.path().join("set/stuff/002.ppm")).unwrap();
     let output = demo(dir.path(), &args);
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
-    assert!(err(&output).contains("`learned`"), "{}", err(&output));
+    assert!(err(&output).contains("`examples_or_classifier` is another"), "{}", err(&output));
 }
 
 /// A compiled classifier gives the bits of the flags that it was compiled from, and the same flags the same file.
@@ -309,7 +318,9 @@ fn a_classifier_says_what_is_wrong() {
         &["classify", "demo:owl.png", "--classifier", "demo.zsc", "--unknown"],
         &["classify", "demo:owl.png", "-l", "a,b", "--head", "text"],
         &["compile", "--classifier", "demo.zsc", "-o", "x.zsc"],
+        &["classify", "demo:owl.png", "--classifier", "demo.zsc", "--head", "text"],
         &["compile", "-l", "a,b", "-o", "x.json"],
+        &["compile", "-l", "a,b", "-o", "x"],
         &["compile", "-l", "a,b", "-o", "x.zsc", "--want", "precision=0.9"],
         &["compile", "-l", "a,b", "-o", "x.zsc", "--calibrate", ".", "--want", "f1=0.9"],
     ] {
@@ -323,22 +334,25 @@ fn a_classifier_says_what_is_wrong() {
 fn calibration_fits_the_rules() {
     let dir = tempfile::tempdir().unwrap();
     let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("unknown", "bear.png")];
-    folder(&dir.path().join("known"), &labels, (0, 9), false);
+    folder(&dir.path().join("known"), &labels, (0, 11), false);
     let compile = ["compile", "-l", "owl,fox", "--background", "a car", "--calibrate", "known", "-o", "a.zsc"];
     let output = demo(dir.path(), &[&compile[..], &["--want", "recall=0.4"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let said = err(&output);
     assert!(
-        said.contains("18 pictures of labels, 9 of none: temperature ")
+        said.contains("22 pictures of labels, 11 of none: temperature ")
             && said.contains("the background's logit moves"),
         "{said}"
     );
-    assert!(said.contains("27 pictures are few to fit to") && said.contains("share one threshold: owl, fox"), "{said}");
+    assert!(
+        said.contains("22 pictures of labels are few to fit to") && said.contains("share one threshold: owl, fox"),
+        "{said}"
+    );
     let bears = run(zsic(&["classify", "known/unknown", "known/owl", "--classifier", "a.zsc"]).current_dir(dir.path()));
     let records = lines(&bears);
-    let rejected = records[..9].iter().filter(|record| record["answers"].as_array().unwrap().is_empty()).count();
-    let accepted = records[9..].iter().filter(|record| record["answers"][0] == "owl").count();
-    assert!(rejected >= 8 && accepted >= 7, "{rejected} {accepted}");
+    let rejected = records[..11].iter().filter(|record| record["answers"].as_array().unwrap().is_empty()).count();
+    let accepted = records[11..].iter().filter(|record| record["answers"][0] == "owl").count();
+    assert!(rejected >= 9 && accepted >= 8, "{rejected} {accepted}");
     // What no threshold keeps is never accepted.
     let output = demo(dir.path(), &[&compile[..], &["--want", "precision=0.99"]].concat());
     assert!(err(&output).contains("they are never accepted: owl, fox"), "{}", err(&output));
@@ -349,8 +363,210 @@ fn calibration_fits_the_rules() {
     let output = demo(dir.path(), &same);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        err(&output).contains("27 pictures of --calibrate are examples too") && err(&output).contains("too few"),
+        err(&output).contains("left out 33 pictures that --examples has too")
+            && err(&output).contains("0 pictures of labels are too few"),
         "{}",
         err(&output)
     );
+}
+
+/// What right answers alone say of the temperature is nothing, and what pictures of nothing say is nothing.
+#[test]
+fn calibration_refuses_what_says_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("right"), &[("owl", "owl.png"), ("fox", "fox.png")], (0, 11), false);
+    let output = demo(dir.path(), &["compile", "-l", "owl,fox", "--calibrate", "right", "-o", "a.zsc"]);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning: --calibrate: no temperature fits these pictures best"), "{said}");
+    assert!(said.contains("temperature 1.000") && !said.contains("-0.000"), "{said}");
+    let calibrate = |set: &str, more: &[&str]| {
+        let args = [&["compile", "-l", "owl,fox", "--calibrate", set, "-o", "b.zsc"], more].concat();
+        let output = demo(dir.path(), &args);
+        assert_eq!(output.status.code(), Some(2), "{set}: {}", err(&output));
+        err(&output).to_owned()
+    };
+    folder(&dir.path().join("none"), &[("unknown", "bear.png")], (0, 11), false);
+    for more in [&[][..], &["--background", "a car"]] {
+        assert!(calibrate("none", more).contains("--calibrate: 0 pictures of labels are too few to fit to"));
+    }
+    for copy in 0..30 {
+        fs::create_dir_all(dir.path().join("copies/owl")).unwrap();
+        fs::write(dir.path().join(format!("copies/owl/{copy}.ppm")), variation("owl.png", 0)).unwrap();
+    }
+    assert!(calibrate("copies", &[]).contains("1 picture of labels are too few"));
+    folder(&dir.path().join("both"), &[("owl", "owl.png"), ("fox", "owl.png")], (0, 11), false);
+    assert!(calibrate("both", &[]).contains("the same picture has two labels: "));
+}
+
+/// The built-in list has `owl`, `fox` and `bear`: they are what these labels show.
+#[test]
+fn the_built_in_background_makes_way_for_what_examples_show() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 3), false);
+    folder(&dir.path().join("new"), &SWAPPED, (5, 3), false);
+    let output = demo(dir.path(), &["classify", "new", "--examples", "set", "--unknown", "-v"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let records = lines(&output);
+    for (at, label) in ["matter", "stuff", "thing"].into_iter().enumerate() {
+        let accepted = records[3 * at..][..3].iter().filter(|record| record["answers"][0] == label).count();
+        assert_eq!(accepted, 3, "{label}: {}", out(&output));
+    }
+    let said = err(&output);
+    assert!(said.contains("the background rejects 0 of 9 examples"), "{said}");
+    let shown = said.split("shown by examples and left out: ").nth(1).unwrap().lines().next().unwrap();
+    assert!(["owl", "fox", "bear"].iter().all(|name| shown.split(", ").any(|shown| shown == *name)), "{shown}");
+    let found = printed(dir.path(), &["grep", "new", "--is", "thing", "--examples", "set"]);
+    assert_eq!(found.lines().count(), 3, "{found}");
+    // Pictures of other things are still rejected.
+    let others = picture("mixed").display().to_string();
+    let output = demo(dir.path(), &["classify", &others, "--examples", "set", "--unknown"]);
+    let rejected = lines(&output).iter().filter(|record| record["answers"].as_array().unwrap().is_empty()).count();
+    assert!(rejected >= 8, "{rejected} of 10: {}", out(&output));
+    // The head that ignores examples leaves nothing out for them.
+    let args = ["classify", &others, "-l", "thing,stuff,matter", "--unknown"];
+    let text = demo(dir.path(), &[&args[..], &["--examples", "set", "--head", "text"]].concat());
+    assert!(
+        out(&text) == printed(dir.path(), &args) && err(&text).contains("9 of 9 examples; name what else"),
+        "{}",
+        err(&text)
+    );
+}
+
+#[test]
+fn a_classifier_s_rules_are_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = ["owl.png", "fox.png", "bear.png"].map(|name| picture(name).display().to_string());
+    let rules = ["-l", "fox,owl", "--background", "a car", "--independent"];
+    printed(dir.path(), &[&["compile", "-o", "two.zsc"], &rules[..]].concat());
+    let grep = |flags: &[&str]| {
+        let args = [&["grep", "--scores", "--is", "fox,owl"], flags].concat();
+        printed(dir.path(), &args.into_iter().chain(pictures.iter().map(String::as_str)).collect::<Vec<_>>())
+    };
+    assert_eq!(grep(&["--classifier", "two.zsc"]), grep(&rules), "scores of independent labels do not add up");
+    // A classifier that can only say yes is no answer.
+    printed(dir.path(), &["compile", "-l", "owl", "-o", "one.zsc"]);
+    for command in ["grep", "test"] {
+        let output = demo(dir.path(), &[command, &pictures[1], "--is", "owl", "--classifier", "one.zsc"]);
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        assert!(err(&output).contains("one.zsc: --is names all its labels"), "{}", err(&output));
+    }
+    printed(dir.path(), &["compile", "-l", "owl", "--unknown", "-o", "one.zsc"]);
+    let output = demo(dir.path(), &["grep", &pictures[0], &pictures[1], "--is", "owl", "--classifier", "one.zsc"]);
+    assert_eq!(out(&output).trim_end(), pictures[0]);
+    // An evaluation names it, and cannot vary what it has fixed.
+    folder(&dir.path().join("set"), &[("owl", "owl.png"), ("fox", "fox.png")], (0, 2), false);
+    printed(dir.path(), &["compile", "-l", "fox,owl", "-o", "plain.zsc"]);
+    let report: Value =
+        serde_json::from_str(&printed(dir.path(), &["eval", "set", "--classifier", "plain.zsc"])).unwrap();
+    assert_eq!(report["runs"][0]["classifier"], "plain.zsc");
+    let report: Value = serde_json::from_str(&printed(dir.path(), &["eval", "set", "--examples", "set"])).unwrap();
+    assert_eq!((&report["runs"][0]["examples"], &report["runs"][0]["head"]), (&"set".into(), &"anchored".into()));
+    let output = demo(dir.path(), &["eval", "set", "--classifier", "plain.zsc", "--vary", "template=a {},b {}"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("--vary template changes no score of --classifier"), "{}", err(&output));
+}
+
+#[test]
+fn a_classifier_chooses_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    printed(dir.path(), &["compile", "-l", "fox,owl", "-o", "demo.zsc"]);
+    let classify = |file: &str, more: &[&str]| {
+        let args = [&["classify", "demo:owl.png", "--classifier", file], more].concat();
+        zsic(&args)
+            .current_dir(dir.path())
+            .env("ZSIC_MODEL", model("gelu"))
+            .env("ZSIC_REVISION", "old")
+            .output()
+            .unwrap()
+    };
+    let output = classify("demo.zsc", &["-v"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("demo.zsc: 2 labels of demo: fox, owl"), "{}", err(&output));
+    assert!(
+        err(&output).contains("demo.zsc: names its own checkpoint, so ZSIC_MODEL does not count"),
+        "{}",
+        err(&output)
+    );
+    let output = classify("demo.zsc", &["--revision", "main"]);
+    assert!(
+        output.status.code() == Some(2) && err(&output).contains("use --revision with --model"),
+        "{}",
+        err(&output)
+    );
+    // A file leads to no path, whatever it says, and a folder called demo is not the built-in checkpoint.
+    let read = zsic::compiled::Compiled::open(&dir.path().join("demo.zsc")).unwrap();
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    for (name, commit) in [("/etc", commit), ("..", commit), ("a/b", "main"), ("clip", commit), ("here/now", commit)] {
+        let mut other = read.clone();
+        let of = &mut other.about.checkpoint;
+        (of.name, of.commit, of.built_in) = (name.to_owned(), Some(commit.to_owned()), false);
+        fs::write(dir.path().join("other.zsc"), other.to_bytes()).unwrap();
+        fs::create_dir_all(dir.path().join("here/now")).unwrap();
+        let output = classify("other.zsc", &["--offline"]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", err(&output));
+        assert!(err(&output).contains("name that folder with --model"), "{}", err(&output));
+    }
+    fs::create_dir(dir.path().join("demo")).unwrap();
+    for entry in fs::read_dir(model("quick-gelu")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.path().join("demo").join(path.file_name().unwrap())).unwrap();
+    }
+    let made = run(zsic(&["compile", "-m", "./demo", "-l", "fox,owl", "-o", "folder.zsc"]).current_dir(dir.path()));
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    let output = classify("folder.zsc", &[]);
+    assert!(err(&output).contains("in a folder `demo`; name that folder with --model"), "{}", err(&output));
+    // Other settings of the same checkpoint are told.
+    let output = run(zsic(&["compile", "-m", "./demo", "--image-size", "48", "-l", "fox,owl", "-o", "big.zsc"])
+        .current_dir(dir.path()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let output =
+        run(zsic(&["classify", "-m", "./demo", "demo:owl.png", "--classifier", "big.zsc"]).current_dir(dir.path()));
+    assert!(err(&output).contains("image size 48, and here as it is; give --image-size"), "{}", err(&output));
+    let args = ["classify", "-m", "./demo", "demo:owl.png", "--classifier", "big.zsc", "--image-size", "48"];
+    assert_eq!(run(zsic(&args).current_dir(dir.path())).status.code(), Some(0));
+}
+
+/// Numbers of classes count the labels, not what competes with them.
+#[test]
+fn a_class_number_beyond_the_labels_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, (_, from)) in SWAPPED.iter().enumerate() {
+        fs::write(dir.path().join(format!("{number}.ppm")), variation(from, 0)).unwrap();
+        fs::write(dir.path().join(format!("{number}.cls")), number.to_string()).unwrap();
+    }
+    let mut tar = std::process::Command::new("tar");
+    tar.args(["cf", "set.tar", "0.ppm", "0.cls", "1.ppm", "1.cls", "2.ppm", "2.cls"]).current_dir(dir.path());
+    assert!(tar.status().unwrap().success());
+    let args = ["classify", "demo:owl.png", "--examples", "set.tar"];
+    let output = demo(dir.path(), &[&args[..], &["-l", "thing,stuff", "--background", "matter"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(err(&output).contains("is class 2, counted from 0, of 2 labels"), "{}", err(&output));
+    assert_eq!(best(&demo(dir.path(), &[&args[..], &["-l", "thing,stuff,matter"]].concat())), ["thing"]);
+    let output = demo(dir.path(), &args);
+    assert!(err(&output).contains("--examples set.tar: names no label; "), "{}", err(&output));
+}
+
+#[test]
+fn a_list_may_be_called_folders() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 1), false);
+    let rows = SWAPPED.map(|(label, _)| format!("set/{label}/000.ppm,{label}\n")).concat();
+    fs::write(dir.path().join("folders"), format!("image,label\n{rows}")).unwrap();
+    let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "folders"]);
+    assert_eq!(best(&output), ["thing"], "{}", err(&output));
+}
+
+#[test]
+fn prototypes_are_refused_beside_sigmoids() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 1), false);
+    let tiny = model("siglip/unigram");
+    let args = ["classify", "-m", &tiny, "demo:owl.png", "--examples", "set", "--head", "prototype"];
+    let output = run(zsic(&args).current_dir(dir.path()));
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(err(&output).contains("--head prototype has no use beside sigmoid scores"), "{}", err(&output));
+    let output =
+        run(zsic(&[&args[..6], &["--activation", "softmax", "--head", "prototype"]].concat()).current_dir(dir.path()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
 }

@@ -22,7 +22,7 @@ pub struct ExampleArgs {
 }
 
 /// The flags that a compiled classifier takes the place of.
-const REPLACED: [&str; 13] = [
+const REPLACED: [&str; 14] = [
     "labels",
     "labels_file",
     "label_set",
@@ -32,6 +32,7 @@ const REPLACED: [&str; 13] = [
     "truncate",
     "canonicalize",
     "examples",
+    "head",
     "unknown",
     "background",
     "background_file",

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use zsic::Precision;
 
 use zsic::checkpoint::Layout;
@@ -14,6 +15,9 @@ use super::cache::Caching;
 /// The default of `--model`.
 pub const DEFAULT_MODEL: &str = "openai/clip-vit-large-patch14";
 
+/// The variables that choose the checkpoint.
+pub const MODEL: &str = "ZSIC_MODEL";
+pub const REVISION: &str = "ZSIC_REVISION";
 /// The variables that choose the device, the arithmetic and the number of threads.
 pub const DEVICE: &str = "ZSIC_DEVICE";
 pub const PRECISION: &str = "ZSIC_PRECISION";
@@ -24,7 +28,7 @@ pub const THREADS: &str = "ZSIC_THREADS";
 pub struct Machine {
     /// The checkpoint: a name on the Hugging Face hub, a directory with config.json, or demo (built in, for drawings) [default:
     /// that of --classifier, else openai/clip-vit-large-patch14]
-    #[arg(short, long, env = "ZSIC_MODEL", value_name = "ID|DIR|demo")]
+    #[arg(short, long, env = MODEL, value_name = "ID|DIR|demo")]
     pub model: Option<OsString>,
     #[command(flatten)]
     pub hub: Hub,
@@ -54,6 +58,23 @@ pub struct Machine {
     /// Print how the time was spent, at the end
     #[arg(long)]
     pub stats: bool,
+    #[arg(skip)]
+    pub typed: Typed,
+}
+
+/// Which flags are on the command line, and not values of variables or defaults.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Typed {
+    pub model: bool,
+    pub revision: bool,
+}
+
+impl Typed {
+    /// Returns what the matches of a command with these flags say.
+    pub fn of(matches: &ArgMatches) -> Self {
+        let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        Self { model: is_typed("model"), revision: is_typed("revision") }
+    }
 }
 
 impl Machine {
@@ -67,7 +88,7 @@ impl Machine {
 #[derive(Debug, Clone, Args)]
 pub struct Hub {
     /// The branch, tag, commit or refs/pr/N of the checkpoint on the hub
-    #[arg(long, env = "ZSIC_REVISION", value_name = "REV", default_value = zsic::net::hub::REVISION)]
+    #[arg(long, env = REVISION, value_name = "REV", default_value = zsic::net::hub::REVISION)]
     pub revision: String,
     /// The layout to read if a checkpoint has both [default: transformers]
     #[arg(long, value_name = "LAYOUT", value_parser = layout)]

@@ -1,6 +1,7 @@
 //! One run over the images: each image's scores against its truth.
 
 use anyhow::Result;
+use serde::Serialize;
 use zsic::measure::{Judged, Multi};
 use zsic::pipeline::Answer;
 use zsic::{ImageError, Scorer, Scores};
@@ -31,6 +32,22 @@ pub struct Images {
     pub with_truth: usize,
 }
 
+/// Where rows come from that are not those of texts.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TaughtBy {
+    /// The file of a compiled classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<String>,
+    /// The examples, and what they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<&'static str>,
+    /// The hash of the rows, or of the classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
+}
+
 /// The answers of one run.
 pub struct Run {
     pub variant: Variant,
@@ -40,6 +57,7 @@ pub struct Run {
     pub templates: Vec<String>,
     /// Whether these templates make all prompts.
     pub are_filled: bool,
+    pub taught: TaughtBy,
     pub scorer: Scorer,
     /// The least score of each answer, if any was given.
     pub thresholds: Vec<f32>,

@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use classes::{Classes, Renaming};
 use demands::Demand;
-use judge::{Images, Run};
+use judge::{Images, Run, TaughtBy};
 use report::Report;
 use vary::{Variant, Varied, combinations};
 use zsic::cache::Scope;
@@ -24,7 +24,7 @@ use zsic::measure::Multi;
 use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
-use super::args::{Asked, Common, Eval, LabelArgs, LongRun, ReportFormat};
+use super::args::{Asked, Common, Eval, ExampleArgs, LabelArgs, LongRun, ReportFormat};
 use super::fatal::usage;
 use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
@@ -304,6 +304,13 @@ impl<'a> Evaluation<'a> {
         let rows = wanted.rows(session, kept, tower)?;
         let outcome = rows.outcome;
         let scorer = rows.scorer();
+        let ExampleArgs { examples, classifier, .. } = &prepared.named.examples;
+        let taught = TaughtBy {
+            classifier: classifier.as_deref().map(text::name),
+            examples: examples.as_deref().map(text::name),
+            head: examples.as_ref().map(|_| prepared.named.examples.head().name()),
+            learned: rows.fingerprint(),
+        };
         let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
         let run = Run {
             variant: variant.iter().chain(own).cloned().collect(),
@@ -311,11 +318,12 @@ impl<'a> Evaluation<'a> {
             precision: session.asked.machine.precision.name().to_owned(),
             templates: wanted.templates.iter().map(ToString::to_string).collect(),
             are_filled: wanted.given.are_filled(&wanted.templates),
+            taught,
             scorer,
             thresholds: wanted.rules.thresholds().to_vec(),
             judged: Vec::new(),
             multi,
-            pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), self.args.decisions.independent)),
+            pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), wanted.rules.is_independent())),
         };
         Ok((run, outcome))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use zsic::measure::{self, Estimate, Judged, Measured, Metric, Tally};
 
-use super::judge::{Images, Run};
+use super::judge::{Images, Run, TaughtBy};
 use super::vary::Variant;
 
 /// The most suspects of a run.
@@ -38,6 +38,8 @@ pub struct RunReport {
     pub model: String,
     pub precision: String,
     pub templates: Vec<String>,
+    #[serde(flatten)]
+    pub taught: TaughtBy,
     #[serde(skip)]
     pub variant: Variant,
     pub metrics: BTreeMap<&'static str, Interval>,
@@ -193,6 +195,7 @@ impl RunReport {
             model: run.model.clone(),
             precision: run.precision.clone(),
             templates: run.templates.clone(),
+            taught: run.taught.clone(),
             variant: run.variant.clone(),
             metrics: measured.iter().map(|m| (m.metric.name(), m.estimate.into())).collect(),
             labels: labels.collect(),

@@ -28,8 +28,11 @@ pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> R
         return Err(usage(format!("--vary {kind} is given twice; separate its values by commas")));
     }
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
+    if let (Some((kind, _)), Some(_)) = (of_labels.first(), &labels.examples.classifier) {
+        return Err(usage(format!("--vary {kind} changes no score of --classifier, whose rows are fixed")));
+    }
     let LabelArgs { template, template_set, examples, .. } = labels;
-    let is_given = !template.is_empty() || template_set.is_some() || examples.classifier.is_some();
+    let is_given = !template.is_empty() || template_set.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
         return Err(usage(
             "--vary template, --vary template-set and --vary classifier each replace all other templates; give one of them",
@@ -49,6 +52,7 @@ fn with_model(machine: &Machine, variant: &Variant) -> Result<Machine> {
     for (kind, value) in variant {
         if *kind == "model" {
             machine.model = Some(value.into());
+            machine.typed.model = true;
         } else {
             let precision = value.parse();
             let wrong = |_| usage(format!("--vary precision=`{value}`: use auto, f32, bf16 or f16"));

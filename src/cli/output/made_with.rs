@@ -60,8 +60,8 @@ enum Task {
         /// What turns scores into answers, if anything does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Box<Rules>>,
-        /// A hash of what examples taught, if there are any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// A hash of what examples taught, or of a compiled classifier. Messages say this name.
+        #[serde(default, skip_serializing_if = "Option::is_none", rename = "examples_or_classifier")]
         learned: Option<Box<str>>,
         /// The group of each label, rank by rank.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -56,6 +56,14 @@ impl Truth {
         Ok(Self { by, classes })
     }
 
+    /// Reads a file, whatever it is called.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has no truth.
+    pub fn of_file(file: &Path) -> Result<Self> {
+        Ok(Self { by: By::File(file::read(file)?), classes: None })
+    }
+
     /// Returns the name of where it is, for the report.
     pub fn kind(&self) -> &'static str {
         match self.by {
