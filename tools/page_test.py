@@ -42,6 +42,7 @@ HOSTILE = [
     b"a, \"b\" & 'c';d.png",
     b"=cmd()|x.png",
     b"not \xff\xfe UTF-8.png",
+    "so\u00adft a\u200db \u200c\u200d \u05d0\u200d\u05d0 \u00e9\ufe0f x\ufe0f \u200b\u200d \u3164 \ufff9 \U000e0041.png".encode(),
 ]
 
 
@@ -212,8 +213,18 @@ def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | Non
     second = next(label for label in labels if label != answer[4])
     browser.type(str(labels.index(second) + 1), shift=True)
     assert current(browser) == 4, "a label that is added leaves the picture"
-    browser.type("Right", "Enter", "Left", "Backspace")
+    browser.type("Enter")
+    assert current(browser) == 5 and "5 of" in browser.text("count"), "Enter goes on and keeps what was decided"
+    browser.type("Enter", "Left", "Backspace")
     assert "no decision" in browser.text("live")
+    # Undo returns to the picture of the last decision.
+    browser.type("Right", "Enter")
+    assert current(browser) == 7
+    browser.type("u")
+    assert current(browser) == 6 and "5 of" in browser.text("count")
+    browser.type("Enter")
+    browser.click("#undo")
+    assert current(browser) == 6 and "5 of" in browser.text("count")
     # Filters.
     expected = {0: [answer[0]], 1: [other], 2: ["unknown"], 3: ["café, small"], 4: [answer[4], second]}
     browser.choose("by-state", "done")
@@ -225,8 +236,9 @@ def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | Non
         browser.click("#p3")
         browser.shot(shots / "reviewed-light.png")
         browser.shot(shots / "reviewed-dark.png", dark=True)
-        browser.shot(shots / "narrow.png", size=(600, 900))
-        browser.shot(shots / "narrow.png", size=(600, 900))
+        browser.shot(shots / "narrow.png", size=(400, 850))
+        browser.shot(shots / "narrow.png", size=(400, 850))
+        browser.shot(shots / "laptop.png", size=(1366, 657))
         browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
     browser.choose("by-state", "open")
     assert set(visible(browser)) == set(range(5, len(images)))
@@ -243,8 +255,15 @@ def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | Non
     assert visible(browser) == list(reversed(range(len(images))))
     browser.choose("by-name", "no such name")
     assert visible(browser) == [] and browser.run("return !document.getElementById('nothing').hidden")
-    browser.choose("by-name", "")
+    assert browser.run("return document.getElementById('panel').hidden"), "no picture, no panel"
+    assert browser.text("fitting") == f"0 of {len(images)} shown"
+    browser.run("document.getElementById('accept').click()")
+    assert "6 of" in browser.text("count"), "a picture that is not shown is not decided"
+    browser.click("#all")
+    assert len(visible(browser)) == len(images) and not browser.run("return document.getElementById('panel').hidden")
     browser.choose("order", "")
+    check_tabs(browser, folder / "review.html")
+    check_narrow(browser)
     # Decisions survive a reload, and are saved.
     browser.open(folder / "review.html")
     assert f"6 of {len(images)} reviewed" in browser.text("count")
@@ -261,6 +280,38 @@ def check_classify(browser: Browser, zsic: Zsic, folder: Path, shots: Path | Non
     assert truth["images"] == len(expected), truth
     check_quiet(browser)
     print(f"classify: {len(images)} images, {len(expected)} decisions read by eval")
+
+
+def check_tabs(browser: Browser, page: Path):
+    """A decision in one tab is there in another, which keeps it."""
+    first = browser.ask("GET", "/window")
+    second = browser.ask("POST", "/window/new", {"type": "tab"})["handle"]
+    browser.ask("POST", "/window", {"handle": second})
+    browser.open(page)
+    browser.click("#p7")
+    browser.type("Enter")
+    browser.ask("POST", "/window", {"handle": first})
+    time.sleep(0.3)
+    assert browser.text("count").startswith("7 of"), browser.text("count")
+    browser.click("#p7")
+    browser.type("Backspace")
+    browser.ask("POST", "/window", {"handle": second})
+    time.sleep(0.3)
+    assert browser.text("count").startswith("6 of"), browser.text("count")
+    browser.ask("DELETE", "/window")
+    browser.ask("POST", "/window", {"handle": first})
+
+
+def check_narrow(browser: Browser):
+    """On a narrow screen the panel leaves the picture in focus free."""
+    browser.ask("POST", "/window/rect", {"width": 500, "height": 850})
+    time.sleep(0.3)
+    browser.click("#p0")
+    for _ in range(8):
+        browser.type("Down")
+    card, panel = browser.run("return ['[aria-selected=true]', '#panel'].map((s) => document.querySelector(s).getBoundingClientRect())")
+    assert card["top"] >= 0 and card["bottom"] <= panel["top"], (card, panel)
+    browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
 
 
 def docs_picture(browser: Browser, zsic: Zsic, folder: Path, path: Path):
@@ -289,6 +340,10 @@ def check_hostile(browser: Browser, zsic: Zsic, folder: Path):
     browser.open(folder / "review.html")
     check_quiet(browser)
     assert len(visible(browser)) == len(HOSTILE)
+    for at in range(len(HOSTILE)):
+        browser.click(f"#p{at}")
+        title = browser.run("return document.querySelector('[aria-selected=true] .name').title")
+        assert browser.text("path") == title, "the script and the page replace the same characters"
     browser.click("#p0")
     for at in range(len(HOSTILE)):
         browser.type("2" if at % 2 else "1")
@@ -318,6 +373,8 @@ def check_eval(browser: Browser, zsic: Zsic, folder: Path, shots: Path | None):
     if shots:
         browser.shot(shots / "eval-light.png")
         browser.shot(shots / "eval-dark.png", dark=True)
+        browser.shot(shots / "eval-narrow.png", size=(400, 850))
+        browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
     wrong = [i for i, image in enumerate(data["images"]) if not image["right"]]
     assert any(data["images"][i]["image"] == "./bear/not_a_bear.png" for i in wrong)
     browser.choose("by-verdict", "wrong")

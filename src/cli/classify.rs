@@ -1,10 +1,12 @@
 //! `zsic classify`: labels once, then image after image.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use zsic::Scorer;
 use zsic::pipeline;
 
-use super::args::{Asked, Classify, Common, Output};
+use super::args::{Asked, Classify, Common, DecisionArgs, Output};
 use super::fatal::usage;
 use super::messages::HeldLines;
 use super::model::ImageTower;
@@ -64,15 +66,31 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         model: model::shown(checkpoint),
         templates: given.are_filled(templates).then(|| templates.iter().map(ToString::to_string).collect()),
         labels: names.clone(),
-        more: Vec::new(),
+        more: rules_of(args).map(|flags| ("Rules", flags)).into_iter().collect(),
     };
     let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
     let margins = Margins { thresholds: rules.thresholds(), is_independent: rules.is_independent() };
-    let margins = (format == Format::Html).then_some(margins);
-    let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources));
+    let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources, margins));
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);
-    let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, margins, writer, _held: held };
+    let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held };
     Ok(run.finish(&tower, records)?.or(of_examples))
+}
+
+/// Returns the flags that decide what an image is given, if there are any.
+fn rules_of(args: &Classify) -> Option<String> {
+    let DecisionArgs { unknown, background, background_file, threshold, independent, temperature } = &args.decisions;
+    let switches = [("--unknown", *unknown), ("--independent", *independent)];
+    let switches = switches.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned());
+    let with = |flag: &'static str| move |value: &String| format!("{flag} {value}");
+    let file = |flag: &'static str| move |file: &PathBuf| format!("{flag} {}", file.display());
+    let flags: Vec<String> = switches
+        .chain(background.iter().map(with("--background")))
+        .chain(background_file.iter().map(file("--background-file")))
+        .chain(threshold.iter().map(with("--threshold")))
+        .chain(temperature.iter().map(|t| format!("--temperature {t}")))
+        .chain(args.labels.groups.iter().map(file("--groups")))
+        .collect();
+    (!flags.is_empty()).then(|| flags.join(" "))
 }
 
 /// Scores on their way to the output.
@@ -81,7 +99,6 @@ struct ScoreRecords<'a> {
     names: &'a [String],
     output: &'a Output,
     columns: Columns,
-    margins: Option<Margins<'a>>,
     writer: RecordWriter<'a>,
     _held: Option<HeldLines>,
 }
@@ -89,13 +106,12 @@ struct ScoreRecords<'a> {
 impl Records for ScoreRecords<'_> {
     fn write(&mut self, answers: &[pipeline::Answer]) -> Result<()> {
         let scored = score_answers(self.scorer, answers, |scores| {
-            let margin = self.margins.map(|margins| margins.of(&scores));
-            Predictions { margin, ..Predictions::of(self.output, self.columns, self.names, &scores) }
+            (Predictions::of(self.output, self.columns, self.names, &scores), scores)
         });
         for (pipeline::Answer { name, version, .. }, scored) in answers.iter().zip(scored) {
             match scored {
-                Ok(body) => self.writer.record(name, *version, &Ok(body))?,
-                Err(e) => self.writer.record(name, *version, &Err(&e))?,
+                Ok(scored) => self.writer.record(name, *version, Ok(scored))?,
+                Err(e) => self.writer.record(name, *version, Err(&e))?,
             }
         }
         self.writer.flush()

@@ -310,7 +310,7 @@ fn where_there_is_nothing_to_resume() {
     assert_eq!(fs::read(&out).unwrap(), written);
     assert_alone(&out);
     for (words, name, said) in [
-        (&CLASSIFY[..], "x.json", "a json cannot be resumed"),
+        (&CLASSIFY[..], "x.json", "json cannot be resumed"),
         (&CLASSIFY, "-", "cannot be resumed"),
         (&CLASSIFY, "/dev/null", "is not a regular file"),
     ] {

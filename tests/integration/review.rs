@@ -1,5 +1,5 @@
-//! `--format html` of `classify` and `eval`: what is on the page, in which order, and that no name on it does anything. `tools/page_test.py` tries it in
-//! a browser.
+//! `--format html` of `classify` and `eval`: what is on the page, in which order, and that no name on it does anything.
+//! `tools/page_test.py` tries it in a browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -227,6 +227,42 @@ fn doubtful_answers_come_first() {
 }
 
 #[test]
+fn a_page_has_what_a_record_leaves_out() {
+    let dir = folder(&["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]);
+    for rules in [&[][..], &["--unknown"], &["--threshold", "0.3"]] {
+        let args = [&[".", "-l", "owl,fox,cat,dog"][..], rules].concat();
+        let whole = page(dir.path(), &args);
+        for shortened in [&["--min-score", "0.9999"][..], &["-k", "1"], &["-k", "2", "--min-score", "0.5"]] {
+            assert_eq!(page(dir.path(), &[&args[..], shortened].concat()), whole, "{rules:?} {shortened:?}");
+        }
+        let images = data(&whole)["images"].as_array().unwrap().clone();
+        assert!(images.iter().all(|image| image["scores"].as_array().unwrap().len() == 4));
+        assert!(images.iter().any(|image| !image["answer"].as_array().unwrap().is_empty()));
+        let is_rejecting = !rules.is_empty();
+        assert!(is_rejecting || images.iter().all(|image| image["answer"].as_array().unwrap().len() == 1));
+    }
+}
+
+#[test]
+fn a_card_names_the_answer_that_is_next() {
+    let dir = folder(&["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]);
+    let page = page(dir.path(), &[".", "-l", "owl,fox,cat", "--unknown", "--threshold", "0.01"]);
+    assert!(page.contains("<dt>Rules</dt><dd>--unknown --threshold 0.01</dd>"));
+    let known = data(&page);
+    let mut unknowns = 0;
+    for (image, card) in known["images"].as_array().unwrap().iter().zip(cards(&page)) {
+        let Some(answer) = image["answer"].as_array().unwrap().first() else { continue };
+        let second = image["scores"].as_array().unwrap().iter().find(|score| score[0] != *answer).unwrap();
+        let is_unknown = image["unknown"].as_f64().unwrap() > second[1].as_f64().unwrap();
+        let label = second[0].as_u64().unwrap() as usize;
+        let rival = if is_unknown { "unknown" } else { known["labels"][label].as_str().unwrap() };
+        assert!(card.contains(&format!("rival\"><bdi>{rival}</bdi>")), "{rival}: {card}");
+        unknowns += usize::from(is_unknown);
+    }
+    assert!(unknowns > 0);
+}
+
+#[test]
 fn what_cannot_be_read_again_has_no_picture() {
     let dir = folder(&["a.jpg"]);
     let mut command = zsic(&["classify", "-m", "demo", "-", "-l", "owl,fox", "--format", "html"]);
@@ -242,7 +278,7 @@ fn a_page_cannot_be_resumed() {
     let dir = folder(&["a.jpg"]);
     let output = classify(dir.path(), &[".", "-l", "owl,fox", "-o", "review.html", "--resume"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("a html cannot be resumed; jsonl, csv and parquet can"), "{}", err(&output));
+    assert!(err(&output).contains("html cannot be resumed; jsonl, csv and parquet can"), "{}", err(&output));
     let output = classify(dir.path(), &[".", "-l", "owl,fox", "-o", "review.html", "--format", "csv"]);
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
     assert!(fs::read_dir(dir.path()).unwrap().count() == 1, "nothing is left");

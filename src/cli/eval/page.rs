@@ -89,17 +89,18 @@ fn overview(report: &Report, best: usize) -> String {
     let head: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     let row = |(index, run): (usize, &RunReport)| {
         let what: Vec<String> = run.variant.iter().map(|(kind, value)| format!("{kind}={value}")).collect();
-        let even = if index != best && is_even(report, best, index) { " =" } else { "" };
+        let even = if index != best && is_even(report, best, index) { "=" } else { "" };
         let cell = |(at, (name, is_share)): (usize, &(&str, bool))| {
-            let even = if at == 0 { even } else { "" };
+            let even = if at == 0 { format!("<span class=\"even\">{even}</span>") } else { String::new() };
             let value = run.metrics.get(name).map_or_else(String::new, |metric| number(metric.value, *is_share));
             format!("<td>{value}{even}</td>")
         };
         let cells: String = there.iter().enumerate().map(cell).collect();
         let is_best = if index == best { " class=\"best\"" } else { "" };
-        format!("<th scope=\"row\"{is_best}><bdi>{}</bdi></th>{cells}", text(&what.join(" ")))
+        let what = text(&what.join(" "));
+        format!("<th scope=\"row\"{is_best}><bdi title=\"{what}\">{what}</bdi></th>{cells}")
     };
-    let note = "<p>What follows is about the run in bold, which is the best. = marks a difference from it that may be chance.</p>";
+    let note = "<p>What follows is about the run in bold, which is the best. =&nbsp;marks a difference from it that may be chance.</p>";
     table("Runs", &head, report.runs.iter().enumerate().map(row)) + note
 }
 
@@ -146,12 +147,12 @@ fn confusions(run: &Run) -> String {
          <th scope=\"col\">truth \\ answer</th>",
     );
     for answer in &answers {
-        let _ = write!(html, "<th scope=\"col\"><bdi>{}</bdi></th>", name(*answer));
+        let _ = write!(html, "<th scope=\"col\"><bdi title=\"{0}\">{0}</bdi></th>", name(*answer));
     }
     html += "</tr></thead><tbody>\n";
     for truth in &truths {
         let all: usize = answers.iter().filter_map(|answer| counts.get(&(*truth, *answer))).sum();
-        let _ = write!(html, "<tr><th scope=\"row\"><bdi>{}</bdi></th>", name(*truth));
+        let _ = write!(html, "<tr><th scope=\"row\"><bdi title=\"{0}\">{0}</bdi></th>", name(*truth));
         for answer in &answers {
             let Some(&count) = counts.get(&(*truth, *answer)) else {
                 html += "<td></td>";
@@ -163,7 +164,7 @@ fn confusions(run: &Run) -> String {
         }
         html += "</tr>\n";
     }
-    html + "</tbody></table></div>\n<p>A number shows its pictures.</p>"
+    html + "</tbody></table></div>\n<p>A number shows its pictures. The stronger its colour, the larger its share of the row.</p>"
 }
 
 /// Returns a bar for each bin of scores: the share that is right, and a line at the mean score.
@@ -196,7 +197,7 @@ fn labels(labels: &[LabelReport]) -> String {
         let (recall, precision) = (share(label.recall), share(label.precision));
         let name = text(&label.label);
         format!(
-            "<th scope=\"row\"><bdi>{name}</bdi></th><td>{recall}</td><td>{precision}</td><td>{}</td>",
+            "<th scope=\"row\"><bdi title=\"{name}\">{name}</bdi></th><td>{recall}</td><td>{precision}</td><td>{}</td>",
             label.images
         )
     };

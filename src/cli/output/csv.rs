@@ -86,7 +86,7 @@ mod tests {
     fn rows_are_quoted_where_they_must_be() {
         let with = |label, score, logit, answer| {
             let ranked = vec![Prediction { index: 0, label, score, logit }];
-            Ok(Predictions { ranked, answer, margin: None })
+            Ok(Predictions { ranked, answer })
         };
         let outcome = with("red, white", 0.25, Some(-1.5), None);
         assert_eq!(

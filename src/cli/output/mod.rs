@@ -43,6 +43,7 @@ pub use safetensors::Tensor;
 pub use sink::{Place, Sink};
 use zsic::pipeline::Version;
 use zsic::source::Name;
+use zsic::{ImageError, Scores};
 
 /// A format that is not `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,11 +193,21 @@ impl<'a> RecordWriter<'a> {
         Self { log, format, is_terminal, columns, labels, table, page, records: 0, failed: 0, held: None }
     }
 
-    /// Writes one image's record.
+    /// Writes one image's record. A page takes the scores, of which a record may show only some.
     ///
     /// # Errors
     /// If the place cannot be written; with `pipeline`, if the image failed.
-    pub fn record(&mut self, name: &Name, version: Version, outcome: &RecordBody) -> Result<()> {
+    pub fn record(
+        &mut self,
+        name: &Name,
+        version: Version,
+        scored: std::result::Result<(Predictions, Scores), &ImageError>,
+    ) -> Result<()> {
+        let (outcome, scores) = match scored {
+            Ok((predictions, scores)) => (Ok(predictions), Ok(scores)),
+            Err(e) => (Err(e), Err(e)),
+        };
+        let outcome: &RecordBody = &outcome;
         let image = name.as_str();
         let first = self.log.is_first()?;
         self.records += 1;
@@ -215,7 +226,7 @@ impl<'a> RecordWriter<'a> {
                 return self.pipeline(json::pipeline(&predictions.ranked)?);
             }
             Format::Html => {
-                self.page.record(name, version, outcome);
+                self.page.add(name, version, scores.as_ref().map_err(|e| *e));
                 return Ok(());
             }
         };

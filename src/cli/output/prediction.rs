@@ -31,8 +31,6 @@ pub struct Predictions<'a> {
     /// Highest score first.
     pub ranked: Vec<Prediction<'a>>,
     pub answer: Option<Answer<'a>>,
-    /// How far the answer is from another one, where that is asked for.
-    pub margin: Option<f32>,
 }
 
 impl<'a> Predictions<'a> {
@@ -51,7 +49,7 @@ impl<'a> Predictions<'a> {
             places: verdict.accepted.iter().map(|answer| answer.label).collect(),
             unknown: verdict.unknown,
         });
-        Self { ranked: ranked.map(prediction).collect(), answer, margin: None }
+        Self { ranked: ranked.map(prediction).collect(), answer }
     }
 
     /// Returns whether a label is accepted, if an answer was asked for.

@@ -86,7 +86,7 @@ impl Resume<'_> {
         if matches!(self.form, Form::Whole) {
             if self.args.resume {
                 let reason = "cannot be resumed; jsonl, csv and parquet can";
-                return Err(usage(format!("a {} {reason}", self.made_with.format())));
+                return Err(usage(format!("{} {reason}", self.made_with.format())));
             }
             return Ok(Start::Going(anew(sink, self.made_with, self.common)?, Rest::all(entries)));
         }

@@ -124,7 +124,7 @@ owl.jpg
         let bare = Predictions { ranked: rows(), ..Predictions::default() };
         assert_eq!(table.record("owl.jpg", &Ok(bare), true), expected);
         let answer = Some(Answer { accepted: Vec::new(), places: Vec::new(), unknown: Some(0.9) });
-        let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer, margin: None }), true);
+        let unknown = table.record("owl.jpg", &Ok(Predictions { ranked: rows(), answer }), true);
         assert_eq!(unknown.lines().nth(1).unwrap(), "  owl   unknown                  75.00 %");
     }
 }

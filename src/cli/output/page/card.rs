@@ -53,9 +53,14 @@ pub fn card(place: usize, picture: &Picture, thumbnail: &Thumbnail, labels: &[St
             html += &row("rival truth", &of(truth), share);
         }
         _ => {
-            let rival = picture.best.iter().find(|(label, _)| !picture.answer.contains(label));
-            if let Some(&(label, share)) = rival {
-                html += &row("rival", &of(&[label]), Some(share.into()));
+            let second = picture.best.iter().find(|(label, _)| !picture.answer.contains(label)).copied();
+            let unknown = picture.unknown.filter(|_| !picture.answer.is_empty());
+            match (second, unknown) {
+                (second, Some(unknown)) if second.is_none_or(|(_, share)| unknown > share) => {
+                    html += &row("rival", UNKNOWN, Some(unknown.into()));
+                }
+                (Some((label, share)), _) => html += &row("rival", &of(&[label]), Some(share.into())),
+                (None, _) => {}
             }
         }
     }

@@ -7,7 +7,6 @@ use zsic::Scores;
 use zsic::pipeline::Version;
 use zsic::source::Name;
 
-use super::super::prediction::Predictions;
 use super::margin::Margins;
 
 /// The most pictures of a page: about 15 MB of thumbnails.
@@ -34,18 +33,6 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Creates the picture of a record.
-    pub fn new(name: &Name, version: Version, predictions: &Predictions) -> Self {
-        let best = predictions.ranked.iter().take(BEST).map(|p| (p.index, p.score)).collect::<Vec<_>>();
-        let answer = match &predictions.answer {
-            Some(answer) => answer.places.clone(),
-            None => predictions.ranked.first().map(|best| best.index).into_iter().collect(),
-        };
-        let unknown = predictions.answer.as_ref().and_then(|answer| answer.unknown);
-        let margin = predictions.margin.unwrap_or_default();
-        Self { name: name.clone(), version, best, answer, unknown, truth: None, margin }
-    }
-
     /// Creates the picture of an image with these scores.
     pub fn of(name: &Name, version: Version, scores: &Scores, margins: Margins) -> Self {
         let best: Vec<(usize, f32)> = scores.top(BEST).iter().map(|ranked| (ranked.label, ranked.score)).collect();

@@ -11,10 +11,10 @@ use anyhow::{Error, Result};
 use serde::Serialize;
 use zsic::pipeline::Version;
 use zsic::source::{Name, without_passwords};
+use zsic::{ImageError, Scores};
 
 use super::super::fatal::usage;
 use super::super::progress::Progress;
-use super::prediction::RecordBody;
 pub use chosen::{Chosen, Picture};
 pub use margin::Margins;
 pub use markup::{percent, text};
@@ -45,6 +45,7 @@ pub struct About {
 pub struct Page<'a> {
     about: About,
     sources: Sources<'a>,
+    margins: Margins<'a>,
     chosen: Chosen,
 }
 
@@ -85,15 +86,15 @@ impl<'a> From<&'a Picture> for Shown<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Creates an empty page. Pictures come from `sources`.
-    pub fn new(about: About, sources: Sources<'a>) -> Self {
-        Self { about, sources, chosen: Chosen::default() }
+    /// Creates an empty page. Pictures come from `sources`, and `margins` say which of them are the least certain.
+    pub fn new(about: About, sources: Sources<'a>, margins: Margins<'a>) -> Self {
+        Self { about, sources, margins, chosen: Chosen::default() }
     }
 
-    /// Adds one image's record.
-    pub fn record(&mut self, name: &Name, version: Version, outcome: &RecordBody) {
-        match outcome {
-            Ok(predictions) => self.chosen.add(Picture::new(name, version, predictions)),
+    /// Adds one image, with the scores of all labels.
+    pub fn add(&mut self, name: &Name, version: Version, scores: std::result::Result<&Scores, &ImageError>) {
+        match scores {
+            Ok(scores) => self.chosen.add(Picture::of(name, version, scores, self.margins)),
             Err(e) => self.chosen.add_failure(name, &e.message),
         }
     }
@@ -136,10 +137,17 @@ pub fn write(
         judged: is_judged,
         images: pictures.iter().map(Shown::from).collect(),
     })?;
-    let slots = |slot: &str| match slot {
+    let mut facts = facts(about);
+    let scored = images - failed;
+    if (pictures.len() as u64) < scored {
+        let which = if is_judged { "those that are wrong, then the least certain" } else { "those least certain" };
+        let (shown, scored) = (markup::grouped(pictures.len() as u64), markup::grouped(scored));
+        facts += &fact("Shown", &format!("{shown} of {scored}, {which}"));
+    }
+    let slot_text = |slot: &str| match slot {
         "policy" => markup::policy(STYLE, SCRIPT),
         "title" => title(images),
-        "facts" => facts(about, images, pictures.len()),
+        "facts" => facts.clone(),
         "style" => STYLE.to_owned(),
         "script" => SCRIPT.to_owned(),
         "report" => report.to_owned(),
@@ -155,7 +163,7 @@ pub fn write(
                     put(card::card(place, picture, thumbnail, &about.labels).as_bytes())?;
                 }
             }
-            slot => put(slots(slot).as_bytes())?,
+            slot => put(slot_text(slot).as_bytes())?,
         }
     }
     Ok(())
@@ -169,7 +177,7 @@ fn title(images: u64) -> String {
 }
 
 /// Says what the page shows: pairs of a term and its description.
-fn facts(about: &About, images: u64, shown: usize) -> String {
+fn facts(about: &About) -> String {
     let mut rows = vec![("Model", text(&about.model))];
     let templates = about.templates.as_deref().unwrap_or_default();
     let named: Vec<String> = templates.iter().take(NAMED).map(|template| text(template)).collect();
@@ -182,9 +190,9 @@ fn facts(about: &About, images: u64, shown: usize) -> String {
     });
     rows.extend(about.more.iter().map(|(term, what)| (*term, text(what))));
     rows.push(("Labels", markup::grouped(about.labels.len() as u64)));
-    if (shown as u64) < images {
-        let shown = markup::grouped(shown as u64);
-        rows.push(("Shown", format!("{shown} of {}, those least certain", markup::grouped(images))));
-    }
-    rows.into_iter().map(|(term, text)| format!("<div><dt>{term}</dt><dd>{text}</dd></div>")).collect()
+    rows.iter().map(|(term, html)| fact(term, html)).collect()
+}
+
+fn fact(term: &str, html: &str) -> String {
+    format!("<div><dt>{term}</dt><dd>{html}</dd></div>")
 }

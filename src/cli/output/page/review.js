@@ -14,18 +14,24 @@
   const truths = images.map((image) => image.truth && named(image.truth));
   /** What was decided: the number of an image -> its labels. */
   const decided = new Map();
+  /** What each decision took the place of, the last one at the end. */
+  const past = [];
   let visible = images.map((_, i) => i);
   let current = 0;
   let isSaved = true;
   let isKept = false;
 
   const same = (a, b) => a.length === b.length && a.every((label) => b.includes(label));
+  const isNew = (label) => label !== UNKNOWN && !labels.includes(label);
+  const listed = (own) => own.map((label) => (isNew(label) ? `${label} (new label)` : label)).join(', ');
   const isChanged = (i) => decided.has(i) && !same(decided.get(i), answers[i]);
-  const say = (text) => { by('live').textContent = text; };
+  const say = (text) => { by('live').textContent = shown(text); };
   const short = (i) => images[i].image.split('/').filter(Boolean).pop() ?? images[i].image;
   const percent = (share) => (share > 0 && share < 0.001 ? '< 0.1 %' : share < 1 && share > 0.999 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`);
   // Characters that are invisible or change the order of text are for files, not for readers.
-  const shown = (text) => text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b\u2060\ufeff]/gu, '\ufffd');
+  const acts = String.raw`(?![\u200c\u200d\ufe0e\ufe0f])[\p{Cc}\p{Bidi_C}\p{DI}\u2028\u2029\ufff0-\ufffb]`;
+  const hidden = new RegExp(String.raw`${acts}|(?<=^|[\0-\x7f]|${acts})[\u200c\u200d\ufe0e\ufe0f]`, 'gu');
+  const shown = (text) => text.replace(hidden, '\ufffd');
 
   function element(name, properties, ...children) {
     const made = Object.assign(document.createElement(name), properties);
@@ -57,7 +63,6 @@
       for (const [i, own] of JSON.parse(localStorage.getItem(key) ?? '[]')) {
         if (images[i] && Array.isArray(own)) decided.set(i, own.map(String));
       }
-      if (decided.size) say(`${decided.size} decisions of an earlier visit are back`);
     } catch { decided.clear(); }
   }
 
@@ -66,7 +71,7 @@
     const [card, own] = [cards[i], decided.get(i)];
     card.classList.toggle('accepted', Boolean(own) && !isChanged(i));
     card.classList.toggle('changed', isChanged(i));
-    card.lastElementChild.textContent = !own ? '' : isChanged(i) ? `→ ${shown(own.join(', '))}` : '✓ accepted';
+    card.lastElementChild.textContent = !own ? '' : isChanged(i) ? `→ ${shown(listed(own))}` : '✓ accepted';
   }
 
   function drawCount() {
@@ -75,7 +80,8 @@
     by('bar').value = decided.size;
     by('count').textContent = `${decided.size} of ${images.length} reviewed${changed ? `, ${changed} relabelled` : ''}`;
     by('save').disabled = decided.size === 0;
-    by('forget').hidden = decided.size === 0;
+    by('forget').classList.toggle('gone', decided.size === 0);
+    by('undo').disabled = past.length === 0;
   }
 
   /** The labels with keys: all of them if they are few, else those with the highest scores. */
@@ -86,11 +92,11 @@
     const image = images[i];
     if (!image) return;
     const picture = cards[i].querySelector('img');
-    const view = picture ? element('img', { src: picture.src, alt: `Picture ${short(i)}` }) : cards[i].querySelector('.frame').textContent;
+    const view = picture ? element('img', { src: picture.src, alt: `Picture ${shown(short(i))}` }) : cards[i].querySelector('.frame').textContent;
     by('view').replaceChildren(view);
     by('path').textContent = shown(image.image);
     const own = decided.get(i);
-    const strong = (text, className = '') => element('b', { className }, element('bdi', {}, shown(text.join(', '))));
+    const strong = (text, className = '') => element('b', { className }, element('bdi', {}, shown(listed(text))));
     const says = [];
     if (truths[i]) says.push(image.right ? 'Right: ' : 'Wrong: ', strong(answers[i], image.right ? 'right' : 'wrong'));
     else says.push('Answer: ', strong(answers[i]));
@@ -110,6 +116,7 @@
     }));
     by('other').value = '';
     by('clear').disabled = !own;
+    by('none-share').textContent = image.unknown === undefined ? '' : percent(image.unknown);
     by('keep').hidden = !truths[i];
   }
 
@@ -125,18 +132,31 @@
   }
 
   // Decisions.
-  function decide(own, goesOn = true) {
-    const i = current;
-    if (!images[i]) return;
-    const place = visible.indexOf(i);
+  function put(i, own) {
     if (own) decided.set(i, own);
     else decided.delete(i);
     isSaved = false;
     keep();
     drawCard(i);
     drawCount();
-    const what = !own ? 'no decision' : isChanged(i) ? `now ${own.join(', ')}` : `${own.join(', ')} accepted`;
+    const what = !own ? 'no decision' : isChanged(i) ? `now ${listed(own)}` : `${own.join(', ')} accepted`;
     say(`${short(i)}: ${what}. ${by('count').textContent}`);
+  }
+  function undo() {
+    const last = past.pop();
+    if (!last) return;
+    const [i, own] = last;
+    put(i, own);
+    filter(false);
+    if (!visible.includes(i)) clearFilters(false);
+    setCurrent(i);
+  }
+  function decide(own, goesOn = true) {
+    const i = current;
+    const place = visible.indexOf(i);
+    if (place < 0) return;
+    past.push([i, decided.get(i)]);
+    put(i, own);
     const after = visible.slice(place + 1);
     const before = visible.slice(0, place).reverse();
     if (by('by-state').value) filter(false);
@@ -144,6 +164,7 @@
     const next = own && goesOn ? after.find((other) => visible.includes(other)) : undefined;
     const nearest = [...after, ...before].find((other) => visible.includes(other));
     setCurrent(next ?? (isStill ? i : nearest ?? i));
+    if (!visible.length) by('all').focus();
   }
   const accept = () => decide(answers[current]);
   const keepTruth = () => truths[current] && decide(truths[current]);
@@ -155,7 +176,13 @@
   }
 
   // Filters.
-  function filter(isTold = true) {
+  const FILTERS = ['by-answer', 'by-truth', 'by-verdict', 'by-state', 'by-name'];
+  function clearFilters(isTold = true) {
+    FILTERS.forEach((id) => { by(id).value = ''; });
+    filter(isTold);
+  }
+  /** Shows the pictures that fit. `isNone` is for what no filter says: pictures that are not on the page. */
+  function filter(isTold = true, isNone = false) {
     const [answer, truth, verdict, state] = ['by-answer', 'by-truth', 'by-verdict', 'by-state'].map((id) => by(id).value);
     const word = by('by-name').value.trim().toLowerCase();
     const fits = (i) => (!answer || answers[i].includes(JSON.parse(answer)))
@@ -163,10 +190,16 @@
       && (!verdict || images[i].right === (verdict === 'right'))
       && (!state || (state === 'open' ? !decided.has(i) : state === 'done' ? decided.has(i) : isChanged(i)))
       && (!word || images[i].image.toLowerCase().includes(word));
-    visible = order.filter(fits);
+    visible = isNone ? [] : order.filter(fits);
     const shownNow = new Set(visible);
     cards.forEach((card, i) => { card.hidden = !shownNow.has(i); });
     by('nothing').hidden = visible.length > 0;
+    by('panel').hidden = visible.length === 0;
+    by('all').hidden = images.length === 0;
+    by('why').textContent = !images.length ? 'There is no picture to review.'
+      : isNone ? 'None of these pictures is on the page.' : 'No picture matches these filters.';
+    by('fitting').textContent = visible.length < images.length ? `${visible.length} of ${images.length} shown` : '';
+    by('reset').hidden = !isNone && FILTERS.every((id) => !by(id).value);
     if (!isTold) return;
     say(visible.length === 1 ? '1 picture' : `${visible.length} pictures`);
     setCurrent(shownNow.has(current) ? current : visible[0] ?? 0, false);
@@ -205,8 +238,8 @@
 
   // Keys and clicks.
   const columns = () => getComputedStyle(grid).gridTemplateColumns.split(' ').length;
-  const move = (by_) => {
-    const place = visible.indexOf(current) + by_;
+  const move = (steps) => {
+    const place = visible.indexOf(current) + steps;
     if (visible.length) setCurrent(visible[Math.min(Math.max(place, 0), visible.length - 1)]);
   };
   const keys = {
@@ -216,20 +249,28 @@
     ArrowDown: () => move(columns()),
     Home: () => move(-Infinity),
     End: () => move(Infinity),
-    Enter: accept,
+    Enter: () => (decided.has(current) ? move(1) : accept()),
     a: accept,
     t: keepTruth,
-    0: () => decide([UNKNOWN]),
+    u: undo,
+    ' ': () => {},
     Backspace: () => decide(null),
     Delete: () => decide(null),
     l: () => by('other').focus(),
     '/': () => by('by-name').focus(),
   };
   grid.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? /^[1-9]$/.exec(event.key)?.[0];
+    const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === 'z';
+    if ((event.ctrlKey || event.metaKey || event.altKey) && !isUndo) return;
+    // A key that is held decides once.
+    if (event.repeat && !event.key.startsWith('Arrow')) return;
+    // Shift changes the key of a digit, and some keyboards have digits with Shift alone.
+    const digit = /^Digit(\d)$/.exec(event.code)?.[1] ?? /^\d$/.exec(event.key)?.[0];
     const chosen = digit && choices(current)[digit - 1];
-    const act = chosen !== undefined && digit ? () => relabel(labels[chosen], event.shiftKey) : keys[event.key] ?? keys[event.key.toLowerCase()];
+    const act = isUndo ? undo
+      : digit === '0' ? () => decide([UNKNOWN])
+        : chosen !== undefined && digit ? () => relabel(labels[chosen], event.shiftKey)
+          : keys[event.key] ?? keys[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
     act();
@@ -241,18 +282,23 @@
   by('other').addEventListener('keydown', (event) => {
     if (event.key === 'Escape') cards[current]?.focus();
     if (event.key !== 'Enter') return;
-    const label = by('other').value.trim();
-    if (label) relabel(label, event.shiftKey);
+    const typed = by('other').value.trim();
+    const all = [...labels, UNKNOWN];
+    const known = all.find((label) => label === typed) ?? all.find((label) => label.toLowerCase() === typed.toLowerCase());
+    if (typed) relabel(known ?? typed, event.shiftKey);
   });
   by('accept').onclick = accept;
   by('keep').onclick = keepTruth;
   by('none').onclick = () => decide([UNKNOWN]);
   by('clear').onclick = () => decide(null);
+  by('undo').onclick = undo;
   by('save').onclick = save;
+  by('all').onclick = by('reset').onclick = () => { clearFilters(); cards[current]?.focus(); };
   by('forget').onclick = () => {
     if (!confirm(`Discard all ${decided.size} decisions?`)) return;
     const all = [...decided.keys()];
     decided.clear();
+    past.length = 0;
     isSaved = true;
     keep();
     all.forEach(drawCard);
@@ -262,18 +308,30 @@
   ['by-answer', 'by-truth', 'by-verdict', 'by-state'].forEach((id) => { by(id).onchange = () => filter(); });
   by('by-name').oninput = () => filter();
   by('order').onchange = sort;
-  document.querySelectorAll('[data-answer]').forEach((cell_) => {
-    cell_.onclick = () => {
-      by('by-answer').value = JSON.stringify(labels[cell_.dataset.answer] ?? UNKNOWN);
-      by('by-truth').value = JSON.stringify(labels[cell_.dataset.truth] ?? UNKNOWN);
-      by('by-verdict').value = '';
+  document.querySelectorAll('[data-answer]').forEach((number) => {
+    number.onclick = () => {
+      by('by-answer').value = JSON.stringify(labels[number.dataset.answer] ?? UNKNOWN);
+      by('by-truth').value = JSON.stringify(labels[number.dataset.truth] ?? UNKNOWN);
+      ['by-verdict', 'by-state', 'by-name'].forEach((id) => { by(id).value = ''; });
       // A value that no picture of the page has is none of the options.
       const isShown = by('by-answer').value && by('by-truth').value;
-      filter();
-      if (!isShown) say('None of these pictures is on the page');
+      filter(true, !isShown);
+      if (!isShown) say(by('why').textContent);
       grid.scrollIntoView();
       if (isShown && visible.length) setCurrent(visible[0]);
     };
+  });
+  // The same page in another tab has decided something.
+  addEventListener('storage', (event) => {
+    if (event.key !== key) return;
+    decided.clear();
+    past.length = 0;
+    restore();
+    cards.forEach((_, i) => drawCard(i));
+    drawCount();
+    filter(false);
+    if (visible.includes(current)) drawPanel();
+    else setCurrent(visible[0] ?? 0, false);
   });
   addEventListener('beforeunload', (event) => {
     if (!isSaved && !isKept) event.preventDefault();
@@ -287,9 +345,12 @@
   fillOptions('by-answer', answers);
   fillOptions('by-truth', truths);
   document.querySelectorAll('label.judged').forEach((part) => { part.hidden = !data.judged; });
-  by('labels').append(...labels.map((label) => element('option', { value: label })));
+  by('labels').append(...labels.map((label) => element('option', { value: label, label: shown(label) })));
   restore();
   decided.forEach((_, i) => drawCard(i));
   drawCount();
+  tools.hidden = false;
+  filter(false);
   setCurrent(0, false);
+  if (decided.size) say(`${decided.size} decisions of an earlier visit are back`);
 }
