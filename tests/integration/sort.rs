@@ -219,7 +219,7 @@ fn failed_and_changed_images_stay() {
     put(&dir.path().join("photos/owl.png"), "another owl");
     let output = undo(dir.path(), FIRST, 1);
     assert!(err(&output).contains("fox/fox.png: left: has changed since"), "{}", err(&output));
-    assert!(err(&output).contains("owl/owl.png: left: its old place has another file"), "{}", err(&output));
+    assert!(err(&output).contains("owl/owl.png: left: its old place is taken"), "{}", err(&output));
     assert!(dir.path().join(FIRST).exists());
     fs::remove_file(dir.path().join("photos/owl.png")).unwrap();
     fs::remove_file(dir.path().join("sorted/fox/fox.png")).unwrap();
@@ -238,6 +238,112 @@ fn the_last_copy_is_never_removed() {
         assert!(err(&output).contains("owl/owl.png: left: it is the last"), "{}", err(&output));
         assert_eq!(names(dir.path()), ["photos/fox.png", "sorted/owl/owl.png"]);
     }
+}
+
+#[test]
+fn equal_bytes_of_two_inputs_get_one_place() {
+    let dir = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|folder| put(&dir.path().join(folder).join("owl.png"), "owl"));
+    let (code, output) = status(dir.path(), &["a", "b", "-l", LABELS, "--copy"]);
+    assert_eq!(code, 0, "{}", err(&output));
+    assert!(err(&output).contains("1 image had the same bytes there already"), "{}", err(&output));
+}
+
+#[test]
+fn files_that_others_named_like_unfinished_ones_stay() {
+    let dir = photos(&["owl.png", ".zsic-sort-2.new/owl.png"]);
+    put(&dir.path().join("sorted/owl/.zsic-sort-1.new"), "an owl of others");
+    sorted(&dir, 0, &["--copy"]);
+    let own = dir.path().join("sorted/owl/.zsic-sort-1.new");
+    assert!(own.exists(), "after a run");
+    undo(dir.path(), FIRST, 0);
+    assert!(own.exists(), "after its undo");
+    let output = sorted(&dir, 1, &["--copy", "--as", "{label}/.zsic-sort-{name}"]);
+    assert!(err(&output).contains("left where it is: files of this command have such names"), "{}", err(&output));
+}
+
+/// Cuts a journal off as a kill would have, after what was announced together.
+fn forget_acts(path: &Path) {
+    let lines: Vec<String> = fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
+    let told = lines.iter().filter(|line| !line.contains("\"op\":\"made\"") && !line.contains("\"op\":\"done\""));
+    assert!(told.clone().count() < lines.len());
+    fs::write(path, told.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+}
+
+#[test]
+fn what_another_run_did_is_not_taken_back() {
+    for act in ["--copy", "--hardlink"] {
+        let dir = photos(&["owl.png", "fox.png"]);
+        sorted(&dir, 0, &[act]);
+        let first = dir.path().join(FIRST);
+        forget_acts(&first);
+        ["owl", "fox"].iter().for_each(|label| fs::remove_dir_all(dir.path().join("sorted").join(label)).unwrap());
+        sorted(&dir, 0, &[act]);
+        let output = undo(dir.path(), FIRST, 1);
+        assert!(err(&output).contains("left: nothing tells that this run put it there"), "{}", err(&output));
+        assert_eq!(names(&dir.path().join("sorted")), ["fox/fox.png", "owl/owl.png"]);
+        assert!(first.exists());
+    }
+    // Announced, and others have put equal bytes there: the image is still where it was.
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--move"]);
+    forget_acts(&dir.path().join(FIRST));
+    put(&dir.path().join("photos/owl.png"), "owl.png");
+    undo(dir.path(), FIRST, 0);
+    assert_eq!(names(dir.path()), ["photos/owl.png", "sorted/owl/owl.png"]);
+}
+
+#[test]
+fn sidecars_that_do_not_move_are_told() {
+    let dir = photos(&["owl.png"]);
+    fs::write(dir.path().join("photos/owl.xmp"), "a").unwrap();
+    fs::create_dir_all(dir.path().join("sorted/owl")).unwrap();
+    fs::write(dir.path().join("sorted/owl/owl.xmp"), "a").unwrap();
+    let output = sorted(&dir, 1, &["--move", "--sidecars"]);
+    assert!(err(&output).contains("photos/owl.xmp: left where it is: sorted/owl/owl.xmp has the same bytes"));
+    assert_eq!(names(dir.path()), ["photos/owl.xmp", "sorted/owl/owl.png", "sorted/owl/owl.xmp"]);
+}
+
+#[test]
+fn a_folder_that_was_renamed_keeps_its_journal() {
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--copy"]);
+    fs::rename(dir.path().join("sorted"), dir.path().join("renamed")).unwrap();
+    let output = undo(dir.path(), "renamed/.zsic-sort-1.jsonl", 2);
+    assert!(err(&output).contains("is not in the folder of the journal"), "{}", err(&output));
+    fs::rename(dir.path().join("renamed"), dir.path().join("sorted")).unwrap();
+    fs::rename(dir.path().join("sorted/owl"), dir.path().join("sorted/owls")).unwrap();
+    let output = undo(dir.path(), FIRST, 1);
+    assert!(err(&output).contains("owl/owl.png: left: is no longer there"), "{}", err(&output));
+    fs::rename(dir.path().join("sorted/owls"), dir.path().join("sorted/owl")).unwrap();
+    undo(dir.path(), FIRST, 0);
+    assert_eq!(names(dir.path()), ["photos/owl.png"]);
+}
+
+#[test]
+fn only_journals_of_this_command_are_taken_back() {
+    let dir = photos(&["owl.png"]);
+    for name in [".zsic-sort-1.new", ".zsic-sort-notes.jsonl"] {
+        fs::write(dir.path().join(name), "notes without a line's end").unwrap();
+        undo(dir.path(), name, 2);
+        assert_eq!(fs::read(dir.path().join(name)).unwrap(), b"notes without a line's end", "{name}");
+    }
+    sorted(&dir, 0, &["--copy"]);
+    let path = dir.path().join(FIRST);
+    let whole = fs::read_to_string(&path).unwrap();
+    let own = whole.lines().find(|line| line.contains("\"op\":\"copy\"")).unwrap();
+    let mut line: Value = serde_json::from_str(own).unwrap();
+    let victim = dir.path().join("photos/owl.png").display().to_string();
+    let inside = dir.path().join("sorted/../photos/owl.png").display().to_string();
+    for to in [victim, inside, "photos/owl.png".to_owned()] {
+        line["to"] = to.clone().into();
+        line["from"] = dir.path().join("sorted/owl/owl.png").display().to_string().into();
+        fs::write(&path, format!("{whole}{line}\n{{\"op\":\"done\",\"to\":{}}}\n", line["to"])).unwrap();
+        undo(dir.path(), FIRST, 2);
+        assert!(dir.path().join("photos/owl.png").exists(), "{to}");
+    }
+    fs::write(&path, whole).unwrap();
+    undo(dir.path(), FIRST, 0);
 }
 
 #[test]
@@ -317,6 +423,22 @@ fn tar_members_and_urls_are_copied() {
     assert_eq!(places.keys().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(), expected);
     assert!(places[Path::new("fox/set.tar/x/fox.png")] == fox && places[Path::new("owl/set.tar/x/fox.png")] == owl);
     assert!(!dir.path().join("evil.png").exists() && !into.join("evil.png").exists());
+    // A tar has them still; a URL may lead elsewhere by now.
+    let output = undo(dir.path(), FIRST, 1);
+    assert!(err(&output).contains("fox/fox far.png: left: it may be the last copy"), "{}", err(&output));
+    assert_eq!(names(&into), ["fox/fox far.png"]);
+    fs::remove_dir_all(&into).unwrap();
+    // Without the tar, its members' copies are the last.
+    sorted(&dir, 1, &["--copy"]);
+    let (tar, away) = (dir.path().join("photos/set.tar"), dir.path().join("away.tar"));
+    fs::rename(&tar, &away).unwrap();
+    let before = names(&into);
+    let output = undo(dir.path(), FIRST, 1);
+    assert!(err(&output).contains("bear/set.tar/bear.png: left: it may be the last copy"), "{}", err(&output));
+    assert_eq!(names(&into).len(), before.len() - 1, "the photo beside the tar has its original");
+    fs::write(&tar, fs::read(&away).unwrap().split_at(512).0).unwrap();
+    undo(dir.path(), FIRST, 1);
+    fs::rename(&away, &tar).unwrap();
     undo(dir.path(), FIRST, 0);
     assert!(!into.exists());
     for act in ["--move", "--hardlink", "--symlink"] {
@@ -369,6 +491,7 @@ fn wrong_usage_is_told_before_anything_is_done() {
         (&["-", "-l", "owl,fox", "--copy"], "standard input can be read only once"),
         (&["photos", "--copy"], "no labels"),
         (&["photos", "--undo", "file"], "cannot be used with"),
+        (&["--undo", "file", "--sidecars"], "cannot be used with"),
         (&["--undo", "none"], "none: no such file"),
         (&["--undo", "file"], "file: is not a journal of zsic sort"),
     ] {
@@ -408,7 +531,10 @@ mod unix {
             sorted(&dir, 0, &[act]);
             assert_eq!(files(&dir.path().join("sorted/owl")), before, "{act}");
             let hex = |line: &Value| line["to"]["hex"].as_str().is_some_and(|hex| hex.contains("636166e9206f776c"));
-            assert_eq!(journal(&dir.path().join(FIRST)).iter().filter(|line| hex(line)).count(), 1);
+            assert_eq!(
+                journal(&dir.path().join(FIRST)).iter().filter(|line| line["op"] == act[2..] && hex(line)).count(),
+                1
+            );
             undo(dir.path(), FIRST, 0);
             assert!(files(&photos) == before && !dir.path().join("sorted").exists(), "{act}");
         }
@@ -435,6 +561,44 @@ mod unix {
         let output = sorted(&dir, 1, &["--copy", "--as", &format!("{deep}/{{name}}")]);
         assert!(err(&output).contains("name too long"), "{}", err(&output));
         assert!(!dir.path().join("sorted").exists(), "nothing was placed");
+    }
+
+    #[test]
+    fn a_link_to_the_only_copy_is_no_second_copy() {
+        for act in ["--copy", "--move", "--hardlink"] {
+            let dir = photos(&["owl.png"]);
+            let (old, place) = (dir.path().join("photos/owl.png"), dir.path().join("sorted/owl/owl.png"));
+            sorted(&dir, 0, &[act]);
+            fs::remove_file(&old).unwrap_or_default();
+            symlink(&place, &old).unwrap();
+            undo(dir.path(), FIRST, 1);
+            assert!(fs::symlink_metadata(&place).is_ok_and(|there| there.is_file()), "{act}: a link to the file");
+            // Its whole folder leads there.
+            let dir = photos(&["owl.png"]);
+            let (folder, place) = (dir.path().join("photos"), dir.path().join("sorted/owl/owl.png"));
+            sorted(&dir, 0, &[act]);
+            fs::remove_dir_all(&folder).unwrap();
+            symlink(place.parent().unwrap(), &folder).unwrap();
+            undo(dir.path(), FIRST, 1);
+            assert!(place.exists(), "{act}: a link to the folder");
+            // It leads there, and the file has a name more.
+            fs::hard_link(&place, dir.path().join("more.png")).unwrap();
+            undo(dir.path(), FIRST, 1);
+            assert!(place.exists(), "{act}: with another name");
+        }
+    }
+
+    #[test]
+    fn a_killed_undo_leaves_no_file_of_others_and_none_of_its_own() {
+        let dir = photos(&["owl.png"]);
+        sorted(&dir, 0, &["--move"]);
+        let new = dir.path().join("photos/.zsic-sort-0123456789abcdef.new");
+        let begin = r#"{"op":"begin","version":1,"new":".zsic-sort-0123456789abcdef.new"}"#;
+        fs::write(&new, "half an owl").unwrap();
+        let path = dir.path().join(FIRST);
+        fs::write(&path, format!("{}{begin}\n", fs::read_to_string(&path).unwrap())).unwrap();
+        undo(dir.path(), FIRST, 0);
+        assert_eq!(names(dir.path()), ["photos/owl.png"]);
     }
 
     #[test]

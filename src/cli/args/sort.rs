@@ -62,7 +62,7 @@ pub struct Places {
     #[arg(long)]
     pub sidecars: bool,
     /// Take back what JOURNAL tells, except what changed since
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["inputs", "files_from", "into", "how"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["inputs", "files_from", "into", "how", "pattern", "if_exists", "sidecars"])]
     pub undo: Option<PathBuf>,
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use zsic::cache::ContentHash;
 use zsic::net::Images;
-use zsic::source::{Input, Limits, Select, Walk, without_passwords};
+use zsic::source::{Input, Limits, Name, Select, Walk, without_passwords};
+use zsic::system::file::FileId;
 use zsic::system::name::{canonical, from_bytes};
 
 use super::super::args::How;
@@ -50,6 +51,8 @@ pub struct Acting<'p, 'a, L> {
     pub images: Images,
     pub counts: Counts,
     pub journal: Option<(Journal, String)>,
+    /// Whether a sidecar has its place and its image has none.
+    pub is_parted: bool,
     /// Folders that the journal tells.
     pub told: HashSet<PathBuf>,
 }
@@ -86,7 +89,13 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
                     }
                     waiting.push_back(*placing);
                 }
-                step => self.tell(&step),
+                step => {
+                    let is_awaited = |to: &Path| waiting.iter().any(|placing| placing.to == to);
+                    if matches!(&step, Step::There { to, .. } if is_awaited(to)) {
+                        self.place(std::mem::take(&mut waiting))?; // an image with these bytes comes there first
+                    }
+                    self.tell(&step);
+                }
             }
         }
         self.place(waiting)
@@ -202,9 +211,10 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
             }
             (_, bytes) => {
                 let name = &placing.image.name;
-                let from = match std::str::from_utf8(name.bytes()) {
-                    Ok(text) => Written::Text(without_passwords(text).into_owned()),
-                    Err(_) => Written::of(Path::new(&*from_bytes(name.bytes()))),
+                let from = match &placing.image.found.origin {
+                    // The member's path, from the root: the undo looks for the tar.
+                    Origin::Tar(_) => Written::of(&full(Path::new(&*from_bytes(name.bytes())))?),
+                    _ => words(name),
                 };
                 let size = bytes.map_or(0, <[u8]>::len) as u64;
                 let line = Line::Save(Act::new(from.clone(), &full(&to)?, size, &content));
@@ -262,6 +272,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         for _ in 0..ATTEMPTS {
             match self.attempt(&placing, &parts, bytes)? {
                 Ok(()) => {
+                    self.tell_sidecars(&placing, &parts);
                     *self.counts.placed.entry(placing.image.answer).or_default() += 1;
                     return Ok(());
                 }
@@ -288,6 +299,24 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         Ok(())
     }
 
+    /// Names the sidecars that were not moved, since their places have the same bytes already.
+    fn tell_sidecars(&mut self, placing: &Placing, parts: &[Part]) {
+        if self.how != How::Move {
+            return;
+        }
+        for sidecar in &placing.sidecars {
+            let to = sidecar.to(&placing.to);
+            if !parts.iter().any(|part| part.to == to) {
+                error(format_args!(
+                    "{}: left where it is: {} has the same bytes",
+                    sidecar.from.display(),
+                    to.display()
+                ));
+                self.counts.left += 1;
+            }
+        }
+    }
+
     /// Does the acts of one image, or none of them.
     fn attempt(&mut self, placing: &Placing, parts: &[Part], bytes: Option<&[u8]>) -> Result<Done> {
         let new = self.journal.as_ref().map(|(_, new)| new.clone()).unwrap_or_default();
@@ -302,8 +331,10 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
                 Failure::Stop(e) => e.to_string(),
             };
             for (at, part) in parts.iter().enumerate() {
-                if at < done && restore::take_back(&part.line, &new).is_err() {
-                    continue; // a sidecar that cannot go back stays, and the journal tells it
+                if at < done && restore::go_back(&part.line, &new).is_err() {
+                    self.is_parted = true;
+                    error(format_args!("{}: stays without its image; the journal tells it", part.to.display()));
+                    continue;
                 }
                 let noted = self.note(Line::Left { to: Written::of(&full(&part.to)?), why: why.clone() });
                 if !matches!(failure, Failure::Stop(_)) {
@@ -315,18 +346,26 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         Ok(Ok(()))
     }
 
-    fn act(&self, placing: &Placing, part: &Part, new: &str, bytes: Option<&[u8]>) -> Done {
+    fn act(&mut self, placing: &Placing, part: &Part, new: &str, bytes: Option<&[u8]>) -> Done {
         let version = (part.is_image).then_some((placing.image.version, self.since));
         let wanted = Wanted { content: &part.content, version };
         if let Some(path) = &part.path {
             wanted.check(path)?; // before a folder is made for it
         }
         let made = make_folder(&part.to)?;
+        let place = Written::of(&full(&part.to).map_err(Failure::Stop)?);
+        let journal = &mut self.journal;
+        let mut ready = |path: &Path| {
+            let file = FileId::here(path).map_err(|e| Failure::at(path, "cannot be read", e))?.numbers().1;
+            let line = Line::Made { to: place.clone(), file };
+            journal.as_mut().map_or(Ok(()), |(journal, _)| journal.note(&[line])).map_err(Failure::Stop)
+        };
+        let ready: files::Ready = &mut ready;
         let done = match (&part.path, self.how) {
-            (None, _) => files::save(bytes.unwrap_or_default(), &part.to, new, &wanted),
-            (Some(path), How::Copy) => files::copy(path, &part.to, new, &wanted),
-            (Some(path), How::Move) => files::move_file(path, &part.to, new, &wanted),
-            (Some(path), How::Hardlink) => files::hardlink(path, &part.to, &wanted),
+            (None, _) => files::save(bytes.unwrap_or_default(), &part.to, new, &wanted, ready),
+            (Some(path), How::Copy) => files::copy(path, &part.to, new, &wanted, ready),
+            (Some(path), How::Move) => files::move_file(path, &part.to, new, &wanted, ready),
+            (Some(path), How::Hardlink) => files::hardlink(path, &part.to, &wanted, ready),
             (Some(path), How::Symlink) => {
                 let target = part.from.path().unwrap_or_default();
                 files::symlink(path, &target, &part.to, &wanted)
@@ -334,6 +373,8 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         };
         if done.is_err() {
             made.iter().rev().for_each(|folder| _ = fs::remove_dir(folder));
+        } else {
+            self.note(Line::Done { to: place }).map_err(Failure::Stop)?;
         }
         done
     }
@@ -347,6 +388,14 @@ fn is_same_file(name: &[u8], to: &Path) -> bool {
         Some((canonical(folder).ok()?, path.file_name()?.to_owned()))
     };
     place(&from).is_some_and(|from| place(to) == Some(from))
+}
+
+/// Returns how the journal names what is at a URL, or in the program.
+fn words(name: &Name) -> Written {
+    match std::str::from_utf8(name.bytes()) {
+        Ok(text) => Written::Text(without_passwords(text).into_owned()),
+        Err(_) => Written::of(Path::new(&*from_bytes(name.bytes()))),
+    }
 }
 
 /// Returns a path from the root.

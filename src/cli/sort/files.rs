@@ -48,6 +48,9 @@ impl Failure {
 
 pub type Done = Result<(), Failure>;
 
+/// Tells the journal which file is about to get its name. It is given the file's present path.
+pub type Ready<'a> = &'a mut dyn FnMut(&Path) -> Done;
+
 /// Bytes that get a new name, and how to know them again.
 pub struct Wanted<'a> {
     pub content: &'a ContentHash,
@@ -81,30 +84,40 @@ pub fn hash(path: &Path) -> io::Result<ContentHash> {
 }
 
 /// Copies a file, with its times and permissions. `new` is the name of the copy until it is whole.
-pub fn copy(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
+pub fn copy(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Ready) -> Done {
     let failed = |e| Failure::at(from, "cannot be read", e);
     let mut source = File::open(from).map_err(failed)?;
     let metadata = source.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(Failure::left("is not a regular file"));
     }
-    write(to, new, wanted, &mut source, Some(&metadata))
+    write(to, new, wanted, &mut source, Some(&metadata), ready)
 }
 
 /// Saves bytes as a file.
-pub fn save(bytes: &[u8], to: &Path, new: &str, wanted: &Wanted) -> Done {
-    write(to, new, wanted, &mut &*bytes, None)
+pub fn save(bytes: &[u8], to: &Path, new: &str, wanted: &Wanted, ready: Ready) -> Done {
+    write(to, new, wanted, &mut &*bytes, None, ready)
 }
 
-fn write(to: &Path, new: &str, wanted: &Wanted, source: &mut dyn Read, metadata: Option<&Metadata>) -> Done {
+fn write(
+    to: &Path,
+    new: &str,
+    wanted: &Wanted,
+    source: &mut dyn Read,
+    metadata: Option<&Metadata>,
+    ready: Ready,
+) -> Done {
     let new = beside(to, new);
     let failed = |e| Failure::at(to, "cannot be written", e);
-    // A signal removes it.
+    // A signal removes it. A file of this name is not this run's, and stays.
     let begun = Undo::begin(&new, || {
-        remove(&new)?; // of a run that was killed
-        File::options().write(true).create_new(true).open(&new).map(|file| (file, vec![new.clone()]))
+        private(&mut File::options(), metadata.is_some())
+            .write(true)
+            .create_new(true)
+            .open(&new)
+            .map(|file| (file, vec![new.clone()]))
     });
-    let (file, mut undo) = begun.map_err(failed)?;
+    let (file, mut undo) = begun.map_err(|e| Failure::at(&new, "cannot be made", e))?;
     let mut tee = Tee { source, file: &file, failure: None };
     let content = ContentHash::of_reader(&mut tee);
     let failure = tee.failure.take();
@@ -121,7 +134,7 @@ fn write(to: &Path, new: &str, wanted: &Wanted, source: &mut dyn Read, metadata:
     };
     drop(file); // Windows renames no open file
     let _held = interrupt::hold();
-    match written.and_then(|()| rename_new(&new, to).map_err(|e| taken_or(to, e))) {
+    match written.and_then(|()| ready(&new)).and_then(|()| rename_new(&new, to).map_err(|e| taken_or(to, e))) {
         Ok(()) => {
             undo.forget();
             Ok(())
@@ -133,7 +146,18 @@ fn write(to: &Path, new: &str, wanted: &Wanted, source: &mut dyn Read, metadata:
     }
 }
 
-/// Gives a copy the times and permissions of the original. File systems without them have others.
+/// Lets nobody else read a copy before it has the permissions of the original.
+fn private(options: &mut fs::OpenOptions, is_copy: bool) -> &mut fs::OpenOptions {
+    #[cfg(unix)]
+    if is_copy {
+        std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    }
+    #[cfg(windows)] // a new file has the permissions of its folder
+    let _ = is_copy;
+    options
+}
+
+/// Gives a copy the times, permissions and, where that is allowed, the owner of the original. File systems without them have others.
 fn keep_metadata(file: &File, metadata: &Metadata) {
     let mut times = fs::FileTimes::new();
     if let Ok(time) = metadata.modified() {
@@ -143,17 +167,24 @@ fn keep_metadata(file: &File, metadata: &Metadata) {
         times = times.set_accessed(time);
     }
     _ = file.set_times(times);
+    #[cfg(unix)] // only root gives files away, and others to their groups
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (owner, group) = (metadata.uid(), metadata.gid());
+        _ = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
+    }
     _ = file.set_permissions(metadata.permissions());
 }
 
 /// Moves a file; to another file system by a copy that is synced and checked before the file is removed.
-pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
+pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Ready) -> Done {
     let failed = |e| Failure::at(from, "cannot be moved", e);
     let before = fs::symlink_metadata(from).map_err(failed)?;
     if !before.is_file() {
         return Err(Failure::left("is not a regular file"));
     }
     wanted.check(from)?;
+    ready(from)?;
     let renamed = {
         let _held = interrupt::hold();
         rename_new(from, to)
@@ -162,7 +193,7 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
         Err(e) if e.kind() == Io::CrossesDevices => {}
         renamed => return renamed.map_err(|e| taken_or(to, e)),
     }
-    copy(from, to, new, wanted)?;
+    copy(from, to, new, wanted, ready)?;
     let take_back = |failure| {
         _ = fs::remove_file(to);
         Err(failure)
@@ -181,9 +212,10 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted) -> Done {
 }
 
 /// Gives a file a second name. Of a link, the target gets it.
-pub fn hardlink(from: &Path, to: &Path, wanted: &Wanted) -> Done {
+pub fn hardlink(from: &Path, to: &Path, wanted: &Wanted, ready: Ready) -> Done {
     wanted.check(from)?;
     let target = canonical(from).map_err(|e| Failure::at(from, "cannot be read", e))?;
+    ready(&target)?;
     match fs::hard_link(&target, to) {
         Err(e) if e.kind() == Io::CrossesDevices => {
             Err(Failure::left("is on another file system, where a file has no second name; use --copy or --symlink"))
@@ -196,14 +228,6 @@ pub fn hardlink(from: &Path, to: &Path, wanted: &Wanted) -> Done {
 pub fn symlink(from: &Path, target: &Path, to: &Path, wanted: &Wanted) -> Done {
     wanted.check(from)?;
     link(target, to).map_err(|e| taken_or(to, e))
-}
-
-/// Removes a file, if it is there.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != Io::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }
 
 /// Returns the path of an unfinished file in the folder of `to`.
@@ -223,6 +247,10 @@ pub fn make_folder(of: &Path) -> Result<Vec<PathBuf>, Failure> {
     let Some(folder) = of.parent() else { return Ok(Vec::new()) };
     let made = missing(folder);
     fs::create_dir_all(folder).map_err(|e| Failure::at(folder, "cannot be made", e))?;
+    // A file is safe in them only if their names are on the disk.
+    for above in made.iter().filter_map(|made| made.parent()).filter(|above| !above.as_os_str().is_empty()) {
+        _ = sync_folder(above);
+    }
     Ok(made)
 }
 
@@ -273,27 +301,38 @@ mod tests {
         let (one, two) = (of("one"), of("two"));
         let wanted = |content| Wanted { content, version: None };
         for done in [
-            copy(&from, &to, "new", &wanted(&two)),
-            move_file(&from, &to, "new", &wanted(&two)),
-            hardlink(&from, &to, &wanted(&two)),
+            copy(&from, &to, "new", &wanted(&two), &mut |_| Ok(())),
+            move_file(&from, &to, "new", &wanted(&two), &mut |_| Ok(())),
+            hardlink(&from, &to, &wanted(&two), &mut |_| Ok(())),
             symlink(&from, &from, &to, &wanted(&two)),
-            move_file(&from, &to, "new", &Wanted { content: &two, version: Some((version, 0)) }),
+            move_file(&from, &to, "new", &Wanted { content: &two, version: Some((version, 0)) }, &mut |_| Ok(())),
         ] {
             assert!(matches!(done, Err(Failure::Left(why)) if why == CHANGED));
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         }
         let unread = Wanted { content: &two, version: Some((version, i64::MAX)) };
         assert!(unread.check(&from).is_ok(), "a file that has not changed is not read");
-        copy(&from, &to, "new", &wanted(&one)).unwrap();
+        copy(&from, &to, "new", &wanted(&one), &mut |_| Ok(())).unwrap();
         assert_eq!((fs::read(&to).unwrap(), fs::metadata(&to).unwrap().modified().unwrap()), (b"one".to_vec(), old));
         for done in [
-            copy(&from, &to, "new", &wanted(&one)),
-            move_file(&from, &to, "new", &wanted(&one)),
-            hardlink(&from, &to, &wanted(&one)),
+            copy(&from, &to, "new", &wanted(&one), &mut |_| Ok(())),
+            move_file(&from, &to, "new", &wanted(&one), &mut |_| Ok(())),
+            hardlink(&from, &to, &wanted(&one), &mut |_| Ok(())),
             symlink(&from, &from, &to, &wanted(&one)),
         ] {
             assert!(matches!(done, Err(Failure::Taken)));
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         }
+    }
+
+    #[test]
+    fn an_unfinished_file_of_another_run_is_neither_removed_nor_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to, new] = ["from", "to", "new"].map(|name| dir.path().join(name));
+        fs::write(&from, "one").unwrap();
+        fs::write(&new, "of another run").unwrap();
+        let wanted = Wanted { content: &ContentHash::of(b"one"), version: None };
+        assert!(copy(&from, &to, "new", &wanted, &mut |_| Ok(())).is_err());
+        assert!(!to.exists() && fs::read(&new).unwrap() == b"of another run");
     }
 }

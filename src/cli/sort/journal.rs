@@ -1,9 +1,13 @@
 //! The journal in the folder that is sorted into: one JSON object a line, on the disk before the act that it announces. Names
 //! are text, or hexadecimal bytes where they are not UTF-8.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::hash::BuildHasher;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::iter::once;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use data_encoding::HEXLOWER;
@@ -17,13 +21,36 @@ use super::super::fatal::usage;
 use super::super::output::own;
 
 /// The version of this format.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// The beginning of the names of journals and unfinished files.
 const NAME: &str = ".zsic-sort-";
 /// The end of the name of a file that is being copied.
 const NEW: &str = ".new";
 /// The most bytes of a journal: ten million acts have fewer.
 const LONGEST: u64 = 8 << 30;
+
+/// Returns a name for unfinished files that no other run has.
+pub fn new_name() -> String {
+    let random = RandomState::new().hash_one((std::process::id(), SystemTime::now()));
+    format!("{NAME}{random:016x}{NEW}")
+}
+
+/// Returns whether unfinished files may have this name.
+pub fn is_new_name(name: &str) -> bool {
+    let random = name.strip_prefix(NAME).and_then(|rest| rest.strip_suffix(NEW));
+    random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Returns whether a file name is one of journals and unfinished files.
+pub fn is_own(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NAME.as_bytes()))
+}
+
+/// Returns whether bytes without a line's end may be the beginning of a journal.
+fn is_begun(bytes: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"{\"op\":\"begin\"";
+    BEGIN.starts_with(bytes) || bytes.starts_with(BEGIN)
+}
 
 /// A path, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,6 +120,15 @@ pub enum Line {
     Symlink(Act),
     /// Bytes from a tar or a URL are saved as a file.
     Save(Act),
+    /// What was announced for this place is about to happen: this file, by its number on its disk, gets the name.
+    Made {
+        to: Written,
+        file: u64,
+    },
+    /// What was announced for this place was done.
+    Done {
+        to: Written,
+    },
     /// What was announced for this place did not happen.
     Left {
         to: Written,
@@ -133,12 +169,15 @@ impl Journal {
                     let file = file.with_context(|| failed(&path))?;
                     let mut journal = Self { file, path, length: 0, made: missing };
                     journal.lock()?;
-                    let new = format!("{NAME}{number}{NEW}");
+                    let new = new_name();
                     let begin = Line::Begin { version: VERSION, new: new.clone() };
                     let made: Vec<Line> =
                         journal.made.iter().rev().map(|path| Line::Folder { to: Written::of(path) }).collect();
                     journal.announce(&[&[begin], &made[..]].concat())?;
-                    sync_folder(folder).with_context(|| failed(&journal.path))?;
+                    let above = journal.made.iter().filter_map(|made| made.parent());
+                    for folder in once(folder).chain(above.filter(|above| !above.as_os_str().is_empty())) {
+                        sync_folder(folder).with_context(|| failed(&journal.path))?;
+                    }
                     return Ok((journal, new));
                 }
             }
@@ -160,6 +199,9 @@ impl Journal {
         let mut journal = Self { file, path: path.to_path_buf(), length: 0, made: Vec::new() };
         journal.lock()?;
         let mut bytes = Vec::new();
+        if journal.file.metadata().with_context(failed)?.len() > LONGEST {
+            return Err(usage(format!("{}: is too long to be a journal of zsic sort", path.display())));
+        }
         (&journal.file).take(LONGEST).read_to_end(&mut bytes).with_context(failed)?;
         let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let lines = bytes[..end].split_inclusive(|&byte| byte == b'\n');
@@ -168,13 +210,12 @@ impl Journal {
             line.map_err(|e| usage(format!("{}: line {number} is not of a journal of zsic sort: {e}", path.display())))
         };
         let lines = (1..).zip(lines).map(line).collect::<Result<Vec<Line>>>()?;
-        let is_name = |new: &str| new.starts_with(NAME) && new.ends_with(NEW) && !new.contains(['/', '\\']);
         match lines.first() {
-            Some(Line::Begin { version: VERSION, new }) if is_name(new) => {}
+            Some(Line::Begin { version: VERSION, new }) if is_new_name(new) => {}
             Some(Line::Begin { version, .. }) if *version != VERSION => {
                 return Err(usage(format!("{}: is of version {version}, which this zsic cannot read", path.display())));
             }
-            None if path.file_name().is_some_and(|own| own.as_encoded_bytes().starts_with(NAME.as_bytes())) => {}
+            None if is_own(path) && path.extension().is_some_and(|ending| ending == "jsonl") && is_begun(&bytes) => {}
             _ => return Err(usage(format!("{}: is not a journal of zsic sort", path.display()))),
         }
         journal.file.set_len(end as u64).with_context(failed)?;
@@ -228,30 +269,33 @@ impl Journal {
         written.with_context(|| format!("{}: cannot be written", self.path.display()))
     }
 
-    /// Reads the last lines of a journal that no run has open; nothing if they cannot be read.
+    /// Reads the first and the last lines of a journal that no run has open; nothing if they cannot be read.
     pub fn last_lines(path: &Path) -> Vec<Line> {
         const LAST: u64 = 1 << 20;
         let read = || {
             let file = own::open(path, true).ok()??;
+            // One that is empty was just made, and its run is about to lock it.
+            let length = file.metadata().ok().filter(|metadata| metadata.len() > 0)?.len();
             let mut journal = Self { file, path: path.to_path_buf(), length: 0, made: Vec::new() };
             journal.lock().ok()?;
-            let length = journal.file.metadata().ok()?.len();
+            let mut first = Vec::new();
+            BufReader::new(&journal.file).take(1 << 10).read_until(b'\n', &mut first).ok()?;
             journal.file.seek(SeekFrom::Start(length.saturating_sub(LAST))).ok()?;
             let mut bytes = Vec::new();
             journal.file.take(LAST).read_to_end(&mut bytes).ok()?;
-            Some(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+            let lines = once(&first[..]).chain(bytes.split(|&byte| byte == b'\n'));
+            Some(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
         };
         read().unwrap_or_default()
     }
 
-    /// Returns the other journals in the folder, and the names of their unfinished files.
-    pub fn others(&self) -> Vec<(PathBuf, String)> {
+    /// Returns the other journals in the folder.
+    pub fn others(&self) -> Vec<PathBuf> {
         let entries = self.path.parent().map(fs::read_dir).and_then(Result::ok).into_iter().flatten();
-        let number = |path: PathBuf| {
-            let number = path.file_name()?.to_str()?.strip_prefix(NAME)?.strip_suffix(".jsonl")?.to_owned();
-            (path != self.path).then(|| (path, format!("{NAME}{number}{NEW}")))
+        let is_other = |path: &PathBuf| {
+            *path != self.path && is_own(path) && path.extension().is_some_and(|ending| ending == "jsonl")
         };
-        entries.flatten().filter_map(|entry| number(entry.path())).collect()
+        entries.flatten().map(|entry| entry.path()).filter(is_other).collect()
     }
 
     /// Removes it and the folders that were made for it.
@@ -303,7 +347,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a/b");
         let (mut journal, new) = Journal::create(&folder).unwrap();
-        assert_eq!(new, ".zsic-sort-1.new");
+        assert!(is_new_name(&new) && !is_new_name(".zsic-sort-1.new"));
         let path = journal.path().to_path_buf();
         let to = Written::of(&folder.join("x"));
         let act = Act::new(to.clone(), &folder.join("x"), 3, &ContentHash::of(b"abc"));
@@ -323,14 +367,16 @@ mod tests {
         drop(journal);
         let cut = fs::read(&path).unwrap();
         assert!(cut.ends_with(b"\n") && whole.starts_with(&cut), "lines that follow begin on their own");
-        let (second, new) = Journal::create(&folder).unwrap();
-        assert_eq!(new, ".zsic-sort-2.new");
+        let (second, other) = Journal::create(&folder).unwrap();
+        assert_ne!(new, other);
         second.remove().unwrap();
         fs::write(&path, "{\"op\":\"beg").unwrap();
         assert!(Journal::open(&path).unwrap().1.is_empty(), "killed before anything was announced");
-        for wrong in ["x\n", "{}\n", "{\"op\":\"begin\",\"version\":2,\"new\":\".zsic-sort-1.new\"}\n", {
-            "{\"op\":\"begin\",\"version\":1,\"new\":\"../x.new\"}\n"
-        }] {
+        for wrong in
+            ["x\n", "{}\n", "{\"op\":\"begin\",\"version\":2,\"new\":\".zsic-sort-0123456789abcdef.new\"}\n", {
+                "{\"op\":\"begin\",\"version\":1,\"new\":\"../x.new\"}\n"
+            }]
+        {
             fs::write(&path, wrong).unwrap();
             assert!(Journal::open(&path).is_err(), "{wrong}");
         }

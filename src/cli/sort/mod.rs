@@ -114,6 +114,7 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
         images: urls::images(inputs, &machine.hub),
         counts: Counts::default(),
         journal: None,
+        is_parted: false,
         told: HashSet::new(),
     };
     let done = match how {
@@ -130,10 +131,10 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
         }
     };
     sink.finish()?;
-    let Acting { counts, journal, .. } = acting;
+    let Acting { counts, journal, is_parted, .. } = acting;
     tell(common, how, into, &folders, &counts);
     match journal {
-        Some((journal, _)) if counts.placed.is_empty() && done.is_ok() => journal.discard()?,
+        Some((journal, _)) if counts.placed.is_empty() && !is_parted && done.is_ok() => journal.discard()?,
         Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
         None => {}
     }
@@ -179,7 +180,8 @@ fn refuse_taken(plan: &[Step]) -> Result<()> {
         }
     }
     if count > 0 {
-        bail!("{count} places have another file, so nothing was done; --if-exists rename finds free names");
+        let places = if count == 1 { "1 place has".to_owned() } else { format!("{count} places have") };
+        bail!("{places} another file, so nothing was done; --if-exists rename finds free names");
     }
     Ok(())
 }

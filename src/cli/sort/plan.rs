@@ -13,6 +13,7 @@ use zsic::system::name::canonical;
 
 use super::super::args::{How, IfExists};
 use super::files;
+use super::journal::is_own;
 use super::layout::{Layout, UNKNOWN};
 use super::origin::{Found, Origin};
 
@@ -330,6 +331,9 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
         }
         let folder = image.answer.and_then(|answer| self.folders.get(answer)).map_or(UNKNOWN, String::as_str);
         let below = self.layout.path(folder, &image.found.below).ok_or("its name leads out of the folder")?;
+        if is_own(&below) {
+            return Err("files of this command have such names; rename it".to_owned());
+        }
         let asked = self.into.join(below);
         Ok(Placing { to: asked.clone(), image, asked, size, sidecars })
     }
