@@ -21,7 +21,12 @@ pub struct Region {
     pub bounds: [f64; 4],
     /// Its shape.
     pub shape: CropShape,
+    /// The most pixels of the crop, the black ones included.
+    pub max_pixels: u64,
 }
+
+/// How often a box may be as wide or as high as its image: no detector finds larger ones.
+const MOST: f64 = 10.0;
 
 /// A rectangle of pixels that may reach beyond the image: what is outside of `x` and `y` is black.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +47,27 @@ impl Region {
         self.bounds.iter().flat_map(|side| side.to_le_bytes()).chain([shape]).collect()
     }
 
-    /// Finds the pixels in an image of `width` x `height`; None if there are none.
-    fn frame(&self, width: usize, height: usize) -> Option<Frame> {
+    /// Finds the pixels in an image of `width` x `height`.
+    ///
+    /// # Errors
+    /// If there are none, and if the crop would be too large.
+    fn frame(&self, width: usize, height: usize) -> Result<Frame, ImageError> {
+        if self.bounds[2..].iter().any(|share| *share > MOST) {
+            let why = format!("the box is more than {MOST} times as large as the image");
+            return Err(ImageError::new(ErrorKind::Decode, why));
+        }
+        let none = || ImageError::new(ErrorKind::Decode, "the box has no pixels in the image");
+        let frame = self.frame_of(width, height).ok_or_else(none)?;
+        let pixels = frame.width as u64 * frame.height as u64; // each is at most ten times an image's side
+        if pixels > self.max_pixels {
+            let (width, height, most) = (frame.width, frame.height, self.max_pixels);
+            let why = format!("the crop has {width}x{height} pixels, more than the {most} allowed (--max-pixels)");
+            return Err(ImageError::new(ErrorKind::TooLarge, why));
+        }
+        Ok(frame)
+    }
+
+    fn frame_of(&self, width: usize, height: usize) -> Option<Frame> {
         let (image_width, image_height) = (i64::try_from(width).ok()?, i64::try_from(height).ok()?);
         let pixels = |share: f64, side: i64| (share * side as f64) as i64; // towards zero, as Python's int()
         let [left, top, w, h] = self.bounds;
@@ -107,8 +131,7 @@ impl<'a, S: RowSink> RegionRows<'a, S> {
 
 impl<S: RowSink> RowSink for RegionRows<'_, S> {
     fn begin(&mut self, width: usize, height: usize) -> Result<(), ImageError> {
-        let frame = self.region.frame(width, height);
-        let frame = frame.ok_or_else(|| ImageError::new(ErrorKind::Decode, "the box has no pixels in the image"))?;
+        let frame = self.region.frame(width, height)?;
         self.rows.begin(frame.width, frame.height)?;
         (self.frame, self.width, self.at) = (Some(frame), width, 0);
         Ok(())
@@ -168,7 +191,7 @@ mod tests {
             let bounds = std::array::from_fn(|at| case["bbox"][at].as_f64().unwrap());
             let shape = if case["square"] == true { CropShape::Square } else { CropShape::Tight };
             let mut gathered = Gathered::default();
-            let mut rows = RegionRows::new(Region { bounds, shape }, &mut gathered);
+            let mut rows = RegionRows::new(Region { bounds, shape, max_pixels: u64::MAX }, &mut gathered);
             let begun = rows.begin(width, height);
             image.chunks(3 * width * 5).for_each(|some| rows.push(some));
             if case["size"].is_null() {
@@ -179,6 +202,20 @@ mod tests {
             let Gathered(width, height, pixels) = gathered;
             assert_eq!((width, height), (number(&case["size"][0]), number(&case["size"][1])), "{case}");
             assert_eq!(format!("{:?}", ContentHash::of(&pixels)), case["sha256"].as_str().unwrap(), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_crop_has_a_limited_number_of_pixels() {
+        let kind = |bounds, shape, max_pixels| {
+            Region { bounds, shape, max_pixels }.frame(400, 300).map(|frame| frame.height).map_err(|e| e.kind)
+        };
+        let wide = [0.0, 0.0, 10.0, 0.5];
+        assert_eq!(kind(wide, CropShape::Square, 16_000_000), Ok(4000));
+        assert_eq!(kind(wide, CropShape::Square, 15_999_999), Err(ErrorKind::TooLarge));
+        assert_eq!(kind(wide, CropShape::Tight, 60_000), Ok(150));
+        for bounds in [[0.0, 0.0, 1000.0, 0.5], [0.0, 0.0, 0.5, 10.1]] {
+            assert_eq!(kind(bounds, CropShape::Square, u64::MAX), Err(ErrorKind::Decode));
         }
     }
 }

@@ -61,7 +61,7 @@ fn each_box_has_a_record_and_each_image_at_least_one() {
     assert_eq!(records[4]["detection"]["category"], "person");
     let best = |record: &Value| record["predictions"][0]["label"].as_str().unwrap().to_owned();
     assert_eq!([best(&records[3]), best(&records[5])], ["fox", "owl"]);
-    assert!(err(&output).contains("2 of 6 images failed"), "{}", err(&output));
+    assert!(err(&output).contains("2 of 6 boxes failed, images without boxes included"), "{}", err(&output));
     // 0.2 is typical of this detector, and the second box of the owl has 0.12.
     let (_, all) = classify(&dir, &["md.json", "--min-detection", "0.12"]);
     assert_eq!(lines(&all).len(), 7);
@@ -196,10 +196,20 @@ fn cocos_boxes_are_in_pixels() {
 fn wrong_usage_is_told() {
     let dir = folder();
     written(&dir, "wrong.json", &json!({"images": [{"file": "a.jpg", "detections": [{"conf": 2}]}]}));
+    written(&dir, "list.json", &json!([]));
+    fs::File::create(dir.path().join("large.json")).unwrap().set_len((2 << 30) + 1).unwrap();
     for (args, told) in [
         (&["md.json", "--format", "csv"][..], "boxes are written as jsonl, json or megadetector"),
         (&["md.json", "-o", "x.csv"], "boxes are written as"),
-        (&["md.json", "-o", "x.jsonl", "--resume"], "--resume and --meta are for whole images"),
+        (&["md.json", "-o", "x.jsonl", "--resume"], "--resume is for whole images, not for --boxes"),
+        (&["md.json", "--meta", "m.json"], "--meta is for whole images"),
+        (&["md.json", "--shard", "1/2"], "--shard is for whole images"),
+        (&["md.json", "--include", "*.png"], "--include is for whole images"),
+        (&["md.json", "--exclude", "*.png"], "--exclude is for whole images"),
+        (&["md.json", "--follow"], "--follow is for whole images"),
+        (&["md.json", "--decode", "fast"], "--decode fast is for whole images"),
+        (&["list.json"], "list.json: is neither MegaDetector's JSON (an object with `images`) nor COCO's"),
+        (&["large.json"], "large.json: has 2147483649 bytes, more than 2147483648, the most for a file of boxes"),
         (&["md.json", "photos"], "name one folder"),
         (&["none.json"], "none.json: cannot be read: no such file"),
         (&["wrong.json"], "wrong.json: a.jpg: is not a box of an image"),
@@ -213,4 +223,133 @@ fn wrong_usage_is_told() {
     let mut command = zsic(&["classify", "photos", "-m", "demo", "-l", "owl,fox", "--format", "megadetector"]);
     let output = run(command.current_dir(dir.path()));
     assert!(output.status.code() == Some(2) && err(&output).contains("name that"), "{}", err(&output));
+}
+
+/// The file that a run over `json` writes in MegaDetector's format, as text.
+fn filled(dir: &TempDir, json: &str, args: &[&str]) -> String {
+    fs::write(dir.path().join("own.json"), json).unwrap();
+    let (_, output) = classify(dir, &[&["own.json", "--format", "megadetector"], args].concat());
+    out(&output).to_owned()
+}
+
+#[test]
+fn a_run_over_no_image_is_an_error() {
+    let dir = folder();
+    for json in [json!({"images": []}), json!({"images": [], "annotations": []})] {
+        written(&dir, "own.json", &json);
+        let (code, output) = classify(&dir, &["own.json", "-o", "x.json"]);
+        assert_eq!((code, err(&output)), (3, "error: no image in own.json\n"));
+        assert!(!dir.path().join("x.json").exists());
+    }
+}
+
+#[test]
+fn classifications_of_an_earlier_run_are_left_out() {
+    let dir = folder();
+    let found =
+        |conf: f64| json!({"category": "1", "conf": conf, "bbox": [0, 0, 1, 1], "classifications": [["7", 0.9]]});
+    let json = json!({
+        "images": [
+            {"file": "owl.png", "detections": [found(0.9), found(0.1)]},
+            {"file": "empty.png", "detections": [found(0.1)]},
+        ],
+        "classification_categories": {"7": "wolf"},
+        "classification_category_descriptions": {"7": "canis lupus"},
+    });
+    let after: Value = serde_json::from_str(&filled(&dir, &json.to_string(), &["-k", "1"])).unwrap();
+    let boxes = |image: usize| &after["images"][image]["detections"];
+    assert_eq!(boxes(0)[0]["classifications"][0][0], "0");
+    assert_eq!(boxes(0)[0]["classifications"].as_array().unwrap().len(), 1);
+    assert!(boxes(0)[1].get("classifications").is_none() && boxes(1)[0].get("classifications").is_none());
+    assert_eq!(after["classification_categories"], json!({"0": "owl", "1": "fox", "2": "bear"}));
+    assert!(after.get("classification_category_descriptions").is_none());
+}
+
+#[test]
+fn the_text_of_numbers_comes_back() {
+    let dir = folder();
+    let found = r#"{"category": "1", "conf": 0.50, "bbox": [0.10000000000000000555, 1e-05, 0.30000000000000004, 0.5000], "id": 123456789012345678901234567890}"#;
+    let image = format!(r#"{{"file": "owl.png", "time": 1.7976931348623157E+308, "detections": [{found}]}}"#);
+    let text = format!(r#"{{"info": {{"version": 1.20}}, "images": [{image}], "more": [0.92363418843515381, -0.0]}}"#);
+    let after = filled(&dir, &text, &["-k", "1"]);
+    let kept = found.strip_suffix('}').unwrap();
+    for part in
+        [kept, r#""time": 1.7976931348623157E+308"#, r#""version": 1.20"#, r#""more": [0.92363418843515381, -0.0]"#]
+    {
+        assert!(after.contains(part), "{part}: {after}");
+    }
+}
+
+#[test]
+fn a_file_gets_what_megadetectors_format_demands() {
+    let dir = folder();
+    let found = |category: Value| json!({"category": category, "conf": 1, "bbox": [0, 0, 1, 1]});
+    let mut json = json!({
+        "images": [
+            {"file": "owl.png", "detections": [found(json!(2)), found(json!("1")), found(json!("3"))]},
+            {"file": "empty.png"},
+        ],
+        "detection_categories": {"1": "animal", "3": null},
+    });
+    for info in [json!("x"), json!([]), Value::Null] {
+        json["info"] = info;
+        let text = filled(&dir, &json.to_string(), &[]);
+        let after: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(after["info"]["format_version"], "1.6");
+        assert_eq!(after["detection_categories"], json!({"1": "animal", "3": "3", "2": "2"}));
+        assert_eq!(after["images"][0]["detections"][0]["category"], "2");
+        assert_eq!(text.matches("\"conf\": 1.0").count(), 3, "{text}");
+        assert_eq!(after["images"][1]["detections"], Value::Null);
+        assert_eq!(after["images"][1]["failure"], "it has no list of detections");
+    }
+    let coco = json!({
+        "images": [{"id": "a", "file_name": "owl.png", "width": 10, "height": 10}],
+        "annotations": [
+            {"image_id": "a", "bbox": [0, 0, 10, 10]},
+            {"image_id": "a", "bbox": [0, 0, 10, 10], "category_id": "bird"},
+            {"image_id": "a", "bbox": [0, 0, 10, 10], "category_id": "4"},
+        ],
+    });
+    let after: Value = serde_json::from_str(&filled(&dir, &coco.to_string(), &[])).unwrap();
+    assert_eq!(after["detection_categories"], json!({"1": "unknown", "2": "bird", "4": "4"}));
+    let kinds: Vec<_> = after["images"][0]["detections"].as_array().unwrap().iter().map(|b| &b["category"]).collect();
+    assert_eq!(kinds, ["1", "2", "4"]);
+}
+
+#[test]
+fn a_box_that_would_take_for_ever_is_a_failure() {
+    let dir = folder();
+    of_owl(&dir, &[[0.0, 0.0, 1000.0, 0.5], [0.0, 0.0, 10.0, 0.5], [0.0, 0.0, 1.0, 1.0]]);
+    let (code, output) = classify(&dir, &["own.json", "--max-pixels", "1000000"]);
+    assert_eq!(code, 1);
+    let records = lines(&output);
+    let message = |at: usize| records[at]["error"]["message"].as_str().unwrap();
+    assert_eq!(message(0), "photos/owl.png: the box is more than 10 times as large as the image");
+    assert!(message(1).ends_with("pixels, more than the 1000000 allowed (--max-pixels)"), "{}", message(1));
+    assert_eq!(records[1]["error"]["kind"], "too_large");
+    assert_eq!(records[2]["predictions"].as_array().unwrap().len(), 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_stopped_is_started_over() {
+    let dir = folder();
+    of_owl(&dir, &vec![[0.0, 0.0, 1.0, 1.0]; 50_000]);
+    let args =
+        ["classify", "photos", "-m", "demo", "-l", "owl,fox", "--no-cache", "--boxes", "own.json", "-o", "x.jsonl"];
+    let mut child = zsic(&args).current_dir(dir.path()).spawn().unwrap();
+    let partial = dir.path().join("x.jsonl.partial");
+    while fs::metadata(&partial).map_or(0, |file| file.len()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was stopped");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    of_owl(&dir, &[[0.0, 0.0, 1.0, 1.0]]);
+    let output = run(zsic(&args).current_dir(dir.path()));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("left by a run that was stopped; starting over"), "{}", err(&output));
+    assert_eq!(fs::read_to_string(dir.path().join("x.jsonl")).unwrap().lines().count(), 1);
+    assert!(!partial.exists());
 }

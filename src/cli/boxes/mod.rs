@@ -1,24 +1,28 @@
 //! `zsic classify --boxes`: the boxes of a file in place of whole images. Every image of the file has a record for each box, or
 //! one that says why there is none.
 
+mod fields;
 mod file;
 mod records;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use file::{BoxFile, BoxedImage, Detection};
 use records::{BoxFormat, BoxRecords};
-use zsic::source::{CropShape, Entry, Input, Region};
+use zsic::source::{CropShape, Entry, Input, Region, Shard};
 
-use super::args::{Asked, Classify, Common, LongRun};
+use super::args::{Asked, Classify, Common, DecodeArg, LongRun};
 use super::fatal::usage;
+use super::messages::warn;
 use super::model::ImageTower;
+use super::output::made_with::{Against, MadeWith};
+use super::output::resume;
 use super::output::{Columns, Place, Predictions};
 use super::scorer::{Flags, Wanted, score_answers};
 use super::session::Session;
 use super::stream::Written;
-use super::{Outcome, available_memory, cache, labels, stream};
+use super::{Outcome, available_memory, cache, labels, text};
 
 /// A box that is classified.
 struct Asking {
@@ -34,8 +38,8 @@ struct Asking {
 pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, decisions, machine, output, boxes } = args;
     let long_run = LongRun::default();
-    if output.long_run.resume || output.long_run.meta.is_some() {
-        return Err(usage("--resume and --meta are for whole images, not for --boxes"));
+    if let Some(flag) = unused(args) {
+        return Err(usage(format!("{flag} is for whole images, not for --boxes")));
     }
     let files = || named.files().chain(decisions.files()).chain([path]);
     labels::check_stdin(files(), inputs)?;
@@ -49,6 +53,9 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let machine = &wanted.machine(machine)?;
     let file = BoxFile::read(path)?;
+    if file.images.is_empty() {
+        bail!("no image in {}", text::name(path));
+    }
     let least = boxes.min_detection.unwrap_or(file.typical as f32);
     let asking = asking(&file.images, least);
     let asked = Asked { inputs, machine, output: output.output.as_deref(), long_run: &long_run, common };
@@ -56,7 +63,7 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
     available_memory::check(wanted.count(), "labels", of_labels)?;
     let columns = Columns { logits: output.logits, accepted: wanted.rules.are_shown };
-    let entries = entries(&file.images, &asking, folder, boxes.box_crop.into());
+    let entries = entries(&file.images, &asking, folder, (boxes.box_crop.into(), inputs.max_pixels));
     let (images, kept) = session.entries(entries.into_iter(), of_labels)?;
     session.introduce();
     let encoder = ImageTower::new(&session.checkpoint, &session.plan);
@@ -65,7 +72,12 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let scorer = rows.scorer();
     let names = scorer.all_answers();
     let model = super::model::shown(&session.checkpoint);
-    let mut records = BoxRecords::new(format, sink, folder, file, &names, model);
+    let Wanted { given, rules, templates, .. } = &wanted;
+    let (background, built_in, learned) = (&rules.background, &rules.built_in, rows.fingerprint());
+    let against = Against { given, background, built_in, templates, learned };
+    let made_with = MadeWith::classify(args, format.name(), against, &session.checkpoint, &session.plan)?;
+    let sink = resume::anew(sink, &made_with, common)?.into_sink()?;
+    let mut records = BoxRecords::new(format, sink, folder, file, &names, model, output.top_k);
     let mut places = asking.into_iter();
     if places.len() > 0 {
         images.run(place.is_terminal(), &encoder, |answers| {
@@ -79,8 +91,28 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
         })?;
     }
     cache::close(&kept, common);
-    let (count, failed) = records.finish(output.top_k)?;
-    Ok(stream::outcome(common, count, failed).or(of_examples))
+    let (count, failed) = records.finish()?;
+    if failed == 0 {
+        return Ok(of_examples);
+    }
+    warn(common, format!("{failed} of {count} boxes failed, images without boxes included"));
+    Ok(Outcome::SomeFailed.or(of_examples))
+}
+
+/// Returns the first flag that was given and has no meaning for boxes.
+fn unused(args: &Classify) -> Option<&'static str> {
+    let Classify { inputs, output, .. } = args;
+    let long_run = &output.long_run;
+    let given = [
+        ("--resume", long_run.resume),
+        ("--meta", long_run.meta.is_some()),
+        ("--shard", inputs.shard != Shard::default()),
+        ("--include", !inputs.include.is_empty()),
+        ("--exclude", !inputs.exclude.is_empty()),
+        ("--follow", inputs.follow),
+        ("--decode fast", inputs.decode != DecodeArg::Exact),
+    ];
+    given.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
 }
 
 /// Returns the boxes with enough confidence, in the order of the file.
@@ -93,11 +125,16 @@ fn asking(images: &[BoxedImage], least: f32) -> Vec<Asking> {
 }
 
 /// Returns what is read for each box.
-fn entries(images: &[BoxedImage], asking: &[Asking], folder: &Path, shape: CropShape) -> Vec<Entry> {
+fn entries(
+    images: &[BoxedImage],
+    asking: &[Asking],
+    folder: &Path,
+    (shape, max_pixels): (CropShape, u64),
+) -> Vec<Entry> {
     let entry = |Asking { image, place }: &Asking| {
         let boxed = &images[*image];
         let Detection { bounds, .. } = boxed.boxes[*place];
-        Ok(Input::Region(boxed.path(folder), Region { bounds, shape }))
+        Ok(Input::Region(boxed.path(folder), Region { bounds, shape, max_pixels }))
     };
     asking.iter().map(entry).collect()
 }

@@ -1,6 +1,7 @@
 //! What is written of boxes: records as of whole images with the box in each, or the file itself with classifications in it, for
 //! Timelapse and other readers of MegaDetector's format.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -15,7 +16,8 @@ use super::super::fatal::usage;
 use super::super::messages::error;
 use super::super::output::{Place, Predictions, Sink, boxed_record};
 use super::super::report::{date, shown};
-use super::file::{BoxFile, Detection};
+use super::fields::{Fields, list};
+use super::file::{BoxFile, Detection, VERSION, category};
 
 /// The most classifications of a box in MegaDetector's format, unless `--top-k` says another number.
 const MOST: usize = 5;
@@ -43,6 +45,15 @@ impl BoxFormat {
             _ => Err(usage(
                 "boxes are written as jsonl, json or megadetector; name the format with --format, and -o FILE accordingly",
             )),
+        }
+    }
+
+    /// Returns its name in the settings of a run.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jsonl => "boxes in jsonl",
+            Self::Json => "boxes in json",
+            Self::Megadetector => "megadetector",
         }
     }
 }
@@ -78,6 +89,8 @@ pub struct BoxRecords<'a> {
     /// The labels.
     names: &'a [String],
     model: String,
+    /// The most classifications of a box in MegaDetector's format.
+    most: usize,
     /// The image that comes next, and whether it has a record.
     next: usize,
     begun: bool,
@@ -94,9 +107,11 @@ impl<'a> BoxRecords<'a> {
         file: BoxFile,
         names: &'a [String],
         model: String,
+        top_k: Option<usize>,
     ) -> Self {
         let (next, begun, found, records, failed) = Default::default();
-        Self { format, sink, folder, file, names, model, next, begun, found, records, failed }
+        let most = top_k.unwrap_or(MOST);
+        Self { format, sink, folder, file, names, model, most, next, begun, found, records, failed }
     }
 
     /// Returns the number of records, and of failures among them.
@@ -112,16 +127,16 @@ impl<'a> BoxRecords<'a> {
         self.pass_to(image)?;
         self.begun = true;
         let name = shown(&self.file.images[image].path(self.folder));
-        match scored {
-            Ok(predictions) => self.found.push(Classified { image, place, labels: classifications(predictions) }),
-            Err(e) if self.format == BoxFormat::Megadetector => error(e),
-            Err(_) => {}
-        }
         self.count(scored.is_err());
         if self.format == BoxFormat::Megadetector {
+            match scored {
+                Ok(predictions) => {
+                    self.found.push(Classified { image, place, labels: classifications(predictions, self.most) });
+                }
+                Err(e) => error(e),
+            }
             return Ok(());
         }
-        self.found.clear();
         let Detection { bounds, confidence, category } = &self.file.images[image].boxes[place];
         let detection = ShownDetection { category, conf: *confidence };
         let record = boxed_record(&name, Some(&ShownBox { bounds: *bounds, detection }), scored)?;
@@ -179,34 +194,101 @@ impl<'a> BoxRecords<'a> {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn finish(mut self, top_k: Option<usize>) -> Result<(u64, u64)> {
+    pub fn finish(mut self) -> Result<(u64, u64)> {
         self.pass_to(self.file.images.len())?;
         match self.format {
             BoxFormat::Jsonl => {}
             BoxFormat::Json => self.sink.write(if self.records == 0 { b"[]\n" } else { b"\n]\n" }, None)?,
-            BoxFormat::Megadetector => {
-                let filled = self.filled(top_k.unwrap_or(MOST));
-                self.sink.write(format!("{filled:#}\n").as_bytes(), None)?;
-            }
+            BoxFormat::Megadetector => self.write_filled()?,
         }
         let counts = self.counts();
         self.sink.finish()?;
         Ok(counts)
     }
 
-    /// Returns the file with classifications in it.
-    fn filled(&mut self, most: usize) -> Value {
-        let mut json = self.file.json.take();
-        for Classified { image, place, labels } in &self.found {
-            let best = labels.iter().take(most).map(|(label, score)| json!([label.to_string(), short(*score)]));
-            json["images"][image]["detections"][place]["classifications"] = best.collect();
+    /// Writes the file with classifications in it, and with what its format demands. All else keeps its text.
+    fn write_filled(&mut self) -> Result<()> {
+        let text = std::mem::take(&mut self.file.text);
+        let mut file = Fields::read(&text).unwrap_or_default();
+        ["classification_categories", "classification_category_descriptions"].iter().for_each(|old| file.remove(old));
+        let mut info: Fields = file.value("info").unwrap_or_default();
+        if info.get("format_version").is_none() {
+            info.set("format_version", &VERSION.into());
         }
-        let names = self.names.iter().enumerate().map(|(at, name)| (at.to_string(), Value::from(name.as_str())));
-        json["classification_categories"] = Value::Object(names.collect::<Map<_, _>>());
         let now = date(SystemTime::now()).replace('T', " ").replace('Z', "");
-        json["info"]["classifier"] = format!("zsic {} {}", env!("CARGO_PKG_VERSION"), self.model).into();
-        json["info"]["classification_completion_time"] = now.into();
-        json
+        info.set("classifier", &format!("zsic {} {}", env!("CARGO_PKG_VERSION"), self.model).into());
+        info.set("classification_completion_time", &now.into());
+        let info = info.to_string();
+        let mut categories: Map<String, Value> = file.value("detection_categories").unwrap_or_default();
+        categories.iter_mut().for_each(|(number, name)| complete(number, name));
+        // Images come first: what they use decides which categories are listed.
+        self.put_text("{\n\"images\": [")?;
+        let mut found = std::mem::take(&mut self.found).into_iter().peekable();
+        for (at, image) in file.get("images").and_then(list).unwrap_or_default().into_iter().enumerate() {
+            let labels = std::iter::from_fn(|| found.next_if(|classified| classified.image == at));
+            let labels: HashMap<usize, Vec<(usize, f32)>> = labels.map(|found| (found.place, found.labels)).collect();
+            let failure = self.file.images[at].failure.as_deref();
+            let filled = filled_image(image, failure, &labels, &mut categories);
+            self.put_text(&format!("{}\n{filled}", if at == 0 { "" } else { "," }))?;
+        }
+        file.remove("images");
+        let names = self.names.iter().enumerate().map(|(at, name)| (at.to_string(), Value::from(name.as_str())));
+        file.set("detection_categories", &categories.into());
+        file.set("classification_categories", &Value::Object(names.collect()));
+        file.set_text("info", info);
+        let rest = file.entries().map(|(name, value)| format!(",\n{}: {value}", Value::from(name)));
+        self.put_text(&format!("\n]{}\n}}\n", rest.collect::<String>()))
+    }
+
+    fn put_text(&mut self, text: &str) -> Result<()> {
+        self.sink.write(text.as_bytes(), None)
+    }
+}
+
+/// Returns an image with these labels of its boxes, by their places. The detections' categories are added to `categories`.
+fn filled_image(
+    text: &str,
+    failure: Option<&str>,
+    labels: &HashMap<usize, Vec<(usize, f32)>>,
+    categories: &mut Map<String, Value>,
+) -> String {
+    let Some(mut image) = Fields::read(text) else { return text.to_owned() };
+    if let Some(failure) = failure {
+        image.set("failure", &failure.into());
+    }
+    let filled = image.get("detections").and_then(list).map(|all| {
+        let filled = |(place, found)| filled_box(found, labels.get(&place).map(Vec::as_slice), categories);
+        all.into_iter().enumerate().map(filled).collect::<Vec<_>>().join(",\n  ")
+    });
+    match filled {
+        Some(boxes) => image.set_text("detections", format!("[{boxes}]")),
+        None => image.set("detections", &Value::Null),
+    }
+    image.to_string()
+}
+
+fn filled_box(text: &str, labels: Option<&[(usize, f32)]>, categories: &mut Map<String, Value>) -> String {
+    let Some(mut found) = Fields::read(text) else { return text.to_owned() };
+    found.remove("classifications"); // their numbers are of labels that another run had
+    if let Some(kind) = category(&found) {
+        found.set("category", &kind.as_str().into());
+        complete(&kind, categories.entry(kind.as_str()).or_insert(Value::Null));
+    }
+    if let Some(whole) = found.get("conf").filter(|conf| conf.bytes().all(|byte| byte.is_ascii_digit())) {
+        let real = format!("{whole}.0"); // a confidence is no integer
+        found.set_text("conf", real);
+    }
+    if let Some(labels) = labels {
+        let labels = labels.iter().map(|(label, score)| json!([label.to_string(), short(*score)]));
+        found.set("classifications", &labels.collect());
+    }
+    found.to_string()
+}
+
+/// Names a category by its number, if it has no name.
+fn complete(number: &str, name: &mut Value) {
+    if name.as_str().is_none_or(|name| name.trim().is_empty()) {
+        *name = number.into();
     }
 }
 
@@ -215,11 +297,11 @@ fn short(score: f32) -> f64 {
     score.to_string().parse().unwrap_or(f64::from(score))
 }
 
-/// Returns the labels and scores of a box, the best first: those that were accepted, if that was asked for.
-fn classifications(predictions: &Predictions) -> Vec<(usize, f32)> {
+/// Returns the `most` best labels and scores of a box, the best first: of those that were accepted, if that was asked for.
+fn classifications(predictions: &Predictions, most: usize) -> Vec<(usize, f32)> {
     let ranked = predictions.ranked.iter().map(|prediction| (prediction.index, prediction.score));
     match &predictions.answer {
-        Some(answer) => ranked.filter(|(label, _)| answer.places.contains(label)).collect(),
-        None => ranked.collect(),
+        Some(answer) => ranked.filter(|(label, _)| answer.places.contains(label)).take(most).collect(),
+        None => ranked.take(most).collect(),
     }
 }
