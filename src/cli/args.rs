@@ -1,5 +1,6 @@
 //! The command line as clap parses it. Each command's own file gives it meaning.
 
+mod boxes;
 mod cache;
 mod compile;
 mod decisions;
@@ -16,6 +17,7 @@ mod sort;
 
 use std::path::{Path, PathBuf};
 
+pub use boxes::BoxArgs;
 pub use cache::{CacheArgs, CacheCommand, CachePlace, Caching};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -204,7 +206,8 @@ Examples:
   find . -name '*.jpg' -print0 | zsic classify --files-from - -0 -l cat,dog > scores.jsonl
   zsic classify https://example.com/owl.jpg -l fox,bear,owl
   zsic classify shards/ --exclude 'val-*' --shard 1/4 -l cat,dog -o scores-1.jsonl
-  zcat photos.tar.gz | zsic classify - -l cat,dog")]
+  zcat photos.tar.gz | zsic classify - -l cat,dog
+  zsic classify photos/ --boxes md.json -l deer,fox --format megadetector -o out.json")]
 pub struct Classify {
     #[command(flatten)]
     pub inputs: Inputs,
@@ -212,6 +215,8 @@ pub struct Classify {
     pub labels: LabelArgs,
     #[command(flatten)]
     pub decisions: DecisionArgs,
+    #[command(flatten)]
+    pub boxes: BoxArgs,
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]

@@ -1,9 +1,8 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use zsic::Scorer;
 use zsic::pipeline;
-use zsic::score::Ranked;
-use zsic::{Scorer, Scores};
 
 use super::args::{Asked, Classify, Common, Output};
 use super::fatal::usage;
@@ -12,7 +11,7 @@ use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
 use super::output::page::{About, Margins, Page, Sources};
-use super::output::{Answer, Columns, Format, Place, Prediction, Predictions, RecordWriter};
+use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
 use super::{Outcome, available_memory, labels, messages, model, stdout};
@@ -22,7 +21,7 @@ use super::{Outcome, available_memory, labels, messages, model, stdout};
 /// # Errors
 /// What kept the command from starting, or made it stop early.
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
-    let Classify { inputs, labels: named, decisions, machine, output } = args;
+    let Classify { inputs, labels: named, decisions, machine, output, .. } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
     let flags = Flags { labels: named, decisions, activation: output.activation, inputs, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
@@ -89,11 +88,10 @@ struct ScoreRecords<'a> {
 
 impl Records for ScoreRecords<'_> {
     fn write(&mut self, answers: &[pipeline::Answer]) -> Result<()> {
-        let body = |scores: Scores| {
+        let scored = score_answers(self.scorer, answers, |scores| {
             let margin = self.margins.map(|margins| margins.of(&scores));
-            Predictions { margin, ..body(self.output, self.columns, self.names, &scores) }
-        };
-        let scored = score_answers(self.scorer, answers, body);
+            Predictions { margin, ..Predictions::of(self.output, self.columns, self.names, &scores) }
+        });
         for (pipeline::Answer { name, version, .. }, scored) in answers.iter().zip(scored) {
             match scored {
                 Ok(body) => self.writer.record(name, *version, &Ok(body))?,
@@ -110,22 +108,4 @@ impl Records for ScoreRecords<'_> {
     fn finish(self, facts: &Facts) -> Result<()> {
         self.writer.finish(facts)
     }
-}
-
-/// Returns what the record of `scores` shows. An answer of a later rank comes before the labels that it is made of.
-fn body<'a>(output: &Output, columns: Columns, names: &'a [String], scores: &Scores) -> Predictions<'a> {
-    let accepted = scores.verdict().filter(|_| columns.accepted).map_or(&[][..], |verdict| &verdict.accepted);
-    let later = accepted.iter().copied().filter(|answer| answer.label >= scores.scores().len());
-    let best = scores.top(output.top_k.unwrap_or(usize::MAX));
-    let ranked = later.chain(best).filter(|ranked| ranked.score >= output.min_score);
-    let ranked = ranked.take(output.top_k.unwrap_or(usize::MAX));
-    let logit = |logit| output.logits.then_some(logit);
-    let prediction =
-        |r: Ranked| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) };
-    let answer = scores.verdict().filter(|_| columns.accepted).map(|verdict| Answer {
-        accepted: verdict.accepted.iter().map(|answer| &*names[answer.label]).collect(),
-        places: verdict.accepted.iter().map(|answer| answer.label).collect(),
-        unknown: verdict.unknown,
-    });
-    Predictions { ranked: ranked.map(prediction).collect(), answer, margin: None }
 }

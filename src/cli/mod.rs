@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod args;
 pub mod available_memory;
+mod boxes;
 mod cache;
 mod calibration;
 mod classifier;
@@ -82,7 +83,10 @@ pub fn run(cli: &Cli) -> Result<Outcome> {
         return labels::print_sets();
     }
     match &cli.command {
-        Command::Classify(args) => classify::run(args, &cli.common),
+        Command::Classify(args) => match &args.boxes.boxes {
+            Some(file) => boxes::run(args, file, &cli.common),
+            None => classify::run(args, &cli.common),
+        },
         Command::Grep(args) => grep::run(args, &cli.common),
         Command::Test(args) => test::run(args, &cli.common),
         Command::Eval(args) => eval::run(args, &cli.common),

@@ -137,6 +137,25 @@ impl<'a> Session<'a> {
         Ok((self.images_of(self.asked, &kept, own, besides, |walk| walk)?, kept))
     }
 
+    /// Starts a run over these entries.
+    ///
+    /// # Errors
+    /// What keeps the run from starting.
+    pub fn entries(
+        &self,
+        entries: impl ExactSizeIterator<Item = Entry> + Send + 'static,
+        besides: u64,
+    ) -> Result<(Stream<'_>, Scope)> {
+        let Asked { inputs, machine, common, .. } = self.asked;
+        let limits = available_memory::limits(inputs, &self.checkpoint, besides);
+        let kept = cache::open(&machine.caching, &self.checkpoint, &self.plan, common)?;
+        let total = entries.len() as u64;
+        let (tally, list_failure) = Default::default();
+        let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
+        let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
+        Ok((images.of(total), kept))
+    }
+
     /// Says what computes.
     pub fn introduce(&self) {
         let Self { asked, checkpoint, plan, threads, .. } = self;

@@ -150,6 +150,7 @@ impl Prepare {
         let Settings { limits, decoding, kept, .. } = &self.settings;
         let stamp = self.file(&input).and_then(|(stamp, _)| stamp);
         let is_held = input.is_held();
+        let region = if let Input::Region(_, region) = &input { Some(*region) } else { None };
         let (bytes, content) = self.stats.time(Part::Read, || {
             let bytes = source::read_within(input, limits)?;
             let content = ContentHash::of(&bytes);
@@ -157,6 +158,10 @@ impl Prepare {
         })?;
         self.stats.read(bytes.len());
         *of_bytes = Some(content);
+        let content = match &region {
+            Some(region) => ContentHash::of(&[&content.bytes()[..], &region.to_bytes()].concat()),
+            None => content,
+        };
         if is_held {
             *version = Version::of_content(&content);
         }
@@ -168,7 +173,10 @@ impl Prepare {
             return Ok((Ready::Known(row.into()), preview(&bytes)));
         }
         let decode = || {
-            let decode = || self.preprocessor.decode_within(&bytes, limits, *decoding);
+            let decode = || match region {
+                Some(region) => self.preprocessor.decode_region(&bytes, limits, region),
+                None => self.preprocessor.decode_within(&bytes, limits, *decoding),
+            };
             self.stats.time(Part::Decode, decode)
         };
         let ready = if bytes.is_alone() {

@@ -41,7 +41,7 @@ impl Version {
     /// Returns the current version of an image, or the default if only fetching it would show one.
     pub fn now(entry: &Entry) -> Option<Self> {
         match entry {
-            Ok(Input::Path(path)) => {
+            Ok(Input::Path(path) | Input::Region(path, _)) => {
                 let gone = |e: std::io::Error| Self::of_content(&ContentHash::of(e.kind().to_string().as_bytes()));
                 Some(fs::metadata(path).map_or_else(gone, |metadata| Self::of_file(&metadata)))
             }

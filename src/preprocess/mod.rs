@@ -10,7 +10,7 @@ mod resize_plan;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::source::{self, Bytes, Limits, RowSink};
+use crate::source::{self, Bytes, Limits, Region, RegionRows, RowSink};
 use crate::{ImageError, Result};
 pub use config::ProcessorClass;
 use config::{Crop, ProcessorConfig, Size};
@@ -142,6 +142,22 @@ impl Preprocessor {
         decoding: Decoding,
     ) -> std::result::Result<Pixels, ImageError> {
         self.decode_rows(bytes, bytes.spare(), limits, decoding)
+    }
+
+    /// Decodes a file's bytes in full, and preprocesses a region of the image as if it were the whole.
+    ///
+    /// # Errors
+    /// As [`Self::decode_within`], and for a region without pixels.
+    pub fn decode_region(
+        &self,
+        bytes: &Bytes,
+        limits: &Limits,
+        region: Region,
+    ) -> std::result::Result<Pixels, ImageError> {
+        let mut intake = Intake::new(&self.config);
+        let options = source::Options { limits, spare: bytes.spare(), enough: None };
+        source::decode_rows(bytes, &options, &mut RegionRows::new(region, &mut intake))?;
+        intake.finish()
     }
 
     fn decode_rows(

@@ -7,7 +7,7 @@ use percent_encoding::percent_encode_byte;
 
 use super::held::Held;
 use super::name::Name;
-use super::{data_uri, demo};
+use super::{Region, data_uri, demo};
 
 /// Where an image's bytes are.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub enum Input {
     Stdin,
     /// A file, or a folder or tar to be walked.
     Path(PathBuf),
+    /// A part of the image in a file.
+    Region(PathBuf, Region),
     /// An `http` or `https` URL, as it was given. [`crate::net::Images`] fetches it.
     Url(String),
     /// Bytes that are here already: a `data:` URI, a built-in picture, a member of a tar, or what standard input held.
@@ -45,7 +47,7 @@ impl Input {
     pub fn name(&self) -> Name {
         match self {
             Self::Stdin => Name::stdin(),
-            Self::Path(path) => Name::of(path),
+            Self::Path(path) | Self::Region(path, _) => Name::of(path),
             Self::Url(url) => Name::text(url.clone()),
             Self::Held(held) => held.name.clone(),
         }
@@ -87,7 +89,7 @@ mod tests {
     fn words_are_told_apart() {
         let is = |word: &str| match Input::from_arg(word) {
             Input::Stdin => "stdin",
-            Input::Path(_) => "path",
+            Input::Path(_) | Input::Region(..) => "path",
             Input::Url(_) => "url",
             Input::Held(_) => "held",
         };

@@ -15,6 +15,7 @@ mod name;
 mod parallel;
 mod passwords;
 mod read;
+mod region;
 mod select;
 mod tar;
 mod walk;
@@ -34,6 +35,7 @@ pub use passwords::without_passwords;
 pub use read::{HEAD, read, read_within};
 #[cfg(feature = "net")]
 pub(crate) use read::{READ, Space, read_whole, too_many_bytes};
+pub use region::{CropShape, Region, RegionRows};
 pub use select::{BadGlob, Select, Shard};
 pub use tar::{companions, is_tar_name};
 pub use walk::Walk;

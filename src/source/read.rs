@@ -43,7 +43,7 @@ pub fn read_within(input: Input, limits: &Limits) -> Result<Bytes, ImageError> {
             if is_too_long { Err(too_many_bytes(limits.max_bytes)) } else { bytes }
         }
         Input::Url(_) => Err(ImageError::new(ErrorKind::Refused, "is a URL, which is not read as a file")),
-        Input::Path(path) => read_path(&path, limits).map_err(|e| explained(&path, e)),
+        Input::Path(path) | Input::Region(path, _) => read_path(&path, limits).map_err(|e| explained(&path, e)),
     }
 }
 

@@ -54,6 +54,8 @@ fn folder() -> TempDir {
     }
     fs::write(dir.path().join("labels.txt"), "fox\nbear\nowl\n").unwrap();
     fs::write(dir.path().join("corrections.csv"), "image,label\nphotos/1.jpg,owl\nphotos/2.jpg,fox\n").unwrap();
+    let boxes = r#"{"images":[{"file":"0.jpg","detections":[{"category":"1","conf":0.9,"bbox":[0.1,0.1,0.8,0.8]}]}],"info":{}}"#;
+    fs::write(dir.path().join("md.json"), boxes).unwrap();
     for (label, picture) in [("owl", "owl.jpg"), ("fox", "fox.png"), ("bear", "bear.png")] {
         let folder = dir.path().join("labelled").join(label);
         fs::create_dir_all(&folder).unwrap();

@@ -188,6 +188,17 @@ fn every_command_learns() {
         report["runs"][0]["metrics"]["top1"]["value"].as_f64().unwrap()
     };
     assert!(top1(&["eval", "new"]) < 0.7 && top1(&["eval", "new", "--examples", "set"]) == 1.0);
+    // Classifiers are compared on the same pictures.
+    printed(dir.path(), &["compile", "-l", "matter,stuff,thing", "-o", "words.zsc"]);
+    printed(dir.path(), &["compile", "--examples", "set", "-o", "taught.zsc"]);
+    let vary = ["eval", "new", "--vary", "classifier=words.zsc,taught.zsc"];
+    let report: Value = serde_json::from_str(&printed(dir.path(), &vary)).unwrap();
+    assert_eq!(report["runs"][1]["metrics"]["top1"]["value"], 1.0);
+    assert_eq!((&report["pairs"][0]["only_a"], report["pairs"][0]["only_b"].as_u64() > Some(1)), (&0.into(), true));
+    assert_eq!(demo(dir.path(), &[&vary[..], &["-l", "a,b"]].concat()).status.code(), Some(2));
+    printed(dir.path(), &["compile", "-l", "thing,stuff,matter", "-o", "words.zsc"]);
+    let other = demo(dir.path(), &vary);
+    assert!(other.status.code() == Some(2) && err(&other).contains("in another order"), "{}", err(&other));
     let flattering = demo(dir.path(), &["eval", "set", "--examples", "set"]);
     assert!(err(&flattering).contains("some examples are among the inputs"), "{}", err(&flattering));
 }

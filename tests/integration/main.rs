@@ -28,6 +28,8 @@ mod tokens; // token ids
 mod vocabularies; // vocabularies that do not agree with their merges
 
 // The command.
+#[cfg(feature = "demo")]
+mod boxes; // zsic classify --boxes
 mod cli; // what it prints, where, and how it exits
 mod decisions; // answers on top of scores
 #[cfg(unix)]

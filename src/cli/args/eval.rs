@@ -59,7 +59,8 @@ pub struct TruthArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub struct ReportArgs {
-    /// Run once with each value: model=ID,ID, precision=.., template=.. or template-set=..; repeated, every combination
+    /// Run once with each value: model=ID,ID, precision=.., template=.., template-set=.. or classifier=..; repeated, every
+    /// combination
     #[arg(long, value_name = "WHAT=A,B")]
     pub vary: Vec<String>,
     /// End with exit status 1 if a metric is lower than X, or the lower end of its interval with METRIC.low; repeatable

@@ -62,6 +62,8 @@ pub enum FormatArg {
     Csv,
     /// The result of the Python pipeline, as JSON
     Pipeline,
+    /// The file of --boxes with classifications in it, for Timelapse and others
+    Megadetector,
     /// One row per label, for pandas, polars and duckdb; needs -o FILE and a build with the feature `parquet`
     Parquet,
     /// One page to look through and correct results in a browser

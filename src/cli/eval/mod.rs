@@ -221,6 +221,11 @@ impl<'a> Evaluation<'a> {
     fn run(&self, varied: &Varied) -> Result<(Images, Vec<Run>, Outcome)> {
         let prepared = varied.labels.iter().map(|labels| self.prepare(labels)).collect::<Result<Vec<_>>>()?;
         let Prepared { wanted: Wanted { given, .. }, named, .. } = &prepared[0];
+        // Truths are places among the labels of the first run.
+        if prepared.iter().any(|other| other.wanted.given.answers() != given.answers()) {
+            let reason = "the classifiers have different labels, or the same in another order, and cannot be compared";
+            return Err(usage(format!("--vary classifier: {reason}; compile them from one list of labels")));
+        }
         let set = named.label_set.as_deref().and_then(LabelSet::named);
         let mut classes = Classes::new(given, &self.renaming, self.truth.classes.as_ref(), set);
         self.shown.iter().try_for_each(|shown| classes.find_all(shown))?;

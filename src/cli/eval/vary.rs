@@ -1,4 +1,4 @@
-//! `--vary`: every combination of models, precisions and templates.
+//! `--vary`: every combination of models, precisions and templates or classifiers.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use super::super::args::{LabelArgs, Machine};
 use super::super::fatal::usage;
 use super::super::labels;
 
-const KINDS: [&str; 4] = ["model", "precision", "template", "template-set"];
+const KINDS: [&str; 5] = ["model", "precision", "template", "template-set", "classifier"];
 
 /// What one run differs in from the others: kinds and values.
 pub type Variant = Vec<(&'static str, String)>;
@@ -28,14 +28,21 @@ pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> R
         return Err(usage(format!("--vary {kind} is given twice; separate its values by commas")));
     }
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
-    if let (Some((kind, _)), Some(_)) = (of_labels.first(), &labels.examples.classifier) {
+    if let (Some((kind, _)), Some(_)) =
+        (of_labels.iter().find(|(kind, _)| *kind != KINDS[4]), &labels.examples.classifier)
+    {
         return Err(usage(format!("--vary {kind} changes no score of --classifier, whose rows are fixed")));
     }
-    let is_given = !labels.template.is_empty() || labels.template_set.is_some();
+    let LabelArgs { template, template_set, examples, .. } = labels;
+    let is_given = !template.is_empty() || template_set.is_some() || examples.classifier.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
         return Err(usage(
-            "--vary template and --vary template-set each replace all other templates; give one of them",
+            "--vary template, --vary template-set and --vary classifier each replace all other templates; give one of them",
         ));
+    }
+    let are_named = labels.names_any() || examples.examples.is_some();
+    if are_named && of_labels.iter().any(|(kind, _)| *kind == KINDS[4]) {
+        return Err(usage("--vary classifier brings labels of its own; leave out other labels and examples"));
     }
     let of_labels = product(&of_labels).into_iter().map(|variant| (with_template(labels, &variant), variant));
     let of_machine = product(&of_machine).into_iter().map(|variant| Ok((with_model(machine, &variant)?, variant)));
@@ -60,10 +67,10 @@ fn with_model(machine: &Machine, variant: &Variant) -> Result<Machine> {
 fn with_template(labels: &LabelArgs, variant: &Variant) -> LabelArgs {
     let mut labels = labels.clone();
     for (kind, value) in variant {
-        if *kind == "template" {
-            labels.template = vec![value.clone()];
-        } else {
-            labels.template_set = Some(value.into());
+        match *kind {
+            "template" => labels.template = vec![value.clone()],
+            "template-set" => labels.template_set = Some(value.into()),
+            _ => labels.examples.classifier = Some(value.into()),
         }
     }
     labels

@@ -9,7 +9,8 @@ use super::prediction::{Prediction, Predictions, RecordBody};
 
 #[derive(Default, Serialize)]
 struct Record<'a> {
-    image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<&'a [&'a str]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,8 +46,31 @@ impl<'a> From<&'a ImageError> for Failure<'a> {
 /// Returns `{"image": .., "predictions": [..]}`, with `answers` and `unknown` where an answer was asked for, or
 /// `{"image": .., "error": {..}}`.
 pub fn record<'a>(image: &'a str, outcome: &RecordBody<'a>) -> Result<String> {
+    Ok(serde_json::to_string(&of_outcome(image, outcome.as_ref().map_err(|e| *e)))?)
+}
+
+/// Returns the record of a box in an image: the same with the fields of `boxed`.
+pub fn boxed_record(
+    image: &str,
+    boxed: Option<&impl Serialize>,
+    outcome: std::result::Result<&Predictions, &ImageError>,
+) -> Result<String> {
+    #[derive(Serialize)]
+    struct Boxed<'a, B> {
+        image: &'a str,
+        #[serde(flatten)]
+        boxed: Option<&'a B>,
+        #[serde(flatten)]
+        rest: Record<'a>,
+    }
+    let rest = Record { image: None, ..of_outcome(image, outcome) };
+    Ok(serde_json::to_string(&Boxed { image, boxed, rest })?)
+}
+
+fn of_outcome<'a>(image: &'a str, outcome: std::result::Result<&'a Predictions<'a>, &'a ImageError>) -> Record<'a> {
+    let image = Some(image);
     let row = |p: &Prediction<'a>| LabelScore { score: p.score, logit: p.logit, label: p.label };
-    let record = match outcome {
+    match outcome {
         Ok(Predictions { ranked, answer, .. }) => Record {
             image,
             answers: answer.as_ref().map(|answer| &*answer.accepted),
@@ -54,9 +78,8 @@ pub fn record<'a>(image: &'a str, outcome: &RecordBody<'a>) -> Result<String> {
             predictions: Some(ranked.iter().map(row).collect()),
             ..Record::default()
         },
-        Err(e) => Record { image, error: Some(Failure::from(*e)), ..Record::default() },
-    };
-    Ok(serde_json::to_string(&record)?)
+        Err(e) => Record { image, error: Some(Failure::from(e)), ..Record::default() },
+    }
 }
 
 /// Returns `{"image": .., "embedding": [..]}`, or the record of a failure.
@@ -65,7 +88,7 @@ pub fn image_embedding(image: &str, outcome: std::result::Result<&[f32], &ImageE
         Ok(row) => (Some(row), None),
         Err(e) => (None, Some(Failure::from(e))),
     };
-    Ok(serde_json::to_string(&Record { image, embedding, error, ..Record::default() })?)
+    Ok(serde_json::to_string(&Record { image: Some(image), embedding, error, ..Record::default() })?)
 }
 
 /// Returns `{"text": .., "embedding": [..]}`.

@@ -96,7 +96,7 @@ impl MadeWith {
         plan: &Plan,
     ) -> Result<Self> {
         let Against { given, background, built_in, templates, learned } = against;
-        let Classify { inputs, labels: named, decisions, machine, output } = args;
+        let Classify { inputs, labels: named, decisions, machine, output, boxes: _ } = args; // boxes are never continued
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
         let are_filled = given.are_filled(templates);

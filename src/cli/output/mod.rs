@@ -31,12 +31,12 @@ use super::args::FormatArg;
 use super::fatal::usage;
 pub use beside::families;
 use journal::Of;
-pub use json::{image_embedding, text_embedding};
+pub use json::{boxed_record, image_embedding, text_embedding};
 pub use log::Log;
 use meta::Facts;
 use page::Page;
 use prediction::RecordBody;
-pub use prediction::{Answer, Columns, Prediction, Predictions};
+pub use prediction::{Columns, Predictions};
 pub use records::Form;
 pub use rest::{Earlier, Rest};
 pub use safetensors::Tensor;
@@ -72,6 +72,7 @@ impl Format {
             FormatArg::Pipeline => Self::Pipeline,
             FormatArg::Parquet => Self::Parquet,
             FormatArg::Html => Self::Html,
+            FormatArg::Megadetector => return Err(usage("--format megadetector fills the file of --boxes; name that")),
             FormatArg::Auto => match ending.as_deref() {
                 None if place.is_terminal() => Self::Table,
                 None => Self::Jsonl,

@@ -1,6 +1,9 @@
 //! What a record says about one image.
 
-use zsic::ImageError;
+use zsic::score::Ranked;
+use zsic::{ImageError, Scores};
+
+use super::super::args::Output;
 
 /// A label in a record.
 pub struct Prediction<'a> {
@@ -33,6 +36,24 @@ pub struct Predictions<'a> {
 }
 
 impl<'a> Predictions<'a> {
+    /// Returns what the record of `scores` shows. An answer of a later rank comes before the labels that it is made of.
+    pub fn of(output: &Output, columns: Columns, names: &'a [String], scores: &Scores) -> Self {
+        let accepted = scores.verdict().filter(|_| columns.accepted).map_or(&[][..], |verdict| &verdict.accepted);
+        let later = accepted.iter().copied().filter(|answer| answer.label >= scores.scores().len());
+        let best = scores.top(output.top_k.unwrap_or(usize::MAX));
+        let ranked = later.chain(best).filter(|ranked| ranked.score >= output.min_score);
+        let ranked = ranked.take(output.top_k.unwrap_or(usize::MAX));
+        let logit = |logit| output.logits.then_some(logit);
+        let prediction =
+            |r: Ranked| Prediction { index: r.label, label: &names[r.label], score: r.score, logit: logit(r.logit) };
+        let answer = scores.verdict().filter(|_| columns.accepted).map(|verdict| Answer {
+            accepted: verdict.accepted.iter().map(|answer| &*names[answer.label]).collect(),
+            places: verdict.accepted.iter().map(|answer| answer.label).collect(),
+            unknown: verdict.unknown,
+        });
+        Self { ranked: ranked.map(prediction).collect(), answer, margin: None }
+    }
+
     /// Returns whether a label is accepted, if an answer was asked for.
     pub fn accepts(&self, prediction: &Prediction) -> Option<bool> {
         self.answer.as_ref().map(|answer| answer.places.contains(&prediction.index))

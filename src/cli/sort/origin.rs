@@ -64,7 +64,7 @@ fn found(walk: &Entries, entry: &Entry) -> Found {
         Input::Held(_) if !name.as_str().starts_with("data:") => {
             Found { origin: Origin::Word(name.as_str().to_owned()), below: name_in(name.as_str()) }
         }
-        Input::Held(_) | Input::Stdin => Found { origin: Origin::Gone, below: PathBuf::new() },
+        Input::Region(..) | Input::Held(_) | Input::Stdin => Found { origin: Origin::Gone, below: PathBuf::new() },
     }
 }
 
