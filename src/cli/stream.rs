@@ -28,10 +28,10 @@ pub struct Stream<'a> {
     tally: Arc<Tally>,
     list_failure: ListFailure,
     earlier: Arc<Earlier>,
-    /// The number of images, if it is known.
-    total: Option<u64>,
     /// The flag and path of images that are not the command's own, which messages put first.
     name: Option<String>,
+    /// The number of images, if it is known.
+    total: Option<u64>,
 }
 
 /// What became of some answers.
@@ -63,12 +63,7 @@ impl<'a> Stream<'a> {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
         })?;
-        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, total: None, name: None })
-    }
-
-    /// Returns the same stream, of a number of images that is known.
-    pub fn of(self, total: u64) -> Self {
-        Self { total: Some(total), ..self }
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, name: None, total: None })
     }
 
     /// Returns the same stream, whose messages name the flag and path that its images come from.
@@ -79,6 +74,11 @@ impl<'a> Stream<'a> {
     /// Puts the name of the images before a message, if they have one.
     fn told(&self, message: impl Display) -> String {
         self.name.as_ref().map_or_else(|| message.to_string(), |name| format!("{name}: {message}"))
+    }
+
+    /// Returns the same stream, of a number of images that is known.
+    pub fn of(self, total: u64) -> Self {
+        Self { total: Some(total), ..self }
     }
 
     /// Encodes every image and hands the answers, in order, to `write`, until that has enough. Says on stderr what was skipped

@@ -28,11 +28,13 @@ pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> R
         return Err(usage(format!("--vary {kind} is given twice; separate its values by commas")));
     }
     let (of_machine, of_labels): (Vec<_>, Vec<_>) = kinds.into_iter().partition(|(kind, _)| KINDS[..2].contains(kind));
-    if let (Some((kind, _)), Some(_)) = (of_labels.first(), &labels.examples.classifier) {
+    if let (Some((kind, _)), Some(_)) =
+        (of_labels.iter().find(|(kind, _)| *kind != KINDS[4]), &labels.examples.classifier)
+    {
         return Err(usage(format!("--vary {kind} changes no score of --classifier, whose rows are fixed")));
     }
     let LabelArgs { template, template_set, examples, .. } = labels;
-    let is_given = !template.is_empty() || template_set.is_some();
+    let is_given = !template.is_empty() || template_set.is_some() || examples.classifier.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
         return Err(usage(
             "--vary template, --vary template-set and --vary classifier each replace all other templates; give one of them",
