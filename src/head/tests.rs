@@ -1,3 +1,5 @@
+//! Learning beside what SciPy finds, its bits for any order and number of threads, and cross-validation that does not peek.
+
 use super::*;
 use crate::kernels::testing::noise;
 use crate::score::Activation;
