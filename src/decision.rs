@@ -5,6 +5,7 @@
 //! score is under its threshold.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::embeddings::Embeddings;
 use crate::kernels::similarity::Panels;
@@ -36,8 +37,8 @@ impl Default for Decision {
     }
 }
 
-/// Labels, or groups of the rank before, that add up to one answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Labels, or groups of the rank before, that add up to one answer. Compiled classifiers hold them as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
     /// The name of each group: `[G]`.
     pub names: Vec<String>,

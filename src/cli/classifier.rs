@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use zsic::Checkpoint;
 use zsic::cache::{Cache, ContentHash};
 use zsic::checkpoint::Files;
-use zsic::compiled::{Belongs, Compiled, CompiledGroups};
+use zsic::compiled::{Belongs, Compiled};
 use zsic::net::hub::{self, REVISION};
-use zsic::{Checkpoint, Groups, Label};
 
 use super::args::{Common, MODEL, Machine};
 use super::examples::counted;
@@ -39,14 +39,7 @@ impl ClassifierFile {
     /// Returns its labels.
     pub fn given(&self) -> Given {
         let about = &self.compiled.about;
-        let label =
-            |label: &zsic::compiled::CompiledLabel| Label { name: label.name.clone(), prompts: label.prompts.clone() };
-        let groups = |ranks: &CompiledGroups| Groups { names: ranks.names.clone(), of: ranks.of.clone() };
-        Given {
-            labels: about.labels.iter().map(label).collect(),
-            form: LabelForm::Lines,
-            ranks: about.ranks.iter().map(groups).collect(),
-        }
+        Given { labels: about.labels.clone(), form: LabelForm::Lines, ranks: about.ranks.clone() }
     }
 
     /// Returns the machine's flags with the checkpoint that it belongs to, if they name none. The file may be a stranger's: it

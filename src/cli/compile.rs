@@ -4,8 +4,7 @@ use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
 use zsic::calibrate::Promise;
 use zsic::compiled::{
-    About, Compiled, CompiledCalibration, CompiledCheck, CompiledGroups, CompiledHead, CompiledLabel, FORMAT,
-    Preprocessing, activation_name,
+    About, Compiled, CompiledCalibration, CompiledCheck, CompiledHead, FORMAT, Preprocessing, activation_name,
 };
 use zsic::head::{Examples, Head};
 use zsic::kernels::BITS_VERSION;
@@ -93,7 +92,6 @@ fn compiled(
     let given = &wanted.given;
     let count = given.all_answers().len();
     let thresholds = if decision.thresholds.is_empty() { vec![0.0; count] } else { decision.thresholds };
-    let label = |label: &zsic::Label| CompiledLabel { name: label.name.clone(), prompts: label.prompts.clone() };
     let about = About {
         format: FORMAT,
         zsic: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,9 +99,9 @@ fn compiled(
         checkpoint: classifier::belongs(&session.checkpoint, kept.cache())?,
         preprocessing: Preprocessing { decode: "exact".to_owned(), reading: session.checkpoint.reading().to_owned() },
         activation: activation_name(readout.activation).to_owned(),
-        labels: given.labels.iter().map(label).collect(),
+        labels: given.labels.clone(),
         background: names,
-        ranks: given.ranks.iter().map(|of| CompiledGroups { names: of.names.clone(), of: of.of.clone() }).collect(),
+        ranks: given.ranks.clone(),
         temperature: decision.temperature,
         independent: decision.independent,
         answers,

@@ -134,17 +134,29 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// If a label cannot be encoded, or the rules do not fit the checkpoint.
     pub fn rows(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
-        let (Self { flags, given, rules, .. }, Session { checkpoint, plan, .. }) = (self, session);
-        let (named, common) = (flags.labels, flags.common);
-        let readout = self.readout(checkpoint)?;
+        let Self { flags: Flags { common, .. }, rules, .. } = self;
+        let readout = self.readout(&session.checkpoint)?;
         if let Some(classifier) = &self.classifier {
-            classifier.check(checkpoint, kept.cache(), common)?;
+            classifier.check(&session.checkpoint, kept.cache(), common)?;
             note(common, 1, classifier.told());
             let (labels, decision) = (classifier.compiled.labels(), rules.decided(&classifier.compiled));
-            let taught = Taught::Before(classifier.fingerprint());
-            return Ok(Rows { readout, labels, decision, taught: Some(taught), outcome: Outcome::Complete });
+            let taught = Some(Taught::Before(classifier.fingerprint()));
+            return Ok(Rows { readout, labels, decision, taught, outcome: Outcome::Complete });
         }
-        let labels = &given.labels;
+        let (own, competing) = self.encode(readout, session, kept)?;
+        let taught = self.learn(&own, &competing, session, kept, tower)?;
+        let (taught, outcome) = taught.map_or((None, Outcome::Complete), |(taught, outcome)| (Some(taught), outcome));
+        let decision = rules.decide(own.embeddings(), competing.embeddings(), taught.as_ref(), common)?;
+        let mut rows = Rows { readout, labels: own, decision, taught, outcome };
+        rows.put_learned();
+        rows.tell_rejected(common);
+        Ok(rows)
+    }
+
+    /// Encodes the labels, and those that compete with them, and warns of what looks like a mistake.
+    fn encode(&self, readout: Readout, session: &Session, kept: &Scope) -> Result<(Labels, Labels)> {
+        let (Self { flags, given, rules, .. }, Session { checkpoint, plan, .. }) = (self, session);
+        let (named, common, labels) = (flags.labels, flags.common, &given.labels);
         let all: Vec<Label> = labels.iter().chain(rules.competing()).cloned().collect();
         let mut encoded = encode(&all, named, checkpoint, plan, kept, common)?;
         let competing = encoded.split_off(labels.len());
@@ -158,29 +170,12 @@ impl<'a> Wanted<'a> {
         let alone = readout.activation == Activation::Softmax && !rules.has_background();
         let doubt = labels::doubt(given, named, alone);
         if alone && labels.len() > 1 && given.answers().len() == 1 {
-            warn(
-                common,
-                "there is one group, so its score is always 1; add a label of another group, or use --unknown",
-            );
+            let reason = "there is one group, so its score is always 1";
+            warn(common, format!("{reason}; add a label of another group, or use --unknown"));
         }
         let unknown = labels::unknown(labels, checkpoint)?;
         doubt.iter().chain(&unknown).for_each(|doubt| warn(common, doubt));
-        let taught = self.learn(&own, &competing, session, kept, tower)?;
-        let (taught, outcome) = taught.map_or((None, Outcome::Complete), |(taught, outcome)| (Some(taught), outcome));
-        let mut decision = rules.decide(own.embeddings(), competing.embeddings(), taught.as_ref(), common)?;
-        let Some(Taught::Now { learned, .. }) = &taught else {
-            return Ok(Rows { readout, labels: own, decision, taught, outcome });
-        };
-        let (mut rows, mut background) = (Embeddings::new(learned.rows.dim()), Embeddings::new(learned.rows.dim()));
-        let learned_rows = learned.rows.rows().enumerate();
-        learned_rows.for_each(|(at, row)| if at < labels.len() { &mut rows } else { &mut background }.push_unit(row));
-        if let Some(Decided { background: competing, .. }) = &mut decision {
-            (background.len()..competing.len()).for_each(|at| background.push_unit(competing.row(at)));
-            *competing = background;
-        }
-        let rows = Rows { readout, labels: own.with_rows(rows), decision, taught, outcome };
-        rows.tell_rejected(common);
-        Ok(rows)
+        Ok((own, competing))
     }
 
     /// Learns from the examples, if there are any.
@@ -238,6 +233,20 @@ impl Rows {
         match &self.decision {
             Some(Decided { decision, background, .. }) => scorer.with_decision(decision.clone(), background),
             None => scorer,
+        }
+    }
+
+    /// Puts what was learned in this run in place of the texts' rows: those of the labels, and the background's behind them.
+    fn put_learned(&mut self) {
+        let Some(Taught::Now { learned, .. }) = &self.taught else { return };
+        let (mut rows, mut background) = (Embeddings::new(learned.rows.dim()), Embeddings::new(learned.rows.dim()));
+        let labels = self.labels.names().len();
+        let each = learned.rows.rows().enumerate();
+        each.for_each(|(at, row)| if at < labels { &mut rows } else { &mut background }.push_unit(row));
+        self.labels = self.labels.clone().with_rows(rows);
+        if let Some(Decided { background: competing, .. }) = &mut self.decision {
+            (background.len()..competing.len()).for_each(|at| background.push_unit(competing.row(at)));
+            *competing = background;
         }
     }
 

@@ -4,7 +4,12 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Groups;
 use crate::score::Activation;
+use crate::text::Label;
+
+/// The version of the format.
+pub const FORMAT: u32 = 1;
 
 /// What a classifier is and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,12 +27,12 @@ pub struct About {
     /// How logits become scores: `softmax` or `sigmoid`.
     pub activation: String,
     /// The labels, in the order of the rows.
-    pub labels: Vec<CompiledLabel>,
+    pub labels: Vec<Label>,
     /// The names of the background's rows.
     pub background: Vec<String>,
     /// What labels add up to, rank by rank.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ranks: Vec<CompiledGroups>,
+    pub ranks: Vec<Groups>,
     /// What logits are divided by.
     pub temperature: f64,
     /// Whether each label competes with the background alone.
@@ -65,22 +70,6 @@ pub struct Preprocessing {
     /// Overrides of how the checkpoint is read, such as the size of images.
     #[serde(default)]
     pub reading: String,
-}
-
-/// A label and the prompts that it was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct CompiledLabel {
-    pub name: String,
-    pub prompts: Vec<String>,
-}
-
-/// Groups of labels, or of groups.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct CompiledGroups {
-    pub names: Vec<String>,
-    pub of: Vec<usize>,
 }
 
 /// What examples did.
@@ -135,6 +124,21 @@ pub fn activation_name(activation: Activation) -> &'static str {
 }
 
 impl About {
+    /// Reads what a file says of itself, if it is of this version.
+    pub(super) fn read(metadata: &str) -> std::result::Result<Self, String> {
+        let format = serde_json::from_str::<serde_json::Value>(metadata).ok().and_then(|json| json["format"].as_u64());
+        match format {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(0) => return Err("is not a classifier of zsic: its format is 0".to_owned()),
+            Some(format) => {
+                let made = format!("was made by a newer zsic: its format is {format}, and this version reads {FORMAT}");
+                return Err(format!("{made}; install a newer zsic"));
+            }
+            None => return Err("is not a classifier of zsic: its metadata has no format".to_owned()),
+        }
+        serde_json::from_str(metadata).map_err(|e| format!("its metadata is damaged: {e}"))
+    }
+
     /// Checks what the tensors do not show, and returns the number of answers.
     pub(super) fn check(&self) -> std::result::Result<usize, String> {
         let wrong = |what: &str| Err(format!("its metadata is damaged: {what}"));
@@ -144,6 +148,9 @@ impl About {
         if !(1e-3..=1e3).contains(&self.temperature) {
             return wrong("the temperature is not from 0.001 to 1000");
         }
+        if self.labels.is_empty() {
+            return Err("has no labels".to_owned());
+        }
         if !are_names(self.labels.iter().map(|label| &label.name)) {
             return wrong("a label is there twice, or is no name");
         }
@@ -151,7 +158,7 @@ impl About {
             return wrong("a label of the background is no name");
         }
         let (mut members, mut answers) = (self.labels.len(), 0);
-        for CompiledGroups { names, of } in &self.ranks {
+        for Groups { names, of } in &self.ranks {
             if of.len() != members || of.iter().any(|group| *group >= names.len()) {
                 return wrong("a group has other members than there are");
             }

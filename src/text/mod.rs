@@ -18,6 +18,8 @@ mod token_spec;
 mod tokenizer;
 mod unigram;
 
+use serde::{Deserialize, Serialize};
+
 pub use background::background;
 pub use class::{TokenizerClass, TokenizerPlan, accept};
 pub use clean::{Clean, canonicalize};
@@ -35,8 +37,8 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.enumerate().map(|(index, line)| (index + 1, line))
 }
 
-/// A label and the prompts that stand for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A label and the prompts that stand for it. Compiled classifiers hold it as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// The label as the user wrote it.
     pub name: String,

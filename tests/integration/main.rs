@@ -56,6 +56,8 @@ mod review; // pages to look through and correct results
 mod siglip; // what is SigLIP's own
 #[cfg(feature = "demo")]
 mod sort; // zsic sort
+#[cfg(all(feature = "demo", unix))]
+mod sort_faults; // odd names, links, full disks, kills
 #[cfg(unix)]
 mod terminal; // on a terminal
 mod version; // --version

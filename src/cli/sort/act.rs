@@ -22,7 +22,7 @@ use super::files::{self, Done, Failure, Wanted, make_folder, missing};
 use super::journal::{Act, Journal, Line, Written};
 use super::origin::Origin;
 use super::plan::{Placing, Planner, Step, There, look};
-use super::restore;
+use super::{restore, take_back};
 
 /// The most acts that are told together.
 const TOGETHER: usize = 64;
@@ -40,21 +40,19 @@ pub struct Counts {
 
 /// The work on a plan.
 pub struct Acting<'p, 'a, L> {
-    pub planner: &'p mut Planner<'a, L>,
-    pub how: How,
-    /// Whether anything is done, and not only told.
-    pub acts: bool,
+    planner: &'p mut Planner<'a, L>,
+    how: How,
     /// The second from which on a file that changed may look unchanged.
-    pub since: i64,
+    since: i64,
     /// What tars and URLs are read with.
-    pub limits: Limits,
-    pub images: Images,
+    limits: Limits,
+    urls: Images,
     pub counts: Counts,
     pub journal: Option<(Journal, String)>,
     /// Whether a sidecar has its place and its image has none.
     pub is_parted: bool,
     /// Folders that the journal tells.
-    pub told: HashSet<PathBuf>,
+    told: HashSet<PathBuf>,
 }
 
 /// A file of a placing: a sidecar, or at last the image.
@@ -68,7 +66,39 @@ struct Part {
     is_image: bool,
 }
 
-impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
+impl Counts {
+    /// Counts an image that gets no place now, and says why. `acted` is what is done to the images that do; None if that is
+    /// only told.
+    pub fn add(&mut self, step: &Step, acted: Option<How>) {
+        let (name, why) = match step {
+            Step::Place(_) => return,
+            Step::There { name, to } if acted == Some(How::Move) && !is_same_file(name.bytes(), to) => {
+                (name, format!("{} has the same bytes", to.display()))
+            }
+            // Another image with these bytes was to be there.
+            Step::There { name, to } if acted.is_some() && fs::symlink_metadata(to).is_err() => {
+                (name, format!("{} could not be made", to.display()))
+            }
+            Step::There { .. } => {
+                self.there += 1;
+                return;
+            }
+            Step::Taken { name, to } => (name, format!("{} is another file", to.display())),
+            Step::Left { name, why } => (name, why.clone()),
+        };
+        error(format_args!("{name}: left where it is: {why}"));
+        self.left += 1;
+    }
+}
+
+impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
+    /// Creates the work of doing `how` to images. `since` is the second from which on a file that changed may look unchanged;
+    /// tars and URLs are read with the last two.
+    pub fn new(planner: &'p mut Planner<'a, L>, how: How, since: i64, (limits, urls): (Limits, Images)) -> Self {
+        let (counts, journal, is_parted, told) = Default::default();
+        Self { planner, how, since, limits, urls, counts, journal, is_parted, told }
+    }
+
     /// Gives every image of the plan its place.
     ///
     /// # Errors
@@ -101,29 +131,8 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
         self.place(waiting)
     }
 
-    /// Counts an image that gets no place now, and says why.
-    pub fn tell(&mut self, step: &Step) {
-        match step {
-            Step::There { name, to } if self.how == How::Move && !is_same_file(name.bytes(), to) => {
-                error(format_args!("{name}: left where it is: {} has the same bytes", to.display()));
-                self.counts.left += 1;
-            }
-            Step::There { name, to } if fs::symlink_metadata(to).is_err() && self.acts => {
-                // Another image with these bytes was to be there.
-                error(format_args!("{name}: left where it is: {} could not be made", to.display()));
-                self.counts.left += 1;
-            }
-            Step::There { .. } => self.counts.there += 1,
-            Step::Taken { name, to } => {
-                error(format_args!("{name}: left where it is: {} is another file", to.display()));
-                self.counts.left += 1;
-            }
-            Step::Left { name, why } => {
-                error(format_args!("{name}: left where it is: {why}"));
-                self.counts.left += 1;
-            }
-            Step::Place(_) => {}
-        }
+    fn tell(&mut self, step: &Step) {
+        self.counts.add(step, Some(self.how));
     }
 
     fn leave(&mut self, placing: Placing, why: String) {
@@ -172,7 +181,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
     /// Saves what is at a URL, or in the program.
     fn fetch(&mut self, word: &str, placing: Placing) -> Result<()> {
         let bytes = match Input::from_arg(word) {
-            Input::Url(url) => self.images.fetch_within(&url, &self.limits.room).map(zsic::source::Bytes::into_vec),
+            Input::Url(url) => self.urls.fetch_within(&url, &self.limits.room).map(zsic::source::Bytes::into_vec),
             Input::Held(held) => held.bytes().map(<[u8]>::to_vec).map_err(Clone::clone),
             _ => return Ok(()),
         };
@@ -331,7 +340,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Acting<'_, '_, L> {
                 Failure::Stop(e) => e.to_string(),
             };
             for (at, part) in parts.iter().enumerate() {
-                if at < done && restore::go_back(&part.line, &new).is_err() {
+                if at < done && take_back::go_back(&part.line, &new).is_err() {
                     self.is_parted = true;
                     error(format_args!("{}: stays without its image; the journal tells it", part.to.display()));
                     continue;

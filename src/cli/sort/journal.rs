@@ -46,6 +46,21 @@ pub fn is_own(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NAME.as_bytes()))
 }
 
+/// Returns a path as a word of the shell. `$'..'` is for names that are no text: its `\xNN` are bytes to bash, zsh and ksh.
+fn quoted(path: &Path) -> String {
+    if let Some(text) = path.to_str().filter(|text| !text.contains(char::is_control))
+        && let Ok(word) = shlex::try_quote(text)
+    {
+        return word.into_owned();
+    }
+    let byte = |&byte: &u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    format!("$'{}'", path.as_os_str().as_encoded_bytes().iter().map(byte).collect::<String>())
+}
+
 /// Returns whether bytes without a line's end may be the beginning of a journal.
 fn is_begun(bytes: &[u8]) -> bool {
     const BEGIN: &[u8] = b"{\"op\":\"begin\"";
@@ -140,6 +155,21 @@ pub enum Line {
     },
 }
 
+impl Line {
+    /// Returns the file that gets a place.
+    pub fn act(&self) -> Option<&Act> {
+        match self {
+            Self::Copy(act) | Self::Move(act) | Self::Hardlink(act) | Self::Symlink(act) | Self::Save(act) => Some(act),
+            _ => None,
+        }
+    }
+
+    /// Returns the folder that is made.
+    pub fn folder(&self) -> Option<&Written> {
+        if let Self::Folder { to } = self { Some(to) } else { None }
+    }
+}
+
 /// A journal that is being written, locked by this run.
 pub struct Journal {
     file: File,
@@ -230,8 +260,7 @@ impl Journal {
 
     /// Returns the command that takes it back, to be pasted.
     pub fn undo(&self) -> String {
-        let path = self.path.display().to_string();
-        format!("zsic sort --undo {}", shlex::try_quote(&path).unwrap_or(path.as_str().into()))
+        format!("zsic sort --undo {}", quoted(&self.path))
     }
 
     fn lock(&self) -> Result<()> {
@@ -340,6 +369,19 @@ mod tests {
             assert_eq!(Written::of(&path).path(), Some(path));
         }
         assert_eq!(Written::Bytes { hex: "0".to_owned() }.path(), None);
+    }
+
+    #[test]
+    #[cfg(unix)] // names are bytes
+    fn a_path_is_one_word_of_the_shell() {
+        for name in [&b"a b"[..], b"it's", b"a\nb", b"c\xff'\\ d", "\u{e9}\u{1b}".as_bytes(), b"\xffab"] {
+            let word = quoted(Path::new(&*from_bytes(name)));
+            assert!(!word.contains(char::is_control));
+            let printed =
+                std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+            assert_eq!(printed.stdout, name, "{word}");
+        }
+        assert_eq!(quoted(Path::new("a/b.jsonl")), "a/b.jsonl");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `zsic sort`: images into folders by label. The answers become a plan (`plan.rs`), which is printed, or done (`act.rs`) with a
-//! journal that takes it back (`restore.rs`).
+//! journal. `restore.rs` takes back what the journal tells, one act after another (`take_back.rs`).
 
 mod act;
 mod files;
@@ -8,6 +8,7 @@ mod layout;
 mod origin;
 mod plan;
 mod restore;
+mod take_back;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -19,7 +20,9 @@ use layout::{Layout, UNKNOWN, folders};
 use origin::Notes;
 use plan::{Image, Names, Placing, Planner, Step, look};
 use zsic::Scores;
+use zsic::net::Images;
 use zsic::pipeline::Answer;
+use zsic::source::Limits;
 use zsic::system::file::FileId;
 
 use super::args::{Asked, Common, How, IfExists, LongRun, Sort};
@@ -39,19 +42,61 @@ use super::{Outcome, available_memory, cache, urls};
 /// Seconds in which two changes of a file may have one time.
 const SETTLED: i64 = 2;
 
+/// Images with their answers, and what is needed to go on with them.
+struct Answered {
+    images: Vec<Image>,
+    /// The folder of each answer.
+    folders: Vec<String>,
+    /// What tars and URLs are read again with.
+    limits: Limits,
+    urls: Images,
+    outcome: Outcome,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// What kept it from starting, or made it stop early.
 pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
-    let Sort { inputs, places, labels: named, decisions, machine, .. } = args;
-    if let Some(journal) = &places.undo {
+    if let Some(journal) = &args.places.undo {
         return restore::run(journal, common);
     }
+    let places = &args.places;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed() - SETTLED;
     let into = places.into.as_deref().unwrap_or(Path::new(""));
     let layout = Layout::parse(&places.pattern)?;
     check(args, into)?;
+    let place = Place::new(None, common);
+    let (Answered { images, folders, limits, urls, outcome }, sink) = answer(args, into, &place, common)?;
+    let names = Names::new(places.if_exists, look);
+    let (how, sidecars, seen) = (places.how(), places.sidecars, HashSet::new());
+    let mut planner = Planner { into, layout: &layout, folders: &folders, how, sidecars, names, seen, last: None };
+    let plan: Vec<Step> = images.into_iter().filter_map(|image| planner.step(image)).collect();
+    if places.if_exists == IfExists::Error {
+        refuse_taken(&plan)?;
+    }
+    let Some(acted) = how else {
+        let counts = print(&plan, sink, place.is_terminal())?;
+        tell(common, how, into, &folders, &counts);
+        return Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome });
+    };
+    sink.finish()?; // only a plan is printed
+    let mut acting = Acting::new(&mut planner, acted, since, (limits, urls));
+    let done = acting.run(plan, &Progress::texts(common, "sorting"));
+    let Acting { counts, journal, is_parted, .. } = acting;
+    tell(common, how, into, &folders, &counts);
+    match journal {
+        Some((journal, _)) if counts.placed.is_empty() && !is_parted && done.is_ok() => journal.discard()?,
+        Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
+        None => {}
+    }
+    done?;
+    Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome })
+}
+
+/// Scores the inputs, and returns the output of the plan too. Failures are told.
+fn answer(args: &Sort, into: &Path, place: &Place, common: &Common) -> Result<(Answered, Sink)> {
+    let Sort { inputs, labels: named, decisions, machine, .. } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
     let flags = Flags { labels: named, decisions, activation: args.activation, inputs, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
@@ -59,8 +104,7 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
     let machine = &wanted.machine(machine)?;
     let long_run = LongRun::default();
     let asked = Asked { inputs, machine, output: None, long_run: &long_run, common };
-    let place = Place::new(None, common);
-    let (session, mut sink) = Session::open(asked, || place.open([]))?;
+    let (session, sink) = Session::open(asked, || place.open([]))?;
     let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
     available_memory::check(wanted.count(), "labels", of_labels)?;
     let (notes, closed) = (Notes::default(), FileId::at(into).ok());
@@ -75,11 +119,10 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
     session.introduce();
     let encoder = ImageTower::new(&session.checkpoint, &session.plan);
     let rows = wanted.rows(&session, &kept, &encoder)?;
-    let of_examples = rows.outcome;
     let scorer = rows.scorer();
     let mut images = Vec::new();
     let outcome = stream.run(false, &encoder, |answers| {
-        let answered = score_answers(&scorer, answers, |scores| answer(&scores));
+        let answered = score_answers(&scorer, answers, |scores| best(&scores));
         let mut failed = 0;
         for (Answer { name, version, content, .. }, answered) in answers.iter().zip(answered) {
             let found = notes.next();
@@ -97,49 +140,9 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
         Ok(Written { failed, is_enough: false })
     })?;
     cache::close(&kept, common);
-    let names = Names::new(places.if_exists, look);
-    let (how, sidecars, seen) = (places.how(), places.sidecars, HashSet::new());
-    let mut planner = Planner { into, layout: &layout, folders: &folders, how, sidecars, names, seen, last: None };
-    let plan: Vec<Step> = images.into_iter().filter_map(|image| planner.step(image)).collect();
-    if places.if_exists == IfExists::Error {
-        refuse_taken(&plan)?;
-    }
     let limits = available_memory::limits(inputs, &session.checkpoint, 0);
-    let mut acting = Acting {
-        planner: &mut planner,
-        how: how.unwrap_or(How::Copy),
-        acts: how.is_some(),
-        since,
-        limits,
-        images: urls::images(inputs, &machine.hub),
-        counts: Counts::default(),
-        journal: None,
-        is_parted: false,
-        told: HashSet::new(),
-    };
-    let done = match how {
-        Some(_) => acting.run(plan, &Progress::texts(common, "sorting")),
-        None => {
-            for step in &plan {
-                acting.tell(step);
-                if let Step::Place(placing) = step {
-                    *acting.counts.placed.entry(placing.image.answer).or_default() += 1;
-                    print(&mut sink, placing, place.is_terminal())?;
-                }
-            }
-            Ok(())
-        }
-    };
-    sink.finish()?;
-    let Acting { counts, journal, is_parted, .. } = acting;
-    tell(common, how, into, &folders, &counts);
-    match journal {
-        Some((journal, _)) if counts.placed.is_empty() && !is_parted && done.is_ok() => journal.discard()?,
-        Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
-        None => {}
-    }
-    done?;
-    Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome.or(of_examples) })
+    let (urls, outcome) = (urls::images(inputs, &machine.hub), outcome.or(rows.outcome));
+    Ok((Answered { images, folders, limits, urls, outcome }, sink))
 }
 
 /// Checks the flags against the disk.
@@ -163,7 +166,7 @@ fn check(args: &Sort, into: &Path) -> Result<()> {
 }
 
 /// Returns the number of the answer.
-fn answer(scores: &Scores) -> Option<usize> {
+fn best(scores: &Scores) -> Option<usize> {
     match scores.verdict() {
         Some(verdict) => verdict.accepted.first().map(|answer| answer.label),
         None => scores.top(1).first().map(|best| best.label),
@@ -186,11 +189,22 @@ fn refuse_taken(plan: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// Prints a line of the plan.
-fn print(sink: &mut Sink, placing: &Placing, to_terminal: bool) -> Result<()> {
-    let line = format!("{}\t{}", placing.image.name.as_str(), shown(&placing.to));
-    let line = if to_terminal { line.split('\t').map(printable).collect::<Vec<_>>().join("\t") } else { line };
-    sink.write(format!("{line}\n").as_bytes(), None)
+/// Prints the plan, and says what gets no place.
+fn print(plan: &[Step], mut sink: Sink, to_terminal: bool) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for step in plan {
+        let Step::Place(placing) = step else {
+            counts.add(step, None);
+            continue;
+        };
+        let Placing { image, to, .. } = &**placing;
+        *counts.placed.entry(image.answer).or_default() += 1;
+        let line = format!("{}\t{}", image.name.as_str(), shown(to));
+        let line = if to_terminal { line.split('\t').map(printable).collect::<Vec<_>>().join("\t") } else { line };
+        sink.write(format!("{line}\n").as_bytes(), None)?;
+    }
+    sink.finish()?;
+    Ok(counts)
 }
 
 /// Says what was done.
