@@ -23,6 +23,8 @@ pub struct Region {
     pub shape: CropShape,
     /// The most pixels of the crop, the black ones included.
     pub max_pixels: u64,
+    /// The width and height of the image that the box was found in, if they are known.
+    pub of: Option<[u32; 2]>,
 }
 
 /// How often a box may be as wide or as high as its image: no detector finds larger ones.
@@ -43,18 +45,24 @@ struct Frame {
 impl Region {
     /// Returns bytes that tell this region from all others.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let shape = self.shape as u8;
-        self.bounds.iter().flat_map(|side| side.to_le_bytes()).chain([shape]).collect()
+        let (shape, of) = (self.shape as u8, self.of.unwrap_or_default());
+        let sides = self.bounds.iter().flat_map(|side| side.to_le_bytes());
+        sides.chain([shape]).chain(of.iter().flat_map(|side| side.to_le_bytes())).collect()
     }
 
     /// Finds the pixels in an image of `width` x `height`.
     ///
     /// # Errors
-    /// If there are none, and if the crop would be too large.
+    /// If there are none, if the box was found in the image before it was turned, and if the crop would be too large.
     fn frame(&self, width: usize, height: usize) -> Result<Frame, ImageError> {
         if self.bounds[2..].iter().any(|share| *share > MOST) {
             let why = format!("the box is more than {MOST} times as large as the image");
             return Err(ImageError::new(ErrorKind::Decode, why));
+        }
+        if let Some([of_width, of_height]) = self.of.filter(|of| is_turned(*of, [width, height])) {
+            let seen = format!("{of_width}x{of_height} pixels, and upright it has {width}x{height}");
+            let advice = "find boxes in images that are turned as their EXIF orientation says";
+            return Err(ImageError::new(ErrorKind::Decode, format!("the box is of an image of {seen}; {advice}")));
         }
         let none = || ImageError::new(ErrorKind::Decode, "the box has no pixels in the image");
         let frame = self.frame_of(width, height).ok_or_else(none)?;
@@ -103,6 +111,12 @@ impl Region {
         };
         Some(frame)
     }
+}
+
+/// Returns whether an image of the size `now` looks like one of the size `of` on its side.
+fn is_turned(of: [u32; 2], now: [usize; 2]) -> bool {
+    let ([of_width, of_height], [width, height]) = (of.map(f64::from), now.map(|side| side as f64));
+    (of_width * height - of_height * width).abs() > (of_width * width - of_height * height).abs()
 }
 
 /// Passes on the rows of a region.
@@ -191,7 +205,7 @@ mod tests {
             let bounds = std::array::from_fn(|at| case["bbox"][at].as_f64().unwrap());
             let shape = if case["square"] == true { CropShape::Square } else { CropShape::Tight };
             let mut gathered = Gathered::default();
-            let mut rows = RegionRows::new(Region { bounds, shape, max_pixels: u64::MAX }, &mut gathered);
+            let mut rows = RegionRows::new(Region { bounds, shape, max_pixels: u64::MAX, of: None }, &mut gathered);
             let begun = rows.begin(width, height);
             image.chunks(3 * width * 5).for_each(|some| rows.push(some));
             if case["size"].is_null() {
@@ -206,9 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn an_image_on_its_side_is_told() {
+        for (of, now, expected) in [
+            ([640, 480], [640, 480], false),
+            ([640, 480], [480, 640], true),
+            ([640, 480], [320, 240], false),
+            ([4032, 3024], [302, 403], true),
+            ([480, 480], [480, 480], false),
+            ([101, 100], [100, 100], false),
+        ] {
+            assert_eq!(is_turned(of, now), expected, "{of:?} {now:?}");
+        }
+    }
+
+    #[test]
     fn a_crop_has_a_limited_number_of_pixels() {
         let kind = |bounds, shape, max_pixels| {
-            Region { bounds, shape, max_pixels }.frame(400, 300).map(|frame| frame.height).map_err(|e| e.kind)
+            Region { bounds, shape, max_pixels, of: None }.frame(400, 300).map(|frame| frame.height).map_err(|e| e.kind)
         };
         let wide = [0.0, 0.0, 10.0, 0.5];
         assert_eq!(kind(wide, CropShape::Square, 16_000_000), Ok(4000));

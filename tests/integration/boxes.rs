@@ -187,6 +187,20 @@ fn cocos_boxes_are_in_pixels() {
         (&coco["box"], &coco["detection"]),
         (&json!([0.0, 0.0, 1.0, 1.0]), &json!({"category": "bird", "conf": 1.0}))
     );
+    let mut turned = json!({"file": "more/fox.png", "width": 40, "height": 30, "detections": []});
+    turned["detections"] = json!([{"category": "1", "conf": 0.9, "bbox": [0, 0, 1, 1]}]);
+    for (width, code) in [(40, 1), (20, 0)] {
+        let narrow = "P6 30 40 255\n".bytes().chain([99; 3 * 30 * 40]).collect::<Vec<u8>>();
+        fs::write(dir.path().join("photos/more/fox.png"), narrow).unwrap();
+        turned["width"] = json!(width);
+        written(&dir, "own.json", &json!({"images": [turned]}));
+        let (status, output) = classify(&dir, &["own.json"]);
+        assert_eq!(status, code, "{}", out(&output));
+        assert_eq!(
+            out(&output).contains("the box is of an image of 40x30 pixels, and upright it has 30x40"),
+            code == 1
+        );
+    }
     let (_, output) = classify(&dir, &["coco.json", "--format", "megadetector"]);
     let json: Value = serde_json::from_str(out(&output)).unwrap();
     assert_eq!((&json["detection_categories"]["4"], &json["info"]["format_version"]), (&json!("bird"), &json!("1.6")));
@@ -212,7 +226,7 @@ fn wrong_usage_is_told() {
         (&["large.json"], "large.json: has 2147483649 bytes, more than 2147483648, the most for a file of boxes"),
         (&["md.json", "photos"], "name one folder"),
         (&["none.json"], "none.json: cannot be read: no such file"),
-        (&["wrong.json"], "wrong.json: a.jpg: is not a box of an image"),
+        (&["wrong.json"], "wrong.json: a.jpg: a box has no `bbox` of left, top, width and height: {\"conf\":2}"),
         (&["photos/owl.png"], "photos/owl.png:"),
         (&["md.json", "--min-detection", "2"], "use a number from 0 to 1"),
     ] {

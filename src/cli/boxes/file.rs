@@ -22,6 +22,10 @@ const LONGEST: u64 = 2 << 30;
 /// The memory that a run takes for a file and its boxes, in sizes of the file; and of COCO's, which is converted.
 const COPIES: u64 = 6;
 const COPIES_OF_COCO: u64 = 16;
+/// What a confidence may be above 1, or below 0, by the rounding of whoever wrote it.
+const ROUNDING: f64 = 1e-4;
+/// The side of a box that no detector finds, in sides of the image.
+const LARGEST: f64 = 1e6;
 /// The failure of an image that has neither boxes nor a failure.
 const NO_LIST: &str = "it has no list of detections";
 
@@ -40,6 +44,8 @@ pub struct BoxedImage {
     /// Its path below the folder of images.
     pub file: String,
     pub boxes: Vec<Detection>,
+    /// Its width and height, if the file has them.
+    pub size: Option<[u32; 2]>,
     /// Why the detector could not read it.
     pub failure: Option<String>,
 }
@@ -149,18 +155,20 @@ fn read_image(text: &str, categories: &Map<String, Value>) -> Result<BoxedImage,
         Value::String(why) => Some(why),
         other => Some(other.to_string()),
     };
+    let size = image.value("width").zip(image.value("height")).map(|(width, height)| [width, height]);
     let (failure, boxes) = match image.get("detections") {
         None | Some("null") => (failure.or_else(|| Some(NO_LIST.to_owned())), Vec::new()),
+        Some(_) if failure.is_some() => (failure, Vec::new()), // what was found before it failed
         Some(found) => {
             let all = list(found).ok_or_else(|| format!("{file}: `detections` is not a list"))?;
             let read = |found: &str| {
-                let wrong = || format!("{file}: is not a box of an image: {}", shortened(found));
-                read_box(found, categories).ok_or_else(wrong)
+                let wrong = |why: &str| format!("{file}: a box {why}: {}", shortened(found));
+                read_box(found, categories).map_err(wrong)
             };
-            (failure, all.into_iter().map(read).collect::<Result<_, _>>()?)
+            (None, all.into_iter().map(read).collect::<Result<_, _>>()?)
         }
     };
-    Ok(BoxedImage { file, boxes, failure })
+    Ok(BoxedImage { file, boxes, size, failure })
 }
 
 /// Returns so much of a text as a message may have.
@@ -169,16 +177,18 @@ fn shortened(text: &str) -> String {
     if text.chars().nth(MOST).is_none() { text.to_owned() } else { text.chars().take(MOST).chain(['…']).collect() }
 }
 
-fn read_box(text: &str, categories: &Map<String, Value>) -> Option<Detection> {
-    let found = Fields::read(text)?;
-    let bounds: Vec<f64> = list(found.get("bbox")?)?.into_iter().map(number).collect::<Option<_>>()?;
-    let bounds: [f64; 4] = bounds.try_into().ok()?;
-    let confidence = number(found.get("conf")?).filter(|share| (0.0..=1.0).contains(share))?;
-    let category = category(&found)?;
+/// Reads a box, or says what is wrong with it.
+fn read_box(text: &str, categories: &Map<String, Value>) -> Result<Detection, &'static str> {
+    let found = Fields::read(text).ok_or("is not an object")?;
+    let bounds = found.get("bbox").and_then(list).and_then(|sides| sides.into_iter().map(number).collect());
+    let bounds: Option<[f64; 4]> = bounds.and_then(|sides: Vec<f64>| sides.try_into().ok());
+    let is_sound = |sides: &[f64; 4]| sides.iter().all(|side| side.abs() < LARGEST) && sides[2].min(sides[3]) >= 0.0;
+    let bounds = bounds.filter(is_sound).ok_or("has no `bbox` of left, top, width and height")?;
+    let confidence = found.get("conf").and_then(number).filter(|share| (-ROUNDING..=1.0 + ROUNDING).contains(share));
+    let confidence = confidence.ok_or("has no `conf` from 0 to 1")?.clamp(0.0, 1.0);
+    let category = category(&found).ok_or("has no `category`")?;
     let category = name(categories, &category).map_or_else(|| category.clone(), str::to_owned);
-    let is_sound =
-        bounds.iter().all(|side| side.is_finite() && side.abs() < 1e6) && bounds[2] >= 0.0 && bounds[3] >= 0.0;
-    is_sound.then_some(Detection { bounds, confidence, category })
+    Ok(Detection { bounds, confidence, category })
 }
 
 /// Returns the number of what was detected, which some write without quotes.
@@ -204,7 +214,7 @@ fn of_coco(text: &str) -> Result<Value, String> {
     for image in list("images") {
         let file = image["file_name"].as_str().ok_or_else(|| format!("an image has no `file_name`: {image}"))?;
         places.insert(image["id"].to_string(), images.len());
-        images.push((file.to_owned(), image["width"].as_f64(), image["height"].as_f64(), Vec::new()));
+        images.push((json!({"file": file}), [&image["width"], &image["height"]], Vec::new()));
     }
     for found in list("annotations") {
         let is_crowd = found["iscrowd"] == 1 || found["iscrowd"] == true;
@@ -213,8 +223,10 @@ fn of_coco(text: &str) -> Result<Value, String> {
         }
         let place = places.get(&found["image_id"].to_string());
         let place = place.ok_or_else(|| format!("a box is of an image that is not listed: {found}"))?;
-        let (file, width, height, boxes) = &mut images[*place];
-        let sizes = width.zip(*height).filter(|(width, height)| *width > 0.0 && *height > 0.0);
+        let (image, sizes, boxes) = &mut images[*place];
+        let file = image["file"].as_str().unwrap_or_default();
+        let [width, height] = sizes.map(|side| side.as_f64().filter(|side| *side > 0.0));
+        let sizes = width.zip(height);
         let (width, height) = sizes.ok_or_else(|| format!("{file}: has a box, but no `width` and `height`"))?;
         let sides = found["bbox"].as_array().filter(|sides| sides.len() == 4);
         let sides: Option<Vec<f64>> = sides.and_then(|sides| sides.iter().map(Value::as_f64).collect());
@@ -226,8 +238,14 @@ fn of_coco(text: &str) -> Result<Value, String> {
         };
         boxes.push(json!({"category": categories.number(&found["category_id"]), "conf": conf, "bbox": bbox}));
     }
-    let images: Vec<Value> =
-        images.into_iter().map(|(file, _, _, boxes)| json!({"file": file, "detections": boxes})).collect();
+    let images = images.into_iter().map(|(mut image, sizes, boxes)| {
+        for (name, side) in ["width", "height"].into_iter().zip(sizes).filter(|(_, side)| !side.is_null()) {
+            image[name] = side.clone();
+        }
+        image["detections"] = boxes.into();
+        image
+    });
+    let images: Vec<Value> = images.collect();
     let info = json!({"format_version": VERSION});
     Ok(json!({"images": images, "detection_categories": categories.names, "info": info}))
 }
@@ -348,12 +366,17 @@ mod tests {
             ("conf", json!("0.5")),
             ("bbox", json!([0, 0, 1])),
             ("bbox", json!([0, 0, 1, "x"])),
+            ("bbox", json!([0, 0, -1, 1])),
             ("category", json!(null)),
         ] {
             let mut wrong = sound.clone();
             wrong[key] = value;
-            assert!(parse(&image(json!([wrong]))).err().unwrap().starts_with("a.jpg: is not a box"), "{key}");
+            let why = parse(&image(json!([wrong]))).err().unwrap();
+            assert!(why.starts_with(&format!("a.jpg: a box has no `{key}`")), "{why}");
         }
+        let mut rounded = sound;
+        rounded["conf"] = json!(1.000_000_1);
+        assert_eq!(parse(&image(json!([rounded]))).unwrap().images[0].boxes[0].confidence, 1.0);
         for wrong in [json!([]), json!({}), json!({"images": [{}]}), image(json!("x"))] {
             assert!(parse(&wrong).is_err(), "{wrong}");
         }
@@ -381,10 +404,14 @@ mod tests {
 
     #[test]
     fn an_image_without_a_list_is_a_failure() {
-        let file =
-            parse(&json!({"images": [{"file": "a"}, {"file": "b", "failure": true}, {"file": "c", "detections": []}]}));
-        let why: Vec<_> = file.unwrap().images.into_iter().map(|image| image.failure).collect();
-        assert_eq!(why, [Some(NO_LIST.to_owned()), Some("true".to_owned()), None]);
+        let found = json!([{"category": "1", "conf": 0.5, "bbox": [0, 0, 1, 1]}]);
+        let file = parse(&json!({"images": [
+            {"file": "a"}, {"file": "b", "failure": true}, {"file": "c", "detections": []},
+            {"file": "d", "failure": "torn", "detections": found},
+        ]}));
+        let read: Vec<_> = file.unwrap().images.into_iter().map(|image| (image.failure, image.boxes.len())).collect();
+        let failure = |why: &str| (Some(why.to_owned()), 0);
+        assert_eq!(read, [failure(NO_LIST), failure("true"), (None, 0), failure("torn")]);
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn entries(
     let entry = |Asking { image, place }: &Asking| {
         let boxed = &images[*image];
         let Detection { bounds, .. } = boxed.boxes[*place];
-        Ok(Input::Region(boxed.path(folder), Region { bounds, shape, max_pixels }))
+        Ok(Input::Region(boxed.path(folder), Region { bounds, shape, max_pixels, of: boxed.size }))
     };
     asking.iter().map(entry).collect()
 }
