@@ -18,11 +18,16 @@ pub fn read_all(name: &str, bytes: &[u8]) {
     }
 }
 
-/// Decodes one of the beginnings, which the first byte chooses, and what follows it.
+/// Decodes bytes as they are, so that whole files can be seeds, and one of the beginnings, which the first byte chooses, with the
+/// rest behind it.
 pub fn decode(beginnings: &[&[u8]], data: &[u8]) {
+    decode_whole(data);
     let Some((kind, rest)) = data.split_first() else { return };
-    let bytes = [beginnings[usize::from(*kind) % beginnings.len()], rest].concat();
-    if let Ok(image) = zsic::source::decode(&bytes, 1 << 20) {
+    decode_whole(&[beginnings[usize::from(*kind) % beginnings.len()], rest].concat());
+}
+
+fn decode_whole(bytes: &[u8]) {
+    if let Ok(image) = zsic::source::decode(bytes, 1 << 20) {
         assert!(image.width() > 0 && image.height() > 0);
     }
 }

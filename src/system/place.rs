@@ -22,7 +22,11 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
+        Ok(()) => fs::remove_file(from).inspect_err(|_| {
+            if fs::symlink_metadata(from).is_ok() {
+                _ = fs::remove_file(to); // one name is enough
+            }
+        }),
         Err(e) if matches!(e.kind(), Io::AlreadyExists | Io::CrossesDevices | Io::NotFound | Io::StorageFull) => Err(e),
         Err(_) if fs::symlink_metadata(to).is_ok() => Err(Io::AlreadyExists.into()),
         Err(_) => fs::rename(from, to),

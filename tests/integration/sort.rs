@@ -172,7 +172,7 @@ fn a_place_that_is_taken_is_never_written_over() {
     let (code, output) = with(&dir, &["--if-exists", "skip"]);
     assert_eq!(code, 1);
     assert!(err(&output).contains("photos/owl.png: left where it is: sorted/owl/owl.png is another file"));
-    assert!(err(&output).contains("more/owl.png: left where it is") && err(&output).contains("2 images left"));
+    assert!(err(&output).contains("more/owl.png: left where it is") && err(&output).contains("2 files left"));
     assert_eq!(names(dir.path()), ["more/owl.png", "photos/owl.png", "sorted/fox/fox.png", "sorted/owl/owl.png"]);
 
     let dir = set();
@@ -215,13 +215,13 @@ fn failed_and_changed_images_stay() {
     fs::write(dir.path().join("sorted/fox/fox.png"), "drawn over").unwrap();
     put(&dir.path().join("photos/owl.png"), "another owl");
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("fox/fox.png: left: has changed since"), "{}", err(&output));
+    assert!(err(&output).contains("fox/fox.png: left: it has changed since"), "{}", err(&output));
     assert!(err(&output).contains("owl/owl.png: left: its old place is taken"), "{}", err(&output));
     assert!(dir.path().join(FIRST).exists());
     fs::remove_file(dir.path().join("photos/owl.png")).unwrap();
     fs::remove_file(dir.path().join("sorted/fox/fox.png")).unwrap();
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("fox/fox.png: left: is no longer there"), "{}", err(&output));
+    assert!(err(&output).contains("fox/fox.png: left: it is no longer there"), "{}", err(&output));
     assert_eq!(names(dir.path()), ["photos/owl.png", "photos/torn.png"]);
 }
 
@@ -277,7 +277,7 @@ fn what_another_run_did_is_not_taken_back() {
         ["owl", "fox"].iter().for_each(|label| fs::remove_dir_all(dir.path().join("sorted").join(label)).unwrap());
         sorted(&dir, 0, &[act]);
         let output = undo(dir.path(), FIRST, 1);
-        assert!(err(&output).contains("left: nothing tells that this run put it there"), "{}", err(&output));
+        assert!(err(&output).contains("left: nothing shows that this run put it there"), "{}", err(&output));
         assert_eq!(names(&dir.path().join("sorted")), ["fox/fox.png", "owl/owl.png"]);
         assert!(first.exists());
     }
@@ -311,7 +311,7 @@ fn a_folder_that_was_renamed_keeps_its_journal() {
     fs::rename(dir.path().join("renamed"), dir.path().join("sorted")).unwrap();
     fs::rename(dir.path().join("sorted/owl"), dir.path().join("sorted/owls")).unwrap();
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("owl/owl.png: left: is no longer there"), "{}", err(&output));
+    assert!(err(&output).contains("owl/owl.png: left: it is no longer there"), "{}", err(&output));
     fs::rename(dir.path().join("sorted/owls"), dir.path().join("sorted/owl")).unwrap();
     undo(dir.path(), FIRST, 0);
     assert_eq!(names(dir.path()), ["photos/owl.png"]);
@@ -440,7 +440,7 @@ fn tar_members_and_urls_are_copied() {
     assert!(!into.exists());
     for act in ["--move", "--hardlink", "--symlink"] {
         let output = sorted(&dir, 1, &[act]);
-        assert!(err(&output).contains("set.tar/bear.png: left where it is: is in a tar, so it can only be copied"));
+        assert!(err(&output).contains("set.tar/bear.png: left where it is: it is in a tar, so it can only be copied"));
         undo(dir.path(), FIRST, 0);
     }
 }
@@ -500,4 +500,118 @@ fn wrong_usage_is_told_before_anything_is_done() {
     assert_eq!(run(command.current_dir(dir.path())).status.code(), Some(2));
     let mut command = zsic(&["sort", "photos", "-l", "owl,fox", "-m", "demo", "--copy"]);
     assert_eq!(run(command.current_dir(dir.path())).status.code(), Some(2), "--into is missing");
+}
+
+#[test]
+fn a_folder_may_be_named_from_elsewhere() {
+    let dir = photos(&["owl.png"]);
+    fs::create_dir(dir.path().join("a")).unwrap();
+    let to = "../photos/../sorted/new";
+    let sorted = |args: &[&str]| {
+        let mut command = zsic(&["sort", "../photos", "-m", "demo", "-l", LABELS, "--into"]);
+        run(command.args(args).current_dir(dir.path().join("a")))
+    };
+    let output = sorted(&[to, "--move"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(names(&dir.path().join("sorted")), ["new/owl/owl.png"]);
+    undo(dir.path(), "sorted/new/.zsic-sort-1.jsonl", 0);
+    assert!(!dir.path().join("sorted").exists() && dir.path().join("photos/owl.png").exists());
+    let output = sorted(&["../none/../sorted", "--move"]);
+    assert_eq!((output.status.code(), dir.path().join("none").exists()), (Some(2), false), "{}", err(&output));
+    assert!(err(&output).contains("has `..` after a folder that is missing"), "{}", err(&output));
+}
+
+#[test]
+fn images_that_share_a_sidecar_are_taken_back() {
+    let dir = photos(&["a/owl.png", "a/owl.jpg", "b/owl.gif"]);
+    let before = ["a/owl.xmp", "b/owl.xmp"].map(|name| dir.path().join("photos").join(name));
+    before.iter().for_each(|path| fs::write(path, "equal").unwrap());
+    let whole = files(&dir.path().join("photos"));
+    for (act, left) in [("--copy", 0), ("--hardlink", 0), ("--move", 1)] {
+        let args = [act, "--sidecars", "--as", "{label}/{name}"];
+        let output = sorted(&dir, left, &args);
+        assert!(err(&output).contains("owl.xmp has the same bytes") == (left == 1), "{}", err(&output));
+        undo(dir.path(), FIRST, 0);
+        assert!(!dir.path().join("sorted").exists() && files(&dir.path().join("photos")) == whole, "{act}");
+    }
+}
+
+#[test]
+fn sidecars_follow_an_image_that_is_there_already() {
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--copy"]);
+    fs::write(dir.path().join("photos/owl.png.xmp"), "one").unwrap();
+    let output = sorted(&dir, 0, &["--copy", "--sidecars"]);
+    assert!(err(&output).contains("1 image had the same bytes there already"), "{}", err(&output));
+    assert_eq!(names(&dir.path().join("sorted")), ["owl/owl.png", "owl/owl.png.xmp"]);
+    undo(dir.path(), "sorted/.zsic-sort-2.jsonl", 0);
+    assert_eq!(names(&dir.path().join("sorted")), ["owl/owl.png"]);
+    // Another sidecar of an equal image has no place.
+    sorted(&dir, 0, &["--copy", "--sidecars"]);
+    fs::write(dir.path().join("photos/owl.png.xmp"), "two").unwrap();
+    let output = sorted(&dir, 1, &["--copy", "--sidecars"]);
+    let told = "photos/owl.png.xmp: left where it is: sorted/owl/owl.png.xmp is another file";
+    assert!(err(&output).contains(told), "{}", err(&output));
+    assert!(!dir.path().join("sorted/.zsic-sort-3.jsonl").exists(), "nothing was done");
+    // One that cannot be read keeps its image.
+    fs::remove_file(dir.path().join("photos/owl.png.xmp")).unwrap();
+    fs::create_dir(dir.path().join("photos/owl.png.xmp")).unwrap();
+    let output = sorted(&dir, 1, &["--move", "--sidecars"]);
+    let told = "its sidecar photos/owl.png.xmp is not a regular file";
+    assert!(err(&output).contains(told), "{}", err(&output));
+}
+
+#[test]
+fn of_images_with_one_sidecar_the_first_that_moves_takes_it() {
+    let dir = photos(&["owl.jpg", "owl.png"]);
+    fs::write(dir.path().join("photos/owl.xmp"), "meta").unwrap();
+    put(&dir.path().join("sorted/owl/owl.jpg"), "another owl");
+    sorted(&dir, 1, &["--move", "--sidecars", "--if-exists", "skip"]);
+    assert_eq!(names(&dir.path().join("sorted")), ["owl/owl.jpg", "owl/owl.png", "owl/owl.xmp"]);
+    assert_eq!(names(&dir.path().join("photos")), ["owl.jpg"]);
+}
+
+#[test]
+fn an_image_that_was_renamed_since_is_told() {
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--move"]);
+    fs::rename(dir.path().join("sorted/owl/owl.png"), dir.path().join("sorted/owl/best.png")).unwrap();
+    put(&dir.path().join("photos/owl.png"), "a new owl");
+    let output = undo(dir.path(), FIRST, 1);
+    assert!(err(&output).contains("owl.png: left: it is no longer there"), "{}", err(&output));
+    assert!(dir.path().join(FIRST).exists());
+    // A copy that is gone takes nothing along.
+    let dir = photos(&["owl.png", "fox.png"]);
+    sorted(&dir, 0, &["--copy"]);
+    fs::remove_file(dir.path().join("sorted/owl/owl.png")).unwrap();
+    let output = undo(dir.path(), FIRST, 0);
+    assert!(err(&output).contains("1 file taken back") && err(&output).contains("1 file gone already"));
+}
+
+#[test]
+fn what_is_no_journal_is_told() {
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--copy"]);
+    let journal = dir.path().join(FIRST);
+    let whole = fs::read_to_string(&journal).unwrap();
+    for (text, told) in [
+        (
+            whole.replacen("\"version\":1", "\"version\":2,\"more\":0", 1),
+            "is of version 2, which this zsic cannot read",
+        ),
+        (whole.replacen("\"from\":\"/", "\"from\":\"", 1), "the path of the image is not absolute"),
+    ] {
+        fs::write(&journal, text).unwrap();
+        assert!(err(&undo(dir.path(), FIRST, 2)).contains(told), "{told}");
+    }
+    fs::write(&journal, whole).unwrap();
+    assert!(err(&undo(dir.path(), "sorted", 2)).contains("sorted: is a folder; name a journal in it"));
+    for args in [&["-l", "owl"][..], &["--unknown"], &["--examples", "x"], &["photos"], &["--include", "*.png"]] {
+        let (code, output) = status(dir.path(), &[&["--undo", FIRST], args].concat());
+        assert!(code == 2 && err(&output).contains("cannot be used with"), "{args:?} {}", err(&output));
+    }
+    fs::hard_link(&journal, dir.path().join("second")).unwrap();
+    assert!(err(&undo(dir.path(), FIRST, 2)).contains("has a second name (a hard link)"));
+    fs::remove_file(dir.path().join("second")).unwrap();
+    undo(dir.path(), FIRST, 0);
 }

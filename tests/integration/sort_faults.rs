@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::command::err;
+use crate::common::command::{err, out, run, zsic};
 use crate::common::random;
 use crate::sort::{FIRST, LABELS, files, journal, names, photos, put, sort, sorted, status, undo};
 
@@ -101,7 +101,7 @@ fn links_are_copied_and_linked_but_not_moved() {
     put(&dir.path().join("elsewhere/owl.png"), "owl");
     symlink("../elsewhere/owl.png", dir.path().join("photos/owl.png")).unwrap();
     let output = sorted(&dir, 1, &["--move"]);
-    assert!(err(&output).contains("photos/owl.png: left where it is: is a symbolic link"), "{}", err(&output));
+    assert!(err(&output).contains("photos/owl.png: left where it is: it is a symbolic link"), "{}", err(&output));
     undo(dir.path(), FIRST, 0);
     for act in ["--copy", "--hardlink", "--symlink"] {
         sorted(&dir, 0, &[act]);
@@ -302,8 +302,8 @@ impl Crowd {
             .filter(|line| line["sha256"].is_string())
             .map(|line| PathBuf::from(line["to"].as_str().unwrap()))
             .collect();
-        let into = self.dir.path().canonicalize().unwrap().join("sorted");
         for path in there.keys() {
+            let into = self.dir.path().join("sorted").canonicalize().unwrap();
             let label = if path.display().to_string().contains("owl") { "owl" } else { "fox" };
             assert!(told.contains(&into.join(label).join(path)), "{} is not in the journal", path.display());
         }
@@ -426,4 +426,26 @@ fn an_undo_that_is_stopped_says_how_to_go_on() {
         }
         assert!(round < 100 && matches!(code, Some(0 | 130) | None), "{code:?} {}", err(&output));
     }
+}
+
+#[test]
+fn a_link_is_no_copy() {
+    let dir = photos(&["owl.png"]);
+    sorted(&dir, 0, &["--symlink"]);
+    let output = sorted(&dir, 0, &["--symlink"]);
+    assert!(err(&output).contains("1 image had the same bytes there already"), "{}", err(&output));
+    sorted(&dir, 0, &["--copy"]);
+    let copy = fs::symlink_metadata(dir.path().join("sorted/owl/owl-2.png")).unwrap();
+    assert!(copy.is_file(), "beside the link");
+    symlink("nowhere", dir.path().join("link")).unwrap();
+    let mut command = zsic(&["sort", "photos", "-m", "demo", "-l", LABELS, "--copy", "--into", "link"]);
+    let output = run(command.current_dir(dir.path()));
+    assert!(output.status.code() == Some(2) && err(&output).contains("link: is a link that leads nowhere"));
+}
+
+#[test]
+fn the_plan_has_a_line_for_each_image() {
+    let dir = photos(&["an\towl\n.png"]);
+    let output = sorted(&dir, 0, &[]);
+    assert_eq!(out(&output), "photos/an\\x09owl\\x0A.png\tsorted/owl/an\\x09owl\\x0A.png\n");
 }

@@ -4,7 +4,33 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ActivationArg, DecisionArgs, Inputs, LabelArgs, Machine};
+use super::{ActivationArg, DecisionArgs, Inputs, LabelArgs, Machine, inputs};
+
+/// The names of flags that say what is sorted, and how.
+const NOT_TO_UNDO: [&str; 22] = [
+    "into",
+    "how",
+    "pattern",
+    "if_exists",
+    "sidecars",
+    "labels",
+    "labels_file",
+    "label_set",
+    "groups",
+    "template",
+    "template_set",
+    "truncate",
+    "canonicalize",
+    "examples",
+    "classifier",
+    "unknown",
+    "background",
+    "background_file",
+    "threshold",
+    "independent",
+    "temperature",
+    "activation",
+];
 
 /// Sort images into folders by label
 #[derive(Debug, Args)]
@@ -62,7 +88,7 @@ pub struct Places {
     #[arg(long)]
     pub sidecars: bool,
     /// Take back what JOURNAL tells, except what changed since
-    #[arg(long, value_name = "JOURNAL", conflicts_with_all = ["inputs", "files_from", "into", "how", "pattern", "if_exists", "sidecars"])]
+    #[arg(long, value_name = "JOURNAL", conflicts_with_all = inputs::NAMES, conflicts_with_all = NOT_TO_UNDO)]
     pub undo: Option<PathBuf>,
 }
 

@@ -1,10 +1,10 @@
 //! The plan -> files in their places. The journal tells each act before it is done; several are told together, with one wait for
 //! the disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs;
 use std::iter::once;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Component, Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,6 +15,7 @@ use zsic::system::file::FileId;
 use zsic::system::name::{canonical, from_bytes};
 
 use super::super::args::How;
+use super::super::fatal::usage;
 use super::super::interrupt;
 use super::super::messages::error;
 use super::super::progress::Progress;
@@ -47,12 +48,14 @@ pub struct Acting<'p, 'a, L> {
     /// What tars and URLs are read with.
     limits: Limits,
     urls: Images,
-    pub counts: Counts,
-    pub journal: Option<(Journal, String)>,
-    /// Whether a sidecar has its place and its image has none.
-    pub is_parted: bool,
+    counts: Counts,
+    /// The folder to sort into, from the root and without links, as the journal names it.
+    root: PathBuf,
+    journal: Option<(Journal, String)>,
+    /// Whether a file has its place, so that there is something to take back.
+    has_acted: bool,
     /// Folders that the journal tells.
-    told: HashSet<PathBuf>,
+    told: BTreeSet<PathBuf>,
 }
 
 /// A file of a placing: a sidecar, or at last the image.
@@ -72,12 +75,12 @@ impl Counts {
     pub fn add(&mut self, step: &Step, acted: Option<How>) {
         let (name, why) = match step {
             Step::Place(_) => return,
-            Step::There { name, to } if acted == Some(How::Move) && !is_same_file(name.bytes(), to) => {
-                (name, format!("{} has the same bytes", to.display()))
-            }
             // Another image with these bytes was to be there.
             Step::There { name, to } if acted.is_some() && fs::symlink_metadata(to).is_err() => {
                 (name, format!("{} could not be made", to.display()))
+            }
+            Step::There { name, to } if acted == Some(How::Move) && !is_same_file(name.bytes(), to) => {
+                (name, format!("{} has the same bytes", to.display()))
             }
             Step::There { .. } => {
                 self.there += 1;
@@ -94,9 +97,39 @@ impl Counts {
 impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
     /// Creates the work of doing `how` to images. `since` is the second from which on a file that changed may look unchanged;
     /// tars and URLs are read with the last two.
-    pub fn new(planner: &'p mut Planner<'a, L>, how: How, since: i64, (limits, urls): (Limits, Images)) -> Self {
-        let (counts, journal, is_parted, told) = Default::default();
-        Self { planner, how, since, limits, urls, counts, journal, is_parted, told }
+    ///
+    /// # Errors
+    /// If the folder to sort into has no path from the root.
+    pub fn new(
+        planner: &'p mut Planner<'a, L>,
+        how: How,
+        since: i64,
+        (limits, urls): (Limits, Images),
+    ) -> Result<Self> {
+        let root = resolved(planner.into)?;
+        let (counts, journal, has_acted, told) = Default::default();
+        Ok(Self { planner, how, since, limits, urls, counts, root, journal, has_acted, told })
+    }
+
+    /// Ends the journal. It is removed, with the folders that were made, if a run that is whole did nothing.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn end(self, is_whole: bool) -> Result<(Counts, Option<Journal>)> {
+        let Self { counts, journal, has_acted, told, .. } = self;
+        let Some((mut journal, _)) = journal else { return Ok((counts, None)) };
+        if has_acted || !is_whole {
+            _ = journal.announce(&[]); // the last lines are on the disk too
+            return Ok((counts, Some(journal)));
+        }
+        told.iter().rev().for_each(|folder| _ = fs::remove_dir(folder));
+        journal.discard()?;
+        Ok((counts, None))
+    }
+
+    /// Returns a path in the folder to sort into, from the root.
+    fn at(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.planner.into).map_or_else(|_| path.to_path_buf(), |below| self.root.join(below))
     }
 
     /// Gives every image of the plan its place.
@@ -145,7 +178,13 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         match group.front().map(|first| first.image.found.origin.clone()) {
             None | Some(Origin::Gone) => Ok(()),
             Some(Origin::File(_)) => {
-                let parts: Vec<_> = group.iter().map(|placing| self.parts(placing, None)).collect::<Result<_>>()?;
+                let mut sidecars = HashSet::new();
+                let mut parts = Vec::new();
+                for placing in &group {
+                    let mut own = self.parts(placing, None)?;
+                    own.retain(|part| part.is_image || sidecars.insert(part.to.clone())); // images may share one
+                    parts.push(own);
+                }
                 self.announce(parts.iter().flatten())?;
                 group.into_iter().zip(parts).try_for_each(|(placing, parts)| self.finish(placing, parts, None))
             }
@@ -209,9 +248,17 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         let mut parts = Vec::new();
         for sidecar in &placing.sidecars {
             let to = sidecar.to(&placing.to);
-            if look(&to, Some(sidecar.size)) != There::Bytes(sidecar.content) {
+            let is_wanted = match look(&to, Some(sidecar.size), Some(self.how)) {
+                There::Nothing => true,
+                There::Bytes(content) if content == sidecar.content => false,
+                There::Bytes(_) | There::Other => !placing.is_there, // the image gets another name then
+            };
+            if is_wanted {
                 parts.push(self.part(&sidecar.from, to, sidecar.size, &sidecar.content, false)?);
             }
+        }
+        if placing.is_there {
+            return Ok(parts);
         }
         let (to, content) = (placing.to.clone(), placing.image.content);
         match (&placing.image.found.origin, bytes) {
@@ -226,7 +273,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
                     _ => words(name),
                 };
                 let size = bytes.map_or(0, <[u8]>::len) as u64;
-                let line = Line::Save(Act::new(from.clone(), &full(&to)?, size, &content));
+                let line = Line::Save(Act::new(from.clone(), &self.at(&to), size, &content));
                 parts.push(Part { from, path: None, to, line, content, is_image: true });
             }
         }
@@ -239,7 +286,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
             How::Hardlink | How::Symlink => canonical(path).or_else(|_| full(path))?,
         };
         let from = Written::of(&from);
-        let act = Act::new(from.clone(), &full(&to)?, size, content);
+        let act = Act::new(from.clone(), &self.at(&to), size, content);
         let line = match self.how {
             How::Copy => Line::Copy(act),
             How::Move => Line::Move(act),
@@ -251,9 +298,12 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
 
     /// Tells the journal what is done next. It is made for the first act.
     fn announce<'x>(&mut self, parts: impl Iterator<Item = &'x Part>) -> Result<()> {
-        let into = full(self.planner.into)?;
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return Ok(());
+        }
         if self.journal.is_none() {
-            let (journal, new) = Journal::create(&into)?;
+            let (journal, new) = Journal::create(&self.root)?;
             let say = format!("stopped; {} takes back what was done", journal.undo());
             interrupt::say_when_stopped(journal.path(), say);
             restore::clear(&journal.others());
@@ -263,7 +313,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         for part in parts {
             for folder in part.to.parent().map(missing).unwrap_or_default() {
                 if self.told.insert(folder.clone()) {
-                    lines.push(Line::Folder { to: Written::of(&full(&folder)?) });
+                    lines.push(Line::Folder { to: Written::of(&self.at(&folder)) });
                 }
             }
             lines.push(part.line.clone());
@@ -281,8 +331,13 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         for _ in 0..ATTEMPTS {
             match self.attempt(&placing, &parts, bytes)? {
                 Ok(()) => {
+                    self.has_acted |= !parts.is_empty();
                     self.tell_sidecars(&placing, &parts);
-                    *self.counts.placed.entry(placing.image.answer).or_default() += 1;
+                    if placing.is_there {
+                        self.counts.there += 1;
+                    } else {
+                        *self.counts.placed.entry(placing.image.answer).or_default() += 1;
+                    }
                     return Ok(());
                 }
                 Err(Failure::Taken) => {
@@ -308,21 +363,21 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         Ok(())
     }
 
-    /// Names the sidecars that were not moved, since their places have the same bytes already.
+    /// Names the sidecars that have no place beside their image, or stay behind since it has the same bytes.
     fn tell_sidecars(&mut self, placing: &Placing, parts: &[Part]) {
-        if self.how != How::Move {
-            return;
-        }
         for sidecar in &placing.sidecars {
             let to = sidecar.to(&placing.to);
-            if !parts.iter().any(|part| part.to == to) {
-                error(format_args!(
-                    "{}: left where it is: {} has the same bytes",
-                    sidecar.from.display(),
-                    to.display()
-                ));
-                self.counts.left += 1;
+            if parts.iter().any(|part| part.to == to) {
+                continue;
             }
+            let why = match look(&to, Some(sidecar.size), Some(self.how)) {
+                There::Bytes(content) if content == sidecar.content && self.how != How::Move => continue,
+                There::Bytes(content) if content == sidecar.content => "has the same bytes",
+                There::Nothing => "could not be made",
+                There::Bytes(_) | There::Other => "is another file",
+            };
+            error(format_args!("{}: left where it is: {} {why}", sidecar.from.display(), to.display()));
+            self.counts.left += 1;
         }
     }
 
@@ -341,11 +396,11 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
             };
             for (at, part) in parts.iter().enumerate() {
                 if at < done && take_back::go_back(&part.line, &new).is_err() {
-                    self.is_parted = true;
+                    self.has_acted = true;
                     error(format_args!("{}: stays without its image; the journal tells it", part.to.display()));
                     continue;
                 }
-                let noted = self.note(Line::Left { to: Written::of(&full(&part.to)?), why: why.clone() });
+                let noted = self.note(Line::Left { to: Written::of(&self.at(&part.to)), why: why.clone() });
                 if !matches!(failure, Failure::Stop(_)) {
                     noted?; // a full disk takes no note, and the journal's first line was enough
                 }
@@ -362,7 +417,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
             wanted.check(path)?; // before a folder is made for it
         }
         let made = make_folder(&part.to)?;
-        let place = Written::of(&full(&part.to).map_err(Failure::Stop)?);
+        let place = Written::of(&self.at(&part.to));
         let journal = &mut self.journal;
         let mut ready = |path: &Path| {
             let file = FileId::here(path).map_err(|e| Failure::at(path, "cannot be read", e))?.numbers().1;
@@ -383,7 +438,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         if done.is_err() {
             made.iter().rev().for_each(|folder| _ = fs::remove_dir(folder));
         } else {
-            self.note(Line::Done { to: place }).map_err(Failure::Stop)?;
+            _ = self.note(Line::Done { to: place }); // a full disk stops the next act, and this one was announced
         }
         done
     }
@@ -405,6 +460,18 @@ fn words(name: &Name) -> Written {
         Ok(text) => Written::Text(without_passwords(text).into_owned()),
         Err(_) => Written::of(Path::new(&*from_bytes(name.bytes()))),
     }
+}
+
+/// Returns a folder's path from the root, without links.
+fn resolved(folder: &Path) -> Result<PathBuf> {
+    let full = full(folder)?;
+    let there = missing(&full).first().and_then(|first| first.parent()).unwrap_or(&full).to_path_buf();
+    let below = full.strip_prefix(&there).unwrap_or(Path::new(""));
+    if below.components().any(|part| part == Component::ParentDir) {
+        return Err(usage(format!("{}: has `..` after a folder that is missing", folder.display())));
+    }
+    let there = canonical(&there).with_context(|| format!("{}: cannot be found", folder.display()))?;
+    Ok(if below.as_os_str().is_empty() { there } else { there.join(below) })
 }
 
 /// Returns a path from the root.

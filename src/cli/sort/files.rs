@@ -9,13 +9,15 @@ use anyhow::anyhow;
 use zsic::cache::ContentHash;
 use zsic::pipeline::Version;
 use zsic::reason::os_reason;
-use zsic::system::file::{Changes, link};
+use zsic::system::file::{Changes, FileId, link};
 use zsic::system::name::canonical;
 use zsic::system::place::{rename_new, sync_folder};
 
 use super::super::interrupt;
 use super::super::undo::Undo;
 
+/// The reason of what is a folder, a pipe or a device.
+pub const NO_FILE: &str = "it is not a regular file";
 /// The reason of a file whose content is another one than before.
 pub const CHANGED: &str = "its bytes are no longer those that were scored";
 
@@ -35,13 +37,23 @@ impl Failure {
         Self::Left(why.into())
     }
 
-    /// Converts an error about `path`. A full or read-only disk fails for the next file too.
+    /// Converts an error about another path than that of the file itself.
     pub fn at(path: &Path, what: &str, e: io::Error) -> Self {
+        Self::of(path, &format!("{}: {what}", path.display()), what, e)
+    }
+
+    /// Converts an error about the file itself, which messages name anyway.
+    pub fn own(path: &Path, what: &str, e: io::Error) -> Self {
+        Self::of(path, &format!("it {what}"), what, e)
+    }
+
+    /// A full or read-only disk fails for the next file too.
+    fn of(path: &Path, why: &str, what: &str, e: io::Error) -> Self {
         match e.kind() {
             Io::StorageFull | Io::QuotaExceeded | Io::ReadOnlyFilesystem => {
                 Self::Stop(anyhow!(e).context(format!("{}: {what}", path.display())))
             }
-            _ => Self::Left(format!("{}: {what}: {}", path.display(), os_reason(&e))),
+            _ => Self::Left(format!("{why}: {}", os_reason(&e))),
         }
     }
 }
@@ -61,9 +73,9 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// Checks that a file has these bytes. One that has not changed since is not read.
     pub fn check(&self, path: &Path) -> Done {
-        let metadata = fs::metadata(path).map_err(|e| Failure::at(path, "cannot be read", e))?;
+        let metadata = fs::metadata(path).map_err(|e| Failure::own(path, "cannot be read", e))?;
         if !metadata.is_file() {
-            return Err(Failure::left("is not a regular file"));
+            return Err(Failure::left(NO_FILE));
         }
         if let Some((version, since)) = self.version
             && Version::of_file(&metadata) == version
@@ -71,7 +83,7 @@ impl Wanted<'_> {
         {
             return Ok(());
         }
-        match hash(path).map_err(|e| Failure::at(path, "cannot be read", e))? {
+        match hash(path).map_err(|e| Failure::own(path, "cannot be read", e))? {
             content if content == *self.content => Ok(()),
             _ => Err(Failure::left(CHANGED)),
         }
@@ -85,11 +97,11 @@ pub fn hash(path: &Path) -> io::Result<ContentHash> {
 
 /// Copies a file, with its times and permissions. `new` is the name of the copy until it is whole.
 pub fn copy(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Ready) -> Done {
-    let failed = |e| Failure::at(from, "cannot be read", e);
+    let failed = |e| Failure::own(from, "cannot be read", e);
     let mut source = File::open(from).map_err(failed)?;
     let metadata = source.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Failure::left("is not a regular file"));
+        return Err(Failure::left(NO_FILE));
     }
     write(to, new, wanted, &mut source, Some(&metadata), ready)
 }
@@ -130,7 +142,7 @@ fn write(
         }
         Ok(_) => Err(Failure::left(CHANGED)),
         Err(_) if let Some(e) = failure => Err(failed(e)),
-        Err(e) => Err(Failure::left(format!("cannot be read: {}", os_reason(&e)))),
+        Err(e) => Err(Failure::left(format!("it cannot be read: {}", os_reason(&e)))),
     };
     drop(file); // Windows renames no open file
     let _held = interrupt::hold();
@@ -167,22 +179,30 @@ fn keep_metadata(file: &File, metadata: &Metadata) {
         times = times.set_accessed(time);
     }
     _ = file.set_times(times);
+    let permissions = metadata.permissions();
     #[cfg(unix)] // only root gives files away, and others to their groups
-    {
-        use std::os::unix::fs::{MetadataExt, fchown};
+    let permissions = {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
         let (owner, group) = (metadata.uid(), metadata.gid());
-        _ = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
-    }
-    _ = file.set_permissions(metadata.permissions());
+        let is_own = fchown(file, Some(owner), Some(group)).is_ok();
+        if !is_own {
+            _ = fchown(file, None, Some(group));
+        }
+        // A program that runs as its owner must not run as another one.
+        let kept = if is_own { 0o7777 } else { 0o777 };
+        fs::Permissions::from_mode(permissions.mode() & kept)
+    };
+    _ = file.set_permissions(permissions);
 }
 
 /// Moves a file; to another file system by a copy that is synced and checked before the file is removed.
 pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Ready) -> Done {
-    let failed = |e| Failure::at(from, "cannot be moved", e);
+    let failed = |e| Failure::own(from, "cannot be moved", e);
     let before = fs::symlink_metadata(from).map_err(failed)?;
     if !before.is_file() {
-        return Err(Failure::left("is not a regular file"));
+        return Err(Failure::left(NO_FILE));
     }
+    let id = FileId::here(from).map_err(failed)?;
     wanted.check(from)?;
     ready(from)?;
     let renamed = {
@@ -191,11 +211,16 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
     };
     match renamed {
         Err(e) if e.kind() == Io::CrossesDevices => {}
+        // An error of the way to a disk on the network may come after the work.
+        Err(_) if is_gone(from) && FileId::here(to).is_ok_and(|there| there == id) => return Ok(()),
         renamed => return renamed.map_err(|e| taken_or(to, e)),
     }
     copy(from, to, new, wanted, ready)?;
+    // A copy is removed only while the original is there.
     let take_back = |failure| {
-        _ = fs::remove_file(to);
+        if fs::symlink_metadata(from).is_ok_and(|now| now.is_file()) {
+            _ = fs::remove_file(to);
+        }
         Err(failure)
     };
     let checked = hash(to).and_then(|content| to.parent().map_or(Ok(()), sync_folder).map(|()| content));
@@ -205,20 +230,31 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
         Err(e) => return take_back(Failure::at(to, "cannot be checked", e)),
     }
     let same = |now: &Metadata| Version::of_file(now) == Version::of_file(&before);
-    if !fs::symlink_metadata(from).is_ok_and(|now| same(&now)) {
-        return take_back(Failure::left("changed while it was copied"));
+    let removed = match fs::symlink_metadata(from) {
+        Ok(now) if same(&now) => fs::remove_file(from),
+        Ok(_) => return take_back(Failure::left("it changed while it was copied")),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(_) if is_gone(from) => Ok(()), // whoever removed it, the copy has its bytes
+        Err(e) => take_back(Failure::own(from, "cannot be removed", e)),
+        Ok(()) => Ok(()),
     }
-    fs::remove_file(from).or_else(|e| take_back(Failure::at(from, "cannot be removed", e)))
+}
+
+/// Returns whether nothing is at a path, for certain.
+pub fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|e| matches!(e.kind(), Io::NotFound | Io::NotADirectory))
 }
 
 /// Gives a file a second name. Of a link, the target gets it.
 pub fn hardlink(from: &Path, to: &Path, wanted: &Wanted, ready: Ready) -> Done {
     wanted.check(from)?;
-    let target = canonical(from).map_err(|e| Failure::at(from, "cannot be read", e))?;
+    let target = canonical(from).map_err(|e| Failure::own(from, "cannot be read", e))?;
     ready(&target)?;
     match fs::hard_link(&target, to) {
         Err(e) if e.kind() == Io::CrossesDevices => {
-            Err(Failure::left("is on another file system, where a file has no second name; use --copy or --symlink"))
+            Err(Failure::left("it is on another file system, where a file has no second name; use --copy or --symlink"))
         }
         linked => linked.map_err(|e| taken_or(to, e)),
     }

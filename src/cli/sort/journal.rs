@@ -9,16 +9,17 @@ use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use zsic::cache::ContentHash;
-use zsic::system::file::{Care, lock};
+use zsic::system::file::{Care, FileId, lock, names};
 use zsic::system::name::from_vec;
 use zsic::system::place::sync_folder;
 
 use super::super::fatal::usage;
 use super::super::output::own;
+use super::files::missing;
 
 /// The version of this format.
 pub const VERSION: u32 = 1;
@@ -176,7 +177,7 @@ pub struct Journal {
     path: PathBuf,
     /// The end of the last line.
     length: u64,
-    /// Folders that were made for it, the innermost first.
+    /// Folders that were made for it, the outermost first.
     made: Vec<PathBuf>,
 }
 
@@ -187,8 +188,7 @@ impl Journal {
     /// If it cannot be written.
     pub fn create(folder: &Path) -> Result<(Self, String)> {
         let failed = |path: &Path| format!("{}: cannot be written", path.display());
-        let is_missing = |path: &&Path| fs::symlink_metadata(path).is_err();
-        let missing: Vec<PathBuf> = folder.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
+        let made = missing(folder);
         fs::create_dir_all(folder).with_context(|| failed(folder))?;
         for number in 1u32.. {
             let path = folder.join(format!("{NAME}{number}.jsonl"));
@@ -197,22 +197,34 @@ impl Journal {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => {
                     let file = file.with_context(|| failed(&path))?;
-                    let mut journal = Self { file, path, length: 0, made: missing };
-                    journal.lock()?;
-                    let new = new_name();
-                    let begin = Line::Begin { version: VERSION, new: new.clone() };
-                    let made: Vec<Line> =
-                        journal.made.iter().rev().map(|path| Line::Folder { to: Written::of(path) }).collect();
-                    journal.announce(&[&[begin], &made[..]].concat())?;
-                    let above = journal.made.iter().filter_map(|made| made.parent());
-                    for folder in once(folder).chain(above.filter(|above| !above.as_os_str().is_empty())) {
-                        sync_folder(folder).with_context(|| failed(&journal.path))?;
-                    }
-                    return Ok((journal, new));
+                    let mut journal = Self { file, path, length: 0, made };
+                    return match journal.begin(folder) {
+                        Ok(new) => Ok((journal, new)),
+                        Err(e) => {
+                            _ = journal.discard();
+                            Err(e)
+                        }
+                    };
                 }
             }
         }
         bail!("{}: has too many journals", folder.display())
+    }
+
+    /// Writes the first lines, and returns the name of unfinished files.
+    fn begin(&mut self, folder: &Path) -> Result<String> {
+        self.lock()?;
+        let is_here = FileId::of(&self.file).ok() == FileId::here(&self.path).ok();
+        ensure!(is_here, "{}: another run removed it", self.path.display());
+        let new = new_name();
+        let begin = Line::Begin { version: VERSION, new: new.clone() };
+        let made = self.made.iter().map(|path| Line::Folder { to: Written::of(path) });
+        self.announce(&once(begin).chain(made).collect::<Vec<_>>())?;
+        let above = self.made.iter().filter_map(|made| made.parent());
+        for folder in once(folder).chain(above.filter(|above| !above.as_os_str().is_empty())) {
+            _ = sync_folder(folder); // some file systems cannot
+        }
+        Ok(new)
     }
 
     /// Opens a journal to take back what it tells, and returns its lines. A last line that a kill cut off is removed: what it
@@ -221,32 +233,37 @@ impl Journal {
     /// # Errors
     /// If it cannot be read or written, is no journal, or another run has it.
     pub fn open(path: &Path) -> Result<(Self, Vec<Line>)> {
-        let file = match own::open(path, true)? {
-            Some(file) => file,
-            None => return Err(usage(format!("{}: no such file", path.display()))),
+        let wrong = |why: &str| usage(format!("{}: {why}", path.display()));
+        let file = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => return Err(wrong("is a folder; name a journal in it")),
+            Ok(found) if found.is_file() && names(path, &found) > 1 => {
+                return Err(wrong("has a second name (a hard link), and is written here; put a copy in its place"));
+            }
+            _ => own::open(path, true)?.ok_or_else(|| wrong("no such file"))?,
         };
         let failed = || format!("{}: cannot be read", path.display());
         let mut journal = Self { file, path: path.to_path_buf(), length: 0, made: Vec::new() };
         journal.lock()?;
         let mut bytes = Vec::new();
         if journal.file.metadata().with_context(failed)?.len() > LONGEST {
-            return Err(usage(format!("{}: is too long to be a journal of zsic sort", path.display())));
+            return Err(wrong("is too long to be a journal of zsic sort"));
         }
         (&journal.file).take(LONGEST).read_to_end(&mut bytes).with_context(failed)?;
         let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         let lines = bytes[..end].split_inclusive(|&byte| byte == b'\n');
+        let first = lines.clone().next().and_then(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+        if let Some(version) = first.and_then(|line| line["version"].as_u64()).filter(|is| *is != u64::from(VERSION)) {
+            return Err(wrong(&format!("is of version {version}, which this zsic cannot read")));
+        }
         let line = |(number, line)| {
             let line: Result<Line, _> = serde_json::from_slice(line);
-            line.map_err(|e| usage(format!("{}: line {number} is not of a journal of zsic sort: {e}", path.display())))
+            line.map_err(|e| wrong(&format!("line {number} is not of a journal of zsic sort: {e}")))
         };
         let lines = (1..).zip(lines).map(line).collect::<Result<Vec<Line>>>()?;
         match lines.first() {
-            Some(Line::Begin { version: VERSION, new }) if is_new_name(new) => {}
-            Some(Line::Begin { version, .. }) if *version != VERSION => {
-                return Err(usage(format!("{}: is of version {version}, which this zsic cannot read", path.display())));
-            }
+            Some(Line::Begin { new, .. }) if is_new_name(new) => {}
             None if is_own(path) && path.extension().is_some_and(|ending| ending == "jsonl") && is_begun(&bytes) => {}
-            _ => return Err(usage(format!("{}: is not a journal of zsic sort", path.display()))),
+            _ => return Err(wrong("is not a journal of zsic sort")),
         }
         journal.file.set_len(end as u64).with_context(failed)?;
         journal.length = journal.file.seek(SeekFrom::End(0)).with_context(failed)?;
@@ -334,7 +351,7 @@ impl Journal {
     pub fn discard(mut self) -> Result<()> {
         let made = std::mem::take(&mut self.made);
         self.remove()?;
-        made.iter().for_each(|folder| _ = fs::remove_dir(folder)); // others may have files in them by now
+        made.iter().rev().for_each(|folder| _ = fs::remove_dir(folder)); // others may have files in them by now
         Ok(())
     }
 

@@ -68,8 +68,8 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
     check(args, into)?;
     let place = Place::new(None, common);
     let (Answered { images, folders, limits, urls, outcome }, sink) = answer(args, into, &place, common)?;
-    let names = Names::new(places.if_exists, look);
     let (how, sidecars, seen) = (places.how(), places.sidecars, HashSet::new());
+    let names = Names::new(places.if_exists, |path: &Path, size| look(path, size, how));
     let mut planner = Planner { into, layout: &layout, folders: &folders, how, sidecars, names, seen, last: None };
     let plan: Vec<Step> = images.into_iter().filter_map(|image| planner.step(image)).collect();
     if places.if_exists == IfExists::Error {
@@ -81,14 +81,12 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
         return Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome });
     };
     sink.finish()?; // only a plan is printed
-    let mut acting = Acting::new(&mut planner, acted, since, (limits, urls));
+    let mut acting = Acting::new(&mut planner, acted, since, (limits, urls))?;
     let done = acting.run(plan, &Progress::texts(common, "sorting"));
-    let Acting { counts, journal, is_parted, .. } = acting;
+    let (counts, journal) = acting.end(done.is_ok())?;
     tell(common, how, into, &folders, &counts);
-    match journal {
-        Some((journal, _)) if counts.placed.is_empty() && !is_parted && done.is_ok() => journal.discard()?,
-        Some((journal, _)) => say(common, format!("{} takes it back", journal.undo())),
-        None => {}
+    if let Some(journal) = journal {
+        say(common, format!("{} takes it back", journal.undo()));
     }
     done?;
     Ok(if counts.left > 0 { Outcome::SomeFailed } else { outcome })
@@ -150,8 +148,12 @@ fn check(args: &Sort, into: &Path) -> Result<()> {
     if into.as_os_str().is_empty() {
         return Err(usage("--into is empty; a variable may be unset"));
     }
+    let wrong = |why: &str| usage(format!("{}: {why}", into.display()));
     if into.exists() && !into.is_dir() {
-        return Err(usage(format!("{}: is not a folder to sort into", into.display())));
+        return Err(wrong("is not a folder to sort into"));
+    }
+    if !into.exists() && into.is_symlink() {
+        return Err(wrong("is a link that leads nowhere"));
     }
     if args.inputs.inputs.iter().any(|input| input == "-") {
         let reason = "standard input can be read only once, and sorting reads images again";
@@ -197,14 +199,24 @@ fn print(plan: &[Step], mut sink: Sink, to_terminal: bool) -> Result<Counts> {
             counts.add(step, None);
             continue;
         };
-        let Placing { image, to, .. } = &**placing;
+        let Placing { image, to, is_there, .. } = &**placing;
+        if *is_there {
+            counts.there += 1;
+            continue;
+        }
         *counts.placed.entry(image.answer).or_default() += 1;
-        let line = format!("{}\t{}", image.name.as_str(), shown(to));
-        let line = if to_terminal { line.split('\t').map(printable).collect::<Vec<_>>().join("\t") } else { line };
-        sink.write(format!("{line}\n").as_bytes(), None)?;
+        let line =
+            [image.name.as_str(), &shown(to)].map(|path| if to_terminal { printable(path) } else { in_line(path) });
+        sink.write(format!("{}\n", line.join("\t")).as_bytes(), None)?;
     }
     sink.finish()?;
     Ok(counts)
+}
+
+/// Returns a path without characters that would end a column or a line: as `\xNN`, like bytes that are no text.
+fn in_line(path: &str) -> String {
+    let shown = |c: char| if c.is_ascii_control() { format!("\\x{:02X}", c as u32) } else { c.to_string() };
+    path.chars().map(shown).collect()
 }
 
 /// Says what was done.
@@ -228,7 +240,8 @@ fn tell(common: &Common, how: Option<How>, into: &Path, folders: &[String], coun
         say(common, format!("{} had the same bytes there already", images(counts.there)));
     }
     if counts.left > 0 {
-        say(common, format!("{} left, as told above", images(counts.left)));
+        let files = if counts.left == 1 { "1 file".to_owned() } else { format!("{} files", counts.left) };
+        say(common, format!("{files} left, as told above"));
     }
     if how.is_none() {
         say(common, "nothing was done; add --copy, --move, --hardlink or --symlink");

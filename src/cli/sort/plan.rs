@@ -54,6 +54,8 @@ pub struct Placing {
     /// The bytes of its file, if there is one.
     pub size: Option<u64>,
     pub sidecars: Vec<Sidecar>,
+    /// Whether its place has the same bytes already, and only the sidecars need theirs.
+    pub is_there: bool,
 }
 
 /// A file that goes along with an image.
@@ -79,8 +81,8 @@ impl Sidecar {
         image.with_extension(&self.ending)
     }
 
-    /// Finds the files that go along with an image.
-    fn all(image: &Path) -> Vec<Self> {
+    /// Finds the files that go along with an image, or says which one cannot.
+    fn all(image: &Path) -> Result<Vec<Self>, String> {
         let mut all = Vec::<Self>::new();
         let named =
             [true, false].into_iter().flat_map(|is_appended| ["xmp", "XMP"].map(|ending| (ending, is_appended)));
@@ -95,14 +97,17 @@ impl Sidecar {
             let from = nothing.to(image);
             let Ok(metadata) = fs::symlink_metadata(&from) else { continue };
             let is_same = |other: &Self| FileId::here(&other.from).ok() == FileId::here(&from).ok();
-            if !metadata.is_file() || all.iter().any(is_same) {
+            if all.iter().any(is_same) {
                 continue; // names may differ in case only
             }
-            if let Ok(content) = files::hash(&from) {
-                all.push(Self { from, content, size: metadata.len(), ..nothing });
+            let failed = |why: &str| format!("its sidecar {} {why}", from.display());
+            if !metadata.is_file() {
+                return Err(failed("is not a regular file"));
             }
+            let content = files::hash(&from).map_err(|e| failed(&format!("cannot be read: {}", os_reason(&e))))?;
+            all.push(Self { from, content, size: metadata.len(), ..nothing });
         }
-        all
+        Ok(all)
     }
 }
 
@@ -115,10 +120,12 @@ pub enum There {
     Other,
 }
 
-/// Looks at a path. Only a file of `size` is read, if that is given.
-pub fn look(path: &Path, size: Option<u64>) -> There {
+/// Looks at a path. Only a file of `size` is read, if that is given. A link is no copy of its file: it is the same only where
+/// links are made.
+pub fn look(path: &Path, size: Option<u64>, how: Option<How>) -> There {
     match fs::symlink_metadata(path) {
         Err(_) => There::Nothing, // making the file tells what is wrong
+        Ok(there) if there.is_symlink() && how != Some(How::Symlink) => There::Other,
         Ok(_) => match fs::metadata(path) {
             Ok(there) if there.is_file() && size.is_none_or(|size| size == there.len()) => {
                 files::hash(path).map_or(There::Other, There::Bytes)
@@ -278,7 +285,14 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
         if here.is_some_and(|here| here == self.place(&placing.asked)) {
             return Some(Step::There { name, to: placing.asked }); // it is there itself
         }
-        Some(self.resolve(placing))
+        let step = self.resolve(placing);
+        if let Step::Place(placing) = &step {
+            for sidecar in &placing.sidecars {
+                let own = self.place(&sidecar.from);
+                self.seen.insert(own);
+            }
+        }
+        Some(step)
     }
 
     /// Finds a free name for an image.
@@ -286,6 +300,9 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
         let Placing { image, asked, size, sidecars, .. } = &placing;
         match self.names.resolve(asked, &image.content, *size, sidecars) {
             Resolved::Free(to) => Step::Place(Box::new(Placing { to, ..placing })),
+            Resolved::Same(to) if self.how != Some(How::Move) && !sidecars.is_empty() => {
+                Step::Place(Box::new(Placing { to, is_there: true, ..placing }))
+            }
             Resolved::Same(to) => Step::There { name: placing.image.name, to },
             Resolved::Taken(to) => Step::Taken { name: placing.image.name, to },
         }
@@ -295,36 +312,33 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
     fn placing(&mut self, image: Image) -> Result<Placing, String> {
         let (mut size, mut sidecars) = (None, Vec::new());
         match &image.found.origin {
-            Origin::Gone => return Err("is no file and no member of a tar; save it as a file first".to_owned()),
+            Origin::Gone => return Err("it is no file and no member of a tar; save it as a file first".to_owned()),
             Origin::Tar(_) if self.how.is_some_and(|how| how != How::Copy) => {
-                return Err("is in a tar, so it can only be copied; use --copy".to_owned());
+                return Err("it is in a tar, so it can only be copied; use --copy".to_owned());
             }
             Origin::Word(_) if self.how.is_some_and(|how| how != How::Copy) => {
-                return Err("is no file, so it can only be copied; use --copy".to_owned());
+                return Err("it is no file, so it can only be copied; use --copy".to_owned());
             }
             Origin::Tar(_) | Origin::Word(_) => {}
             Origin::File(path) => {
-                let failed = |e| format!("cannot be read: {}", os_reason(&e));
+                let failed = |e| format!("it cannot be read: {}", os_reason(&e));
                 if self.how == Some(How::Move) && fs::symlink_metadata(path).map_err(failed)?.is_symlink() {
-                    return Err("is a symbolic link, which may lead elsewhere from another folder; use --copy, \
+                    return Err("it is a symbolic link, which may lead elsewhere from another folder; use --copy, \
                                 --hardlink or --symlink"
                         .to_owned());
                 }
                 let metadata = fs::metadata(path).map_err(failed)?;
                 if !metadata.is_file() {
-                    return Err("is not a regular file".to_owned());
+                    return Err(files::NO_FILE.to_owned());
                 }
                 size = Some(metadata.len());
                 if self.sidecars {
-                    sidecars = Sidecar::all(path);
-                    // Of two images that share a file of metadata, the first takes it along.
+                    sidecars = Sidecar::all(path)?;
+                    // Of two images that share a file of metadata, the first one that moves takes it along.
                     let is_moved = self.how == Some(How::Move);
                     sidecars.retain(|sidecar| {
-                        let mut own = sidecar.from.clone();
-                        if let (Some(folder), Some(name)) = (self.folder(&sidecar.from), sidecar.from.file_name()) {
-                            own = folder.join(name);
-                        }
-                        self.seen.insert(own) || !is_moved
+                        let own = self.place(&sidecar.from);
+                        !is_moved || !self.seen.contains(&own)
                     });
                 }
             }
@@ -335,7 +349,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
             return Err("files of this command have such names; rename it".to_owned());
         }
         let asked = self.into.join(below);
-        Ok(Placing { to: asked.clone(), image, asked, size, sidecars })
+        Ok(Placing { to: asked.clone(), image, asked, size, sidecars, is_there: false })
     }
 
     /// Returns a file's path in a folder without links.

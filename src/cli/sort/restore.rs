@@ -31,7 +31,7 @@ pub fn run(path: &Path, common: &Common) -> Result<Outcome> {
     // What this undo leaves unfinished if it is killed. A full disk takes no line, and moves back on one disk need none.
     _ = journal.announce(&[Line::Begin { version: VERSION, new: own.clone() }]);
     let news: Vec<String> = news(&lines).chain([own.clone()]).collect();
-    let Taken { back, left, synced } = take_all(&mut journal, &lines, &own, common)?;
+    let Taken { back, gone, left, synced } = take_all(&mut journal, &lines, &own, common)?;
     let folders: Vec<PathBuf> = lines.iter().filter_map(|line| line.folder()?.path()).collect();
     if left == 0 {
         remove_unfinished(&lines, &news);
@@ -45,6 +45,9 @@ pub fn run(path: &Path, common: &Common) -> Result<Outcome> {
     folders.iter().rev().for_each(|folder| _ = fs::remove_dir(folder)); // those with files stay
     let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     say(common, format!("{} taken back", files(back)));
+    if gone > 0 {
+        say(common, format!("{} gone already, whose originals are where they were", files(gone)));
+    }
     if left > 0 {
         say(common, format!("{} left, as told above; the journal stays", files(left)));
         return Ok(Outcome::SomeFailed);
@@ -56,6 +59,7 @@ pub fn run(path: &Path, common: &Common) -> Result<Outcome> {
 #[derive(Default)]
 struct Taken {
     back: u64,
+    gone: u64,
     left: u64,
     /// The folders that have files again.
     synced: BTreeSet<PathBuf>,
@@ -71,6 +75,10 @@ fn take_all(journal: &mut Journal, lines: &[Line], new: &str, common: &Common) -
         let Some(act) = one.line.act() else { continue };
         let why = match take_back(one, new, &mut sources) {
             Ok(Back::Nothing) => continue,
+            Ok(Back::Gone) => {
+                taken.gone += 1;
+                continue;
+            }
             Ok(Back::Done) => {
                 _ = journal.note(&[Line::Undone { to: act.to.clone() }]); // a full disk takes no note, and the disk tells it
                 taken.synced.extend(act.from.path().and_then(|from| from.parent().map(Path::to_path_buf)));
@@ -106,7 +114,12 @@ fn check(path: &Path, lines: &[Line]) -> Result<()> {
         let wrong = |why: &str| usage(format!("{}: line {number}: {why}", path.display()));
         let to = to.path().ok_or_else(|| wrong("has no path"))?;
         if !to.is_absolute() || to.components().any(|part| part == Component::ParentDir) {
-            return Err(wrong("its path is none from the root"));
+            return Err(wrong("its path is not absolute, or has `..`"));
+        }
+        if !matches!(line, Line::Save(_))
+            && line.act().is_some_and(|act| !act.from.path().is_some_and(|from| from.is_absolute()))
+        {
+            return Err(wrong("the path of the image is not absolute"));
         }
         let is_below = root.as_ref().is_some_and(|root| to.starts_with(root));
         if is_below {

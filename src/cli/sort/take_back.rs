@@ -13,7 +13,7 @@ use zsic::source::{Input, Select, Walk};
 use zsic::system::file::{FileId, names};
 
 use super::super::interrupt;
-use super::files::{self, Failure, Wanted, make_folder};
+use super::files::{self, Failure, Wanted, is_gone, make_folder};
 use super::journal::{Act, Line, Written};
 
 /// What an act left to take back.
@@ -22,6 +22,8 @@ pub enum Back {
     Done,
     /// It had not been done, or is taken back already.
     Nothing,
+    /// Others removed it; what it was made from is where it was.
+    Gone,
 }
 
 /// An act that may have left something.
@@ -116,8 +118,8 @@ pub fn take_back(open: &Open, new: &str, sources: &mut Sources) -> Result<Back, 
     let (to, from) = (act.to.path().ok_or_else(no_path)?, act.from.path().ok_or_else(no_path)?);
     let there = match fs::symlink_metadata(&to) {
         Ok(there) => Some(there),
-        Err(_) if is_missing(&to) => None,
-        Err(e) => return Err(Failure::left(format!("cannot be read: {}", os_reason(&e)))),
+        Err(_) if is_gone(&to) => None,
+        Err(e) => return Err(Failure::left(format!("it cannot be read: {}", os_reason(&e)))),
     };
     let place = Place { open, act, to: &to, from: &from };
     match (there, open.line) {
@@ -138,14 +140,19 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// There is nothing. A file that only its run can have removed is lost.
+    /// There is nothing.
     fn empty(&self) -> Result<Back, Failure> {
         let is_lost = match self.open.line {
-            Line::Move(_) => is_missing(self.from),
-            // A single file was removed by hand; a whole folder may have another name now.
-            _ => self.open.is_done && self.to.parent().is_some_and(is_missing),
+            Line::Move(_) => is_gone(self.from) || self.open.is_done && !self.is_back(),
+            // A whole folder may have another name now.
+            _ => self.open.is_done && self.to.parent().is_some_and(is_gone),
         };
-        if is_lost { Err(Failure::left("is no longer there")) } else { Ok(Back::Nothing) }
+        match self.open.line {
+            _ if is_lost => Err(Failure::left("it is no longer there")),
+            Line::Move(_) => Ok(Back::Nothing),
+            _ if self.open.is_done => Ok(Back::Gone),
+            _ => Ok(Back::Nothing),
+        }
     }
 
     fn symlink(&self, there: &Metadata) -> Result<Back, Failure> {
@@ -154,13 +161,11 @@ impl Place<'_> {
     }
 
     fn hardlink(&self, there: &Metadata) -> Result<Back, Failure> {
-        let ids = FileId::here(self.to).ok().zip(FileId::here(self.from).ok());
-        let has_two = !is_same_place(self.from, self.to) && names(self.to, there) > 1;
-        match ids {
-            Some((to, from)) if to == from && has_two && self.is_ours() => remove(self.to),
-            Some((to, from)) if to == from && has_two => Err(not_ours()),
-            Some((to, from)) if to != from && is_other_file(self.from, self.to) => Err(changed()),
-            _ => Err(Failure::left("it is the last name of its file")),
+        match self.has_two_names(there) {
+            true if self.is_ours() => remove(self.to),
+            true => Err(not_ours()),
+            false if is_other_file(self.from, self.to) => Err(changed()),
+            false => Err(Failure::left("it is the last name of its file")),
         }
     }
 
@@ -188,10 +193,10 @@ impl Place<'_> {
             None if self.has_from() => return Ok(Back::Nothing), // before the act was done, something else was there
             None => return Err(changed()),
         };
-        if !is_missing(self.from) {
-            // Killed between the copy and the removal.
+        if !is_gone(self.from) {
+            // Killed between the copy and the removal, or between the second name and the removal of the first.
             let is_copied = self.has_from() && fs::symlink_metadata(self.from).is_ok_and(|from| from.is_file());
-            return if is_copied { remove(self.to) } else { Err(Failure::Taken) };
+            return if is_copied || self.has_two_names(there) { remove(self.to) } else { Err(Failure::Taken) };
         }
         let made = make_folder(self.from)?;
         let wanted = Wanted { content: &content, version: None };
@@ -207,8 +212,15 @@ impl Place<'_> {
         if !there.is_file() || there.len() != self.act.size {
             return Ok(None);
         }
-        let content = files::hash(self.to).map_err(|e| Failure::left(format!("cannot be read: {}", os_reason(&e))))?;
+        let content =
+            files::hash(self.to).map_err(|e| Failure::left(format!("it cannot be read: {}", os_reason(&e))))?;
         Ok(self.act.is_of(&content).then_some(content))
+    }
+
+    /// Returns whether the file that is there has its old name too.
+    fn has_two_names(&self, there: &Metadata) -> bool {
+        let ids = FileId::here(self.to).ok().zip(FileId::here(self.from).ok());
+        ids.is_some_and(|(to, from)| to == from) && !is_same_place(self.from, self.to) && names(self.to, there) > 1
     }
 
     /// Returns whether the run of the journal put this file there.
@@ -219,22 +231,23 @@ impl Place<'_> {
 
     /// Returns whether another file, where this one came from, has the act's bytes.
     fn has_from(&self) -> bool {
+        is_other_file(self.from, self.to) && self.is_back()
+    }
+
+    /// Returns whether the act's bytes are where they came from.
+    fn is_back(&self) -> bool {
         let is_long = || fs::metadata(self.from).is_ok_and(|from| from.is_file() && from.len() == self.act.size);
         let is_same = || files::hash(self.from).is_ok_and(|content| self.act.is_of(&content));
-        is_other_file(self.from, self.to) && is_long() && is_same()
+        is_long() && is_same()
     }
 }
 
 fn changed() -> Failure {
-    Failure::left("has changed since")
+    Failure::left("it has changed since")
 }
 
 fn not_ours() -> Failure {
-    Failure::left("nothing tells that this run put it there")
-}
-
-fn is_missing(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|e| matches!(e.kind(), Io::NotFound | Io::NotADirectory))
+    Failure::left("nothing shows that this run put it there")
 }
 
 /// Returns whether a path, or the target of a link, is a file, and another one than that at `to`.
@@ -261,6 +274,6 @@ fn remove(path: &Path) -> Result<Back, Failure> {
         Err(e) if e.kind() == Io::ReadOnlyFilesystem => {
             Err(Failure::Stop(anyhow!(e).context(format!("{}: cannot be removed", path.display()))))
         }
-        Err(e) => Err(Failure::left(format!("cannot be removed: {}", os_reason(&e)))),
+        Err(e) => Err(Failure::left(format!("it cannot be removed: {}", os_reason(&e)))),
     }
 }
