@@ -62,3 +62,29 @@ impl Format {
         Err(ImageError::new(ErrorKind::Format, reason))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{MAX_PIXELS, decode};
+
+    #[test]
+    fn a_format_that_is_not_part_of_the_build_is_named() {
+        for (file, format, name) in [
+            ("cjxl-jpeg-420.jxl", Format::JpegXl, "JPEG XL"),
+            ("space17.jp2", Format::Jpeg2000, "JPEG 2000"),
+            ("aom-420-64x48.avif", Format::Avif, "AVIF"),
+            ("clap.heic", Format::Heic, "HEIC"),
+        ] {
+            let path = format!("{}/tests/fixtures/decode/{file}", env!("CARGO_MANIFEST_DIR"));
+            let decoded = decode(&std::fs::read(path).unwrap(), MAX_PIXELS);
+            let Some(feature) = format.missing_feature() else {
+                assert!(decoded.is_ok(), "{file}");
+                continue;
+            };
+            let e = decoded.unwrap_err();
+            let told = format!("{name} is not part of this build; build zsic with the feature `{feature}`");
+            assert!(e.kind == ErrorKind::Format && e.message.starts_with(&told), "{}", e.message);
+        }
+    }
+}
