@@ -70,7 +70,7 @@ Environment:
 const EXIT_STATUS: &str = "\
 Exit status:
   0    every image scored, or the reader of the pipe went away
-  1    finished, but an image failed or sort left it, nothing matched, a demand
+  1    finished, but an image failed or sort left it, nothing matched, a minimum
        of eval is not met, doctor found something wrong, or models verify a
        damaged file
   2    wrong usage

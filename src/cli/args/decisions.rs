@@ -15,10 +15,10 @@ pub struct DecisionArgs {
     /// Let these labels compete with the others, and never answer with them; repeatable
     #[arg(long, value_name = "A,B", allow_hyphen_values = true, value_parser = no_flag)]
     pub background: Vec<String>,
-    /// Read labels that compete and are never answered from FILE, in the forms of --labels-file
+    /// Read the labels of --background from FILE, in the forms of --labels-file
     #[arg(long, value_name = "FILE", conflicts_with = "background")]
     pub background_file: Option<PathBuf>,
-    /// Accept a label from a score of X on; cat=0.8,dog=0.6 sets it for some labels, and *=0.5 for the others
+    /// Accept a label only with a score of at least X; cat=0.8,dog=0.6 sets it for some labels, and *=0.5 for the others
     #[arg(long, value_name = "X|LABEL=X,..")]
     pub threshold: Vec<String>,
     /// Compare each label with the background alone, so that an image may have several answers; uses the list of --unknown

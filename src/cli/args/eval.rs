@@ -18,10 +18,10 @@ Examples:
   zsic eval labelled/ -m openai/clip-vit-base-patch32 --fail-under top1.low=0.8
   zsic eval shards/ --label-set imagenet-1k            # tars with x.jpg and x.cls
 
-Metrics: top1, top5, mean_recall, macro_f1, ece, nll, brier; with several labels an image: map, micro_f1, macro_f1; with
+Metrics: top1, top5, mean_recall, macro_f1, ece, nll, brier; with several labels per image: map, micro_f1, macro_f1; with
 images of none of the labels: auroc, fpr95. A failed image counts as wrong.
 
-Exit status: 0 done, 1 an image failed or a demand of --fail-under is not met, 2 wrong usage, 3 stopped early.")]
+Exit status: 0 done, 1 an image failed or a minimum of --fail-under is not met, 2 wrong usage, 3 stopped early.")]
 pub struct Eval {
     #[command(flatten)]
     pub inputs: Inputs,
@@ -59,11 +59,11 @@ pub struct TruthArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Report")]
 pub struct ReportArgs {
-    /// Run once with each value: model=ID,ID, precision=.., template=.., template-set=.. or classifier=..; repeated, every
-    /// combination
+    /// Run once with each value: model=ID,ID, precision=.., template=.., template-set=.. or classifier=..; repeat the flag to
+    /// run every combination
     #[arg(long, value_name = "WHAT=A,B")]
     pub vary: Vec<String>,
-    /// End with exit status 1 if a metric is lower than X, or the lower end of its interval with METRIC.low; repeatable
+    /// Exit with status 1 if METRIC is lower than X; METRIC.low tests the lower end of its interval; repeatable
     #[arg(long, value_name = "METRIC=X")]
     pub fail_under: Vec<String>,
     /// Write each image's answer to FILE: csv with the columns image,truth,answer,score,right

@@ -9,11 +9,11 @@ use zsic::head::Head;
 #[command(next_help_heading = "Labels and prompts")]
 pub struct ExampleArgs {
     /// Learn from a few labelled pictures: a folder with a folder for each label, a csv, tsv or jsonl FILE with the columns
-    /// image and label, or a tar as webdataset writes it. A folder that is none of the labels adds one by its name
+    /// image and label, or a tar as webdataset writes it. A folder whose name is not among the labels adds a label
     #[arg(long, value_name = "DIR|FILE|TAR")]
     pub examples: Option<PathBuf>,
-    /// What the examples do: anchored moves labels away from their texts as far as the examples show to help, prototype averages
-    /// each label's text and examples, text ignores them [default: anchored]
+    /// What the examples do: anchored moves labels away from their texts as far as the examples show that it helps, prototype
+    /// averages each label's text and examples, text ignores them [default: anchored]
     #[arg(long, value_name = "HEAD", requires = "examples")]
     pub head: Option<HeadArg>,
     /// Use the labels, rows and rules of a classifier that `zsic compile` made, with the checkpoint that it was made for

@@ -26,9 +26,9 @@ pub struct LabelArgs {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
     #[arg(value_parser = PossibleValuesParser::new(LabelSet::NAMES.into_iter().chain([LIST])))]
     pub label_set: Option<String>,
-    /// Add up the scores of labels that belong together (sigmoid: the largest counts), and report the groups: FILE is csv with the columns label,group. A
-    /// label that it does not list stays as it is; without other labels, its labels are used. A second FILE groups the groups:
-    /// where none is accepted, the answer is one of those
+    /// Add up the scores of labels that belong together (sigmoid: the largest counts), and report the groups: FILE is csv with
+    /// the columns label,group. A label that it does not list stays as it is; without other labels, its labels are used. A
+    /// second FILE groups the groups, and answers where no group of the first is accepted
     #[arg(long, value_name = "FILE")]
     pub groups: Vec<PathBuf>,
     /// The prompt, with {} for the label; repeat the flag to average several [default: "This is a photo of {}."]

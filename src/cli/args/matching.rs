@@ -9,14 +9,15 @@ use super::{ActivationArg, DecisionArgs, Inputs, LabelArgs, Machine};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Question")]
 pub struct Question {
-    /// The labels that are looked for, separated by commas; repeatable. Without other labels or a background, the list of
+    /// The labels to look for, separated by commas; repeatable. Without other labels or a background, the list of
     /// --unknown competes
     #[arg(long, value_name = "A,B", required = true, allow_hyphen_values = true, value_parser = no_flag)]
     pub is: Vec<String>,
     /// Labels that an image may show instead, in place of the list of --unknown; repeatable
     #[arg(long, value_name = "A,B", allow_hyphen_values = true, value_parser = no_flag)]
     pub not: Vec<String>,
-    /// Match from this score on, added up over the labels of --is (sigmoid and --independent: the largest) [default: match where one of them is the answer]
+    /// Match if the scores of the --is labels add up to at least X (sigmoid and --independent: if the largest is at least X)
+    /// [default: match if one of them is the answer]
     #[arg(long, value_name = "X", value_parser = super::output::score)]
     pub min_score: Option<f32>,
     /// Turn logits into scores by softmax or sigmoid; auto is what the checkpoint was trained for
@@ -43,7 +44,7 @@ pub struct Grep {
     #[arg(long, help_heading = "Output")]
     pub invert: bool,
     /// End each name with a NUL byte instead of a line break, and print it byte for byte: for names with line breaks or
-    /// other bytes than text
+    /// bytes that are not text
     #[arg(long, help_heading = "Output")]
     pub print0: bool,
     /// Print the score and a tab before each name

@@ -62,7 +62,7 @@ pub enum FormatArg {
     Csv,
     /// The result of the Python pipeline, as JSON
     Pipeline,
-    /// The file of --boxes with classifications in it, for Timelapse and others
+    /// The file of --boxes with classifications added, for Timelapse and other tools
     Megadetector,
     /// One row per label, for pandas, polars and duckdb; needs -o FILE and a build with the feature `parquet`
     Parquet,

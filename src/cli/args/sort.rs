@@ -63,16 +63,16 @@ pub struct Sort {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Places")]
 pub struct Places {
-    /// Sort into folders in DIR, which appear with their first file; images of none of the labels go to DIR/unknown
+    /// Sort into folders in DIR, which are created with their first file; images of none of the labels go to DIR/unknown
     #[arg(long, value_name = "DIR", required_unless_present = "undo")]
     pub into: Option<PathBuf>,
     /// Copy the images. Without this flag and the next three, nothing is done and the plan is printed
     #[arg(long, group = "how")]
     pub copy: bool,
-    /// Move the images; to another file system: copy, check, remove
+    /// Move the images; across file systems: copy, check, remove
     #[arg(long = "move", group = "how")]
     pub move_: bool,
-    /// Give the images a second name; takes no space, and needs one file system
+    /// Make hard links to the images; takes no space, and works only within one file system
     #[arg(long, group = "how")]
     pub hardlink: bool,
     /// Make symbolic links to the images
@@ -81,13 +81,13 @@ pub struct Places {
     /// The path in DIR: {label}, {path} (below the folder that was named) and {name} (without folders)
     #[arg(long = "as", value_name = "PATH", default_value = "{label}/{path}")]
     pub pattern: String,
-    /// What to do if the place has another file: take a free name, leave the image, or stop before anything is done
+    /// What to do if the destination holds another file: take a free name, leave the image, or stop before anything is done
     #[arg(long, value_name = "WHAT", default_value = "rename")]
     pub if_exists: IfExists,
-    /// Take files of metadata along: x.jpg.xmp and x.xmp of x.jpg
+    /// Take metadata files along: x.jpg.xmp and x.xmp with x.jpg
     #[arg(long)]
     pub sidecars: bool,
-    /// Take back what JOURNAL tells, except what changed since
+    /// Undo the run that JOURNAL records, except for files that changed since
     #[arg(long, value_name = "JOURNAL", conflicts_with_all = inputs::NAMES, conflicts_with_all = NOT_TO_UNDO)]
     pub undo: Option<PathBuf>,
 }
