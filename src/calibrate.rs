@@ -311,8 +311,7 @@ mod tests {
                     truth: truth.as_u64().map(|truth| truth as usize),
                 })
                 .collect();
-            let activation =
-                if case["activation"] == "sigmoid" { Activation::Sigmoid } else { Activation::Softmax };
+            let activation = if case["activation"] == "sigmoid" { Activation::Sigmoid } else { Activation::Softmax };
             let decision = Decision {
                 background: numbers(&case["background"]),
                 independent: case["independent"] == true,
