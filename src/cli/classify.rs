@@ -7,6 +7,7 @@ use zsic::pipeline;
 use zsic::{Decision, Scorer};
 
 use super::args::{Asked, Classify, Common, DecisionArgs, ExampleArgs, Output};
+use super::examples::counted;
 use super::fatal::usage;
 use super::labels::Given;
 use super::messages::HeldLines;
@@ -100,7 +101,7 @@ fn rules_of_classifier(decision: &Decision, competing: usize, given: &Given) -> 
     let least: Vec<String> = least.map(|(answer, least)| format!("{answer}={least}")).collect();
     let rules = [
         (*temperature != 1.0).then(|| format!("temperature {temperature}")),
-        (competing > 0).then(|| format!("{competing} others compete")),
+        (competing > 0).then(|| format!("{} in the background", counted(competing, "label"))),
         independent.then(|| "independent labels".to_owned()),
         (!least.is_empty()).then(|| format!("thresholds {}", least.join(", "))),
         ranks.first().map(|groups| format!("{} groups", groups.names.len())),

@@ -406,7 +406,7 @@ fn reports_name_what_taught() {
     let by_file = ["--classifier", "a.zsc"];
     let classified = page(&[&["classify", "demo:owl.png"], &by_file[..], &["--temperature", "2"]].concat());
     assert!(classified.contains("<dt>Classifier</dt><dd>a.zsc</dd>"), "{}", &classified[..3000]);
-    let rules = "<dt>Rules</dt><dd>temperature 2; 1 others compete; thresholds thing=0.25</dd>";
+    let rules = "<dt>Rules</dt><dd>temperature 2; 1 label in the background; thresholds thing=0.25</dd>";
     assert!(classified.contains(rules) && !classified.contains("each label has its own"), "{}", &classified[..3000]);
     let examples = "<dt>Examples</dt><dd>set, head anchored</dd>";
     assert!(page(&["classify", "demo:owl.png", "--examples", "set"]).contains(examples));
