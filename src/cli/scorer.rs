@@ -15,7 +15,7 @@ use super::classifier::{ClassifierFile, no_prototypes};
 use super::decisions::{Decided, Rules};
 use super::examples::{self, Embedded, ExampleSource, Taught, counted};
 use super::fatal::usage;
-use super::labels::{self, Given, Places};
+use super::labels::{self, Given, Places, UNKNOWN};
 use super::messages::{note, say, warn};
 use super::model::ImageTower;
 use super::progress::Progress;
@@ -97,7 +97,7 @@ impl<'a> Wanted<'a> {
             (given, _) => Ok(given),
         })?;
         let rules = Rules::gather(decisions, background, named, &given, &templates)?;
-        if rules.are_shown && examples.is_some() {
+        if rules.are_shown && shown.iter().any(|name| name == UNKNOWN) {
             given.check_unknown("give the pictures of --examples another label, or name it with --background")?;
         }
         Ok(Self { flags, templates, given, rules, examples, shown, classifier: None })
