@@ -12,14 +12,17 @@ use crate::score::{Activation, Scores};
 
 /// The range of the logarithm of temperatures: 0.05 to 20.
 const TEMPERATURES: (f64, f64) = (-2.995_732_273_553_991, 2.995_732_273_553_991);
-/// The range of offsets that are added to the background's.
+/// The range of offsets that are added to the background's logits, before these are divided by the temperature.
 const OFFSETS: (f64, f64) = (-15.0, 15.0);
 /// The share of a range at each end where an optimum is none.
 const END: f64 = 0.01;
 /// Steps of golden section: they narrow a range down to a millionth.
 const STEPS: usize = 30;
-/// Rounds in which temperature and offset are fitted in turn.
-const ROUNDS: usize = 4;
+/// The most rounds in which temperature and offset are fitted in turn, and how little a round moves both when it is the last.
+const ROUNDS: usize = 20;
+const STILL: f64 = 1e-4;
+/// Pictures of none of the labels from which on the background's offset is fitted.
+pub const FEWEST_UNKNOWN: usize = 20;
 /// Pictures of a label from which on it gets a threshold of its own.
 const OWN: usize = 20;
 /// The least likelihood that counts, so that one picture is not everything.
@@ -59,10 +62,27 @@ pub struct Thresholds {
 pub struct Fitted {
     /// The rules.
     pub decision: Decision,
-    /// Whether no temperature is best, so that it stays as it was.
-    pub keeps_temperature: bool,
-    /// Whether no offset is best though there are pictures with and without labels, so that it stays as it was.
+    /// The end of the range where the temperature wants to be, so that none is best, and it stays as it was.
+    pub keeps_temperature: Option<End>,
+    /// Whether no offset is best though one was fitted, so that it stays as it was.
     pub keeps_offset: bool,
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The lower, the better: as where every answer is right.
+    Low,
+    /// The higher, the better: as where scores say nothing of the labels.
+    High,
+}
+
+impl End {
+    /// Returns the end of the range that an optimum is at, if it is at one.
+    fn of(x: f64, (low, high): (f64, f64)) -> Option<Self> {
+        let near = END * (high - low);
+        if x < low + near { Some(Self::Low) } else { (x > high - near).then_some(Self::High) }
+    }
 }
 
 /// Returns the mean negative log-likelihood of pictures. Under softmax those of none of the labels count only beside a background.
@@ -89,41 +109,44 @@ fn image_loss(decision: &Decision, image: &Known, activation: Activation) -> Opt
     }
 }
 
-/// Returns the same rules with the temperature that fits best and, where there are pictures of labels and of none of them beside
-/// a background, its offset.
+/// Returns the same rules with the temperature that fits best and, where there are pictures of labels and enough of none of them
+/// beside a background, its offset.
 pub fn fit(decision: &Decision, images: &[Known], activation: Activation) -> Fitted {
-    let has = |is_label: bool| images.iter().any(|image| image.truth.is_some() == is_label);
-    let has_offset = has(true) && has(false) && !decision.background.is_empty();
+    let unknown = images.iter().filter(|image| image.truth.is_none()).count();
+    let has_offset = (FEWEST_UNKNOWN..images.len()).contains(&unknown) && !decision.background.is_empty();
     let own = decision.temperature.ln();
+    // The offset counts before the temperature divides, so that the best of one hardly depends on the other.
     let at = |log: f64, offset: f64| {
         let temperature = if log == own { decision.temperature } else { rounded(log.exp()) };
-        let background = decision.background.iter().map(|own| own + offset).collect();
+        let background = decision.background.iter().map(|own| own + offset / temperature).collect();
         Decision { temperature, background, ..decision.clone() }
     };
     let best = |fits_temperature: bool, fits_offset: bool| {
         let (mut log, mut offset) = (own, 0.0);
-        for _ in 0..if fits_offset { ROUNDS } else { 1 } {
+        for _ in 0..if fits_temperature && fits_offset { ROUNDS } else { 1 } {
+            let before = (log, offset);
             if fits_temperature {
                 log = golden(TEMPERATURES, |log| loss(&at(log, offset), images, activation));
             }
             if fits_offset {
                 offset = rounded(golden(OFFSETS, |offset| loss(&at(log, offset), images, activation)));
             }
+            if (log - before.0).abs().max((offset - before.1).abs()) < STILL {
+                break;
+            }
         }
         (log, offset)
     };
-    let is_end = |x: f64, (low, high): (f64, f64)| x.min(low + high - x) - low < END * (high - low);
-    let (mut keeps_temperature, mut keeps_offset) = (false, false);
     let (mut log, mut offset) = best(true, has_offset);
-    if is_end(log, TEMPERATURES) {
-        keeps_temperature = true;
+    let mut keeps_temperature = End::of(log, TEMPERATURES);
+    if keeps_temperature.is_some() {
         (log, offset) = best(false, has_offset);
     }
-    if is_end(offset, OFFSETS) {
-        keeps_offset = true;
-        (log, offset) = best(!keeps_temperature, false);
-        if is_end(log, TEMPERATURES) {
-            (log, keeps_temperature) = (own, true);
+    let keeps_offset = End::of(offset, OFFSETS).is_some();
+    if keeps_offset {
+        (log, offset) = best(keeps_temperature.is_none(), false);
+        if let Some(end) = End::of(log, TEMPERATURES) {
+            (log, keeps_temperature) = (own, keeps_temperature.or(Some(end)));
         }
     }
     Fitted { decision: at(log, offset), keeps_temperature, keeps_offset }
@@ -274,6 +297,80 @@ mod tests {
         );
     }
 
+    /// SciPy looks for both at once, and here one after the other.
+    #[test]
+    fn temperature_and_offset_are_scipy_s_optimum() {
+        let cases: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/fixtures/few_shot/calibration.json")).unwrap();
+        for case in cases.as_array().unwrap() {
+            let numbers = |value: &serde_json::Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
+            let images = case["logits"].as_array().unwrap().iter().zip(case["truths"].as_array().unwrap());
+            let images: Vec<Known> = images
+                .map(|(logits, truth)| Known {
+                    logits: numbers(logits).iter().map(|x| *x as f32).collect(),
+                    truth: truth.as_u64().map(|truth| truth as usize),
+                })
+                .collect();
+            let activation = if case["activation"] == "sigmoid" { Activation::Sigmoid } else { Activation::Softmax };
+            let decision = Decision {
+                background: numbers(&case["background"]),
+                independent: case["independent"] == true,
+                ..Decision::default()
+            };
+            let Fitted { decision: fitted, keeps_temperature, keeps_offset } = fit(&decision, &images, activation);
+            let best = &case["best"];
+            let name = &case["name"];
+            assert!(keeps_temperature.is_none() && !keeps_offset, "{name}");
+            let apart = fitted.temperature / best["temperature"].as_f64().unwrap() - 1.0;
+            assert!(apart.abs() < 1e-3, "{name}: {} for {best}", fitted.temperature);
+            for (found, expected) in fitted.background.iter().zip(numbers(&best["background"])) {
+                assert!((found - expected).abs() < 1e-3 * expected.abs().max(1.0), "{name}: {found} for {expected}");
+            }
+            let reached = loss(&fitted, &images, activation);
+            assert!((reached - best["loss"].as_f64().unwrap()).abs() < 1e-6, "{name}: {reached} for {best}");
+        }
+    }
+
+    /// Pictures that are all told apart once the offset is right have no best temperature, however wrong it was at first.
+    #[test]
+    fn a_wrong_offset_hides_no_right_answers() {
+        for wrong in [-8.0, 3.0, 8.0] {
+            let mut images = drawn(90, 1.0);
+            for image in &mut images {
+                let best = (0..3).max_by(|a, b| image.logits[*a].total_cmp(&image.logits[*b])).unwrap();
+                image.truth = Some(best).filter(|best| *best < 2);
+                image.logits[2] += wrong;
+            }
+            let decision = Decision { background: vec![0.0], ..Decision::default() };
+            let Fitted { decision: fitted, keeps_temperature, keeps_offset } =
+                fit(&decision, &images, Activation::Softmax);
+            assert_eq!((keeps_temperature, keeps_offset, fitted.temperature), (Some(End::Low), false, 1.0), "{wrong}");
+            assert!((fitted.background[0] + f64::from(wrong)).abs() < 1.0, "{wrong}: {fitted:?}");
+        }
+    }
+
+    /// Few pictures of none say little of how often they come.
+    #[test]
+    fn an_offset_takes_pictures_of_none() {
+        let decision = Decision { background: vec![0.5], ..Decision::default() };
+        let mut images = drawn(2000, 1.0);
+        images.iter_mut().for_each(|image| image.truth = image.truth.filter(|truth| *truth < 2));
+        let (unknown, mut known): (Vec<Known>, _) = images.into_iter().partition(|image| image.truth.is_none());
+        known.extend_from_slice(&unknown[..FEWEST_UNKNOWN - 1]);
+        assert_eq!(fit(&decision, &known, Activation::Softmax).decision.background, [0.5]);
+        known.push(unknown[FEWEST_UNKNOWN].clone());
+        assert!(fit(&decision, &known, Activation::Softmax).decision.background[0] < 0.0);
+    }
+
+    /// Scores that are mostly wrong are best where all labels have the same.
+    #[test]
+    fn scores_that_say_nothing_are_told_from_right_answers() {
+        let mut images = drawn(200, 1.0);
+        images.iter_mut().zip(0..).for_each(|(image, at)| image.truth = Some(at % 3));
+        let fitted = fit(&Decision::default(), &images, Activation::Softmax);
+        assert_eq!((fitted.keeps_temperature, fitted.decision), (Some(End::High), Decision::default()));
+    }
+
     /// Sigmoid scores are the same beside any background, and yet its weight decides what is unknown.
     #[test]
     fn the_offset_is_found_beside_sigmoids() {
@@ -295,7 +392,7 @@ mod tests {
     /// The lower the temperature, the better it is for right answers: none is best.
     #[test]
     fn right_answers_alone_change_no_temperature() {
-        let mut images = drawn(50, 1.0);
+        let mut images = drawn(100, 1.0);
         for image in &mut images {
             let best = (0..3).max_by(|a, b| image.logits[*a].total_cmp(&image.logits[*b])).unwrap();
             image.truth = Some(best);
@@ -303,13 +400,13 @@ mod tests {
         for own in [1.0, 1.7] {
             let decision = Decision { temperature: own, ..Decision::default() };
             let fitted = fit(&decision, &images, Activation::Softmax);
-            assert_eq!((&fitted.decision, fitted.keeps_temperature), (&decision, true));
+            assert_eq!((&fitted.decision, fitted.keeps_temperature), (&decision, Some(End::Low)));
             // Beside a background that is told apart without an error, its offset alone is fitted.
             images.iter_mut().for_each(|image| image.truth = image.truth.filter(|truth| *truth < 2));
             let decision = Decision { background: vec![0.0], ..decision };
             let fitted = fit(&decision, &images, Activation::Softmax);
             assert!(
-                fitted.keeps_temperature && !fitted.keeps_offset && fitted.decision.temperature == own,
+                fitted.keeps_temperature.is_some() && !fitted.keeps_offset && fitted.decision.temperature == own,
                 "{fitted:?}"
             );
             images.iter_mut().for_each(|image| image.truth = image.truth.or(Some(2)));
@@ -323,7 +420,7 @@ mod tests {
         let mut images = drawn(50, 1.0);
         images.iter_mut().for_each(|image| image.truth = None);
         let fitted = fit(&Decision::default(), &images, Activation::Softmax);
-        assert_eq!((fitted.decision, fitted.keeps_temperature), (Decision::default(), true));
+        assert_eq!((fitted.decision, fitted.keeps_temperature), (Decision::default(), Some(End::Low)));
     }
 
     #[test]

@@ -13,6 +13,11 @@ impl Embeddings {
         Self { values: Vec::new(), dim }
     }
 
+    /// Creates an empty list with room for `rows` rows of `dim` values each.
+    pub fn with_capacity(dim: usize, rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows * dim), dim }
+    }
+
     /// Adds a row, scaled to unit length. A row that is not finite, or zero, becomes a row that is not finite.
     ///
     /// # Panics

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use zsic::Checkpoint;
 use zsic::cache::{Cache, ContentHash};
 use zsic::checkpoint::Files;
 use zsic::compiled::{Belongs, Compiled};
+use zsic::head::Head;
 use zsic::net::hub::{self, REVISION};
+use zsic::{Activation, Checkpoint};
 
-use super::args::{Common, MODEL, Machine};
+use super::args::{ActivationArg, Common, DecisionArgs, MODEL, Machine};
 use super::examples::counted;
 use super::fatal::usage;
 use super::known::DEMO;
@@ -42,6 +43,30 @@ impl ClassifierFile {
         Given { labels: about.labels.clone(), form: LabelForm::Lines, ranks: about.ranks.clone() }
     }
 
+    /// Checks that flags change no rule that holds only together with others.
+    ///
+    /// # Errors
+    /// A usage error that says why.
+    pub fn check_flags(&self, decisions: &DecisionArgs, activation: ActivationArg) -> Result<()> {
+        let about = &self.compiled.about;
+        let own = self.compiled.activation();
+        let asked = activation.or(own);
+        let changed = match decisions.temperature {
+            Some(_) => Some("--temperature"),
+            None => (asked != own).then_some("--activation"),
+        };
+        if let (Some(flag), Some(_)) = (changed, &about.calibration) {
+            let reason = "the classifier's temperature, background offset and thresholds were fitted together";
+            let advice = "compile it again without --calibrate to change one";
+            return Err(usage(format!("{}: {flag} does not work with it: {reason}; {advice}", self.name)));
+        }
+        let is_prototype = about.head.as_ref().is_some_and(|head| head.name == Head::Prototype.name());
+        if is_prototype && asked == Activation::Sigmoid {
+            return Err(no_prototypes(&format!("{}: its head, prototype,", self.name), "leave out --activation"));
+        }
+        Ok(())
+    }
+
     /// Returns the machine's flags with the checkpoint that it belongs to, if they name none. The file may be a stranger's: it
     /// leads to the built-in checkpoint, or to a commit of a name on the hub, and to no path.
     ///
@@ -58,6 +83,12 @@ impl ClassifierFile {
         let Belongs { name, commit, built_in, .. } = &self.compiled.about.checkpoint;
         let commit = match commit {
             None if *built_in => REVISION,
+            Some(commit) if is_published(name, commit) && Path::new(name).exists() => {
+                let reason =
+                    format!("{}: was made with the checkpoint `{name}` of the hub, and a folder here", self.name);
+                let advice = "name that folder with --model if it is that checkpoint, or run zsic from another folder";
+                return Err(usage(format!("{reason} has that name; {advice}")));
+            }
             Some(commit) if is_published(name, commit) => commit.as_str(),
             _ => {
                 let reason = format!("{}: was made with the checkpoint in a folder `{name}`", self.name);
@@ -102,19 +133,21 @@ impl ClassifierFile {
             let commit = commit.as_ref().map(|commit| format!("@{commit}")).unwrap_or_default();
             let own_reading = &about.preprocessing.reading;
             if checkpoint.reading() != own_reading {
-                let shown = |reading: &str| if reading.is_empty() { "as it is".to_owned() } else { reading.to_owned() };
+                let shown = |reading: &str| {
+                    if reading.is_empty() { "the checkpoint's own settings".to_owned() } else { reading.to_owned() }
+                };
                 return Err(usage(format!(
-                    "{}: was made with the checkpoint read with other settings: {}, and here {}; give --image-size, \
-                     --max-patches and --layout as when it was compiled",
+                    "{}: made with {}; this run uses {}; give --image-size, --max-patches and --layout as when it was compiled",
                     self.name,
                     shown(own_reading),
                     shown(checkpoint.reading())
                 )));
             }
             let (made, given) = (format!("{name}{commit} ({})", short(own)), model::shown(checkpoint));
+            let finds_its_own = about.checkpoint.built_in || about.checkpoint.commit.is_some();
+            let advice = if finds_its_own { "leave --model out" } else { "name that one with --model" };
             return Err(usage(format!(
-                "{}: was made with the checkpoint {made}, and this is {given} ({}); leave --model out, or compile the \
-                 labels again",
+                "{}: was made with the checkpoint {made}, and this is {given} ({}); {advice}, or compile the labels again",
                 self.name,
                 short(&content)
             )));
@@ -135,11 +168,17 @@ impl ClassifierFile {
     }
 }
 
-/// Returns whether these can be a name and a commit on the hub, and the name is not also that of a folder here.
+/// Returns whether these can be a name and a commit on the hub.
 fn is_published(name: &str, commit: &str) -> bool {
     const DIGITS: usize = 40;
     let is_hash = commit.len() == DIGITS && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash && name.contains('/') && hub::is_name(name) && !Path::new(name).exists()
+    is_hash && name.contains('/') && hub::is_name(name)
+}
+
+/// Returns the usage error for `what`, which learned prototypes, beside sigmoid scores.
+pub fn no_prototypes(what: &str, advice: &str) -> anyhow::Error {
+    let reason = "sigmoids are made for texts, and near an image's own embedding they are all near 1";
+    usage(format!("{what} does not work with sigmoid scores: {reason}; {advice}"))
 }
 
 /// Returns what a checkpoint is called in a file, which has no paths.

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use zsic::Scorer;
 use zsic::pipeline;
+use zsic::{Decision, Scorer};
 
-use super::args::{Asked, Classify, Common, DecisionArgs, Output};
+use super::args::{Asked, Classify, Common, DecisionArgs, ExampleArgs, Output};
+use super::examples::counted;
 use super::fatal::usage;
+use super::labels::Given;
 use super::messages::HeldLines;
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
@@ -16,7 +18,7 @@ use super::output::page::{About, Margins, Page, Sources};
 use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
-use super::{Outcome, available_memory, labels, messages, model, stdout};
+use super::{Outcome, available_memory, labels, messages, model, stdout, text};
 
 /// Runs the command.
 ///
@@ -25,7 +27,7 @@ use super::{Outcome, available_memory, labels, messages, model, stdout};
 pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let Classify { inputs, labels: named, decisions, machine, output, .. } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
-    let flags = Flags { labels: named, decisions, activation: output.activation, inputs, common };
+    let flags = Flags { labels: named, decisions, activation: output.activation, inputs, renaming: None, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let rules = &wanted.rules;
     let machine = &wanted.machine(machine)?;
@@ -50,7 +52,8 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let early = if wanted.learns() { Some(wanted.rows(&session, &session.kept()?, &tower)?) } else { None };
     let learned = early.as_ref().and_then(Rows::fingerprint);
     let Wanted { given, templates, .. } = &wanted;
-    let against = Against { given, background: &rules.background, built_in: &rules.built_in, templates, learned };
+    let (background, built_in, compiled) = (&rules.background[..], &rules.built_in[..], wanted.compiled_rules());
+    let against = Against { given, background, built_in, templates, compiled, learned };
     let made_with = MadeWith::classify(args, format.name(), against, checkpoint, plan)?;
     let columns = Columns { logits: output.logits, accepted: rules.are_shown };
     let (log, run) = match session.start(outputs, &made_with, format.form(columns, &given.all_answers()), of_labels)? {
@@ -62,11 +65,12 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let of_examples = rows.outcome;
     let scorer = rows.scorer();
     let names = scorer.all_answers();
+    let are_known = given.are_filled(templates) || wanted.classifier().is_some();
     let about = About {
         model: model::shown(checkpoint),
-        templates: given.are_filled(templates).then(|| templates.iter().map(ToString::to_string).collect()),
+        templates: are_known.then(|| templates.iter().map(ToString::to_string).collect()),
         labels: names.clone(),
-        more: rules_of(args).map(|flags| ("Rules", flags)).into_iter().collect(),
+        more: more(args, &wanted),
     };
     let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
     let margins = Margins { thresholds: rules.thresholds(), is_independent: rules.is_independent() };
@@ -74,6 +78,36 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     let held = (format.is_one_value() && run.place().is_terminal()).then(messages::hold);
     let records = ScoreRecords { scorer: &scorer, names: &names, output, columns, writer, _held: held };
     Ok(run.finish(&tower, records)?.or(of_examples))
+}
+
+/// Returns what decides the scores besides the labels, for the page.
+fn more(args: &Classify, wanted: &Wanted) -> Vec<(&'static str, String)> {
+    let ExampleArgs { examples, classifier, .. } = &args.labels.examples;
+    let classifier = classifier.as_deref().map(|file| ("Classifier", text::name(file)));
+    let head = args.labels.examples.head().name();
+    let examples = examples.as_deref().map(|path| ("Examples", format!("{}, head {head}", text::name(path))));
+    let rules = match wanted.compiled_rules() {
+        Some((decision, names)) => rules_of_classifier(decision, names.len(), &wanted.given),
+        None => rules_of(args),
+    };
+    classifier.into_iter().chain(examples).chain(rules.map(|rules| ("Rules", rules))).collect()
+}
+
+/// Says what the rules of a compiled classifier are, if any of them changes an answer.
+fn rules_of_classifier(decision: &Decision, competing: usize, given: &Given) -> Option<String> {
+    let Decision { temperature, background: _, thresholds, independent, ranks } = decision;
+    let answers = given.all_answers();
+    let least = answers.iter().zip(thresholds).filter(|(_, least)| **least > 0.0);
+    let least: Vec<String> = least.map(|(answer, least)| format!("{answer}={least}")).collect();
+    let rules = [
+        (*temperature != 1.0).then(|| format!("temperature {temperature}")),
+        (competing > 0).then(|| format!("{} in the background", counted(competing, "label"))),
+        independent.then(|| "independent labels".to_owned()),
+        (!least.is_empty()).then(|| format!("thresholds {}", least.join(", "))),
+        ranks.first().map(|groups| format!("{} groups", groups.names.len())),
+    ];
+    let rules: Vec<String> = rules.into_iter().flatten().collect();
+    (!rules.is_empty()).then(|| rules.join("; "))
 }
 
 /// Returns the flags that decide what an image is given, if there are any.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
 use zsic::calibrate::Promise;
 use zsic::compiled::{
-    About, Compiled, CompiledCalibration, CompiledCheck, CompiledHead, FORMAT, Preprocessing, activation_name,
+    About, Compiled, CompiledCalibration, CompiledCheck, CompiledHead, FORMAT, Preprocessing, activation_name, is_name,
 };
 use zsic::head::{Examples, Head};
 use zsic::kernels::BITS_VERSION;
@@ -38,10 +38,14 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     let promise = args.want.as_deref().map(promise).transpose()?;
     let inputs = Inputs::default();
     labels::check_stdin(args.files(), &inputs)?;
-    let flags = Flags { labels: named, decisions, activation: *activation, inputs: &inputs, common };
+    let flags = Flags { labels: named, decisions, activation: *activation, inputs: &inputs, renaming: None, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let known = args.calibrate.as_deref().map(|path| ExampleSource::at("--calibrate", path, Head::Text, &inputs));
     let known = known.transpose()?;
+    check_names(&wanted)?;
+    if known.is_some() {
+        wanted.given.check_unknown("--calibrate takes pictures of `unknown` for those; give the label another name")?;
+    }
     if known.is_some() && !wanted.given.ranks.is_empty() {
         return Err(usage("--calibrate fits rules to labels, and --groups reports others; use one of them"));
     }
@@ -59,22 +63,32 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     })?;
     let (kept, tower) = (session.kept()?, ImageTower::new(&session.checkpoint, &session.plan));
     session.introduce();
-    let mut rows = wanted.rows(&session, &kept, &tower)?;
+    let mut rows = wanted.rows_before_rules_change(&session, &kept, &tower)?;
     let calibration =
         known.map(|known| calibration::run(&known, &mut rows, &wanted, promise, (&session, &kept, &tower)));
     let mut calibration = calibration.transpose()?;
+    rows.tell_rejected(common);
     if let Some(calibration) = &mut calibration {
         calibration.want.clone_from(&args.want);
     }
     let outcome = rows.outcome;
     let compiled = compiled(rows, &wanted, calibration, &session, &kept)?;
     let bytes = compiled.to_bytes();
-    Compiled::from_bytes(&bytes).map_err(|reason| usage(format!("no classifier can be made of this: it {reason}")))?;
+    Compiled::from_bytes(&bytes).map_err(|reason| usage(format!("no classifier can be made of this: {reason}")))?;
     sink.write(&bytes, None)?;
     sink.finish()?;
     cache::close(&kept, common);
     note(common, 1, format!("{}: {} bytes", args.output.display(), bytes.len()));
     Ok(outcome)
+}
+
+/// Checks that a classifier can hold all names, before anything is learned.
+fn check_names(wanted: &Wanted) -> Result<()> {
+    let labels = wanted.given.labels.iter().chain(&wanted.rules.background).map(|label| &label.name);
+    let mut names = labels.chain(wanted.given.ranks.iter().flat_map(|groups| &groups.names));
+    let Some(wrong) = names.find(|name| !is_name(name)) else { return Ok(()) };
+    let reason = "has a space at an end, or a control character, which a classifier cannot hold";
+    Err(usage(format!("the label `{}` {reason}", labels::shown(wrong))))
 }
 
 /// Returns the file's content.
@@ -115,7 +129,7 @@ fn compiled(
 
 /// Says what examples did.
 fn head(taught: Taught) -> Option<CompiledHead> {
-    let Taught::Now { learned, examples, head } = taught else { return None };
+    let Taught::Now { learned, examples, head, .. } = taught else { return None };
     let check = learned.check;
     Some(CompiledHead {
         name: head.name().to_owned(),

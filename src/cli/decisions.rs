@@ -94,6 +94,16 @@ impl Rules {
         })
     }
 
+    /// Lets a list of labels compete that makes way for labels close to its entries.
+    pub fn let_compete(&mut self, list: Vec<Label>) {
+        (self.built_in, self.are_shown, self.is_empty) = (list, true, false);
+    }
+
+    /// Returns the rules of a compiled classifier, with those that the flags change, if there are any.
+    pub fn changed(&self) -> Option<&Decision> {
+        (!self.is_empty).then_some(&self.decision)
+    }
+
     /// Returns the least score of each answer, if any was given.
     pub fn thresholds(&self) -> &[f32] {
         &self.decision.thresholds

@@ -1,6 +1,6 @@
 //! `--examples`: labelled pictures -> their embeddings and labels, and what was learned from them in words.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,25 +14,31 @@ use zsic::source::{Shard, is_tar_name};
 use super::args::{Asked, Common, ExampleArgs, Inputs};
 use super::fatal::usage;
 use super::inputs::paths;
-use super::labels::{self, Places};
+use super::labels::{self, Places, UNKNOWN};
 use super::messages::{error, note, say, warn};
 use super::model::ImageTower;
 use super::session::Session;
 use super::stream::Written;
 use super::text;
-use super::truth::{Shown, Truth, absolute};
+use super::truth::{Renaming, Shown, Truth, absolute};
 use super::{Outcome, available_memory};
+
+/// Endings of files that hold others, and are not read.
+const PACKED: [&str; 8] = ["gz", "tgz", "bz2", "xz", "zst", "zip", "7z", "rar"];
 
 /// Labelled pictures, before they are read.
 pub struct ExampleSource {
     pub head: Head,
     inputs: Inputs,
     truth: Truth,
+    /// What `--map` makes of the truth's names.
+    renaming: Renaming,
     name: String,
 }
 
 /// Labelled pictures, embedded.
 pub struct Embedded {
+    pub found: Vec<Example>,
     pub examples: Examples,
     pub outcome: Outcome,
 }
@@ -49,7 +55,7 @@ pub type Example = (String, usize, Arc<[f32]>);
 /// What examples taught.
 pub enum Taught {
     /// In this run.
-    Now { learned: Learned, examples: Examples, head: Head },
+    Now { learned: Learned, found: Vec<Example>, examples: Examples, head: Head },
     /// When a classifier was compiled, with this hash.
     Before(String),
 }
@@ -58,7 +64,7 @@ impl Taught {
     /// Returns the entries of the built-in list that the examples of the first `labels` rows show.
     pub fn shown(&self, labels: usize, list: &Embeddings) -> Vec<usize> {
         match self {
-            Self::Now { learned, examples, head: Head::Anchored | Head::Prototype } => {
+            Self::Now { learned, examples, head: Head::Anchored | Head::Prototype, .. } => {
                 let mut rows = Embeddings::new(list.dim());
                 (0..labels).for_each(|label| rows.push_unit(learned.rows.row(label)));
                 head::shown_entries(&rows, examples, list)
@@ -69,12 +75,15 @@ impl Taught {
 }
 
 impl ExampleSource {
-    /// Finds the pictures of the flags, if there are any, and what they show. `beside` are the inputs of the command.
+    /// Finds the pictures of the flags, if there are any, and what they show. `beside` are the inputs of the command, and names
+    /// are those that `renaming` makes of them.
     ///
     /// # Errors
     /// A usage error if they cannot be found or read.
-    pub fn read(args: &ExampleArgs, beside: &Inputs) -> Result<Option<Self>> {
-        args.examples.as_deref().map(|path| Self::at("--examples", path, args.head(), beside)).transpose()
+    pub fn read(args: &ExampleArgs, beside: &Inputs, renaming: Option<&Renaming>) -> Result<Option<Self>> {
+        let Some(path) = &args.examples else { return Ok(None) };
+        let renaming = renaming.cloned().unwrap_or_default();
+        Ok(Some(Self { renaming, ..Self::at("--examples", path, args.head(), beside)? }))
     }
 
     /// Finds the pictures in a folder, a list or a tar that a flag names.
@@ -99,11 +108,14 @@ impl ExampleSource {
             let inputs = own(vec![path.into()]);
             let truth = Truth::read(None, &inputs)?;
             (inputs, truth)
+        } else if path.extension().is_some_and(|ending| PACKED.iter().any(|packed| ending.eq_ignore_ascii_case(packed)))
+        {
+            return Err(usage(format!("{name}: is no folder, list or tar; decompress it first")));
         } else {
             let truth = Truth::of_file(path)?;
             (own(truth.images().map(Into::into).collect()), truth)
         };
-        Ok(Self { head, inputs, truth, name })
+        Ok(Self { head, inputs, truth, renaming: Renaming::default(), name })
     }
 
     /// Returns the names of what the pictures show, in order. Numbers of classes without names have none.
@@ -115,8 +127,12 @@ impl ExampleSource {
             Shown::Name(name) => Some(name.clone()),
             Shown::Index(index) => self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)).cloned(),
         };
-        let names: Vec<String> = self.truth.all_by_reading(&self.inputs)?.iter().filter_map(name).collect();
-        Ok(names)
+        let names = self.truth.all_by_reading(&self.inputs)?;
+        let names = names.iter().filter_map(name);
+        if self.renaming.is_empty() {
+            return Ok(names.collect());
+        }
+        Ok(self.renaming.labels(&names.map(Shown::Name).collect::<BTreeSet<_>>()))
     }
 
     /// Returns the usage error for pictures that name no label where the flags name none either.
@@ -143,7 +159,7 @@ impl ExampleSource {
         available_memory::check(found.len(), "examples", memory(found.len(), names.len(), dim))?;
         let examples = each_once(dim, &found, names, |place| place, session.asked.common)?;
         self.tell_overlap(&session.asked);
-        Ok(Embedded { examples, outcome })
+        Ok(Embedded { found, examples, outcome })
     }
 
     /// Embeds the pictures one by one, each with the place of its label among `names`. The first of these are `labels`, which
@@ -163,14 +179,14 @@ impl ExampleSource {
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
         let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; names.len()], 0u64);
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
-        let outcome = stream.named(&self.name).run(false, tower, |answers| {
+        let outcome = stream.named(&self.name).beside(self.truth.ending()).run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {
-                let Some(shown) = self.truth.of(&answer.name) else {
+                let label = |shown: Vec<Shown>| self.label(answer.name.as_str(), &shown, &places, labels);
+                let Some(label) = self.truth.of(&answer.name).map_or(Ok(None), label)? else {
                     left_out += 1;
                     continue;
                 };
-                let label = self.label(answer.name.as_str(), &shown, &places, labels)?;
                 match &answer.embedding {
                     Ok(row) => found.push((answer.name.as_str().to_owned(), label, Arc::clone(row))),
                     Err(e) => {
@@ -197,8 +213,8 @@ impl ExampleSource {
         Ok(Collected { found, outcome })
     }
 
-    /// Returns the place of what a picture shows.
-    fn label(&self, image: &str, shown: &[Shown], places: &Places, labels: usize) -> Result<usize> {
+    /// Returns the place of what a picture shows, unless the renaming leaves it out.
+    fn label(&self, image: &str, shown: &[Shown], places: &Places, labels: usize) -> Result<Option<usize>> {
         let [shown] = shown else {
             return Err(usage(format!("{image}: shows {} labels, and an example shows one", shown.len())));
         };
@@ -206,17 +222,22 @@ impl ExampleSource {
             Shown::Name(name) => name,
             Shown::Index(index) => match self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)) {
                 Some(name) => name,
-                None if *index < labels => return Ok(*index),
+                None if *index < labels => return Ok(Some(*index)),
                 None => return Err(usage(format!("{image}: is class {index}, counted from 0, of {labels} labels"))),
             },
         };
+        let name = match self.renaming.of(name) {
+            Some("" | UNKNOWN) => return Ok(None),
+            renamed => renamed.unwrap_or(name),
+        };
         let lost = || usage(format!("{image}: shows `{}`, which is none of the labels", labels::shown(name)));
-        places.place(name).ok_or_else(lost)
+        places.place(name).ok_or_else(lost).map(Some)
     }
 
     /// Says if examples are among the images that are scored: these look better than others would.
     fn tell_overlap(&self, asked: &Asked) {
-        let of = |inputs: &Inputs| paths(inputs).iter().map(|path| absolute(path)).collect::<HashSet<_>>();
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| absolute(path));
+        let of = |inputs: &Inputs| paths(inputs).iter().map(real).collect::<HashSet<_>>();
         let (own, scored) = (of(&self.inputs), of(asked.inputs));
         let are_within = |some: &HashSet<PathBuf>, others: &HashSet<PathBuf>| {
             some.iter().any(|path| path.ancestors().any(|folder| others.contains(folder)))
@@ -239,7 +260,10 @@ pub fn each_once(
     common: &Common,
 ) -> Result<Examples> {
     let given: Vec<(usize, &[f32])> = found.iter().map(|(_, label, row)| (place(*label), &**row)).collect();
-    let examples = Examples::new(dim, &given).map_err(|clash| same_picture(clash, found, names))?;
+    let examples = Examples::new(dim, &given).map_err(|Clash(a, b)| {
+        let [a, b] = [a, b].map(|at| (found[at].0.as_str(), names[found[at].1]));
+        same_picture(a, b)
+    })?;
     if examples.repeated() > 0 {
         let repeated = counted(examples.repeated(), "labelled picture");
         note(common, 1, format!("left out {repeated} that others of the same label repeat"));
@@ -255,12 +279,9 @@ fn memory(examples: usize, labels: usize, dim: usize) -> u64 {
     8 * COPIES * examples * (labels + dim) + 8 * CHANGES * labels * dim
 }
 
-/// Says which two pictures are one.
-fn same_picture(Clash(a, b): Clash, found: &[Example], labels: &[&str]) -> anyhow::Error {
-    let named = |at: usize| {
-        let (name, label, _) = &found[at];
-        format!("{name} (`{}`)", labels::shown(labels[*label]))
-    };
+/// Says which two pictures are one: their names, and their labels.
+pub fn same_picture(a: (&str, &str), b: (&str, &str)) -> anyhow::Error {
+    let named = |(name, label): (&str, &str)| format!("{name} (`{}`)", labels::shown(label));
     usage(format!("the same picture has two labels: {} and {}; remove one of them", named(a), named(b)))
 }
 
@@ -277,7 +298,7 @@ pub fn tell(learned: &Learned, examples: &Examples, head: Head, common: &Common)
     let own = share(check.right);
     say(common, format!("{count} of {labels}: cross-validated accuracy {own}, text alone {text}"));
     let strength = learned.strength.map(|strength| format!(", strength {strength}")).unwrap_or_default();
-    note(common, 1, format!("head {}{strength}; {} folds", head.name(), check.folds));
+    note(common, 1, format!("head {}{strength}; {}", head.name(), counted(check.folds, "fold")));
     if check.right <= check.right_by_text {
         warn(common, "the examples do no better than the labels' texts alone; add examples, or leave them out");
     }

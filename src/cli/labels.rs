@@ -21,7 +21,7 @@ use zsic::{Error, Groups, Label, Template};
 
 use super::args::{Common, DecisionArgs, Inputs, LabelArgs};
 use super::fatal::usage;
-use super::messages::warn;
+use super::messages::{say, warn};
 use super::{Outcome, available_memory, stdout, text};
 
 /// The most bytes of a label or a prompt: far more than any model reads.
@@ -31,6 +31,9 @@ pub const LONGEST_TEXT: usize = 1 << 20;
 
 /// The most labels and lines that an error names; others are counted.
 const NAMED: usize = 20;
+
+/// What is said of an image that shows none of the labels.
+pub const UNKNOWN: &str = "unknown";
 
 /// The labels as given.
 pub struct Given {
@@ -55,6 +58,18 @@ impl Given {
         self.answers().into_iter().chain(later.map(String::as_str)).collect()
     }
 
+    /// Checks that no answer can be taken for none.
+    ///
+    /// # Errors
+    /// A usage error that ends with `advice`.
+    pub fn check_unknown(&self, advice: &str) -> Result<()> {
+        if !self.all_answers().contains(&UNKNOWN) {
+            return Ok(());
+        }
+        let reason = format!("a label called `{UNKNOWN}` cannot be told from an image of none of the labels");
+        Err(usage(format!("{reason}; {advice}")))
+    }
+
     /// Returns whether these templates make all prompts.
     pub fn are_filled(&self, templates: &[Template]) -> bool {
         self.labels.iter().all(|label| Label::new(label.name.as_str(), templates).prompts == label.prompts)
@@ -75,7 +90,7 @@ pub enum LabelForm {
 }
 
 /// Returns the labels of the flags, or else those of `otherwise`, each with its prompts; and after them those of `added` that are
-/// not among them.
+/// not among them, and says so.
 ///
 /// # Errors
 /// A usage error if there are none, or if some are empty or given twice.
@@ -107,6 +122,7 @@ pub fn gather(
     let places = Places::new(given.labels.iter().map(|label| label.name.as_str()).zip(0..));
     let new: Vec<&str> = added.iter().map(String::as_str).filter(|name| places.place(name).is_none()).collect();
     if !new.is_empty() {
+        say(common, format!("labels added by --examples: {}", shown(&new.join(", "))));
         let new = of_names(new.into_iter(), None, templates, args.canonicalize)?.labels;
         given.labels.extend(new);
     }

@@ -7,6 +7,7 @@ use zsic::{Activation, ImageError, Scores, Template};
 use super::args::{Asked, Common, DecisionArgs, Inputs, LabelArgs, LongRun, Machine, Question};
 use super::fatal::usage;
 use super::labels::{self, Given};
+use super::messages::warn;
 use super::model::ImageTower;
 use super::scorer::{Flags, Wanted, score_answers};
 use super::session::Session;
@@ -51,11 +52,18 @@ impl Search<'_> {
     ) -> Result<(Outcomes, O)> {
         let Self { inputs, question, labels: named, machine, common, .. } = *self;
         labels::check_stdin(named.files().chain(self.decisions.files()), inputs)?;
-        let decisions = self.decisions();
-        let activation = question.activation;
-        let flags = Flags { labels: named, decisions: &decisions, activation, inputs, common };
-        let wanted = Wanted::gather(flags, |templates| self.labels(templates).map(Some))?;
+        let (decisions, activation) = (self.decisions, question.activation);
+        let flags = Flags { labels: named, decisions, activation, inputs, renaming: None, common };
+        let mut wanted = Wanted::gather(flags, |templates| self.labels(templates).map(Some))?;
         let asked_for = self.asked_for(&wanted.given)?;
+        if !named.names_any()
+            && let Some(name) = wanted.without_example(&asked_for)
+        {
+            warn(common, format!("no example shows `{}`", labels::shown(name)));
+        }
+        if self.is_alone(&wanted, &asked_for) {
+            wanted.let_list_compete();
+        }
         self.check_may_differ(&wanted, &asked_for)?;
         let machine = &wanted.machine(machine)?;
         let long_run = LongRun::default();
@@ -125,12 +133,10 @@ impl Search<'_> {
         }
     }
 
-    /// Returns the decision flags. Where nothing else could be the answer, the built-in list competes.
-    fn decisions(&self) -> DecisionArgs {
-        let mut decisions = self.decisions.clone();
-        let is_alone = !self.labels.names_any() && self.question.not.is_empty();
-        decisions.unknown |= is_alone && decisions.background.is_empty() && decisions.background_file.is_none();
-        decisions
+    /// Returns whether nothing else could be the answer: no other label, of flags or examples, and no background.
+    fn is_alone(&self, wanted: &Wanted, asked_for: &[usize]) -> bool {
+        let is_only = asked_for.len() == wanted.given.labels.len() && !self.labels.names_any();
+        is_only && wanted.classifier().is_none() && !wanted.rules.has_background()
     }
 }
 

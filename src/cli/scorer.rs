@@ -11,15 +11,16 @@ use zsic::{
 
 use super::Outcome;
 use super::args::{ActivationArg, Common, DecisionArgs, Inputs, LabelArgs, Machine};
-use super::classifier::ClassifierFile;
+use super::classifier::{ClassifierFile, no_prototypes};
 use super::decisions::{Decided, Rules};
 use super::examples::{self, Embedded, ExampleSource, Taught, counted};
 use super::fatal::usage;
-use super::labels::{self, Given, Places};
+use super::labels::{self, Given, Places, UNKNOWN};
 use super::messages::{note, say, warn};
 use super::model::ImageTower;
 use super::progress::Progress;
 use super::session::Session;
+use super::truth::Renaming;
 
 /// The number of prompts from which encoding them shows a bar.
 const MANY_PROMPTS: usize = 100;
@@ -33,6 +34,8 @@ pub struct Flags<'a> {
     pub decisions: &'a DecisionArgs,
     pub activation: ActivationArg,
     pub inputs: &'a Inputs,
+    /// What names of examples stand for, if that is another.
+    pub renaming: Option<&'a Renaming>,
     pub common: &'a Common,
 }
 
@@ -43,6 +46,8 @@ pub struct Wanted<'a> {
     pub given: Given,
     pub rules: Rules,
     examples: Option<ExampleSource>,
+    /// The names of what the examples show.
+    shown: Vec<String>,
     classifier: Option<ClassifierFile>,
 }
 
@@ -65,9 +70,10 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// A usage error for labels, templates, examples or rules that are wrong.
     pub fn gather(flags: Flags<'a>, otherwise: impl FnOnce(&[Template]) -> Result<Option<Given>>) -> Result<Self> {
-        let Flags { labels: named, decisions, inputs, common, .. } = flags;
+        let Flags { labels: named, decisions, activation, inputs, renaming, common } = flags;
         if let Some(path) = &named.examples.classifier {
             let classifier = ClassifierFile::read(path)?;
+            classifier.check_flags(decisions, activation)?;
             let given = classifier.given();
             let rules = Rules::of_classifier(&classifier.compiled, decisions, &given)?;
             return Ok(Self {
@@ -76,21 +82,37 @@ impl<'a> Wanted<'a> {
                 given,
                 rules,
                 examples: None,
+                shown: Vec::new(),
                 classifier: Some(classifier),
             });
         }
         let templates = labels::templates(named)?;
-        let examples = ExampleSource::read(&named.examples, inputs)?;
+        let examples = ExampleSource::read(&named.examples, inputs, renaming)?;
         let background = labels::background(decisions, named, &templates)?;
         let competing = Places::new(background.iter().map(|label| label.name.as_str()).zip(0..));
-        let mut added = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
-        added.retain(|name| competing.place(name).is_none());
+        let shown = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
+        let added: Vec<String> = shown.iter().filter(|name| competing.place(name).is_none()).cloned().collect();
         let given = labels::gather(named, &added, &templates, common, || match (otherwise(&templates)?, &examples) {
             (None, Some(examples)) if added.is_empty() => Err(examples.no_label()),
             (given, _) => Ok(given),
         })?;
         let rules = Rules::gather(decisions, background, named, &given, &templates)?;
-        Ok(Self { flags, templates, given, rules, examples, classifier: None })
+        if rules.are_shown && shown.iter().any(|name| name == UNKNOWN) {
+            given.check_unknown("give the pictures of --examples another label, or name it with --background")?;
+        }
+        Ok(Self { flags, templates, given, rules, examples, shown, classifier: None })
+    }
+
+    /// Lets the built-in list compete with the labels.
+    pub fn let_list_compete(&mut self) {
+        self.rules.let_compete(labels::built_in(self.flags.labels, &self.templates));
+    }
+
+    /// Returns the first of these labels that no example shows, if examples show others by name.
+    pub fn without_example(&self, places: &[usize]) -> Option<&str> {
+        let shown = Places::new(self.shown.iter().map(String::as_str).zip(0..));
+        let mut names = places.iter().map(|place| self.given.answers()[*place]);
+        names.find(|name| !self.shown.is_empty() && shown.place(name).is_none())
     }
 
     /// Returns the number of labels, those that compete included.
@@ -113,14 +135,17 @@ impl<'a> Wanted<'a> {
         self.classifier.as_ref().map(ClassifierFile::name)
     }
 
+    /// Returns the rules of a compiled classifier with those that the flags change, and the names of what competes, if there are
+    /// any.
+    pub fn compiled_rules(&self) -> Option<(&Decision, &[String])> {
+        let classifier = self.classifier.as_ref()?;
+        Some((self.rules.changed()?, &classifier.compiled.about.background))
+    }
+
     /// Returns whether the flags or a compiled classifier ask for scores by sigmoid.
     pub fn is_sigmoid(&self) -> bool {
         let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
-        match self.flags.activation {
-            ActivationArg::Auto => own == Some(Activation::Sigmoid),
-            ActivationArg::Softmax => false,
-            ActivationArg::Sigmoid => true,
-        }
+        self.flags.activation.or(own.unwrap_or(Activation::Softmax)) == Activation::Sigmoid
     }
 
     /// Returns whether the rows are not known from texts and flags alone.
@@ -128,12 +153,22 @@ impl<'a> Wanted<'a> {
         self.examples.is_some() || self.classifier.is_some()
     }
 
-    /// Encodes the labels, learns from the examples, and warns of labels that look like a mistake. An error about them comes
-    /// alone, before any warning.
+    /// Encodes the labels, learns from the examples, and warns of labels that look like a mistake, or if many examples are
+    /// rejected. An error about them comes alone, before any warning.
+    ///
+    /// # Errors
+    /// As [`Self::rows_before_rules_change`].
+    pub fn rows(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
+        let rows = self.rows_before_rules_change(session, kept, tower)?;
+        rows.tell_rejected(self.flags.common);
+        Ok(rows)
+    }
+
+    /// Does the same, and does not say what the rules reject, as they are not the last ones yet.
     ///
     /// # Errors
     /// If a label cannot be encoded, or the rules do not fit the checkpoint.
-    pub fn rows(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
+    pub fn rows_before_rules_change(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
         let Self { flags: Flags { common, .. }, rules, .. } = self;
         let readout = self.readout(&session.checkpoint)?;
         if let Some(classifier) = &self.classifier {
@@ -149,7 +184,6 @@ impl<'a> Wanted<'a> {
         let decision = rules.decide(own.embeddings(), competing.embeddings(), taught.as_ref(), common)?;
         let mut rows = Rows { readout, labels: own, decision, taught, outcome };
         rows.put_learned();
-        rows.tell_rejected(common);
         Ok(rows)
     }
 
@@ -190,34 +224,25 @@ impl<'a> Wanted<'a> {
         let Some(source) = &self.examples else { return Ok(None) };
         let (labels, background, head) = (&self.given.labels, &self.rules.background, source.head);
         if head == Head::Prototype && self.readout(&session.checkpoint)?.activation == Activation::Sigmoid {
-            let reason = "sigmoids are made for texts, and near an image's own embedding they are all near 1";
-            return Err(usage(format!(
-                "--head prototype has no use beside sigmoid scores: {reason}; use --head anchored"
-            )));
+            return Err(no_prototypes("--head prototype", "use --head anchored"));
         }
         // The background of the flags learns too, and stands behind the labels.
         let mut texts = own.embeddings().clone();
         (0..background.len()).for_each(|at| texts.push_unit(competing.embeddings().row(at)));
         let names: Vec<&str> = labels.iter().chain(background).map(|label| label.name.as_str()).collect();
-        let Embedded { examples, outcome } = source.embed(&names, labels.len(), session, kept, tower)?;
+        let Embedded { found, examples, outcome } = source.embed(&names, labels.len(), session, kept, tower)?;
         let trained = session.checkpoint.family().readout(session.checkpoint.weights())?;
         let learned = head::learn(&texts, &examples, trained, head);
         examples::tell(&learned, &examples, head, self.flags.common);
-        Ok(Some((Taught::Now { learned, examples, head }, outcome)))
+        Ok(Some((Taught::Now { learned, found, examples, head }, outcome)))
     }
 
     /// Returns the checkpoint's readout, with the activation asked for.
     fn readout(&self, checkpoint: &Checkpoint) -> Result<Readout> {
         let mut readout = checkpoint.family().readout(checkpoint.weights())?;
         let trained = readout.activation;
-        match self.flags.activation {
-            ActivationArg::Auto => {
-                let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
-                readout.activation = own.unwrap_or(trained);
-            }
-            ActivationArg::Softmax => readout.activation = Activation::Softmax,
-            ActivationArg::Sigmoid => readout.activation = Activation::Sigmoid,
-        }
+        let own = self.classifier.as_ref().map(|classifier| classifier.compiled.activation());
+        readout.activation = self.flags.activation.or(own.unwrap_or(trained));
         if self.rules.are_shown && trained == Activation::Softmax && readout.activation == Activation::Sigmoid {
             let reason = "the sigmoid of this checkpoint's logits is near 1 for every label, so it decides nothing";
             return Err(usage(format!("{reason}; use --independent instead of --activation sigmoid")));
@@ -251,7 +276,7 @@ impl Rows {
     }
 
     /// Says how many examples of labels the background rejects, and warns if these are many.
-    fn tell_rejected(&self, common: &Common) {
+    pub fn tell_rejected(&self, common: &Common) {
         let (Some(Taught::Now { examples, .. }), Some(decided)) = (&self.taught, &self.decision) else { return };
         if decided.background.is_empty() {
             return;

@@ -26,13 +26,17 @@ pub fn tally(common: &Common) -> Arc<Tally> {
     }))
 }
 
-/// Returns the sentence that counts skipped files by ending, the most frequent first; None without skipped files.
-pub fn sentence(kinds: &BTreeMap<Skipped, u64>) -> Option<String> {
+/// Returns the sentence that counts skipped files by ending, the most frequent first; None without skipped files. Files that end
+/// in `read` were read as something else than images, and do not count.
+pub fn sentence(kinds: &BTreeMap<Skipped, u64>, read: Option<&str>) -> Option<String> {
+    let is_read = |kind: &Skipped| matches!(kind, Skipped::Ending(ending) if Some(ending.as_str()) == read);
+    let kinds: BTreeMap<&Skipped, u64> =
+        kinds.iter().filter(|(kind, _)| !is_read(kind)).map(|(kind, count)| (kind, *count)).collect();
     let folders = kinds.get(&Skipped::LinkedFolder).copied().unwrap_or_default();
     let total = kinds.values().sum::<u64>() - folders;
     let (mut endings, mut videos, mut video_endings, mut others) = (Vec::new(), 0, Vec::new(), 0);
     let (mut bare, mut links, mut special) = (0, 0, 0);
-    for (kind, &count) in kinds {
+    for (kind, count) in kinds {
         match kind {
             Skipped::Ending(ending) => endings.push((count, ending)),
             Skipped::NoEnding => bare += count,
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     fn said(kinds: &[(Skipped, u64)]) -> String {
-        sentence(&kinds.iter().cloned().collect()).unwrap_or_default()
+        sentence(&kinds.iter().cloned().collect(), None).unwrap_or_default()
     }
 
     fn ending(ending: &str) -> Skipped {
@@ -99,6 +103,13 @@ mod tests {
         let expected = "skipped 6 files that are not images: 1 .xmp, 1 pipe or device, 4 videos (.mov, .mp4); \
                         video is not supported";
         assert_eq!(said(&kinds), expected);
+    }
+
+    #[test]
+    fn files_that_are_read_are_not_skipped() {
+        let kinds = BTreeMap::from([(ending("cls"), 9), (ending("txt"), 1)]);
+        assert_eq!(sentence(&kinds, Some("cls")).unwrap(), "skipped 1 file that is not an image: 1 .txt");
+        assert_eq!(sentence(&BTreeMap::from([(ending("cls"), 9)]), Some("cls")), None);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Stream<'a> {
     earlier: Arc<Earlier>,
     /// The flag and path of images that are not the command's own, which messages put first.
     name: Option<String>,
+    /// The ending of files beside the images that are read too, so that they are not skipped.
+    beside: Option<&'static str>,
     /// The number of images, if it is known.
     total: Option<u64>,
 }
@@ -63,12 +65,17 @@ impl<'a> Stream<'a> {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
         })?;
-        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, name: None, total: None })
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, name: None, beside: None, total: None })
     }
 
     /// Returns the same stream, whose messages name the flag and path that its images come from.
     pub fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
+    }
+
+    /// Returns the same stream, whose files with this ending are read as something else than images.
+    pub fn beside(self, ending: Option<&'static str>) -> Self {
+        Self { beside: ending, ..self }
     }
 
     /// Puts the name of the images before a message, if they have one.
@@ -121,7 +128,7 @@ impl<'a> Stream<'a> {
         let Asked { common, machine, .. } = self.asked;
         let summary = self.pipeline.summary();
         previews::tell_the_rest(common, summary.previews);
-        if let Some(sentence) = skipped::sentence(&self.tally.kinds()) {
+        if let Some(sentence) = skipped::sentence(&self.tally.kinds(), self.beside) {
             warn(common, self.told(sentence));
         }
         if machine.stats {

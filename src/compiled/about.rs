@@ -167,8 +167,8 @@ impl About {
             }
             (members, answers) = (names.len(), answers + names.len());
         }
-        if !self.answers && (!self.background.is_empty() || self.independent) {
-            return wrong("it has a background and no answers");
+        if !self.answers && (!self.background.is_empty() || self.independent || self.temperature != 1.0) {
+            return wrong("it has a background or a temperature, and no answers");
         }
         if self.independent && self.background.is_empty() {
             return wrong("its labels compete with a background alone, and there is none");
@@ -177,8 +177,8 @@ impl About {
     }
 }
 
-/// Returns whether this can be a name: without spaces around it, and without characters that control a terminal.
-fn is_name(name: &str) -> bool {
+/// Returns whether a classifier can hold this name: without spaces around it, and without characters that control a terminal.
+pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name == name.trim() && !name.contains(char::is_control)
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use about::SIGMOID;
 pub use about::{
-    About, Belongs, CompiledCalibration, CompiledCheck, CompiledHead, FORMAT, Preprocessing, activation_name,
+    About, Belongs, CompiledCalibration, CompiledCheck, CompiledHead, FORMAT, Preprocessing, activation_name, is_name,
 };
 use safetensors::tensor::{SafeTensorError, TensorView};
 use safetensors::{Dtype, SafeTensors};
@@ -94,21 +94,29 @@ impl Compiled {
             [_, dim] => return Err(format!("its rows have {dim} values, and at most {WIDEST} are read")),
             _ => return Err("its tensor `weights` is not a table".to_owned()),
         };
-        let rows = |name: &str, count: usize| {
-            let mut rows = Embeddings::new(dim);
-            singles(name, &table(name)?, &[count, dim])?.chunks_exact(dim).for_each(|row| rows.push_unit(row));
-            Ok::<_, String>(rows)
-        };
-        let list = |name: &str, count: usize| singles(name, &table(name)?, &[count]);
-        let thresholds = list("thresholds", answers)?;
+        // All forms come before any copy: what a file claims may be large.
+        for (name, kind, shape) in [
+            ("weights", Dtype::F32, &[labels, dim][..]),
+            ("bias", Dtype::F32, &[labels]),
+            ("background", Dtype::F32, &[background, dim]),
+            ("offsets", Dtype::F64, &[background]),
+            ("thresholds", Dtype::F32, &[answers]),
+        ] {
+            check_form(name, &table(name)?, kind, shape)?;
+        }
+        let list = |name: &str| singles(name, &table(name)?).map(Iterator::collect::<Vec<f32>>);
+        let thresholds = list("thresholds")?;
         if let Some(wrong) = thresholds.iter().find(|least| !(0.0..=NEVER).contains(*least)) {
             return Err(format!("has a threshold of {wrong}"));
         }
+        if !about.answers && thresholds.iter().any(|least| *least > 0.0) {
+            return Err("has thresholds and no answers".to_owned());
+        }
         Ok(Self {
-            rows: rows("weights", labels)?,
-            bias: list("bias", labels)?,
-            background: rows("background", background)?,
-            offsets: doubles("offsets", &table("offsets")?, &[background])?,
+            rows: rows("weights", &table("weights")?, dim)?,
+            bias: list("bias")?,
+            background: rows("background", &table("background")?, dim)?,
+            offsets: doubles("offsets", &table("offsets")?)?,
             thresholds,
             about,
         })
@@ -172,20 +180,31 @@ fn damaged(e: &SafeTensorError) -> String {
     }
 }
 
-/// Returns the values of a tensor in f32, if they are finite and it has this shape.
-fn singles(name: &str, tensor: &TensorView, shape: &[usize]) -> std::result::Result<Vec<f32>, String> {
-    check_form(name, tensor, Dtype::F32, shape)?;
-    let values: Vec<f32> = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    check_values(name, values.iter().copied().map(f64::from))?;
-    Ok(values)
+/// Returns the values of a tensor of f32, if they are finite.
+fn singles<'a>(name: &str, tensor: &'a TensorView) -> std::result::Result<impl Iterator<Item = f32> + use<'a>, String> {
+    let values = || tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    check_values(name, values().map(f64::from))?;
+    Ok(values())
 }
 
 /// Does the same in f64.
-fn doubles(name: &str, tensor: &TensorView, shape: &[usize]) -> std::result::Result<Vec<f64>, String> {
-    check_form(name, tensor, Dtype::F64, shape)?;
+fn doubles(name: &str, tensor: &TensorView) -> std::result::Result<Vec<f64>, String> {
     let values: Vec<f64> = tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
     check_values(name, values.iter().copied())?;
     Ok(values)
+}
+
+/// Returns the rows of a tensor of f32. They are copied once, as there may be a gigabyte of them.
+fn rows(name: &str, tensor: &TensorView, dim: usize) -> std::result::Result<Embeddings, String> {
+    let mut values = singles(name, tensor)?;
+    let count = tensor.shape()[0];
+    let mut rows = Embeddings::with_capacity(dim, count);
+    let mut row = vec![0.0; dim];
+    for _ in 0..count {
+        row.iter_mut().zip(&mut values).for_each(|(place, value)| *place = value);
+        rows.push_unit(&row);
+    }
+    Ok(rows)
 }
 
 fn check_form(name: &str, tensor: &TensorView, kind: Dtype, shape: &[usize]) -> std::result::Result<(), String> {

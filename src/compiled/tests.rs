@@ -79,6 +79,16 @@ fn a_cut_or_changed_file_is_refused() {
         (of.about.background, of.background, of.offsets) = (Vec::new(), Embeddings::new(3), Vec::new());
     });
     assert!(alone.contains("and there is none"), "{alone}");
+    let silent = with(&|of| {
+        of.about.answers = false;
+        (of.about.background, of.background, of.offsets) = (Vec::new(), Embeddings::new(3), Vec::new());
+    });
+    assert!(silent.contains("a background or a temperature, and no answers"), "{silent}");
+    let silent = with(&|of| {
+        (of.about.answers, of.about.temperature) = (false, 1.0);
+        (of.about.background, of.background, of.offsets) = (Vec::new(), Embeddings::new(3), Vec::new());
+    });
+    assert!(silent.contains("has thresholds and no answers"), "{silent}");
     let wide = with(&|of| {
         [of.rows, of.background] = [2, 1].map(|rows| {
             let mut wide = Embeddings::new(WIDEST + 1);

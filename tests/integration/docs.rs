@@ -57,9 +57,11 @@ fn folder() -> TempDir {
     let boxes = r#"{"images":[{"file":"0.jpg","detections":[{"category":"1","conf":0.9,"bbox":[0.1,0.1,0.8,0.8]}]}],"info":{}}"#;
     fs::write(dir.path().join("md.json"), boxes).unwrap();
     for (label, picture) in [("owl", "owl.jpg"), ("fox", "fox.png"), ("bear", "bear.png")] {
-        let folder = dir.path().join("labelled").join(label);
-        fs::create_dir_all(&folder).unwrap();
-        fs::copy(root().join("examples/images").join(picture), folder.join(picture)).unwrap();
+        for set in ["labelled", "others"] {
+            let folder = dir.path().join(set).join(label);
+            fs::create_dir_all(&folder).unwrap();
+            fs::copy(root().join("examples/images").join(picture), folder.join(picture)).unwrap();
+        }
     }
     let make = "tar cf shards/1.tar photos && tar czf photos.tar.gz photos";
     assert!(Command::new("sh").args(["-c", make]).current_dir(dir.path()).status().unwrap().success());

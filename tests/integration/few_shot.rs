@@ -164,7 +164,9 @@ fn examples_that_fail_are_told() {
         ("nowhere", "--examples nowhere: no such file or folder"),
         ("new", "no labelled picture"),
         ("bare", "--examples bare: there is no image"),
+        ("set.tar.gz", "--examples set.tar.gz: is no folder, list or tar; decompress it first"),
     ] {
+        fs::write(dir.path().join("set.tar.gz"), b"\x1f\x8b\x08\0\xff").unwrap();
         fs::create_dir_all(dir.path().join("bare")).unwrap();
         fs::create_dir_all(dir.path().join("new")).unwrap();
         fs::write(dir.path().join("new/x.ppm"), variation("owl.png", 0)).unwrap();
@@ -201,6 +203,223 @@ fn every_command_learns() {
     assert!(other.status.code() == Some(2) && err(&other).contains("in another order"), "{}", err(&other));
     let flattering = demo(dir.path(), &["eval", "set", "--examples", "set"]);
     assert!(err(&flattering).contains("some examples are among the inputs"), "{}", err(&flattering));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("set", dir.path().join("link")).unwrap();
+        let linked = demo(dir.path(), &["eval", "link", "--examples", "set"]);
+        assert!(err(&linked).contains("some examples are among the inputs"), "{}", err(&linked));
+    }
+}
+
+/// `--map` translates what examples show too.
+#[test]
+fn examples_are_renamed_as_truths_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("Eule", "owl.png"), ("Fuchs", "fox.png"), ("Rest", "bear.png"), ("Nichts", "bear.png")];
+    folder(&dir.path().join("set"), &labels[..3], (0, 3), false);
+    folder(&dir.path().join("set"), &labels[3..], (3, 3), false);
+    folder(&dir.path().join("new"), &labels[..2], (5, 3), false);
+    fs::write(dir.path().join("map.csv"), "Eule,owl\nFuchs,fox\nRest,\nNichts,unknown\n").unwrap();
+    for more in [&[][..], &["--examples", "set"], &["-l", "owl,fox,bear", "--examples", "set"]] {
+        let output = demo(dir.path(), &[&["eval", "new", "--map", "map.csv"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{more:?}: {}", err(&output));
+        let report: Value = serde_json::from_str(out(&output)).unwrap();
+        assert_eq!(report["runs"][0]["metrics"]["top1"]["value"], 1.0, "{more:?}");
+        let said = err(&output);
+        assert!(
+            !said.contains("labels added") && (more.is_empty() || said.contains("6 examples of 2 labels")),
+            "{said}"
+        );
+    }
+}
+
+/// What examples add to labels that are named is told, and what is asked for and shown by none.
+#[test]
+fn labels_that_examples_add_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("bear", "bear.png")];
+    folder(&dir.path().join("set"), &labels, (0, 2), false);
+    let said = |args: &[&str]| err(&demo(dir.path(), args)).to_owned();
+    let told = said(&["classify", "demo:owl.png", "-l", "owl,cat", "--examples", "set"]);
+    assert_eq!(told.matches("labels added by --examples: bear, fox\n").count(), 1, "{told}");
+    for args in [&["classify", "demo:owl.png"][..], &["classify", "demo:owl.png", "-l", "owl,fox,bear"]] {
+        let told = said(&[args, &["--examples", "set"]].concat());
+        assert!(!told.contains("labels added"), "{told}");
+    }
+    let told = said(&["grep", "demo:owl.png", "--is", "owll", "--examples", "set"]);
+    assert!(told.contains("warning: no example shows `owll`") && told.contains("labels added"), "{told}");
+    for args in [&["--is", "Owl"][..], &["--is", "owl,cat", "-l", "owl,cat"]] {
+        let told = said(&[&["grep", "demo:owl.png", "--examples", "set"], args].concat());
+        assert!(!told.contains("no example shows"), "{told}");
+    }
+}
+
+/// Labels that examples bring are the others that an image may show, as in a classifier that is made of them.
+#[test]
+fn labels_of_examples_are_others_in_a_search() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 3), false);
+    folder(&dir.path().join("new"), &SWAPPED, (5, 2), false);
+    printed(dir.path(), &["compile", "--examples", "set", "-l", "thing,matter,stuff", "-o", "set.zsc"]);
+    let grep = |args: &[&str]| printed(dir.path(), &[&["grep", "new", "--scores", "--is", "thing"], args].concat());
+    assert_eq!(grep(&["--examples", "set"]), grep(&["--classifier", "set.zsc"]));
+    // With nothing but what is looked for, the built-in list competes.
+    fs::rename(dir.path().join("set/thing"), dir.path().join("thing")).unwrap();
+    fs::create_dir(dir.path().join("one")).unwrap();
+    fs::rename(dir.path().join("thing"), dir.path().join("one/thing")).unwrap();
+    let output = demo(dir.path(), &["grep", "new", "--is", "thing", "--examples", "one"]);
+    assert!(err(&output).contains("the background rejects"), "{}", err(&output));
+}
+
+/// An answer `unknown` could be taken for none.
+#[test]
+fn a_label_called_unknown_is_refused_beside_decisions() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("unknown", "bear.png")];
+    folder(&dir.path().join("set"), &labels, (0, 2), false);
+    for args in [
+        &["classify", "demo:owl.png", "--examples", "set", "--unknown"][..],
+        &["compile", "--examples", "set", "--background", "a car", "-o", "a.zsc"],
+        &["compile", "--examples", "set", "--calibrate", "set", "-o", "a.zsc"],
+        &["compile", "-l", "owl,unknown", "--calibrate", "set", "-o", "a.zsc"],
+    ] {
+        let output = demo(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        let reason = "a label called `unknown` cannot be told from an image of none of the labels; ";
+        assert!(err(&output).contains(reason), "{args:?}: {}", err(&output));
+    }
+    // It may compete.
+    let args = ["classify", "demo:bear.png", "--examples", "set", "--background", "unknown"];
+    assert_eq!(lines(&demo(dir.path(), &args))[0]["answers"], serde_json::json!([]));
+}
+
+/// Temperature, offset and thresholds were fitted together, and with one activation.
+#[test]
+fn calibrated_rules_stay_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png")];
+    folder(&dir.path().join("known"), &labels, (0, 11), false);
+    printed(dir.path(), &["compile", "-l", "owl,fox", "--calibrate", "known", "-o", "a.zsc"]);
+    printed(dir.path(), &["compile", "-l", "owl,fox", "--temperature", "2", "-o", "free.zsc"]);
+    let classify = |file: &str, args: &[&str]| {
+        demo(dir.path(), &[&["classify", "demo:owl.png", "--classifier", file], args].concat())
+    };
+    for args in
+        [&["--temperature", "3"][..], &["--activation", "sigmoid"], &["--temperature", "3", "--threshold", "0.5"]]
+    {
+        let output = classify("a.zsc", args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        assert!(
+            err(&output).contains("were fitted together; compile it again without --calibrate"),
+            "{}",
+            err(&output)
+        );
+    }
+    for args in [&["--threshold", "0.5"][..], &["--activation", "softmax"]] {
+        assert!(classify("a.zsc", args).status.success(), "{args:?}");
+    }
+    assert!(classify("free.zsc", &["--temperature", "3"]).status.success());
+}
+
+/// The same picture cannot teach one label and calibrate another.
+#[test]
+fn an_example_with_another_label_among_the_known_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png")];
+    folder(&dir.path().join("set"), &labels, (0, 2), false);
+    folder(&dir.path().join("known"), &labels, (5, 11), false);
+    let compile = ["compile", "--examples", "set", "--background", "a car", "--calibrate", "known", "-o", "a.zsc"];
+    for other in ["fox", "unknown"] {
+        let folder = dir.path().join("known").join(other);
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(dir.path().join("set/owl/001.ppm"), folder.join("x.ppm")).unwrap();
+        let output = demo(dir.path(), &compile);
+        assert_eq!(output.status.code(), Some(2), "{other}: {}", err(&output));
+        let both = format!("two labels: set/owl/001.ppm (`owl`) and known/{other}/x.ppm (`{other}`)");
+        assert!(err(&output).contains(&both), "{}", err(&output));
+        fs::remove_file(folder.join("x.ppm")).unwrap();
+    }
+    let output = demo(dir.path(), &compile);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    // What the background rejects is told of the rules that are written.
+    let at = |text: &str| err(&output).find(text).unwrap_or_else(|| panic!("{text}: {}", err(&output)));
+    assert!(at("the background rejects") > at("mean negative log-likelihood"), "{}", err(&output));
+}
+
+/// A label that no known picture shows has a threshold of others, and no promise. Few pictures of none weigh no background.
+#[test]
+fn what_calibration_cannot_know_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png")];
+    folder(&dir.path().join("known"), &labels, (0, 11), false);
+    folder(&dir.path().join("known"), &[("unknown", "bear.png")], (0, 3), false);
+    let args = ["compile", "-l", "owl,fox,cat", "--background", "pizza", "--calibrate", "known", "-o", "a.zsc"];
+    let output = demo(dir.path(), &[&args[..], &["--want", "recall=0.4"]].concat());
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("share one threshold: owl, fox\n"), "{said}");
+    assert!(said.contains("has no picture of these labels, so --want promises nothing for them: cat\n"), "{said}");
+    let few = "--calibrate: 3 pictures of none of the labels cannot say how much the background weighs";
+    assert!(said.contains(few) && !said.contains("logit moves"), "{said}");
+    // Pictures whose answers are all wrong.
+    let wrong = [("owl", "fox.png"), ("fox", "bear.png"), ("bear", "owl.png")];
+    folder(&dir.path().join("wrong"), &wrong, (0, 8), false);
+    let output = demo(dir.path(), &["compile", "-l", "owl,fox,bear", "--calibrate", "wrong", "-o", "b.zsc"]);
+    let said = err(&output);
+    assert!(
+        said.contains("as the scores say too little about these pictures, so it stays 1; use --examples"),
+        "{said}"
+    );
+}
+
+/// Names that a file cannot hold are refused before anything is learned.
+#[test]
+fn a_name_that_no_classifier_holds_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 1), false);
+    fs::write(dir.path().join("space.json"), r#"["x ", "y"]"#).unwrap();
+    fs::write(dir.path().join("groups.csv"), "\"x\",\"a\tb\"\ny,c\n").unwrap();
+    for (args, name) in [
+        (&["--labels-file", "space.json"][..], "`x `"),
+        (&["-l", "x,y", "--groups", "groups.csv"], "`a"),
+        (&["-l", "x,y", "--background", "a\tb"], "`a"),
+    ] {
+        let output = demo(dir.path(), &[&["compile", "--examples", "set", "-o", "a.zsc"], args].concat());
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        let reason = "has a space at an end, or a control character, which a classifier cannot hold";
+        assert!(said.contains(name) && said.contains(reason) && !said.contains("accuracy"), "{said}");
+    }
+}
+
+/// Reports say what was scored by, and by which rules.
+#[test]
+fn reports_name_what_taught() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 2), false);
+    let compile = ["compile", "--examples", "set", "--background", "a car", "--threshold", "thing=0.25", "-o", "a.zsc"];
+    printed(dir.path(), &compile);
+    let page = |args: &[&str]| {
+        printed(dir.path(), &[args, &["-o", "page.html"]].concat());
+        fs::read_to_string(dir.path().join("page.html")).unwrap()
+    };
+    let by_file = ["--classifier", "a.zsc"];
+    let classified = page(&[&["classify", "demo:owl.png"], &by_file[..], &["--temperature", "2"]].concat());
+    assert!(classified.contains("<dt>Classifier</dt><dd>a.zsc</dd>"), "{}", &classified[..3000]);
+    let rules = "<dt>Rules</dt><dd>temperature 2; 1 label in the background; thresholds thing=0.25</dd>";
+    assert!(classified.contains(rules) && !classified.contains("each label has its own"), "{}", &classified[..3000]);
+    let examples = "<dt>Examples</dt><dd>set, head anchored</dd>";
+    assert!(page(&["classify", "demo:owl.png", "--examples", "set"]).contains(examples));
+    assert!(page(&["eval", "set", "--examples", "set"]).contains(examples));
+    let evaluated = page(&[&["eval", "set"], &by_file[..]].concat());
+    assert!(evaluated.contains("<dt>Classifier</dt><dd>a.zsc</dd>") && !evaluated.contains("each label has its own"));
+    let meta = ["--temperature", "2", "--meta", "meta.json", "-o", "a.jsonl"];
+    printed(dir.path(), &[&["classify", "demo:owl.png"], &by_file[..], &meta].concat());
+    let meta: Value = serde_json::from_str(&fs::read_to_string(dir.path().join("meta.json")).unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "background": {"a car": []}, "built_in": false, "threshold": ["thing=0.25"], "independent": false, "temperature": 2.0,
+    });
+    assert_eq!(meta["decision"], expected);
 }
 
 /// A folder that is named like a background label teaches that, and adds no label.
@@ -296,7 +515,9 @@ fn a_classifier_says_what_is_wrong() {
     fs::write(dir.path().join("header.zsc"), header).unwrap();
     for (model, file, reason) in [
         ("demo", "tiny.zsc", "was made with the checkpoint quick-gelu ("),
+        ("demo", "tiny.zsc", "; name that one with --model, or compile the labels again"),
         (&tiny, "demo.zsc", "was made with the checkpoint demo ("),
+        (&tiny, "demo.zsc", "; leave --model out, or compile the labels again"),
         ("demo", "cut.zsc", "is cut off"),
         ("demo", "empty.zsc", "cut off"),
         ("demo", "header.zsc", "header too large"),
@@ -333,38 +554,41 @@ fn a_classifier_says_what_is_wrong() {
 #[test]
 fn calibration_fits_the_rules() {
     let dir = tempfile::tempdir().unwrap();
-    let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("unknown", "bear.png")];
+    let labels = [("owl", "owl.png"), ("fox", "fox.png")];
     folder(&dir.path().join("known"), &labels, (0, 11), false);
+    folder(&dir.path().join("known"), &[("unknown", "bear.png")], (0, 22), false);
     let compile = ["compile", "-l", "owl,fox", "--background", "a car", "--calibrate", "known", "-o", "a.zsc"];
     let output = demo(dir.path(), &[&compile[..], &["--want", "recall=0.4"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let said = err(&output);
     assert!(
-        said.contains("22 pictures of labels, 11 of none: temperature ")
+        said.contains("22 pictures of the labels, 22 of none of them: temperature ")
             && said.contains("the background's logit moves"),
         "{said}"
     );
     assert!(
-        said.contains("22 pictures of labels are few to fit to") && said.contains("share one threshold: owl, fox"),
+        said.contains("22 pictures show a label; 100 would be better")
+            && said.contains("share one threshold: owl, fox"),
         "{said}"
     );
     let bears = run(zsic(&["classify", "known/unknown", "known/owl", "--classifier", "a.zsc"]).current_dir(dir.path()));
     let records = lines(&bears);
-    let rejected = records[..11].iter().filter(|record| record["answers"].as_array().unwrap().is_empty()).count();
-    let accepted = records[11..].iter().filter(|record| record["answers"][0] == "owl").count();
-    assert!(rejected >= 9 && accepted >= 8, "{rejected} {accepted}");
+    let rejected = records[..22].iter().filter(|record| record["answers"].as_array().unwrap().is_empty()).count();
+    let accepted = records[22..].iter().filter(|record| record["answers"][0] == "owl").count();
+    assert!(rejected >= 15 && accepted >= 8, "{rejected} {accepted}");
     // What no threshold keeps is never accepted.
     let output = demo(dir.path(), &[&compile[..], &["--want", "precision=0.99"]].concat());
     assert!(err(&output).contains("they are never accepted: owl, fox"), "{}", err(&output));
     let none = run(zsic(&["classify", "known/owl", "--classifier", "a.zsc"]).current_dir(dir.path()));
     assert!(lines(&none).iter().all(|record| record["answers"] == serde_json::json!([])));
     // Pictures that taught do not calibrate.
-    let same = ["compile", "--examples", "known", "--calibrate", "known", "-o", "b.zsc"];
+    folder(&dir.path().join("taught"), &labels, (0, 11), false);
+    let same = ["compile", "--examples", "taught", "--calibrate", "taught", "-o", "b.zsc"];
     let output = demo(dir.path(), &same);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        err(&output).contains("left out 33 pictures that --examples has too")
-            && err(&output).contains("0 pictures of labels are too few"),
+        err(&output).contains("left out 22 pictures that --examples has too")
+            && err(&output).contains("0 pictures show a label; at least 20 are needed"),
         "{}",
         err(&output)
     );
@@ -378,7 +602,10 @@ fn calibration_refuses_what_says_nothing() {
     let output = demo(dir.path(), &["compile", "-l", "owl,fox", "--calibrate", "right", "-o", "a.zsc"]);
     let said = err(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("warning: --calibrate: no temperature fits these pictures best"), "{said}");
+    assert!(
+        said.contains("warning: --calibrate: a lower temperature is always better, as where every answer is right"),
+        "{said}"
+    );
     assert!(said.contains("temperature 1.000") && !said.contains("-0.000"), "{said}");
     let calibrate = |set: &str, more: &[&str]| {
         let args = [&["compile", "-l", "owl,fox", "--calibrate", set, "-o", "b.zsc"], more].concat();
@@ -388,13 +615,13 @@ fn calibration_refuses_what_says_nothing() {
     };
     folder(&dir.path().join("none"), &[("unknown", "bear.png")], (0, 11), false);
     for more in [&[][..], &["--background", "a car"]] {
-        assert!(calibrate("none", more).contains("--calibrate: 0 pictures of labels are too few to fit to"));
+        assert!(calibrate("none", more).contains("--calibrate: 0 pictures show a label; at least 20 are needed"));
     }
     for copy in 0..30 {
         fs::create_dir_all(dir.path().join("copies/owl")).unwrap();
         fs::write(dir.path().join(format!("copies/owl/{copy}.ppm")), variation("owl.png", 0)).unwrap();
     }
-    assert!(calibrate("copies", &[]).contains("1 picture of labels are too few"));
+    assert!(calibrate("copies", &[]).contains("1 picture shows a label; at least 20 are needed, and 100 are better"));
     folder(&dir.path().join("both"), &[("owl", "owl.png"), ("fox", "owl.png")], (0, 11), false);
     assert!(calibrate("both", &[]).contains("the same picture has two labels: "));
 }
@@ -465,6 +692,8 @@ fn a_classifier_s_rules_are_its_own() {
     let output = demo(dir.path(), &["eval", "set", "--classifier", "plain.zsc", "--vary", "template=a {},b {}"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("--vary template changes no score of --classifier"), "{}", err(&output));
+    let output = demo(dir.path(), &["eval", "set", "--classifier", "plain.zsc", "--vary", "classifier=two.zsc"]);
+    assert!(err(&output).contains("give --classifier or --vary classifier, not both"), "{}", err(&output));
 }
 
 #[test]
@@ -506,6 +735,8 @@ fn a_classifier_chooses_its_checkpoint() {
         let output = classify("other.zsc", &["--offline"]);
         assert_eq!(output.status.code(), Some(2), "{name}: {}", err(&output));
         assert!(err(&output).contains("name that folder with --model"), "{}", err(&output));
+        let is_beside = name == "here/now";
+        assert_eq!(err(&output).contains("of the hub, and a folder here has that name"), is_beside, "{}", err(&output));
     }
     fs::create_dir(dir.path().join("demo")).unwrap();
     for entry in fs::read_dir(model("quick-gelu")).unwrap() {
@@ -522,7 +753,13 @@ fn a_classifier_chooses_its_checkpoint() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let output =
         run(zsic(&["classify", "-m", "./demo", "demo:owl.png", "--classifier", "big.zsc"]).current_dir(dir.path()));
-    assert!(err(&output).contains("image size 48, and here as it is; give --image-size"), "{}", err(&output));
+    assert!(
+        err(&output).contains(
+            "big.zsc: made with image size 48; this run uses the checkpoint's own settings; give --image-size"
+        ),
+        "{}",
+        err(&output)
+    );
     let args = ["classify", "-m", "./demo", "demo:owl.png", "--classifier", "big.zsc", "--image-size", "48"];
     assert_eq!(run(zsic(&args).current_dir(dir.path())).status.code(), Some(0));
 }
@@ -542,7 +779,11 @@ fn a_class_number_beyond_the_labels_is_an_error() {
     let output = demo(dir.path(), &[&args[..], &["-l", "thing,stuff", "--background", "matter"]].concat());
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
     assert!(err(&output).contains("is class 2, counted from 0, of 2 labels"), "{}", err(&output));
-    assert_eq!(best(&demo(dir.path(), &[&args[..], &["-l", "thing,stuff,matter"]].concat())), ["thing"]);
+    let output = demo(dir.path(), &[&args[..], &["-l", "thing,stuff,matter"]].concat());
+    assert_eq!(best(&output), ["thing"]);
+    assert!(!err(&output).contains("skipped"), "what names the classes was read: {}", err(&output));
+    let output = demo(dir.path(), &["eval", "set.tar", "-l", "thing,stuff,matter"]);
+    assert!(output.status.success() && !err(&output).contains("skipped"), "{}", err(&output));
     let output = demo(dir.path(), &args);
     assert!(err(&output).contains("--examples set.tar: names no label; "), "{}", err(&output));
 }
@@ -565,8 +806,17 @@ fn prototypes_are_refused_beside_sigmoids() {
     let args = ["classify", "-m", &tiny, "demo:owl.png", "--examples", "set", "--head", "prototype"];
     let output = run(zsic(&args).current_dir(dir.path()));
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
-    assert!(err(&output).contains("--head prototype has no use beside sigmoid scores"), "{}", err(&output));
+    assert!(err(&output).contains("--head prototype does not work with sigmoid scores"), "{}", err(&output));
     let output =
         run(zsic(&[&args[..6], &["--activation", "softmax", "--head", "prototype"]].concat()).current_dir(dir.path()));
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    // Nor by way of a file.
+    let made =
+        ["compile", "-m", &tiny, "--examples", "set", "--head", "prototype", "--activation", "softmax", "-o", "a.zsc"];
+    assert!(run(zsic(&made).current_dir(dir.path())).status.success());
+    let classify = ["classify", "-m", &tiny, "demo:owl.png", "--classifier", "a.zsc"];
+    assert!(run(zsic(&classify).current_dir(dir.path())).status.success());
+    let output = run(zsic(&[&classify[..], &["--activation", "sigmoid"]].concat()).current_dir(dir.path()));
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(err(&output).contains("a.zsc: its head, prototype, does not work with sigmoid scores"), "{}", err(&output));
 }

@@ -70,6 +70,43 @@ fn a_large_png_takes_no_memory_for_its_pixels() {
     assert_eq!(records[0]["predictions"], records[1]["predictions"], "black is black at any size");
 }
 
+/// The rows of a compiled classifier are in memory twice: as the file's bytes, and as numbers.
+#[test]
+fn a_large_classifier_is_copied_once() {
+    const ROWS: usize = 2000;
+    const DIM: usize = 16384; // 131 MB with the rows
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let made = run(zsic(&["compile", "-m", "demo", "-l", "cat,dog", "-o"]).arg(at("small.zsc")));
+    assert!(made.status.success(), "{made:?}");
+    let mut about = zsic::compiled::Compiled::open(&at("small.zsc")).unwrap().about;
+    let label = |at: usize| zsic::Label { name: at.to_string(), prompts: Vec::new() };
+    about.labels = (0..ROWS).map(label).collect();
+    let (weights, labels) = (4 * ROWS * DIM, 4 * ROWS);
+    let ends = [weights, weights + labels, weights + labels, weights + 2 * labels, weights + 2 * labels];
+    let tensor = |of: usize, kind: &str, shape: &[usize]| {
+        let start = of.checked_sub(1).map_or(0, |before| ends[before]);
+        serde_json::json!({"dtype": kind, "shape": shape, "data_offsets": [start, ends[of]]})
+    };
+    let header = serde_json::json!({
+        "__metadata__": {"zsic": serde_json::to_string(&about).unwrap()},
+        "weights": tensor(0, "F32", &[ROWS, DIM]),
+        "bias": tensor(1, "F32", &[ROWS]),
+        "background": tensor(2, "F32", &[0, DIM]),
+        "thresholds": tensor(3, "F32", &[ROWS]),
+        "offsets": tensor(4, "F64", &[0]),
+    });
+    let header = header.to_string();
+    let mut file = File::create(at("large.zsc")).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len((8 + header.len() + ends[4]) as u64).unwrap(); // all zero
+    let mut command = zsic(&["classify", "-m", "demo", "demo:owl.png", "--classifier"]);
+    command.arg(at("large.zsc"));
+    let output = limited("-v 420000", &command);
+    assert!(err(&output).contains("has rows of 16384 values, which this checkpoint does not make"), "{output:?}");
+}
+
 #[test]
 fn a_picture_that_cannot_be_held_stops_the_run_which_goes_on_where_it_can() {
     let dir = tempfile::tempdir().unwrap();

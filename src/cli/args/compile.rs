@@ -28,8 +28,8 @@ pub struct Compile {
     /// Turn logits into scores by softmax or sigmoid; auto is what the checkpoint was trained for
     #[arg(long, value_name = "A", default_value = "auto", help_heading = "Decisions")]
     pub activation: ActivationArg,
-    /// Fit the temperature to labelled pictures, in the forms of --examples, and the background's weight too if some of them
-    /// have the label `unknown`, which means none of the labels
+    /// Fit the temperature to labelled pictures, in the forms of --examples, and the background's weight too if at least 20 of
+    /// them have the label `unknown`, which means none of the labels
     #[arg(long, value_name = "DIR|FILE|TAR", help_heading = "Decisions")]
     pub calibrate: Option<PathBuf>,
     /// Fit thresholds to the pictures of --calibrate, to keep precision=X or recall=X at the lower end of its 95 % interval

@@ -49,7 +49,7 @@ pub struct TruthArgs {
     /// that have it, else folders]
     #[arg(long, value_name = "folders|cls|FILE")]
     pub truth: Option<PathBuf>,
-    /// Translate the truth's names to labels by FILE: csv with two columns, or a JSON object. An empty label leaves images out,
+    /// Translate the names of the truth, and of --examples, to labels by FILE: csv with two columns, or a JSON object. An empty label leaves images out,
     /// and `unknown` stands for images of none of the labels
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use zsic::Activation;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -85,6 +86,17 @@ pub enum ActivationArg {
     Auto,
     Softmax,
     Sigmoid,
+}
+
+impl ActivationArg {
+    /// Returns the activation that is asked for, or else what is the case without a flag.
+    pub fn or(self, otherwise: Activation) -> Activation {
+        match self {
+            Self::Auto => otherwise,
+            Self::Softmax => Activation::Softmax,
+            Self::Sigmoid => Activation::Sigmoid,
+        }
+    }
 }
 
 /// Parses a score.

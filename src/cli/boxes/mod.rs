@@ -49,7 +49,7 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     };
     let place = Place::new(output.output.as_deref(), common);
     let format = BoxFormat::resolve(output.format, &place)?;
-    let flags = Flags { labels: named, decisions, activation: output.activation, inputs, common };
+    let flags = Flags { labels: named, decisions, activation: output.activation, inputs, renaming: None, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let machine = &wanted.machine(machine)?;
     let file = BoxFile::read(path)?;
@@ -74,7 +74,7 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let model = super::model::shown(&session.checkpoint);
     let Wanted { given, rules, templates, .. } = &wanted;
     let (background, built_in, learned) = (&rules.background, &rules.built_in, rows.fingerprint());
-    let against = Against { given, background, built_in, templates, learned };
+    let against = Against { given, background, built_in, templates, compiled: wanted.compiled_rules(), learned };
     let made_with = MadeWith::classify(args, format.name(), against, &session.checkpoint, &session.plan)?;
     let sink = resume::anew(sink, &made_with, common)?.into_sink()?;
     let mut records = BoxRecords::new(format, sink, folder, file, &names, model, output.top_k);

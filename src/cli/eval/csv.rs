@@ -4,8 +4,9 @@ use anyhow::Result;
 use csv::WriterBuilder;
 use zsic::measure::Judged;
 
+use super::super::labels::UNKNOWN;
 use super::judge::{ImageTruth, Images, Run};
-use super::report::{Interval, Report, UNKNOWN};
+use super::report::{Interval, Report};
 
 /// Returns `run,metric,label,value,low,high`. A metric of all labels has no label, and a number without an interval no ends.
 pub fn report(report: &Report) -> Result<String> {

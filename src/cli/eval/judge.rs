@@ -48,6 +48,15 @@ pub struct TaughtBy {
     pub learned: Option<String>,
 }
 
+impl TaughtBy {
+    /// Returns what is named, with what it is.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let head = self.head.map(|head| format!(", head {head}")).unwrap_or_default();
+        let classifier = self.classifier.iter().map(|name| ("Classifier", name.clone()));
+        classifier.chain(self.examples.iter().map(move |name| ("Examples", format!("{name}{head}"))))
+    }
+}
+
 /// The answers of one run.
 pub struct Run {
     pub variant: Variant,

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use classes::{Classes, Renaming};
+use classes::Classes;
 use demands::Demand;
 use judge::{Images, Run, TaughtBy};
 use report::Report;
@@ -36,7 +36,7 @@ use super::scorer::{Flags, Wanted};
 use super::session::Session;
 use super::stream::Written;
 use super::terminal::printable_lines;
-use super::truth::{ClassNames, Shown, Truth, absolute};
+use super::truth::{ClassNames, Renaming, Shown, Truth, absolute};
 use super::{Outcome, available_memory, cache, settings, text};
 
 /// The images of a label under which its interval says little.
@@ -154,7 +154,8 @@ impl<'a> Evaluation<'a> {
     /// Returns the labels of one variant: those of the flags, or else the names in the truth.
     fn prepare<'v>(&'v self, (named, variant): &'v (LabelArgs, Variant)) -> Result<Prepared<'v>> {
         let Eval { inputs, decisions, activation, .. } = self.args;
-        let flags = Flags { labels: named, decisions, activation: *activation, inputs, common: self.common };
+        let (activation, renaming) = (*activation, Some(&self.renaming));
+        let flags = Flags { labels: named, decisions, activation, inputs, renaming, common: self.common };
         let wanted = Wanted::gather(flags, |templates| self.labels(named, templates).map(Some))?;
         self.check(&wanted)?;
         Ok(Prepared { variant: variant.clone(), named, wanted })
@@ -188,13 +189,10 @@ impl<'a> Evaluation<'a> {
             return Err(usage(format!("`{only}` is the only label, so every answer is the same; name others with -l")));
         }
         let may_be_none = rules.are_shown || self.renaming.has_unknown();
-        if may_be_none && answers.contains(&report::UNKNOWN) {
-            let reason = "a label called `unknown` cannot be told from an image of none of the labels";
-            return Err(usage(format!(
-                "{reason}; rename it by --map FILE, or map it to `unknown` and name the labels with -l"
-            )));
+        if !may_be_none {
+            return Ok(());
         }
-        Ok(())
+        given.check_unknown("rename it by --map FILE, or map it to `unknown` and name the labels with -l")
     }
 
     /// Returns the labels that numbered classes stand for: in their order, unless `--map` changes them.
@@ -278,7 +276,7 @@ impl<'a> Evaluation<'a> {
         let (mut runs, of_examples): (Vec<Run>, Vec<Outcome>) =
             prepared.iter().map(start).collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let mut images = Images::default();
-        let outcome = stream.run(false, &encoder, |answers| {
+        let outcome = stream.beside(self.truth.ending()).run(false, &encoder, |answers| {
             let failed: Vec<_> = answers.iter().filter_map(|answer| answer.embedding.as_ref().err()).collect();
             if tells {
                 failed.iter().for_each(error);

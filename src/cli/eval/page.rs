@@ -6,9 +6,10 @@ use std::fmt::Write;
 use anyhow::Result;
 use zsic::measure::Judged;
 
+use super::super::labels::UNKNOWN;
 use super::super::output::page::{self, About, Chosen, Sources, percent, text};
 use super::judge::Run;
-use super::report::{BinReport, Interval, LabelReport, Report, RunReport, UNKNOWN};
+use super::report::{BinReport, Interval, LabelReport, Report, RunReport};
 use super::table::{METRICS, is_even, number};
 
 /// The most labels of a table of confusions; of more, the most frequent confusions are listed.
@@ -34,9 +35,13 @@ pub fn write(
     let left_out = if facts.left_out > 0 { format!(", {} left out", facts.left_out) } else { String::new() };
     let about = About {
         model: run.model.clone(),
-        templates: run.are_filled.then(|| run.templates.clone()),
+        templates: (run.are_filled || run.taught.classifier.is_some()).then(|| run.templates.clone()),
         labels: run.scorer.all_answers(),
-        more: vec![("Truth", format!("{}{left_out}", facts.kind)), ("Precision", run.precision.clone())],
+        more: run
+            .taught
+            .named()
+            .chain([("Truth", format!("{}{left_out}", facts.kind)), ("Precision", run.precision.clone())])
+            .collect(),
     };
     page::write(&about, chosen, &sections(report, best, run), sources, put)
 }

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use zsic::measure::{self, Estimate, Judged, Measured, Metric, Tally};
 
+use super::super::labels::UNKNOWN;
 use super::judge::{Images, Run, TaughtBy};
 use super::vary::Variant;
 
 /// The most suspects of a run.
 const SUSPECTS: usize = 50;
-/// What an answer or truth is called that is none of the labels.
-pub const UNKNOWN: &str = "unknown";
 /// From this score on a label is taken for accepted, where images may show several and no threshold is given.
 const THRESHOLD: f32 = 0.5;
 

@@ -33,8 +33,11 @@ pub fn combinations(vary: &[String], machine: &Machine, labels: &LabelArgs) -> R
     {
         return Err(usage(format!("--vary {kind} changes no score of --classifier, whose rows are fixed")));
     }
+    if of_labels.iter().any(|(kind, _)| *kind == KINDS[4]) && labels.examples.classifier.is_some() {
+        return Err(usage("give --classifier or --vary classifier, not both"));
+    }
     let LabelArgs { template, template_set, examples, .. } = labels;
-    let is_given = !template.is_empty() || template_set.is_some() || examples.classifier.is_some();
+    let is_given = !template.is_empty() || template_set.is_some();
     if of_labels.len() > 1 || is_given && !of_labels.is_empty() {
         return Err(usage(
             "--vary template, --vary template-set and --vary classifier each replace all other templates; give one of them",

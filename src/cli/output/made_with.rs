@@ -9,7 +9,7 @@ use identity::Identity;
 use rules::Rules;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use zsic::{Checkpoint, Label, Plan, Template};
+use zsic::{Checkpoint, Decision, Label, Plan, Template};
 
 use super::super::args::{
     ActivationArg, CachePlace, Caching, Classify, DecodeArg, Embed, Hub, Inputs, LabelArgs, LongRun, Machine, Output,
@@ -78,7 +78,9 @@ pub struct Against<'a> {
     pub background: &'a [Label],
     pub built_in: &'a [Label],
     pub templates: &'a [Template],
-    /// A hash of what examples taught.
+    /// The rules of a compiled classifier with those that the flags change, and the names of what competes, if there are any.
+    pub compiled: Option<(&'a Decision, &'a [String])>,
+    /// A hash of what examples taught, or of a compiled classifier.
     pub learned: Option<String>,
 }
 
@@ -95,7 +97,7 @@ impl MadeWith {
         checkpoint: &Checkpoint,
         plan: &Plan,
     ) -> Result<Self> {
-        let Against { given, background, built_in, templates, learned } = against;
+        let Against { given, background, built_in, templates, compiled, learned } = against;
         let Classify { inputs, labels: named, decisions, machine, output, boxes: _ } = args; // boxes are never continued
         let Given { labels, form: _, ranks } = given;
         let Output { format: _, output: _, top_k, min_score, logits, activation, long_run } = output;
@@ -110,7 +112,10 @@ impl MadeWith {
             min_score: min_score.to_string().parse()?, // 0.1 instead of 0.10000000149, the value of the f32
             logits: *logits,
             activation: *activation,
-            decision: Rules::of(decisions, prompts(background), built_in).map(Box::new),
+            decision: match compiled {
+                Some((rules, names)) => Some(Box::new(Rules::of_classifier(rules, names, &given.all_answers()))),
+                None => Rules::of(decisions, prompts(background), built_in).map(Box::new),
+            },
             learned: learned.map(String::into_boxed_str),
             groups: ranks.iter().map(|groups| groups.of.iter().map(|&at| groups.names[at].clone()).collect()).collect(),
         };

@@ -96,7 +96,7 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
 fn answer(args: &Sort, into: &Path, place: &Place, common: &Common) -> Result<(Answered, Sink)> {
     let Sort { inputs, labels: named, decisions, machine, .. } = args;
     labels::check_stdin(named.files().chain(decisions.files()), inputs)?;
-    let flags = Flags { labels: named, decisions, activation: args.activation, inputs, common };
+    let flags = Flags { labels: named, decisions, activation: args.activation, inputs, renaming: None, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let folders = folders(&wanted.given.all_answers(), wanted.rules.are_shown)?;
     let machine = &wanted.machine(machine)?;

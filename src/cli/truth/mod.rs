@@ -1,6 +1,7 @@
 //! What the images show: by folders, by a file, or by files beside them in tars.
 
 mod file;
+mod renaming;
 mod shards;
 mod shown;
 
@@ -9,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+pub use renaming::Renaming;
 pub use shards::ClassNames;
 use shards::Shards;
 pub use shown::{Shown, absolute};
@@ -71,6 +73,11 @@ impl Truth {
             By::File(_) => "file",
             By::Shards(_) => "cls",
         }
+    }
+
+    /// Returns the ending of the files in tars that it was read from, if it was.
+    pub fn ending(&self) -> Option<&'static str> {
+        if let By::Shards(shards) = &self.by { Some(shards.ending()) } else { None }
     }
 
     /// Returns what an image shows, if that is known.

@@ -73,6 +73,11 @@ impl Shards {
         keys(image).into_iter().find_map(|key| self.found.get(key)).map(|found| &*found.shown)
     }
 
+    /// Returns the ending of the truths' files.
+    pub fn ending(&self) -> &'static str {
+        self.ending
+    }
+
     /// Returns all that images show, image by image.
     pub fn all(&self) -> impl Iterator<Item = &Shown> {
         self.found.values().flat_map(|found| &found.shown)

@@ -33,7 +33,7 @@ const NAMED: usize = 3;
 pub struct About {
     /// The checkpoint, as `name@commit` or a directory.
     pub model: String,
-    /// None if labels have prompts of their own.
+    /// None if labels have prompts of their own, and empty if a compiled classifier has fixed them.
     pub templates: Option<Vec<String>>,
     /// What an image may be given.
     pub labels: Vec<String>,
@@ -179,18 +179,23 @@ fn title(images: u64) -> String {
 /// Says what the page shows: pairs of a term and its description.
 fn facts(about: &About) -> String {
     let mut rows = vec![("Model", text(&about.model))];
-    let templates = about.templates.as_deref().unwrap_or_default();
-    let named: Vec<String> = templates.iter().take(NAMED).map(|template| text(template)).collect();
-    let named = named.join("</span> <span class=\"quote\">");
-    let more = if templates.len() > NAMED { format!(" and {} more", templates.len() - NAMED) } else { String::new() };
-    rows.push(match templates.len() {
-        0 => ("Prompts", "each label has its own".to_owned()),
-        1 => ("Template", format!("<span class=\"quote\">{named}</span>")),
-        _ => ("Templates", format!("<span class=\"quote\">{named}</span>{more}")),
-    });
+    let own = ("Prompts", "each label has its own".to_owned());
+    rows.extend(about.templates.as_deref().map_or(Some(own), templates));
     rows.extend(about.more.iter().map(|(term, what)| (*term, text(what))));
     rows.push(("Labels", markup::grouped(about.labels.len() as u64)));
     rows.iter().map(|(term, html)| fact(term, html)).collect()
+}
+
+/// Names the templates, if there are any.
+fn templates(templates: &[String]) -> Option<(&'static str, String)> {
+    let named: Vec<String> = templates.iter().take(NAMED).map(|template| text(template)).collect();
+    let named = named.join("</span> <span class=\"quote\">");
+    let more = if templates.len() > NAMED { format!(" and {} more", templates.len() - NAMED) } else { String::new() };
+    match templates.len() {
+        0 => None,
+        1 => Some(("Template", format!("<span class=\"quote\">{named}</span>"))),
+        _ => Some(("Templates", format!("<span class=\"quote\">{named}</span>{more}"))),
+    }
 }
 
 fn fact(term: &str, html: &str) -> String {
