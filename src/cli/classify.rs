@@ -1,18 +1,16 @@
 //! `zsic classify`: labels once, then image after image.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use zsic::Scorer;
 use zsic::pipeline;
 
-use super::args::{Asked, Classify, Common, DecisionArgs, Output};
+use super::args::{Asked, Classify, Common, Output};
 use super::fatal::usage;
-use super::messages::HeldLines;
+use super::messages::{HeldLines, warn};
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
-use super::output::page::{About, Margins, Page, Sources};
+use super::output::page::{self, About, Margins, Page, Sources};
 use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
@@ -66,8 +64,11 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         model: model::shown(checkpoint),
         templates: given.are_filled(templates).then(|| templates.iter().map(ToString::to_string).collect()),
         labels: names.clone(),
-        more: rules_of(args).map(|flags| ("Rules", flags)).into_iter().collect(),
+        more: decisions.typed(&named.groups).map(|flags| ("Rules", flags)).into_iter().collect(),
     };
+    if format == Format::Html {
+        tell_of_page(output, &names, common);
+    }
     let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
     let margins = Margins { thresholds: rules.thresholds(), is_independent: rules.is_independent() };
     let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources, margins));
@@ -76,21 +77,20 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
     Ok(run.finish(&tower, records)?.or(of_examples))
 }
 
-/// Returns the flags that decide what an image is given, if there are any.
-fn rules_of(args: &Classify) -> Option<String> {
-    let DecisionArgs { unknown, background, background_file, threshold, independent, temperature } = &args.decisions;
-    let switches = [("--unknown", *unknown), ("--independent", *independent)];
-    let switches = switches.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned());
-    let with = |flag: &'static str| move |value: &String| format!("{flag} {value}");
-    let file = |flag: &'static str| move |file: &PathBuf| format!("{flag} {}", file.display());
-    let flags: Vec<String> = switches
-        .chain(background.iter().map(with("--background")))
-        .chain(background_file.iter().map(file("--background-file")))
-        .chain(threshold.iter().map(with("--threshold")))
-        .chain(temperature.iter().map(|t| format!("--temperature {t}")))
-        .chain(args.labels.groups.iter().map(file("--groups")))
-        .collect();
-    (!flags.is_empty()).then(|| flags.join(" "))
+/// Warns of what a page cannot say.
+fn tell_of_page(output: &Output, names: &[String], common: &Common) {
+    let given =
+        [("--top-k", output.top_k.is_some()), ("--min-score", output.min_score > 0.0), ("--logits", output.logits)];
+    let given: Vec<&str> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect();
+    if !given.is_empty() {
+        warn(common, format!("{}: without effect on a page", given.join(", ")));
+    }
+    if names.iter().any(|name| name == page::UNKNOWN) {
+        warn(
+            common,
+            "on the page, the label `unknown` and images of none of the labels are the same; rename the label",
+        );
+    }
 }
 
 /// Scores on their way to the output.

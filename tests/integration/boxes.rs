@@ -342,7 +342,7 @@ fn a_box_that_would_take_for_ever_is_a_failure() {
     assert_eq!(code, 1);
     let records = lines(&output);
     let message = |at: usize| records[at]["error"]["message"].as_str().unwrap();
-    assert_eq!(message(0), "photos/owl.png: the box is more than 10 times as large as the image");
+    assert_eq!(message(0), "photos/owl.png: the box is more than 10 times as wide or as high as the image");
     let refused = format!("pixels, more than the {most} allowed (--max-pixels)");
     assert!(message(1).ends_with(&refused), "{}", message(1));
     assert_eq!(records[1]["error"]["kind"], "too_large");
