@@ -414,6 +414,8 @@ mod tests {
         let json: Value = serde_json::from_str(&file.text).unwrap();
         let all = json!({"3": "fox", "4": "4", "5": "Deer", "8": "8", "7": "7", "6": "unknown"});
         assert_eq!(json["detection_categories"], all);
+        let taken = json!({"images": coco["images"], "annotations": [boxes(json!(1))], "categories": [{"id": "deer"}]});
+        assert_eq!(names(&parse(&taken).unwrap()), ["1"], "the number of a deer is another one");
         coco.as_object_mut().unwrap().remove("categories");
         assert_eq!(names(&parse(&coco).unwrap()), ["3", "deer", "8", "7", "unknown"]);
     }

@@ -100,7 +100,8 @@
     const changed = [...decided.keys()].filter(isChanged).length;
     by('bar').max = images.length || 1;
     by('bar').value = decided.size;
-    by('count').textContent = `${decided.size} of ${images.length} reviewed${changed ? `, ${changed} relabelled` : ''}`;
+    const relabelled = changed ? [element('span', { className: 'relabelled' }, `, ${changed} relabelled`)] : [];
+    by('count').replaceChildren(`${decided.size} of ${images.length} reviewed`, ...relabelled);
     by('save').disabled = decided.size === 0;
     by('forget').classList.toggle('gone', decided.size === 0);
     by('undo').disabled = past.length === 0;
