@@ -354,7 +354,9 @@ def check_keys(browser: Browser, page: Path):
     browser.run("document.getElementById('by-name').focus()")
     browser.type("2")
     assert browser.run("return document.getElementById('by-name').value") == "2" and browser.text("count").startswith("2 of")
-    browser.run("document.getElementById('reset').click(); document.activeElement.blur()")
+    browser.click("#reset")
+    browser.click("#p4")
+    browser.run("document.activeElement.blur()")
     browser.run("document.body.append(Object.assign(document.createElement('p'), {id: 'far', innerHTML: '<br>'.repeat(200)}))")
     browser.run("scrollTo(0, document.body.scrollHeight)")
     browser.type("Enter")
@@ -386,13 +388,19 @@ def check_keys(browser: Browser, page: Path):
     browser.hold(" ", "Space")
     time.sleep(0.5)
     assert browser.run("return scrollY") == 0, "Space does not scroll from a picture"
+    browser.click("#p10")
+    counted = browser.text("count")
+    browser.hold("0", "Digit0")
+    assert current(browser) == 11 and browser.text("count") != counted, "a key that is held decides once"
     # What is typed stays while another tab decides something.
     browser.click("#p5")
     browser.type("l", *"hippo")
     browser.run("const key = Object.keys(localStorage).find((key) => key.startsWith('zsic')); dispatchEvent(new StorageEvent('storage', {key}))")
     assert browser.run("return document.getElementById('other').value") == "hippo"
     browser.type("Enter")
-    assert browser.run("return document.getElementById('other').value") == ""
+    browser.type("l", *"hip")
+    browser.click("#p12")
+    assert browser.run("return document.getElementById('other').value") == "", "it was meant for another picture"
     check_quiet(browser)
     browser.run("localStorage.clear()")
 
@@ -431,9 +439,11 @@ def check_fit(browser: Browser, zsic: Zsic, folder: Path):
         assert browser.run(sizes) == [0, 0], (at, images[at]["unknown"])
     browser.run("document.getElementById('none-share').textContent = '> 99.9 %'")
     assert browser.run(sizes) == [0, 0], "Undo is in the panel"
+    browser.click("#p0")
     browser.click("#other")
     browser.type(*"a" * 120, "Enter", "Left")
     assert browser.run(sizes) == [0, 0], "a label without a space is broken"
+    browser.type("Backspace")
     for width in (320, 400, 1366):
         browser.tools("Emulation.setDeviceMetricsOverride", width=width, height=657, deviceScaleFactor=1, mobile=False)
         assert browser.run(sizes) == [0, 0], width
@@ -466,7 +476,7 @@ def check_truths(browser: Browser, zsic: Zsic, folder: Path):
     browser.type("t")
     assert "now owl, fox" in browser.text("live"), browser.text("live")
     browser.run("localStorage.clear()")
-    zsic(folder, "eval", ".", "-l", "owl,fox,bear,an owl,a fox,brown bear", "--independent", "--unknown", "-o", "several.html")
+    zsic(folder, "eval", ".", "-l", "owl,fox,bear,an owl,a fox,brown bear", "--independent", "--background", "sky", "-o", "several.html")
     fresh(browser, folder / "several.html")
     data = json.loads(browser.text("data"))
     assert any(len(image["answer"]) > 1 for image in data["images"]), "no picture has two answers"
@@ -476,7 +486,7 @@ def check_truths(browser: Browser, zsic: Zsic, folder: Path):
         assert len(visible(browser)) == count, (truth, answer, count, visible(browser))
     # A filter by hand shows every picture that has the answer.
     second = next(image["answer"][1] for image in data["images"] if len(image["answer"]) > 1)
-    browser.click("#reset")
+    browser.choose("by-truth", "")
     browser.choose("by-answer", json.dumps(data["labels"][second]))
     assert visible(browser) == [at for at, image in enumerate(data["images"]) if second in image["answer"]]
     check_quiet(browser)

@@ -464,11 +464,3 @@ fn a_report_has_the_format_of_its_ending() {
     }
     assert_eq!(evaluate(dir.path(), &["-o", "r.txt", "--format", "json"]).status.code(), Some(0));
 }
-
-#[test]
-fn one_missing_image_is_told_as_one() {
-    let dir = labelled();
-    fs::write(dir.path().join("truth.csv"), "image,label\nset/owl/1.png,owl\nset/gone.png,owl\n").unwrap();
-    let output = evaluate(dir.path(), &["--truth", "truth.csv", "-l", "owl,fox"]);
-    assert!(err(&output).contains("warning: 1 image of the truth is not among the inputs"), "{}", err(&output));
-}
