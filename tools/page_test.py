@@ -480,6 +480,11 @@ def check_truths(browser: Browser, zsic: Zsic, folder: Path):
     fresh(browser, folder / "several.html")
     data = json.loads(browser.text("data"))
     assert any(len(image["answer"]) > 1 for image in data["images"]), "no picture has two answers"
+    browser.tools("Emulation.setDeviceMetricsOverride", width=1366, height=657, deviceScaleFactor=1, mobile=False)
+    browser.click("#p0")
+    browser.type("1", "2", "3")
+    assert browser.run("return document.querySelector('.tools').offsetHeight") < 60, "the bar of eval has one line"
+    browser.tools("Emulation.clearDeviceMetricsOverride")
     buttons = browser.run("return [...document.querySelectorAll('[data-answer]')].map((b) => [b.dataset.truth, b.dataset.answer, Number(b.textContent)])")
     for truth, answer, count in buttons:
         browser.click(f'[data-truth="{truth}"][data-answer="{answer}"]')
