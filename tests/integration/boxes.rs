@@ -351,6 +351,9 @@ fn a_file_gets_what_megadetectors_tools_accept() {
     assert!(after["images"][0].get("failure").is_none(), "{after}");
     assert_eq!(after["info"]["format_version"], "1.5");
     assert_eq!(read(&own(Value::Null, Value::Null))["info"]["format_version"], "1.6");
+    let text =
+        r#"{"images": [{"file": "owl.png", "detections": [{"category": "1", "conf": -0, "bbox": [0, 0, 1, 1]}]}]}"#;
+    assert!(filled(&dir, text, &[]).contains(r#""conf": -0.0"#), "a confidence is no integer");
     // Numbers of categories are whole.
     assert_eq!(after["detection_categories"], json!({"1": "beast", "2": "1"}));
     let found = after["images"][0]["detections"].as_array().unwrap();

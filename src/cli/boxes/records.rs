@@ -279,7 +279,7 @@ fn filled_box(text: &str, labels: Option<&[(usize, f32)]>, categories: &mut Numb
     if let Some(kind) = category(&found) {
         found.set("category", &categories.number(&kind.into()).into());
     }
-    if let Some(whole) = found.get("conf").filter(|conf| conf.bytes().all(|byte| byte.is_ascii_digit())) {
+    if let Some(whole) = found.get("conf").filter(|conf| !conf.contains(['.', 'e', 'E'])) {
         let real = format!("{whole}.0"); // a confidence is no integer
         found.set_text("conf", real);
     }
