@@ -90,6 +90,12 @@ class Browser:
     def find(self, selector: str) -> str:
         return self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
 
+    def hold(self, key: str, code: str):
+        """Presses a key that repeats."""
+        for repeat in [False, True, True]:
+            self.tools("Input.dispatchKeyEvent", type="keyDown", key=key, code=code, text=key, autoRepeat=repeat, windowsVirtualKeyCode=ord(key))
+        self.tools("Input.dispatchKeyEvent", type="keyUp", key=key, code=code, windowsVirtualKeyCode=ord(key))
+
     def type(self, *keys: str, shift: bool = False):
         actions = []
         for key in keys:
@@ -330,6 +336,167 @@ def docs_picture(browser: Browser, zsic: Zsic, folder: Path, path: Path):
     browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
 
 
+def fresh(browser: Browser, page: Path):
+    """Opens a page without decisions of an earlier visit."""
+    browser.open(page)
+    browser.run("localStorage.clear()")
+    browser.open(page)
+
+
+def check_keys(browser: Browser, page: Path):
+    """Keys without a focus, labels that are added under a filter, keys that change nothing, and a key that is held."""
+    fresh(browser, page)
+    browser.type("Enter")
+    assert browser.text("count").startswith("1 of"), "a key at load is for the picture in the panel"
+    browser.click("h1")
+    browser.type("2")
+    assert browser.text("count").startswith("2 of"), "a key after a click beside the pictures, too"
+    browser.run("document.getElementById('by-name').focus()")
+    browser.type("2")
+    assert browser.run("return document.getElementById('by-name').value") == "2" and browser.text("count").startswith("2 of")
+    browser.click("#reset")
+    browser.click("#p4")
+    browser.run("document.activeElement.blur()")
+    browser.run("document.body.append(Object.assign(document.createElement('p'), {id: 'far', innerHTML: '<br>'.repeat(200)}))")
+    browser.run("scrollTo(0, document.body.scrollHeight)")
+    browser.type("Enter")
+    assert browser.text("count").startswith("2 of"), "a picture that cannot be seen is not decided"
+    browser.run("document.getElementById('far').remove(); scrollTo(0, 0)")
+    # Labels are added to one picture, also where it no longer fits the filter; then it leaves.
+    browser.choose("by-state", "open")
+    at = visible(browser)[0]
+    browser.click(f"#p{at}")
+    browser.type("2", shift=True)
+    assert current(browser) == at
+    browser.type("3", shift=True)
+    assert current(browser) == at and browser.text("count").startswith("3 of"), browser.text("count")
+    browser.type("Enter")
+    assert current(browser) == at + 1 and at not in visible(browser)
+    browser.choose("by-state", "")
+    # Enter keeps what is decided, so Accept has another key there.
+    cap = "return document.querySelector('#accept kbd').textContent"
+    assert browser.run(cap) == "Enter"
+    browser.click(f"#p{at}")
+    assert browser.run(cap) == "A"
+    browser.type("a")
+    assert "accepted" in browser.run(f"return document.querySelector('#p{at} .mark').textContent")
+    # Backspace on a picture without a decision is nothing that could be taken back.
+    browser.click("#p9")
+    browser.type("Backspace", "u")
+    assert f"p{at}" == browser.run("return document.activeElement.id") and "→" in browser.run(f"return document.querySelector('#p{at} .mark').textContent")
+    browser.run("scrollTo(0, 0)")
+    browser.hold(" ", "Space")
+    time.sleep(0.5)
+    assert browser.run("return scrollY") == 0, "Space does not scroll from a picture"
+    browser.click("#p10")
+    counted = browser.text("count")
+    browser.hold("0", "Digit0")
+    assert current(browser) == 11 and browser.text("count") != counted, "a key that is held decides once"
+    # What is typed stays while another tab decides something.
+    browser.click("#p5")
+    browser.type("l", *"hippo")
+    browser.run("const key = Object.keys(localStorage).find((key) => key.startsWith('zsic')); dispatchEvent(new StorageEvent('storage', {key}))")
+    assert browser.run("return document.getElementById('other').value") == "hippo"
+    browser.type("Enter")
+    browser.type("l", *"hip")
+    browser.click("#p12")
+    assert browser.run("return document.getElementById('other').value") == "", "it was meant for another picture"
+    check_quiet(browser)
+    browser.run("localStorage.clear()")
+
+
+def check_speech(browser: Browser, page: Path):
+    """What a screen reader says."""
+    fresh(browser, page)
+    data = json.loads(browser.text("data"))
+    nodes = browser.tools("Accessibility.getFullAXTree")["nodes"]
+    box = next(node for node in nodes if node["role"]["value"] == "listbox")
+    assert box["description"]["value"].startswith("Arrow keys move."), box
+    label = lambda selector: browser.ask("GET", f"/element/{browser.find(selector)}/computedlabel").strip()
+    last = len(data["images"]) - 1
+    browser.ask("POST", "/window/rect", {"width": 500, "height": 400})
+    assert data["labels"][data["images"][last]["answer"][0]] in label(f"#p{last}"), "a card that is far away has a name"
+    browser.ask("POST", "/window/rect", {"width": 1366, "height": 850})
+    names = [label(selector) for selector in ("#accept", "#clear", "#undo")]
+    assert names == ["Accept", "Clear", "Undo"], names
+    names = [label("#choices button"), label("#other")]
+    assert names[0].startswith(LABELS[0]) and names[1] == "Other label", names
+    keys = browser.run("return [...document.querySelectorAll('[aria-keyshortcuts]')].map((e) => e.getAttribute('aria-keyshortcuts'))")
+    assert {"Enter", "t", "0", "Backspace", "u", "l", "/", "1"} <= set(keys), keys
+    browser.click("#p0")
+    browser.type("2", "Left")
+    assert f"now {data['labels'][1]}" in label("#p0"), label("#p0")
+
+
+def check_fit(browser: Browser, zsic: Zsic, folder: Path):
+    """Nothing is wider than its place: shares beside buttons, long labels, pages of 320 pixels, filters that fold."""
+    sizes = "const panel = document.getElementById('panel'); return [panel.scrollWidth - panel.clientWidth, document.documentElement.scrollWidth - innerWidth]"
+    zsic(folder, "classify", ".", "-l", ",".join(LABELS), "--unknown", "--threshold", "0.6", "-o", "unknown.html")
+    fresh(browser, folder / "unknown.html")
+    images = json.loads(browser.text("data"))["images"]
+    for at in range(len(images)):
+        browser.run(f"document.getElementById('p{at}').click()")
+        assert browser.run(sizes) == [0, 0], (at, images[at]["unknown"])
+    browser.run("document.getElementById('none-share').textContent = '> 99.9 %'")
+    assert browser.run(sizes) == [0, 0], "Undo is in the panel"
+    browser.click("#p0")
+    browser.click("#other")
+    browser.type(*"a" * 120, "Enter", "Left")
+    assert browser.run(sizes) == [0, 0], "a label without a space is broken"
+    browser.type("Backspace")
+    for width in (320, 400, 1366):
+        browser.tools("Emulation.setDeviceMetricsOverride", width=width, height=657, deviceScaleFactor=1, mobile=False)
+        assert browser.run(sizes) == [0, 0], width
+        is_narrow = width < 900
+        shown = "return document.getElementById('by-state').offsetHeight > 0"
+        assert browser.run(shown) != is_narrow
+        if is_narrow:
+            browser.click("#more")
+            assert browser.run(shown) and browser.run(sizes) == [0, 0]
+            browser.click("#more")
+    assert browser.run("return document.querySelector('.tools').offsetHeight") < 60, "the bar has one line"
+    below = "return innerHeight - document.querySelector('#choices button:last-child').getBoundingClientRect().bottom"
+    browser.run("scrollTo(0, 0)")
+    assert browser.run(below) > 0, "all labels can be seen at load"
+    browser.tools("Emulation.clearDeviceMetricsOverride")
+    browser.run("localStorage.clear()")
+    check_quiet(browser)
+
+
+def check_truths(browser: Browser, zsic: Zsic, folder: Path):
+    """Truths of several labels, and answers of several: what Accept leaves out is shown, and numbers show what they count."""
+    (folder / "multi.csv").write_text("image,labels\nowl/owl.png,owl;fox\nbear/bear.png,bear\nfox/fox.png,fox\n")
+    zsic(folder, "eval", ".", "--truth", "multi.csv", "-l", "owl,fox,bear", "-o", "multi.html")
+    fresh(browser, folder / "multi.html")
+    images = json.loads(browser.text("data"))["images"]
+    at = next(at for at, image in enumerate(images) if image["image"] == "./owl/owl.png")
+    assert images[at]["right"]
+    browser.click(f"#p{at}")
+    assert browser.text("says") == "Right: owl · truth: owl, fox", browser.text("says")
+    browser.type("t")
+    assert "now owl, fox" in browser.text("live"), browser.text("live")
+    browser.run("localStorage.clear()")
+    zsic(folder, "eval", ".", "-l", "owl,fox,bear,an owl,a fox,brown bear", "--independent", "--background", "sky", "-o", "several.html")
+    fresh(browser, folder / "several.html")
+    data = json.loads(browser.text("data"))
+    assert any(len(image["answer"]) > 1 for image in data["images"]), "no picture has two answers"
+    browser.tools("Emulation.setDeviceMetricsOverride", width=1366, height=657, deviceScaleFactor=1, mobile=False)
+    browser.click("#p0")
+    browser.type("1", "2", "3")
+    assert browser.run("return document.querySelector('.tools').offsetHeight") < 60, "the bar of eval has one line"
+    browser.tools("Emulation.clearDeviceMetricsOverride")
+    buttons = browser.run("return [...document.querySelectorAll('[data-answer]')].map((b) => [b.dataset.truth, b.dataset.answer, Number(b.textContent)])")
+    for truth, answer, count in buttons:
+        browser.click(f'[data-truth="{truth}"][data-answer="{answer}"]')
+        assert len(visible(browser)) == count, (truth, answer, count, visible(browser))
+    # A filter by hand shows every picture that has the answer.
+    second = next(image["answer"][1] for image in data["images"] if len(image["answer"]) > 1)
+    browser.choose("by-truth", "")
+    browser.choose("by-answer", json.dumps(data["labels"][second]))
+    assert visible(browser) == [at for at, image in enumerate(data["images"]) if second in image["answer"]]
+    check_quiet(browser)
+
+
 def check_hostile(browser: Browser, zsic: Zsic, folder: Path):
     """Names that would be markup, and their way through the csv."""
     for name in HOSTILE:
@@ -452,10 +619,14 @@ def main():
         browser = Browser(base)
         try:
             check_classify(browser, zsic, folders[0], args.shots)
+            for check in (check_keys, check_speech):
+                check(browser, folders[0] / "review.html")
+            check_fit(browser, zsic, folders[0])
             check_hostile(browser, zsic, folders[1])
             if args.shots:
                 docs_picture(browser, zsic, base, args.shots / "review.webp")
             check_eval(browser, zsic, folders[2], args.shots)
+            check_truths(browser, zsic, folders[2])
             if args.many:
                 measure(browser, zsic, folders[3], args.many)
         finally:

@@ -1,20 +1,18 @@
 //! `zsic classify`: labels once, then image after image.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use zsic::pipeline;
 use zsic::{Decision, Scorer};
 
-use super::args::{Asked, Classify, Common, DecisionArgs, ExampleArgs, Output};
+use super::args::{Asked, Classify, Common, ExampleArgs, Output};
 use super::examples::counted;
 use super::fatal::usage;
 use super::labels::Given;
-use super::messages::HeldLines;
+use super::messages::{HeldLines, warn};
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
-use super::output::page::{About, Margins, Page, Sources};
+use super::output::page::{self, About, Margins, Page, Sources};
 use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
@@ -72,6 +70,9 @@ pub fn run(args: &Classify, common: &Common) -> Result<Outcome> {
         labels: names.clone(),
         more: more(args, &wanted),
     };
+    if format == Format::Html {
+        tell_of_page(output, &names, common);
+    }
     let sources = Sources { asked, threads: session.threads, limits: run.limits.clone() };
     let margins = Margins { thresholds: rules.thresholds(), is_independent: rules.is_independent() };
     let writer = RecordWriter::new(format, run.place(), log, columns, &names, Page::new(about, sources, margins));
@@ -88,7 +89,7 @@ fn more(args: &Classify, wanted: &Wanted) -> Vec<(&'static str, String)> {
     let examples = examples.as_deref().map(|path| ("Examples", format!("{}, head {head}", text::name(path))));
     let rules = match wanted.compiled_rules() {
         Some((decision, names)) => rules_of_classifier(decision, names.len(), &wanted.given),
-        None => rules_of(args),
+        None => args.decisions.typed(&args.labels.groups),
     };
     classifier.into_iter().chain(examples).chain(rules.map(|rules| ("Rules", rules))).collect()
 }
@@ -110,21 +111,20 @@ fn rules_of_classifier(decision: &Decision, competing: usize, given: &Given) -> 
     (!rules.is_empty()).then(|| rules.join("; "))
 }
 
-/// Returns the flags that decide what an image is given, if there are any.
-fn rules_of(args: &Classify) -> Option<String> {
-    let DecisionArgs { unknown, background, background_file, threshold, independent, temperature } = &args.decisions;
-    let switches = [("--unknown", *unknown), ("--independent", *independent)];
-    let switches = switches.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned());
-    let with = |flag: &'static str| move |value: &String| format!("{flag} {value}");
-    let file = |flag: &'static str| move |file: &PathBuf| format!("{flag} {}", file.display());
-    let flags: Vec<String> = switches
-        .chain(background.iter().map(with("--background")))
-        .chain(background_file.iter().map(file("--background-file")))
-        .chain(threshold.iter().map(with("--threshold")))
-        .chain(temperature.iter().map(|t| format!("--temperature {t}")))
-        .chain(args.labels.groups.iter().map(file("--groups")))
-        .collect();
-    (!flags.is_empty()).then(|| flags.join(" "))
+/// Warns of what a page cannot say.
+fn tell_of_page(output: &Output, names: &[String], common: &Common) {
+    let given =
+        [("--top-k", output.top_k.is_some()), ("--min-score", output.min_score > 0.0), ("--logits", output.logits)];
+    let given: Vec<&str> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect();
+    if !given.is_empty() {
+        warn(common, format!("{}: without effect on a page", given.join(", ")));
+    }
+    if names.iter().any(|name| name == page::UNKNOWN) {
+        warn(
+            common,
+            "on the page, the label `unknown` and images of none of the labels are the same; rename the label",
+        );
+    }
 }
 
 /// Scores on their way to the output.

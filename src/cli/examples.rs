@@ -166,7 +166,7 @@ impl ExampleSource {
     /// numbers of classes count. Failures are told.
     ///
     /// # Errors
-    /// A usage error if a picture shows none of the labels or several, or if a label has only pictures that failed.
+    /// A usage error if a picture shows what is no label, or if a label has only pictures that failed.
     pub fn collect(
         &self,
         names: &[&str],
@@ -178,12 +178,20 @@ impl ExampleSource {
         let places = Places::new(names.iter().copied().zip(0..));
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
         let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; names.len()], 0u64);
+        let mut unfit = 0;
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
         let outcome = stream.named(&self.name).beside(self.truth.ending()).run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {
-                let label = |shown: Vec<Shown>| self.label(answer.name.as_str(), &shown, &places, labels);
-                let Some(label) = self.truth.of(&answer.name).map_or(Ok(None), label)? else {
+                let Some(shown) = self.truth.of(&answer.name) else {
+                    left_out += 1;
+                    continue;
+                };
+                let [shown] = &shown[..] else {
+                    unfit += 1;
+                    continue;
+                };
+                let Some(label) = self.label(answer.name.as_str(), shown, &places, labels)? else {
                     left_out += 1;
                     continue;
                 };
@@ -202,6 +210,13 @@ impl ExampleSource {
             let pictures = counted(left_out as usize, "picture");
             say(session.asked.common, format!("{}: left out {pictures} without a label", self.name));
         }
+        if unfit > 0 {
+            let (pictures, name) = (counted(unfit, "picture"), &self.name);
+            warn(
+                session.asked.common,
+                format!("{name}: left out {pictures}: an example shows one label, not several or none"),
+            );
+        }
         let has_none = |label: &usize| failed[*label] > 0 && !found.iter().any(|example| example.1 == *label);
         if let Some(label) = (0..names.len()).find(has_none) {
             let label = labels::shown(names[label]);
@@ -214,10 +229,7 @@ impl ExampleSource {
     }
 
     /// Returns the place of what a picture shows, unless the renaming leaves it out.
-    fn label(&self, image: &str, shown: &[Shown], places: &Places, labels: usize) -> Result<Option<usize>> {
-        let [shown] = shown else {
-            return Err(usage(format!("{image}: shows {} labels, and an example shows one", shown.len())));
-        };
+    fn label(&self, image: &str, shown: &Shown, places: &Places, labels: usize) -> Result<Option<usize>> {
         let name = match shown {
             Shown::Name(name) => name,
             Shown::Index(index) => match self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)) {

@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
         let (tally, list_failure) = Default::default();
         let walked = Walked { entries: Rest::all(entries), tally, list_failure, limits };
         let images = Stream::start(self.asked, &self.checkpoint, &kept, (self.threads, self.batch_size), walked)?;
-        Ok((images.of(total), kept))
+        Ok((images.of_boxes(total), kept))
     }
 
     /// Says what computes.

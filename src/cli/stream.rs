@@ -32,8 +32,8 @@ pub struct Stream<'a> {
     name: Option<String>,
     /// The ending of files beside the images that are read too, so that they are not skipped.
     beside: Option<&'static str>,
-    /// The number of images, if it is known.
-    total: Option<u64>,
+    /// The number of boxes, if these are read in place of whole images.
+    boxes: Option<u64>,
 }
 
 /// What became of some answers.
@@ -65,7 +65,7 @@ impl<'a> Stream<'a> {
             Error::Thread(e) => anyhow!(e).context(NO_THREAD),
             e => e.into(),
         })?;
-        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, name: None, beside: None, total: None })
+        Ok(Self { asked, threads, pipeline, tally, list_failure, earlier, name: None, beside: None, boxes: None })
     }
 
     /// Returns the same stream, whose messages name the flag and path that its images come from.
@@ -83,9 +83,9 @@ impl<'a> Stream<'a> {
         self.name.as_ref().map_or_else(|| message.to_string(), |name| format!("{name}: {message}"))
     }
 
-    /// Returns the same stream, of a number of images that is known.
-    pub fn of(self, total: u64) -> Self {
-        Self { total: Some(total), ..self }
+    /// Returns the same stream, of so many boxes.
+    pub fn of_boxes(self, count: u64) -> Self {
+        Self { boxes: Some(count), ..self }
     }
 
     /// Encodes every image and hands the answers, in order, to `write`, until that has enough. Says on stderr what was skipped
@@ -102,8 +102,8 @@ impl<'a> Stream<'a> {
         let Asked { inputs, common, .. } = self.asked;
         let progress = Progress::images(common, results_on_terminal);
         let args = inputs.clone();
-        let total = self.total;
-        progress.count(move || total.or_else(|| inputs::count(&args)));
+        let boxes = self.boxes;
+        progress.count(move || boxes.or_else(|| inputs::count(&args)));
         let (mut failed, mut previews, mut writing, start) = (0u64, 0u64, Duration::ZERO, Instant::now());
         while let Some(answers) = self.pipeline.next_batch(|pixels| encoder.embed(pixels))? {
             previews::tell(common, &answers, previews);
@@ -132,7 +132,8 @@ impl<'a> Stream<'a> {
             warn(common, self.told(sentence));
         }
         if machine.stats {
-            for line in stats::lines(&summary, failed, wall, writing, self.threads) {
+            let what = if self.boxes.is_some() { "boxes" } else { "images" };
+            for line in stats::lines(&summary, what, failed.max(summary.failed), wall, writing, self.threads) {
                 say(common, line);
             }
         }

@@ -56,7 +56,7 @@ impl Region {
     /// If there are none, if the box was found in the image before it was turned, and if the crop would be too large.
     fn frame(&self, width: usize, height: usize) -> Result<Frame, ImageError> {
         if self.bounds[2..].iter().any(|share| *share > MOST) {
-            let why = format!("the box is more than {MOST} times as large as the image");
+            let why = format!("the box is more than {MOST} times as wide or as high as the image");
             return Err(ImageError::new(ErrorKind::Decode, why));
         }
         if let Some([of_width, of_height]) = self.of.filter(|of| is_turned(*of, [width, height])) {

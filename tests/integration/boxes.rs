@@ -189,10 +189,10 @@ fn cocos_boxes_are_in_pixels() {
     );
     let mut turned = json!({"file": "more/fox.png", "width": 40, "height": 30, "detections": []});
     turned["detections"] = json!([{"category": "1", "conf": 0.9, "bbox": [0, 0, 1, 1]}]);
-    for (width, code) in [(40, 1), (20, 0)] {
+    for (width, code) in [(json!(40), 1), (json!(40.0), 1), (json!(20), 0)] {
         let narrow = "P6 30 40 255\n".bytes().chain([99; 3 * 30 * 40]).collect::<Vec<u8>>();
         fs::write(dir.path().join("photos/more/fox.png"), narrow).unwrap();
-        turned["width"] = json!(width);
+        turned["width"] = width;
         written(&dir, "own.json", &json!({"images": [turned]}));
         let (status, output) = classify(&dir, &["own.json"]);
         assert_eq!(status, code, "{}", out(&output));
@@ -210,6 +210,7 @@ fn cocos_boxes_are_in_pixels() {
 fn wrong_usage_is_told() {
     let dir = folder();
     written(&dir, "wrong.json", &json!({"images": [{"file": "a.jpg", "detections": [{"conf": 2}]}]}));
+    fs::write(dir.path().join("nan.json"), "{\"images\": [\n {\"file\": NaN}]}").unwrap();
     written(&dir, "list.json", &json!([]));
     fs::File::create(dir.path().join("large.json")).unwrap().set_len((2 << 30) + 1).unwrap();
     for (args, told) in [
@@ -225,6 +226,7 @@ fn wrong_usage_is_told() {
         (&["list.json"], "list.json: is neither MegaDetector's JSON (an object with `images`) nor COCO's"),
         (&["large.json"], "large.json: has 2147483649 bytes, more than 2147483648, the most for a file of boxes"),
         (&["md.json", "photos"], "name one folder"),
+        (&["nan.json"], "nan.json: is not JSON: has NaN at line 2 column 11; write null, or leave the field out"),
         (&["none.json"], "none.json: cannot be read: no such file"),
         (&["wrong.json"], "wrong.json: a.jpg: a box has no `bbox` of left, top, width and height: {\"conf\":2}"),
         (&["photos/owl.png"], "photos/owl.png:"),
@@ -331,6 +333,50 @@ fn a_file_gets_what_megadetectors_format_demands() {
 }
 
 #[test]
+fn a_file_gets_what_megadetectors_tools_accept() {
+    let dir = folder();
+    let found = |category: &str| json!({"category": category, "conf": 0.9, "bbox": [0, 0, 1, 1]});
+    let own = |failure: Value, version: Value| {
+        let image = json!({"file": "owl.png", "failure": failure, "detections": [found("animal"), found("1")]});
+        let categories = json!({"animal": "beast"});
+        json!({"images": [image], "detection_categories": categories, "info": {"format_version": version}}).to_string()
+    };
+    let read = |json: &str| -> Value { serde_json::from_str(&filled(&dir, json, &[])).unwrap() };
+    // An image has either a failure, which is a text, or detections.
+    for (failure, text) in [(json!(true), "true"), (json!(0), "0"), (json!("torn"), "torn")] {
+        let after = read(&own(failure, json!("1.6")));
+        assert_eq!(after["images"][0], json!({"file": "owl.png", "failure": text, "detections": null}));
+    }
+    let after = read(&own(json!(false), json!(1.5)));
+    assert!(after["images"][0].get("failure").is_none(), "{after}");
+    assert_eq!(after["info"]["format_version"], "1.5");
+    assert_eq!(read(&own(Value::Null, Value::Null))["info"]["format_version"], "1.6");
+    let text =
+        r#"{"images": [{"file": "owl.png", "detections": [{"category": "1", "conf": -0, "bbox": [0, 0, 1, 1]}]}]}"#;
+    assert!(filled(&dir, text, &[]).contains(r#""conf": -0.0"#), "a confidence is no integer");
+    // Numbers of categories are whole.
+    assert_eq!(after["detection_categories"], json!({"1": "beast", "2": "1"}));
+    let found = after["images"][0]["detections"].as_array().unwrap();
+    assert_eq!([&found[0]["category"], &found[1]["category"]], ["1", "2"]);
+    assert!(found.iter().all(|found| found["classifications"].is_array()));
+}
+
+#[test]
+fn messages_say_what_happened() {
+    let dir = folder();
+    written(&dir, "own.json", &json!({"images": [{"file": "owl.png", "failure": false}]}));
+    let (code, output) = classify(&dir, &["own.json", "--stats"]);
+    assert_eq!(code, 1);
+    assert_eq!(lines(&output)[0]["error"]["message"], "photos/owl.png: it has no list of detections");
+    of_owl(&dir, &[[0.0, 0.0, 1.0, 1.0], [5.0, 0.0, 1.0, 1.0]]);
+    let (_, output) = classify(&dir, &["own.json", "--stats"]);
+    assert!(err(&output).contains("2 boxes in ") && err(&output).contains(" 1 failed"), "{}", err(&output));
+    let mut command = zsic(&["classify", "none", "-m", "demo", "-l", "owl,fox", "--boxes", "own.json"]);
+    let output = run(command.current_dir(dir.path()));
+    assert!(err(&output).contains("none: no such folder"), "{}", err(&output));
+}
+
+#[test]
 fn a_box_that_would_take_for_ever_is_a_failure() {
     let dir = folder();
     of_owl(&dir, &[[0.0, 0.0, 1000.0, 0.5], [0.0, 0.0, 10.0, 0.5], [0.0, 0.0, 1.0, 1.0]]);
@@ -342,7 +388,7 @@ fn a_box_that_would_take_for_ever_is_a_failure() {
     assert_eq!(code, 1);
     let records = lines(&output);
     let message = |at: usize| records[at]["error"]["message"].as_str().unwrap();
-    assert_eq!(message(0), "photos/owl.png: the box is more than 10 times as large as the image");
+    assert_eq!(message(0), "photos/owl.png: the box is more than 10 times as wide or as high as the image");
     let refused = format!("pixels, more than the {most} allowed (--max-pixels)");
     assert!(message(1).ends_with(&refused), "{}", message(1));
     assert_eq!(records[1]["error"]["kind"], "too_large");

@@ -193,7 +193,7 @@ fn what_the_truth_has_too_much_is_told() {
     fs::write(dir.path().join("t.csv"), "image,label\nset/owl/1.png,owl\nset/fox/5.png,fox\nnone.png,owl\n").unwrap();
     fs::write(dir.path().join("map.csv"), "owl,fox\nwol,owl\n").unwrap();
     let output = evaluate(dir.path(), &["set", "--truth", "t.csv", "--map", "map.csv", "-l", "owl,fox"]);
-    assert!(err(&output).contains("1 images of the truth are not among the inputs"), "{}", err(&output));
+    assert!(err(&output).contains("1 image of the truth is not among the inputs"), "{}", err(&output));
     assert!(err(&output).contains("--map: the truth does not have `wol`"), "{}", err(&output));
 }
 

@@ -388,3 +388,79 @@ fn corrections_name_files_whose_names_are_not_utf_8() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["truth"]["images"], 1, "{}", err(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn corrections_name_files_with_spaces_at_their_ends() {
+    let dir = labelled();
+    for (from, to) in [("set/owl/1.png", "set/owl/trail.png "), ("set/fox/5.png", " lead.png")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    let rows = "image, label\n\"set/owl/trail.png \", owl\n\" lead.png\",fox\n set/owl/2.jpg , owl \n";
+    fs::write(dir.path().join("corrections.csv"), rows).unwrap();
+    let output = evaluate(dir.path(), &[" lead.png", "--truth", "corrections.csv", "-l", "owl,fox"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["truth"]["images"], 3, "{}", err(&output));
+}
+
+#[test]
+fn pictures_of_several_labels_are_no_examples() {
+    let dir = labelled();
+    let rows = "image,label\nset/bear/3.png,fox\nset/bear/3.png,bear\nset/owl/1.png,owl\nset/fox/5.png,fox\n";
+    fs::write(dir.path().join("corrections.csv"), rows).unwrap();
+    let output = classify(dir.path(), &["set", "--examples", "corrections.csv", "-l", "owl,fox"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let told =
+        "warning: --examples corrections.csv: left out 1 picture: an example shows one label, not several or none";
+    assert!(err(&output).contains(told), "{}", err(&output));
+    assert!(err(&output).contains("2 examples of 2 labels"), "{}", err(&output));
+}
+
+#[test]
+fn the_page_of_an_evaluation_names_its_rules() {
+    let dir = labelled();
+    let output = evaluate(dir.path(), &["--unknown", "--threshold", "0.01", "-o", "report.html"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert!(page.contains("<dt>Rules</dt><dd>--unknown --threshold 0.01</dd>"));
+}
+
+#[test]
+fn a_right_answer_is_shown_with_the_other_labels_of_its_truth() {
+    let dir = labelled();
+    fs::write(dir.path().join("truth.csv"), "image,labels\nset/owl/1.png,owl;fox\nset/bear/4.png,bear\n").unwrap();
+    let args = ["--truth", "truth.csv", "-l", "owl,fox,bear", "-o", "report.html"];
+    assert_eq!(evaluate(dir.path(), &args).status.code(), Some(0));
+    let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    let truths: Vec<bool> = cards(&page).iter().map(|card| card.contains("truth\"><bdi>owl, fox</bdi>")).collect();
+    let expected: Vec<bool> = names(&page).iter().map(|name| name.contains("owl")).collect();
+    assert_eq!(truths, expected);
+    assert!(cards(&page).iter().all(|card| card.starts_with(" right\"")));
+}
+
+#[test]
+fn what_a_page_cannot_say_is_told() {
+    let dir = folder(&["a.jpg"]);
+    let told = |args: &[&str]| err(&classify(dir.path(), &[args, &["a.jpg", "-o", "review.html"]].concat())).to_owned();
+    let all = told(&["-l", "owl,unknown", "-k", "1", "--min-score", "0.1", "--logits"]);
+    assert!(all.contains("warning: --top-k, --min-score, --logits: without effect on a page"), "{all}");
+    assert!(all.contains("the label `unknown` and images of none of the labels are the same"), "{all}");
+    let none = told(&["-l", "owl,fox"]);
+    assert!(!none.contains("warning"), "{none}");
+}
+
+#[test]
+fn a_report_has_the_format_of_its_ending() {
+    let dir = labelled();
+    for (name, format, advice) in [
+        ("r.html", "json", "json reports are not written as html; name a .json or .txt file"),
+        ("r.json", "html", "html reports are not written as json; name a .html or .htm file"),
+        ("r.csv", "table", "table reports are not written as csv; name a .txt file"),
+    ] {
+        let output = evaluate(dir.path(), &["-o", name, "--format", format]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", err(&output));
+        assert!(err(&output).contains(advice), "{}", err(&output));
+        assert!(!dir.path().join(name).exists());
+    }
+    assert_eq!(evaluate(dir.path(), &["-o", "r.txt", "--format", "json"]).status.code(), Some(0));
+}

@@ -47,6 +47,23 @@ impl DecisionArgs {
             || !threshold.is_empty()
     }
 
+    /// Returns the flags as somebody would type them, with those of `groups`; none if no flag is set.
+    pub fn typed(&self, groups: &[PathBuf]) -> Option<String> {
+        let Self { unknown, background, background_file, threshold, independent, temperature } = self;
+        let switches = [("--unknown", *unknown), ("--independent", *independent)];
+        let switches = switches.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned());
+        let with = |flag: &'static str| move |value: &String| format!("{flag} {value}");
+        let file = |flag: &'static str| move |file: &PathBuf| format!("{flag} {}", file.display());
+        let flags: Vec<String> = switches
+            .chain(background.iter().map(with("--background")))
+            .chain(background_file.iter().map(file("--background-file")))
+            .chain(threshold.iter().map(with("--threshold")))
+            .chain(temperature.iter().map(|t| format!("--temperature {t}")))
+            .chain(groups.iter().map(file("--groups")))
+            .collect();
+        (!flags.is_empty()).then(|| flags.join(" "))
+    }
+
     /// Returns whether the built-in list competes.
     pub fn uses_built_in(&self) -> bool {
         self.unknown || self.independent && self.background.is_empty() && self.background_file.is_none()

@@ -27,7 +27,7 @@ const ROUNDING: f64 = 1e-4;
 /// The side of a box that no detector finds, in sides of the image.
 const LARGEST: f64 = 1e6;
 /// The failure of an image that has neither boxes nor a failure.
-const NO_LIST: &str = "it has no list of detections";
+pub const NO_LIST: &str = "it has no list of detections";
 
 /// The boxes of some images.
 pub struct BoxFile {
@@ -134,8 +134,21 @@ fn check_memory(path: &Path, length: u64, copies: u64) -> Result<()> {
 
 /// Reads the outermost object; None for other JSON.
 fn head(text: &str) -> Result<Option<Fields<'_>>, String> {
-    let whole: &RawValue = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|e| not_json(text, &e))?;
     Ok(Fields::read(whole.get()))
+}
+
+/// Says why a text is not JSON. Python writes numbers that are not finite, which JSON does not have.
+fn not_json(text: &str, e: &serde_json::Error) -> String {
+    let line = text.split('\n').nth(e.line().saturating_sub(1)).unwrap_or_default();
+    let rest = line.get(e.column().saturating_sub(1)..).unwrap_or_default();
+    match ["NaN", "Infinity"].into_iter().find(|number| rest.starts_with(number)) {
+        Some(number) => {
+            let place = format!("line {} column {}", e.line(), e.column());
+            format!("is not JSON: has {number} at {place}; write null, or leave the field out")
+        }
+        None => format!("is not JSON: {e}"),
+    }
 }
 
 fn is_coco(head: &Fields) -> bool {
@@ -155,7 +168,8 @@ fn read_image(text: &str, categories: &Map<String, Value>) -> Result<BoxedImage,
         Value::String(why) => Some(why),
         other => Some(other.to_string()),
     };
-    let size = image.value("width").zip(image.value("height")).map(|(width, height)| [width, height]);
+    let side = |name: &str| image.get(name).and_then(number).map(|side| side as u32).filter(|side| *side > 0);
+    let size = side("width").zip(side("height")).map(|(width, height)| [width, height]);
     let (failure, boxes) = match image.get("detections") {
         None | Some("null") => (failure.or_else(|| Some(NO_LIST.to_owned())), Vec::new()),
         Some(_) if failure.is_some() => (failure, Vec::new()), // what was found before it failed
@@ -208,7 +222,8 @@ fn name<'c>(categories: &'c Map<String, Value>, category: &str) -> Option<&'c st
 fn of_coco(text: &str) -> Result<Value, String> {
     let coco: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
     let list = |name: &str| coco[name].as_array().map_or(&[][..], Vec::as_slice);
-    let mut categories = CocoCategories::new(list("categories"));
+    let listed = list("categories").iter().map(|kind| (&kind["id"], &kind["name"]));
+    let mut categories = Numbered::new(listed);
     let mut places = HashMap::new();
     let mut images = Vec::new();
     for image in list("images") {
@@ -250,23 +265,24 @@ fn of_coco(text: &str) -> Result<Value, String> {
     Ok(json!({"images": images, "detection_categories": categories.names, "info": info}))
 }
 
-/// COCO's categories under the whole numbers, in quotes, that MegaDetector's format wants.
-struct CocoCategories {
+/// Categories under the whole numbers, in quotes, that MegaDetector's format wants.
+pub struct Numbered {
     /// The number of each `id`, as it is written.
     numbers: HashMap<String, String>,
     /// The name of each number.
-    names: Map<String, Value>,
+    pub names: Map<String, Value>,
     /// The next number for what has none.
     next: i64,
 }
 
-impl CocoCategories {
-    fn new(listed: &[Value]) -> Self {
-        let largest = listed.iter().filter_map(|kind| whole(&kind["id"])).max().unwrap_or(0);
+impl Numbered {
+    /// Numbers ids, each with its name.
+    pub fn new<'v>(listed: impl Iterator<Item = (&'v Value, &'v Value)> + Clone) -> Self {
+        let largest = listed.clone().filter_map(|(id, _)| whole(id)).max().unwrap_or(0);
         let mut all = Self { numbers: HashMap::new(), names: Map::new(), next: largest.clamp(0, 1 << 52) + 1 };
-        for kind in listed {
-            let number = all.number(&kind["id"]);
-            if let Some(name) = kind["name"].as_str().filter(|name| !name.trim().is_empty()) {
+        for (id, name) in listed {
+            let number = all.number(id);
+            if let Some(name) = name.as_str().filter(|name| !name.trim().is_empty()) {
                 all.names[&number] = name.into();
             }
         }
@@ -274,7 +290,7 @@ impl CocoCategories {
     }
 
     /// Returns the number of a category, which is named by its `id` if it was not listed.
-    fn number(&mut self, id: &Value) -> String {
+    pub fn number(&mut self, id: &Value) -> String {
         let shown = match id {
             Value::String(id) => id.clone(),
             Value::Null => String::new(),
@@ -284,7 +300,7 @@ impl CocoCategories {
             return number.clone();
         }
         let mut number = whole(id).map(|number| number.to_string());
-        if number.as_ref().is_none_or(|number| self.names.contains_key(number) && *number != shown) {
+        if number.as_ref().is_none_or(|number| self.names.contains_key(number)) {
             while self.names.contains_key(&self.next.to_string()) {
                 self.next += 1;
             }
@@ -398,6 +414,8 @@ mod tests {
         let json: Value = serde_json::from_str(&file.text).unwrap();
         let all = json!({"3": "fox", "4": "4", "5": "Deer", "8": "8", "7": "7", "6": "unknown"});
         assert_eq!(json["detection_categories"], all);
+        let taken = json!({"images": coco["images"], "annotations": [boxes(json!(1))], "categories": [{"id": "deer"}]});
+        assert_eq!(names(&parse(&taken).unwrap()), ["1"], "the number of a deer is another one");
         coco.as_object_mut().unwrap().remove("categories");
         assert_eq!(names(&parse(&coco).unwrap()), ["3", "deer", "8", "7", "unknown"]);
     }

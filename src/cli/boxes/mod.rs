@@ -12,7 +12,7 @@ use file::{BoxFile, BoxedImage, Detection};
 use records::{BoxFormat, BoxRecords};
 use zsic::source::{CropShape, Entry, Input, Region, Shard};
 
-use super::args::{Asked, Classify, Common, DecodeArg, LongRun};
+use super::args::{Asked, Classify, Common, DecodeArg, Inputs, LongRun};
 use super::fatal::usage;
 use super::messages::warn;
 use super::model::ImageTower;
@@ -43,10 +43,7 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     }
     let files = || named.files().chain(decisions.files()).chain([path]);
     labels::check_stdin(files(), inputs)?;
-    let folder = match (&inputs.inputs[..], &inputs.files_from) {
-        ([folder], None) if Path::new(folder).is_dir() => Path::new(folder),
-        _ => return Err(usage("with --boxes, name one folder: FILE has the paths of its images below it")),
-    };
+    let folder = folder(inputs)?;
     let place = Place::new(output.output.as_deref(), common);
     let format = BoxFormat::resolve(output.format, &place)?;
     let flags = Flags { labels: named, decisions, activation: output.activation, inputs, renaming: None, common };
@@ -97,6 +94,17 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     }
     warn(common, format!("{failed} of {count} boxes failed, images without boxes included"));
     Ok(Outcome::SomeFailed.or(of_examples))
+}
+
+/// Returns the folder of the images.
+fn folder(inputs: &Inputs) -> Result<&Path> {
+    match (&inputs.inputs[..], &inputs.files_from) {
+        ([folder], None) if Path::new(folder).is_dir() => Ok(Path::new(folder)),
+        ([folder], None) if !Path::new(folder).exists() => {
+            Err(usage(format!("{}: no such folder", text::name(Path::new(folder)))))
+        }
+        _ => Err(usage("with --boxes, name one folder: FILE has the paths of its images below it")),
+    }
 }
 
 /// Returns the first flag that was given and has no meaning for boxes.

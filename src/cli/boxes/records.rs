@@ -17,7 +17,7 @@ use super::super::messages::error;
 use super::super::output::{Place, Predictions, Sink, boxed_record};
 use super::super::report::{date, shown};
 use super::fields::{Fields, list};
-use super::file::{BoxFile, Detection, VERSION, category};
+use super::file::{BoxFile, Detection, NO_LIST, Numbered, VERSION, category};
 
 /// The most classifications of a box in MegaDetector's format, unless `--top-k` says another number.
 const MOST: usize = 5;
@@ -166,10 +166,10 @@ impl<'a> BoxRecords<'a> {
             }
             let boxed = &self.file.images[at];
             let name = shown(&boxed.path(self.folder));
-            let failure = boxed
-                .failure
-                .as_ref()
-                .map(|failure| ImageError::new(ErrorKind::Read, format!("{name}: the detector failed: {failure}")));
+            let failure = boxed.failure.as_ref().map(|failure| {
+                let by = if failure == NO_LIST { "" } else { "the detector failed: " };
+                ImageError::new(ErrorKind::Read, format!("{name}: {by}{failure}"))
+            });
             self.count(failure.is_some());
             if self.format == BoxFormat::Megadetector {
                 failure.iter().for_each(error);
@@ -212,15 +212,19 @@ impl<'a> BoxRecords<'a> {
         let mut file = Fields::read(&text).unwrap_or_default();
         ["classification_categories", "classification_category_descriptions"].iter().for_each(|old| file.remove(old));
         let mut info: Fields = file.value("info").unwrap_or_default();
-        if info.get("format_version").is_none() {
-            info.set("format_version", &VERSION.into());
-        }
+        let version = match info.value("format_version") {
+            Some(Value::String(version)) => version,
+            Some(Value::Number(_)) => info.get("format_version").unwrap_or_default().to_owned(),
+            _ => VERSION.to_owned(),
+        };
+        info.set("format_version", &version.into());
         let now = date(SystemTime::now()).replace('T', " ").replace('Z', "");
         info.set("classifier", &format!("zsic {} {}", env!("CARGO_PKG_VERSION"), self.model).into());
         info.set("classification_completion_time", &now.into());
         let info = info.to_string();
-        let mut categories: Map<String, Value> = file.value("detection_categories").unwrap_or_default();
-        categories.iter_mut().for_each(|(number, name)| complete(number, name));
+        let listed: Map<String, Value> = file.value("detection_categories").unwrap_or_default();
+        let listed: Vec<(Value, Value)> = listed.into_iter().map(|(id, name)| (id.into(), name)).collect();
+        let mut categories = Numbered::new(listed.iter().map(|(id, name)| (id, name)));
         // Images come first: what they use decides which categories are listed.
         self.put_text("{\n\"images\": [")?;
         let mut found = std::mem::take(&mut self.found).into_iter().peekable();
@@ -233,7 +237,7 @@ impl<'a> BoxRecords<'a> {
         }
         file.remove("images");
         let names = self.names.iter().enumerate().map(|(at, name)| (at.to_string(), Value::from(name.as_str())));
-        file.set("detection_categories", &categories.into());
+        file.set("detection_categories", &categories.names.into());
         file.set("classification_categories", &Value::Object(names.collect()));
         file.set_text("info", info);
         let rest = file.entries().map(|(name, value)| format!(",\n{}: {value}", Value::from(name)));
@@ -250,31 +254,32 @@ fn filled_image(
     text: &str,
     failure: Option<&str>,
     labels: &HashMap<usize, Vec<(usize, f32)>>,
-    categories: &mut Map<String, Value>,
+    categories: &mut Numbered,
 ) -> String {
     let Some(mut image) = Fields::read(text) else { return text.to_owned() };
     if let Some(failure) = failure {
         image.set("failure", &failure.into());
+        image.set("detections", &Value::Null); // the format has either
+        return image.to_string();
+    }
+    if image.get("failure") == Some("false") {
+        image.remove("failure");
     }
     let filled = image.get("detections").and_then(list).map(|all| {
         let filled = |(place, found)| filled_box(found, labels.get(&place).map(Vec::as_slice), categories);
         all.into_iter().enumerate().map(filled).collect::<Vec<_>>().join(",\n  ")
     });
-    match filled {
-        Some(boxes) => image.set_text("detections", format!("[{boxes}]")),
-        None => image.set("detections", &Value::Null),
-    }
+    image.set_text("detections", format!("[{}]", filled.unwrap_or_default()));
     image.to_string()
 }
 
-fn filled_box(text: &str, labels: Option<&[(usize, f32)]>, categories: &mut Map<String, Value>) -> String {
+fn filled_box(text: &str, labels: Option<&[(usize, f32)]>, categories: &mut Numbered) -> String {
     let Some(mut found) = Fields::read(text) else { return text.to_owned() };
     found.remove("classifications"); // their numbers are of labels that another run had
     if let Some(kind) = category(&found) {
-        found.set("category", &kind.as_str().into());
-        complete(&kind, categories.entry(kind.as_str()).or_insert(Value::Null));
+        found.set("category", &categories.number(&kind.into()).into());
     }
-    if let Some(whole) = found.get("conf").filter(|conf| conf.bytes().all(|byte| byte.is_ascii_digit())) {
+    if let Some(whole) = found.get("conf").filter(|conf| !conf.contains(['.', 'e', 'E'])) {
         let real = format!("{whole}.0"); // a confidence is no integer
         found.set_text("conf", real);
     }
@@ -283,13 +288,6 @@ fn filled_box(text: &str, labels: Option<&[(usize, f32)]>, categories: &mut Map<
         found.set("classifications", &labels.collect());
     }
     found.to_string()
-}
-
-/// Names a category by its number, if it has no name.
-fn complete(number: &str, name: &mut Value) {
-    if name.as_str().is_none_or(|name| name.trim().is_empty()) {
-        *name = number.into();
-    }
 }
 
 /// Returns a score as the shortest double that is the same f32.

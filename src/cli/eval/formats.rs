@@ -1,6 +1,7 @@
 //! The formats of the report, and which one is asked for.
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use super::super::args::ReportFormat;
 use super::super::output::{Place, ending, page};
@@ -29,7 +30,8 @@ pub fn text(format: ReportFormat, report: &Report, width: usize) -> Result<Optio
 /// # Errors
 /// A usage error for an ending that names another format.
 pub fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
-    Ok(match (asked, place.ending().as_deref()) {
+    let ending = place.ending();
+    let format = match (asked, ending.as_deref()) {
         (ReportFormat::Auto, None) if place.is_terminal() => ReportFormat::Table,
         (ReportFormat::Auto, None | Some("json")) => ReportFormat::Json,
         (ReportFormat::Auto, Some("jsonl" | "ndjson")) => ReportFormat::Jsonl,
@@ -47,5 +49,28 @@ pub fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
             ));
         }
         (asked, _) => asked,
-    })
+    };
+    match ending.filter(|ending| place.is_file() && ending::names_another(ending, endings(format))) {
+        Some(ending) => {
+            let endings: Vec<String> = endings(format).iter().map(|ending| format!(".{ending}")).collect();
+            Err(ending::refuse(&place.name(), &ending, &format!("{} reports", name(format)), &endings))
+        }
+        None => Ok(format),
+    }
+}
+
+/// Returns the name of a format for `--format`.
+fn name(format: ReportFormat) -> String {
+    format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Returns the endings that a file of this format may have.
+fn endings(format: ReportFormat) -> &'static [&'static str] {
+    match format {
+        ReportFormat::Auto | ReportFormat::Table => &["txt"],
+        ReportFormat::Json => &["json", "txt"],
+        ReportFormat::Jsonl => &["jsonl", "ndjson", "txt"],
+        ReportFormat::Csv => &["csv", "txt"],
+        ReportFormat::Html => page::ENDINGS,
+    }
 }

@@ -25,6 +25,7 @@ use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
 use super::args::{Asked, Common, Eval, ExampleArgs, LabelArgs, LongRun, ReportFormat};
+use super::examples::counted;
 use super::fatal::usage;
 use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
@@ -101,7 +102,8 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
             Asked { inputs: &args.inputs, machine: &args.machine, output: None, long_run: &LongRun::default(), common };
         let limits = available_memory::limits_of_images(&args.inputs);
         let sources = Sources { asked, threads: settings::threads(args.machine.threads), limits };
-        page::write(&report, &runs, chosen, &sources, |part| sink.write(part, None))?;
+        let rules = args.decisions.typed(&args.labels.groups);
+        page::write(&report, &runs, rules, chosen, &sources, |part| sink.write(part, None))?;
     }
     sink.finish()?;
     tell_few(&report, common);
@@ -253,7 +255,9 @@ impl<'a> Evaluation<'a> {
         ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
         if let Some(missing) = self.truth.rows().and_then(|rows| rows.checked_sub(images.with_truth)).filter(|n| *n > 0)
         {
-            warn(self.common, format!("{missing} images of the truth are not among the inputs"));
+            let are = if missing == 1 { "is" } else { "are" };
+            let images = counted(missing, "image");
+            warn(self.common, format!("{images} of the truth {are} not among the inputs"));
         }
         Ok((images, runs, worst))
     }

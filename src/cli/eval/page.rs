@@ -19,13 +19,15 @@ const LISTED: usize = 16;
 /// The steps of colour in a table of confusions.
 const STEPS: usize = 5;
 
-/// Writes the page of the best run by `put`, which gets it in parts. `chosen` are its pictures.
+/// Writes the page of the best run by `put`, which gets it in parts. `chosen` are its pictures, and `rules` the flags of its
+/// decisions.
 ///
 /// # Errors
 /// The errors of `put`, and one if the system starts no thread.
 pub fn write(
     report: &Report,
     runs: &[Run],
+    rules: Option<String>,
     chosen: Chosen,
     sources: &Sources,
     put: impl FnMut(&[u8]) -> Result<()>,
@@ -33,15 +35,12 @@ pub fn write(
     let best = report.best();
     let (facts, run) = (&report.truth, &runs[best]);
     let left_out = if facts.left_out > 0 { format!(", {} left out", facts.left_out) } else { String::new() };
+    let facts = [("Truth", format!("{}{left_out}", facts.kind)), ("Precision", run.precision.clone())];
     let about = About {
         model: run.model.clone(),
         templates: (run.are_filled || run.taught.classifier.is_some()).then(|| run.templates.clone()),
         labels: run.scorer.all_answers(),
-        more: run
-            .taught
-            .named()
-            .chain([("Truth", format!("{}{left_out}", facts.kind)), ("Precision", run.precision.clone())])
-            .collect(),
+        more: run.taught.named().chain(facts).chain(rules.map(|flags| ("Rules", flags))).collect(),
     };
     page::write(&about, chosen, &sections(report, best, run), sources, put)
 }
@@ -169,7 +168,7 @@ fn confusions(run: &Run) -> String {
         }
         html += "</tr>\n";
     }
-    html + "</tbody></table></div>\n<p>A number shows its pictures. The stronger its colour, the larger its share of the row.</p>"
+    html + "</tbody></table></div>\n<p>A number shows its pictures on this page. The stronger its colour, the larger its share of the row.</p>"
 }
 
 /// Returns a bar for each bin of scores: the share that is right, and a line at the mean score.

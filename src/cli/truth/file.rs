@@ -36,7 +36,8 @@ pub fn read(file: &Path) -> Result<HashMap<PathBuf, Vec<Shown>>> {
     let base = file.parent().unwrap_or(Path::new(""));
     let mut shown = HashMap::<PathBuf, Vec<Shown>>::new();
     for (image, labels) in rows {
-        let key = match Input::from_arg(image.as_str()) {
+        let image = without_space(base, &image);
+        let key = match Input::from_arg(image) {
             Input::Path(path) => absolute(&base.join(path)),
             other => PathBuf::from(other.name().as_str()), // a URL, or a built-in picture
         };
@@ -50,7 +51,7 @@ pub fn read(file: &Path) -> Result<HashMap<PathBuf, Vec<Shown>>> {
 /// Reads csv, or tsv if the first line has a tab.
 fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
     let separator = if text.lines().next().is_some_and(|line| line.contains('\t')) { b'\t' } else { b',' };
-    let mut reader = ReaderBuilder::new().delimiter(separator).trim(Trim::All).from_reader(text.as_bytes());
+    let mut reader = ReaderBuilder::new().delimiter(separator).trim(Trim::Headers).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| format!("is not csv: {e}"))?.clone();
     let column = |names: &[&str]| header.iter().position(|name| names.contains(&name.to_lowercase().as_str()));
     let need = |names: &[&str]| {
@@ -60,7 +61,7 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
     let several = header[label].eq_ignore_ascii_case(LABEL[1]);
     let row = |row: csv::Result<StringRecord>| {
         let row = row.map_err(|e| format!("is not csv: {e}"))?;
-        let labels = &row[label];
+        let labels = row[label].trim();
         let labels: Vec<String> = if several {
             labels.split(SEPARATOR).map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect()
         } else if labels.is_empty() {
@@ -72,6 +73,12 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
         Ok((row[image].to_owned(), labels))
     };
     reader.records().map(row).collect()
+}
+
+/// Returns a name without the space around it, unless there is a file of the whole name.
+fn without_space<'i>(base: &Path, image: &'i str) -> &'i str {
+    let trimmed = image.trim();
+    if trimmed.len() < image.len() && base.join(image).exists() { image } else { trimmed }
 }
 
 fn shown(header: &StringRecord) -> String {

@@ -6,12 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zsic::source::without_passwords;
 
+use super::UNKNOWN;
 use super::chosen::{Failure, Picture};
 use super::markup::{grouped, percent, text};
 use super::thumbnails::Thumbnail;
-
-/// What an image is called that is given no label.
-const UNKNOWN: &str = "unknown";
 
 /// Returns the card of a picture. `labels` are the names behind its numbers.
 pub fn card(place: usize, picture: &Picture, thumbnail: &Thumbnail, labels: &[String]) -> String {
@@ -46,10 +44,12 @@ pub fn card(place: usize, picture: &Picture, thumbnail: &Thumbnail, labels: &[St
         [] => picture.unknown.map(f64::from),
         [first, ..] => score(first),
     };
+    let is_new = |truth: &usize| !picture.answer.contains(truth);
     html += &row("answer", &of(&picture.answer), own);
     match &picture.truth {
-        Some(truth) if state == " wrong" => {
-            let share = truth.first().and_then(|&truth| score(truth));
+        // An answer that is right may be one label of several.
+        Some(truth) if truth.len() != picture.answer.len() || truth.iter().any(is_new) => {
+            let share = truth.iter().find(|truth| is_new(truth)).and_then(|&truth| score(truth));
             html += &row("rival truth", &of(truth), share);
         }
         _ => {

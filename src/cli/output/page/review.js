@@ -25,6 +25,9 @@
   const isNew = (label) => label !== UNKNOWN && !labels.includes(label);
   const listed = (own) => own.map((label) => (isNew(label) ? `${label} (new label)` : label)).join(', ');
   const isChanged = (i) => decided.has(i) && !same(decided.get(i), answers[i]);
+  /** Whether the truth is not just the answer: an answer that is right may be one label of several. */
+  const hasOtherTruth = (i) => Boolean(truths[i]) && !same(truths[i], answers[i]);
+  const outcome = (i) => (isChanged(i) ? `now ${listed(decided.get(i))}` : `${decided.get(i).join(', ')} accepted`);
   const say = (text) => { by('live').textContent = shown(text); };
   const short = (i) => images[i].image.split('/').filter(Boolean).pop() ?? images[i].image;
   const percent = (share) => (share > 0 && share < 0.001 ? '< 0.1 %' : share < 1 && share > 0.999 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`);
@@ -36,6 +39,12 @@
   function element(name, properties, ...children) {
     const made = Object.assign(document.createElement(name), properties);
     made.append(...children);
+    return made;
+  }
+
+  function keyCap(text) {
+    const made = element('kbd', {}, text);
+    made.ariaHidden = 'true';
     return made;
   }
 
@@ -72,13 +81,27 @@
     card.classList.toggle('accepted', Boolean(own) && !isChanged(i));
     card.classList.toggle('changed', isChanged(i));
     card.lastElementChild.textContent = !own ? '' : isChanged(i) ? `→ ${shown(listed(own))}` : '✓ accepted';
+    card.ariaLabel = shown(spoken(i));
+  }
+
+  /** What a screen reader says of a card, also of one that is not laid out as it is far away. */
+  function spoken(i) {
+    const { scores, answer, unknown, right } = images[i];
+    const share = answer.length ? scores.find(([label]) => label === answer[0])?.[1] : unknown;
+    const parts = [`${short(i)}: ${answers[i].join(', ')}${share === undefined ? '' : ` ${percent(share)}`}`];
+    if (truths[i]) parts.push(right ? 'right' : 'wrong');
+    if (hasOtherTruth(i)) parts.push(`truth ${truths[i].join(', ')}`);
+    if (decided.has(i)) parts.push(outcome(i));
+    if (!cards[i].querySelector('img')) parts.push(cards[i].querySelector('.frame').textContent);
+    return parts.join('; ');
   }
 
   function drawCount() {
     const changed = [...decided.keys()].filter(isChanged).length;
     by('bar').max = images.length || 1;
     by('bar').value = decided.size;
-    by('count').textContent = `${decided.size} of ${images.length} reviewed${changed ? `, ${changed} relabelled` : ''}`;
+    const relabelled = changed ? [element('span', { className: 'relabelled' }, `, ${changed} relabelled`)] : [];
+    by('count').replaceChildren(`${decided.size} of ${images.length} reviewed`, ...relabelled);
     by('save').disabled = decided.size === 0;
     by('forget').classList.toggle('gone', decided.size === 0);
     by('undo').disabled = past.length === 0;
@@ -100,7 +123,7 @@
     const says = [];
     if (truths[i]) says.push(image.right ? 'Right: ' : 'Wrong: ', strong(answers[i], image.right ? 'right' : 'wrong'));
     else says.push('Answer: ', strong(answers[i]));
-    if (truths[i] && !image.right) says.push(' · truth: ', strong(truths[i]));
+    if (hasOtherTruth(i)) says.push(' · truth: ', strong(truths[i]));
     if (own) says.push(isChanged(i) ? ' · now ' : ' · ', isChanged(i) ? strong(own, 'changed') : element('span', { className: 'accepted' }, 'accepted'));
     by('says').replaceChildren(...says);
     const scores = new Map(image.scores);
@@ -108,13 +131,17 @@
     by('choices').replaceChildren(...choices(i).map((label, place) => {
       const share = scores.get(label);
       const button = element('button', { type: 'button', onclick: (event) => relabel(labels[label], event.shiftKey) },
-        element('kbd', {}, String(place + 1)), element('bdi', {}, shown(labels[label])),
+        keyCap(String(place + 1)), element('bdi', {}, shown(labels[label])),
         element('span', { className: 'share' }, share === undefined ? '' : percent(share)));
+      button.ariaKeyShortcuts = String(place + 1);
       if (share !== undefined) button.append(bar(share));
       button.setAttribute('aria-pressed', String(selected.includes(labels[label])));
       return button;
     }));
-    by('other').value = '';
+    // Enter keeps what is decided.
+    const [cap, shortcut] = own ? ['A', 'a'] : ['Enter', 'Enter'];
+    by('accept').querySelector('kbd').textContent = cap;
+    by('accept').setAttribute('aria-keyshortcuts', shortcut);
     by('clear').disabled = !own;
     by('none-share').textContent = image.unknown === undefined ? '' : percent(image.unknown);
     by('keep').hidden = !truths[i];
@@ -123,6 +150,7 @@
   function setCurrent(i, isFocused = true) {
     cards[current]?.setAttribute('aria-selected', 'false');
     if (cards[current]) cards[current].tabIndex = -1;
+    if (i !== current) by('other').value = '';
     current = i;
     if (!cards[i]) return;
     cards[i].setAttribute('aria-selected', 'true');
@@ -139,8 +167,7 @@
     keep();
     drawCard(i);
     drawCount();
-    const what = !own ? 'no decision' : isChanged(i) ? `now ${listed(own)}` : `${own.join(', ')} accepted`;
-    say(`${short(i)}: ${what}. ${by('count').textContent}`);
+    say(`${short(i)}: ${own ? outcome(i) : 'no decision'}. ${by('count').textContent}`);
   }
   function undo() {
     const last = past.pop();
@@ -152,18 +179,21 @@
     setCurrent(i);
   }
   function decide(own, goesOn = true) {
-    const i = current;
-    const place = visible.indexOf(i);
-    if (place < 0) return;
-    past.push([i, decided.get(i)]);
-    put(i, own);
-    const after = visible.slice(place + 1);
-    const before = visible.slice(0, place).reverse();
+    if (!visible.includes(current) || (!own && !decided.has(current))) return;
+    past.push([current, decided.get(current)]);
+    put(current, own);
+    // A picture that gets one label more stays, even where it no longer fits the filter.
+    if (goesOn) leave(Boolean(own));
+    else setCurrent(current);
+  }
+  /** Filters by the new states. The next picture follows, or the nearest one if this picture no longer fits. */
+  function leave(isOnward = true) {
+    const place = visible.indexOf(current);
+    const [before, after] = [visible.slice(0, Math.max(place, 0)).reverse(), visible.slice(place + 1)];
     if (by('by-state').value) filter(false);
-    const isStill = visible.includes(i);
-    const next = own && goesOn ? after.find((other) => visible.includes(other)) : undefined;
-    const nearest = [...after, ...before].find((other) => visible.includes(other));
-    setCurrent(next ?? (isStill ? i : nearest ?? i));
+    const fits = (i) => visible.includes(i);
+    const next = isOnward ? after.find(fits) : undefined;
+    setCurrent(next ?? (fits(current) ? current : [...after, ...before].find(fits) ?? current));
     if (!visible.length) by('all').focus();
   }
   const accept = () => decide(answers[current]);
@@ -177,7 +207,10 @@
 
   // Filters.
   const FILTERS = ['by-answer', 'by-truth', 'by-verdict', 'by-state', 'by-name'];
+  /** Whether the answer of the filter must be a picture's first, as in the table of confusions. */
+  let isFirst = false;
   function clearFilters(isTold = true) {
+    isFirst = false;
     FILTERS.forEach((id) => { by(id).value = ''; });
     filter(isTold);
   }
@@ -185,7 +218,8 @@
   function filter(isTold = true, isNone = false) {
     const [answer, truth, verdict, state] = ['by-answer', 'by-truth', 'by-verdict', 'by-state'].map((id) => by(id).value);
     const word = by('by-name').value.trim().toLowerCase();
-    const fits = (i) => (!answer || answers[i].includes(JSON.parse(answer)))
+    const isAnswered = (i, label) => (isFirst ? answers[i][0] === label : answers[i].includes(label));
+    const fits = (i) => (!answer || isAnswered(i, JSON.parse(answer)))
       && (!truth || truths[i]?.includes(JSON.parse(truth)))
       && (!verdict || images[i].right === (verdict === 'right'))
       && (!state || (state === 'open' ? !decided.has(i) : state === 'done' ? decided.has(i) : isChanged(i)))
@@ -249,7 +283,7 @@
     ArrowDown: () => move(columns()),
     Home: () => move(-Infinity),
     End: () => move(Infinity),
-    Enter: () => (decided.has(current) ? move(1) : accept()),
+    Enter: () => (decided.has(current) ? leave() : accept()),
     a: accept,
     t: keepTruth,
     u: undo,
@@ -259,11 +293,16 @@
     l: () => by('other').focus(),
     '/': () => by('by-name').focus(),
   };
-  grid.addEventListener('keydown', (event) => {
+  /** Whether a key is for the current picture: one of the pictures has the focus, or nothing has and the panel can be seen. */
+  function isForPicture({ target, key }) {
+    if (grid.contains(target)) return true;
+    const { top, bottom } = by('says').getBoundingClientRect();
+    return target === document.body && key !== ' ' && visible.length > 0 && top >= 0 && bottom <= innerHeight;
+  }
+  addEventListener('keydown', (event) => {
+    if (!isForPicture(event)) return;
     const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === 'z';
     if ((event.ctrlKey || event.metaKey || event.altKey) && !isUndo) return;
-    // A key that is held decides once.
-    if (event.repeat && !event.key.startsWith('Arrow')) return;
     // Shift changes the key of a digit, and some keyboards have digits with Shift alone.
     const digit = /^Digit(\d)$/.exec(event.code)?.[1] ?? /^\d$/.exec(event.key)?.[0];
     const chosen = digit && choices(current)[digit - 1];
@@ -273,7 +312,8 @@
           : keys[event.key] ?? keys[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
-    act();
+    // A key that is held decides once.
+    if (!event.repeat || event.key.startsWith('Arrow')) act();
   });
   grid.addEventListener('click', (event) => {
     const place = cards.indexOf(event.target.closest('.card'));
@@ -285,6 +325,7 @@
     const typed = by('other').value.trim();
     const all = [...labels, UNKNOWN];
     const known = all.find((label) => label === typed) ?? all.find((label) => label.toLowerCase() === typed.toLowerCase());
+    by('other').value = '';
     if (typed) relabel(known ?? typed, event.shiftKey);
   });
   by('accept').onclick = accept;
@@ -305,11 +346,14 @@
     drawCount();
     filter();
   };
-  ['by-answer', 'by-truth', 'by-verdict', 'by-state'].forEach((id) => { by(id).onchange = () => filter(); });
+  by('by-answer').onchange = () => { isFirst = false; filter(); };
+  ['by-truth', 'by-verdict', 'by-state'].forEach((id) => { by(id).onchange = () => filter(); });
+  by('more').onclick = () => by('more').setAttribute('aria-expanded', by('more').getAttribute('aria-expanded') !== 'true');
   by('by-name').oninput = () => filter();
   by('order').onchange = sort;
   document.querySelectorAll('[data-answer]').forEach((number) => {
     number.onclick = () => {
+      isFirst = true;
       by('by-answer').value = JSON.stringify(labels[number.dataset.answer] ?? UNKNOWN);
       by('by-truth').value = JSON.stringify(labels[number.dataset.truth] ?? UNKNOWN);
       ['by-verdict', 'by-state', 'by-name'].forEach((id) => { by(id).value = ''; });
@@ -347,7 +391,7 @@
   document.querySelectorAll('label.judged').forEach((part) => { part.hidden = !data.judged; });
   by('labels').append(...labels.map((label) => element('option', { value: label, label: shown(label) })));
   restore();
-  decided.forEach((_, i) => drawCard(i));
+  cards.forEach((_, i) => drawCard(i));
   drawCount();
   tools.hidden = false;
   filter(false);
