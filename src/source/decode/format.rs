@@ -72,7 +72,7 @@ mod tests {
     fn a_format_that_is_not_part_of_the_build_is_named() {
         for (file, format, name) in [
             ("cjxl-jpeg-420.jxl", Format::JpegXl, "JPEG XL"),
-            ("space17.jp2", Format::Jpeg2000, "JPEG 2000"),
+            ("alpha.jp2", Format::Jpeg2000, "JPEG 2000"),
             ("aom-420-64x48.avif", Format::Avif, "AVIF"),
             ("clap.heic", Format::Heic, "HEIC"),
         ] {
