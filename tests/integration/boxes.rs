@@ -61,11 +61,12 @@ fn each_box_has_a_record_and_each_image_at_least_one() {
     assert_eq!(records[4]["detection"]["category"], "person");
     let best = |record: &Value| record["predictions"][0]["label"].as_str().unwrap().to_owned();
     assert_eq!([best(&records[3]), best(&records[5])], ["fox", "owl"]);
-    assert!(err(&output).contains("2 of 6 boxes failed, images without boxes included"), "{}", err(&output));
+    assert!(err(&output).contains("2 of 6 records failed"), "{}", err(&output));
     // 0.2 is typical of this detector, and the second box of the owl has 0.12.
     let (_, all) = classify(&dir, &["md.json", "--min-detection", "0.12"]);
     assert_eq!(lines(&all).len(), 7);
     let (code, none) = classify(&dir, &["md.json", "--min-detection", "0.95", "--format", "json"]);
+    assert!(err(&none).contains("boxes with a confidence under 0.95 (--min-detection)"), "{}", err(&none));
     assert_eq!(code, 1);
     let none: Vec<Value> = serde_json::from_str(out(&none)).unwrap();
     assert!(none.len() == 5 && none[1..].iter().all(|record| record["predictions"] == json!([])), "{none:?}");
@@ -218,6 +219,7 @@ fn wrong_usage_is_told() {
         (&["md.json", "-o", "x.csv"], "boxes are written as"),
         (&["md.json", "-o", "x.jsonl", "--resume"], "--resume is for whole images, not for --boxes"),
         (&["md.json", "--meta", "m.json"], "--meta is for whole images"),
+        (&["md.json", "--logits", "--format", "megadetector"], "has no place for logits"),
         (&["md.json", "--shard", "1/2"], "--shard is for whole images"),
         (&["md.json", "--include", "*.png"], "--include is for whole images"),
         (&["md.json", "--exclude", "*.png"], "--exclude is for whole images"),

@@ -235,7 +235,7 @@ fn what_cannot_start_says_why_and_exits_3() {
         (&[&picture, "-l", "a,b", "--device", "cuda"], "--features cuda"),
         (&[&picture, "-l", "a,b", "--precision", "f16"], "f16"),
         (&[&picture, "-l", &long], "pass --truncate"),
-        (&[&picture, "-l", "a,b", "-o", "/no/such/folder/x.csv"], "/no/such/folder/x.csv.partial: cannot be written"),
+        (&[&picture, "-l", "a,b", "-o", "/no/such/folder/x.csv"], "/no/such/folder: no such folder"),
     ] {
         let mut command = zsic(&["classify"]);
         let has_model = args.contains(&"-m");

@@ -196,8 +196,10 @@ fn read_box(text: &str, categories: &Map<String, Value>) -> Result<Detection, &'
     let found = Fields::read(text).ok_or("is not an object")?;
     let bounds = found.get("bbox").and_then(list).and_then(|sides| sides.into_iter().map(number).collect());
     let bounds: Option<[f64; 4]> = bounds.and_then(|sides: Vec<f64>| sides.try_into().ok());
-    let is_sound = |sides: &[f64; 4]| sides.iter().all(|side| side.abs() < LARGEST) && sides[2].min(sides[3]) >= 0.0;
-    let bounds = bounds.filter(is_sound).ok_or("has no `bbox` of left, top, width and height")?;
+    let bounds = bounds.ok_or("has no `bbox` of left, top, width and height")?;
+    if bounds.iter().any(|side| !(side.abs() < LARGEST)) || bounds[2].min(bounds[3]) < 0.0 {
+        return Err("has a `bbox` with a negative width or height, or beyond all images");
+    }
     let confidence = found.get("conf").and_then(number).filter(|share| (-ROUNDING..=1.0 + ROUNDING).contains(share));
     let confidence = confidence.ok_or("has no `conf` from 0 to 1")?.clamp(0.0, 1.0);
     let category = category(&found).ok_or("has no `category`")?;
@@ -388,7 +390,7 @@ mod tests {
             let mut wrong = sound.clone();
             wrong[key] = value;
             let why = parse(&image(json!([wrong]))).err().unwrap();
-            assert!(why.starts_with(&format!("a.jpg: a box has no `{key}`")), "{why}");
+            assert!(why.starts_with("a.jpg: a box has ") && why.contains(&format!("`{key}`")), "{why}");
         }
         let mut rounded = sound;
         rounded["conf"] = json!(1.000_000_1);

@@ -14,7 +14,7 @@ use zsic::source::{CropShape, Entry, Input, Region, Shard};
 
 use super::args::{Asked, Classify, Common, DecodeArg, Inputs, LongRun};
 use super::fatal::usage;
-use super::messages::warn;
+use super::messages::{say, warn};
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::resume;
@@ -46,6 +46,9 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     let folder = folder(inputs)?;
     let place = Place::new(output.output.as_deref(), common);
     let format = BoxFormat::resolve(output.format, &place)?;
+    if output.logits && format == BoxFormat::Megadetector {
+        return Err(usage("--format megadetector has no place for logits; leave out --logits"));
+    }
     let flags = Flags { labels: named, decisions, activation: output.activation, inputs, renaming: None, common };
     let wanted = Wanted::gather(flags, |_| Ok(None))?;
     let machine = &wanted.machine(machine)?;
@@ -55,6 +58,12 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     }
     let least = boxes.min_detection.unwrap_or(file.typical as f32);
     let asking = asking(&file.images, least);
+    let all: usize = file.images.iter().map(|image| image.boxes.len()).sum();
+    if asking.len() < all {
+        let left_out = all - asking.len();
+        let boxes = if left_out == 1 { "box" } else { "boxes" };
+        say(common, format!("left out {left_out} {boxes} with a confidence under {least} (--min-detection)"));
+    }
     let asked = Asked { inputs, machine, output: output.output.as_deref(), long_run: &long_run, common };
     let (session, sink) = Session::open(asked, || place.open(files()))?;
     let of_labels = available_memory::of_texts(wanted.count(), session.checkpoint.family().facts().embedding);
@@ -92,7 +101,7 @@ pub fn run(args: &Classify, path: &Path, common: &Common) -> Result<Outcome> {
     if failed == 0 {
         return Ok(of_examples);
     }
-    warn(common, format!("{failed} of {count} boxes failed, images without boxes included"));
+    warn(common, format!("{failed} of {count} records failed"));
     Ok(Outcome::SomeFailed.or(of_examples))
 }
 

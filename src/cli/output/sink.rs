@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anstream::AutoStream;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use zsic::source;
 use zsic::system::file::FileId;
 
@@ -97,6 +97,9 @@ impl Place {
             return Ok(Sink { out: Out::Device(Patient(file)), name }); // a pipe or device has no partial
         }
         check_target(path, read)?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            bail!("{}: no such folder", folder.display());
+        }
         let partial = Partial::open(path)?;
         let name = partial.path().display().to_string();
         Ok(Sink { out: Out::File(Box::new(partial)), name })

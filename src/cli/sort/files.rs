@@ -213,7 +213,9 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
         Err(e) if e.kind() == Io::CrossesDevices => {}
         // An error of the way to a disk on the network may come after the work.
         Err(_) if is_gone(from) && FileId::here(to).is_ok_and(|there| there == id) => return Ok(()),
-        renamed => return renamed.map_err(|e| taken_or(to, e)),
+        Err(e) if e.kind() == Io::AlreadyExists => return Err(Failure::Taken),
+        // Either folder may be the reason.
+        renamed => return renamed.map_err(|e| Failure::own(from, &format!("cannot be moved to {}", to.display()), e)),
     }
     copy(from, to, new, wanted, ready)?;
     // A copy is removed only while the original is there.
