@@ -6,12 +6,24 @@ use std::fs::File;
 use std::io::{self, ErrorKind as Io};
 use std::path::Path;
 
+use super::file::FileId;
+
 /// Renames a file within one file system. What has the name already stays: at once on Linux and macOS; by a second name for the
 /// file elsewhere, and by a look first on file systems that know neither.
 ///
 /// # Errors
 /// The system's error: [`Io::AlreadyExists`] if the name is taken, [`Io::CrossesDevices`] if it is on another file system.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let id = FileId::here(from)?;
+    let is_gone = |path: &Path| fs::symlink_metadata(path).is_err_and(|e| e.kind() == Io::NotFound);
+    match try_rename_new(from, to) {
+        // The answer of a disk on the network may be lost when the work is done.
+        Err(_) if is_gone(from) && FileId::here(to).is_ok_and(|there| there == id) => Ok(()),
+        done => done,
+    }
+}
+
+fn try_rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -23,7 +35,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from).inspect_err(|_| {
-            if fs::symlink_metadata(from).is_ok() {
+            if FileId::here(from).is_ok_and(|left| FileId::here(to).is_ok_and(|there| there == left)) {
                 _ = fs::remove_file(to); // one name is enough
             }
         }),

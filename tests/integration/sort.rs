@@ -215,13 +215,13 @@ fn failed_and_changed_images_stay() {
     fs::write(dir.path().join("sorted/fox/fox.png"), "drawn over").unwrap();
     put(&dir.path().join("photos/owl.png"), "another owl");
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("fox/fox.png: left: it has changed since"), "{}", err(&output));
-    assert!(err(&output).contains("owl/owl.png: left: its old place is taken"), "{}", err(&output));
+    assert!(err(&output).contains("fox/fox.png: not taken back: it has changed since"), "{}", err(&output));
+    assert!(err(&output).contains("owl/owl.png: not taken back: its old place is taken"), "{}", err(&output));
     assert!(dir.path().join(FIRST).exists());
     fs::remove_file(dir.path().join("photos/owl.png")).unwrap();
     fs::remove_file(dir.path().join("sorted/fox/fox.png")).unwrap();
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("fox/fox.png: left: it is no longer there"), "{}", err(&output));
+    assert!(err(&output).contains("fox/fox.png: not taken back: it is no longer there"), "{}", err(&output));
     assert_eq!(names(dir.path()), ["photos/owl.png", "photos/torn.png"]);
 }
 
@@ -232,7 +232,7 @@ fn the_last_copy_is_never_removed() {
         sorted(&dir, 0, &[act]);
         fs::remove_file(dir.path().join("photos/owl.png")).unwrap();
         let output = undo(dir.path(), FIRST, 1);
-        assert!(err(&output).contains("owl/owl.png: left: it is the last"), "{}", err(&output));
+        assert!(err(&output).contains("owl/owl.png: not taken back: it is the last"), "{}", err(&output));
         assert_eq!(names(dir.path()), ["photos/fox.png", "sorted/owl/owl.png"]);
     }
 }
@@ -277,7 +277,7 @@ fn what_another_run_did_is_not_taken_back() {
         ["owl", "fox"].iter().for_each(|label| fs::remove_dir_all(dir.path().join("sorted").join(label)).unwrap());
         sorted(&dir, 0, &[act]);
         let output = undo(dir.path(), FIRST, 1);
-        assert!(err(&output).contains("left: nothing shows that this run put it there"), "{}", err(&output));
+        assert!(err(&output).contains("not taken back: nothing shows that this run put it there"), "{}", err(&output));
         assert_eq!(names(&dir.path().join("sorted")), ["fox/fox.png", "owl/owl.png"]);
         assert!(first.exists());
     }
@@ -311,7 +311,7 @@ fn a_folder_that_was_renamed_keeps_its_journal() {
     fs::rename(dir.path().join("renamed"), dir.path().join("sorted")).unwrap();
     fs::rename(dir.path().join("sorted/owl"), dir.path().join("sorted/owls")).unwrap();
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("owl/owl.png: left: it is no longer there"), "{}", err(&output));
+    assert!(err(&output).contains("owl/owl.png: not taken back: it is no longer there"), "{}", err(&output));
     fs::rename(dir.path().join("sorted/owls"), dir.path().join("sorted/owl")).unwrap();
     undo(dir.path(), FIRST, 0);
     assert_eq!(names(dir.path()), ["photos/owl.png"]);
@@ -422,7 +422,7 @@ fn tar_members_and_urls_are_copied() {
     assert!(!dir.path().join("evil.png").exists() && !into.join("evil.png").exists());
     // A tar has them still; a URL may lead elsewhere by now.
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("fox/fox far.png: left: it may be the last copy"), "{}", err(&output));
+    assert!(err(&output).contains("fox/fox far.png: not taken back: it may be the last copy"), "{}", err(&output));
     assert_eq!(names(&into), ["fox/fox far.png"]);
     fs::remove_dir_all(&into).unwrap();
     // Without the tar, its members' copies are the last.
@@ -431,7 +431,7 @@ fn tar_members_and_urls_are_copied() {
     fs::rename(&tar, &away).unwrap();
     let before = names(&into);
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("bear/set.tar/bear.png: left: it may be the last copy"), "{}", err(&output));
+    assert!(err(&output).contains("bear/set.tar/bear.png: not taken back: it may be the last copy"), "{}", err(&output));
     assert_eq!(names(&into).len(), before.len() - 1, "the photo beside the tar has its original");
     fs::write(&tar, fs::read(&away).unwrap().split_at(512).0).unwrap();
     undo(dir.path(), FIRST, 1);
@@ -516,7 +516,11 @@ fn a_folder_may_be_named_from_elsewhere() {
     assert_eq!(names(&dir.path().join("sorted")), ["new/owl/owl.png"]);
     undo(dir.path(), "sorted/new/.zsic-sort-1.jsonl", 0);
     assert!(!dir.path().join("sorted").exists() && dir.path().join("photos/owl.png").exists());
-    let output = sorted(&["../none/../sorted", "--move"]);
+    sorted(&[to, "--copy"]);
+    fs::remove_dir(dir.path().join("a")).unwrap(); // the journal needs no folder that paths went through
+    undo(dir.path(), "sorted/new/.zsic-sort-1.jsonl", 0);
+    fs::create_dir(dir.path().join("a")).unwrap();
+    let output = sorted(&["../none/../sorted"]);
     assert_eq!((output.status.code(), dir.path().join("none").exists()), (Some(2), false), "{}", err(&output));
     assert!(err(&output).contains("has `..` after a folder that is missing"), "{}", err(&output));
 }
@@ -578,14 +582,27 @@ fn an_image_that_was_renamed_since_is_told() {
     fs::rename(dir.path().join("sorted/owl/owl.png"), dir.path().join("sorted/owl/best.png")).unwrap();
     put(&dir.path().join("photos/owl.png"), "a new owl");
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("owl.png: left: it is no longer there"), "{}", err(&output));
+    assert!(err(&output).contains("owl.png: not taken back: it is no longer there"), "{}", err(&output));
     assert!(dir.path().join(FIRST).exists());
     // A copy that is gone takes nothing along.
     let dir = photos(&["owl.png", "fox.png"]);
     sorted(&dir, 0, &["--copy"]);
     fs::remove_file(dir.path().join("sorted/owl/owl.png")).unwrap();
     let output = undo(dir.path(), FIRST, 0);
-    assert!(err(&output).contains("1 file taken back") && err(&output).contains("1 file gone already"));
+    assert!(err(&output).contains("1 file taken back\n1 file was gone already; its original is there"));
+    // It is told once, and an undo that left something can end.
+    sorted(&dir, 0, &["--copy"]);
+    fs::remove_file(dir.path().join("sorted/owl/owl.png")).unwrap();
+    fs::rename(dir.path().join("photos/fox.png"), dir.path().join("fox.png")).unwrap();
+    undo(dir.path(), FIRST, 1);
+    fs::rename(dir.path().join("fox.png"), dir.path().join("photos/fox.png")).unwrap();
+    undo(dir.path(), FIRST, 0);
+    // One that was renamed may be the last copy.
+    sorted(&dir, 0, &["--copy"]);
+    fs::rename(dir.path().join("sorted/owl/owl.png"), dir.path().join("sorted/owl/best.png")).unwrap();
+    fs::remove_file(dir.path().join("photos/owl.png")).unwrap();
+    let output = undo(dir.path(), FIRST, 1);
+    assert!(err(&output).contains("it is no longer there, and neither is its original"), "{}", err(&output));
 }
 
 #[test]
@@ -614,4 +631,36 @@ fn what_is_no_journal_is_told() {
     assert!(err(&undo(dir.path(), FIRST, 2)).contains("has a second name (a hard link)"));
     fs::remove_file(dir.path().join("second")).unwrap();
     undo(dir.path(), FIRST, 0);
+}
+
+#[test]
+fn sidecars_of_one_batch_are_each_of_their_image() {
+    let dir = photos(&["a/owl.png", "b/owl.jpg"]);
+    let args = |act: &'static str| [act, "--sidecars", "--as", "{label}/{name}"];
+    sorted(&dir, 0, &["--copy", "--as", "{label}/{name}", "--include", "*.png"]);
+    fs::write(dir.path().join("photos/a/owl.xmp"), "a").unwrap();
+    fs::write(dir.path().join("photos/b/owl.xmp"), "b").unwrap();
+    let output = sorted(&dir, 0, &args("--copy"));
+    assert!(err(&output).contains("2 sidecars along with their images") && !err(&output).contains("skipped"));
+    let all = ["owl/owl-2.jpg", "owl/owl-2.xmp", "owl/owl.png", "owl/owl.xmp"];
+    assert_eq!(names(&dir.path().join("sorted")), all);
+    assert_eq!(fs::read(dir.path().join("sorted/owl/owl-2.xmp")).unwrap(), b"b");
+    // What is in the way is named, before anything is done if that is asked for.
+    fs::write(dir.path().join("photos/a/owl.xmp"), "c").unwrap();
+    for if_exists in ["skip", "error"] {
+        let code = if if_exists == "skip" { 1 } else { 3 };
+        let output = sorted(&dir, code, &[&args("--copy")[..], &["--if-exists", if_exists]].concat());
+        assert!(err(&output).contains("sorted/owl/owl.xmp is another file"), "{}", err(&output));
+    }
+    assert_eq!(names(&dir.path().join("sorted")), all);
+}
+
+#[test]
+fn an_image_is_no_sidecar_of_its_own() {
+    let dir = photos(&["owl.xmp"]);
+    for act in ["--copy", "--hardlink", "--move"] {
+        let output = sorted(&dir, 0, &[act, "--sidecars"]);
+        assert_eq!(names(&dir.path().join("sorted")), ["owl/owl.xmp"], "{act} {}", err(&output));
+        undo(dir.path(), FIRST, 0);
+    }
 }

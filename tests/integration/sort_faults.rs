@@ -437,6 +437,9 @@ fn a_link_is_no_copy() {
     sorted(&dir, 0, &["--copy"]);
     let copy = fs::symlink_metadata(dir.path().join("sorted/owl/owl-2.png")).unwrap();
     assert!(copy.is_file(), "beside the link");
+    fs::remove_file(dir.path().join("sorted/owl/owl-2.png")).unwrap();
+    let output = sorted(&dir, 1, &["--move"]);
+    assert!(err(&output).contains("sorted/owl/owl.png is a link to it"), "{}", err(&output));
     symlink("nowhere", dir.path().join("link")).unwrap();
     let mut command = zsic(&["sort", "photos", "-m", "demo", "-l", LABELS, "--copy", "--into", "link"]);
     let output = run(command.current_dir(dir.path()));

@@ -1,7 +1,7 @@
 //! The plan -> files in their places. The journal tells each act before it is done; several are told together, with one wait for
 //! the disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::iter::once;
 use std::path::{Component, Path, PathBuf, absolute};
@@ -19,7 +19,7 @@ use super::super::fatal::usage;
 use super::super::interrupt;
 use super::super::messages::error;
 use super::super::progress::Progress;
-use super::files::{self, Done, Failure, Wanted, make_folder, missing};
+use super::files::{self, Done, Failure, Wanted, is_gone, make_folder, missing};
 use super::journal::{Act, Journal, Line, Written};
 use super::origin::Origin;
 use super::plan::{Placing, Planner, Step, There, look};
@@ -37,6 +37,7 @@ pub struct Counts {
     pub placed: BTreeMap<Option<usize>, u64>,
     pub there: u64,
     pub left: u64,
+    pub sidecars: u64,
 }
 
 /// The work on a plan.
@@ -147,7 +148,13 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
                         (Origin::File(_), Origin::File(_)) => waiting.len() < TOGETHER,
                         (first, second) => first == second, // the members of one tar
                     };
-                    if waiting.front().is_some_and(|first| !is_alike(first)) {
+                    let places = |placing: &Placing| {
+                        placing.sidecars.iter().map(|sidecar| sidecar.to(&placing.to)).collect::<Vec<_>>()
+                    };
+                    let own = places(&placing);
+                    // Images may share a sidecar, and the first one may fail.
+                    let shares = !own.is_empty() && waiting.iter().flat_map(places).any(|place| own.contains(&place));
+                    if shares || waiting.front().is_some_and(|first| !is_alike(first)) {
                         self.place(std::mem::take(&mut waiting))?;
                     }
                     waiting.push_back(*placing);
@@ -178,13 +185,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
         match group.front().map(|first| first.image.found.origin.clone()) {
             None | Some(Origin::Gone) => Ok(()),
             Some(Origin::File(_)) => {
-                let mut sidecars = HashSet::new();
-                let mut parts = Vec::new();
-                for placing in &group {
-                    let mut own = self.parts(placing, None)?;
-                    own.retain(|part| part.is_image || sidecars.insert(part.to.clone())); // images may share one
-                    parts.push(own);
-                }
+                let parts: Vec<_> = group.iter().map(|placing| self.parts(placing, None)).collect::<Result<_>>()?;
                 self.announce(parts.iter().flatten())?;
                 group.into_iter().zip(parts).try_for_each(|(placing, parts)| self.finish(placing, parts, None))
             }
@@ -269,7 +270,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
                 let name = &placing.image.name;
                 let from = match &placing.image.found.origin {
                     // The member's path, from the root: the undo looks for the tar.
-                    Origin::Tar(_) => Written::of(&full(Path::new(&*from_bytes(name.bytes())))?),
+                    Origin::Tar(_) => Written::of(&rooted(Path::new(&*from_bytes(name.bytes())))?),
                     _ => words(name),
                 };
                 let size = bytes.map_or(0, <[u8]>::len) as u64;
@@ -282,8 +283,8 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
 
     fn part(&self, path: &Path, to: PathBuf, size: u64, content: &ContentHash, is_image: bool) -> Result<Part> {
         let from = match self.how {
-            How::Copy | How::Move => full(path)?,
-            How::Hardlink | How::Symlink => canonical(path).or_else(|_| full(path))?,
+            How::Copy | How::Move => rooted(path)?,
+            How::Hardlink | How::Symlink => canonical(path).or_else(|_| rooted(path))?,
         };
         let from = Written::of(&from);
         let act = Act::new(from.clone(), &self.at(&to), size, content);
@@ -332,6 +333,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
             match self.attempt(&placing, &parts, bytes)? {
                 Ok(()) => {
                     self.has_acted |= !parts.is_empty();
+                    self.counts.sidecars += parts.iter().filter(|part| !part.is_image).count() as u64;
                     self.tell_sidecars(&placing, &parts);
                     if placing.is_there {
                         self.counts.there += 1;
@@ -359,7 +361,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
                 Err(Failure::Stop(e)) => return Err(e),
             }
         }
-        self.leave(placing, "others take every name that is free".to_owned());
+        self.leave(placing, "other programs keep taking the free names".to_owned());
         Ok(())
     }
 
@@ -383,10 +385,16 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
 
     /// Does the acts of one image, or none of them.
     fn attempt(&mut self, placing: &Placing, parts: &[Part], bytes: Option<&[u8]>) -> Result<Done> {
+        if placing.is_there && is_gone(&placing.to) {
+            return Ok(Err(Failure::Taken)); // the image that was to be there failed
+        }
         let new = self.journal.as_ref().map(|(_, new)| new.clone()).unwrap_or_default();
         for (done, part) in parts.iter().enumerate() {
             let failure = match self.act(placing, part, &new, bytes) {
                 Ok(()) => continue,
+                Err(Failure::Left(why)) if !part.is_image => {
+                    Failure::Left(format!("its sidecar {}: {why}", part.path.as_deref().unwrap_or(&part.to).display()))
+                }
                 Err(failure) => failure,
             };
             let why = match &failure {
@@ -397,7 +405,7 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
             for (at, part) in parts.iter().enumerate() {
                 if at < done && take_back::go_back(&part.line, &new).is_err() {
                     self.has_acted = true;
-                    error(format_args!("{}: stays without its image; the journal tells it", part.to.display()));
+                    error(format_args!("{}: stays without its image; the journal lists it", part.to.display()));
                     continue;
                 }
                 let noted = self.note(Line::Left { to: Written::of(&self.at(&part.to)), why: why.clone() });
@@ -462,10 +470,24 @@ fn words(name: &Name) -> Written {
     }
 }
 
+/// Returns the path of a file, or of a tar's member, in a folder from the root and without links.
+fn rooted(path: &Path) -> Result<PathBuf> {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            resolved(folder).map(|folder| folder.join(name))
+        }
+        _ => full(path),
+    }
+}
+
 /// Returns a folder's path from the root, without links.
-fn resolved(folder: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// A usage error if it has `..` after a folder that is missing.
+pub fn resolved(folder: &Path) -> Result<PathBuf> {
     let full = full(folder)?;
-    let there = missing(&full).first().and_then(|first| first.parent()).unwrap_or(&full).to_path_buf();
+    let there = full.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(&full).to_path_buf();
     let below = full.strip_prefix(&there).unwrap_or(Path::new(""));
     if below.components().any(|part| part == Component::ParentDir) {
         return Err(usage(format!("{}: has `..` after a folder that is missing", folder.display())));

@@ -202,7 +202,6 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
     if !before.is_file() {
         return Err(Failure::left(NO_FILE));
     }
-    let id = FileId::here(from).map_err(failed)?;
     wanted.check(from)?;
     ready(from)?;
     let renamed = {
@@ -211,16 +210,16 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
     };
     match renamed {
         Err(e) if e.kind() == Io::CrossesDevices => {}
-        // An error of the way to a disk on the network may come after the work.
-        Err(_) if is_gone(from) && FileId::here(to).is_ok_and(|there| there == id) => return Ok(()),
         Err(e) if e.kind() == Io::AlreadyExists => return Err(Failure::Taken),
         // Either folder may be the reason.
         renamed => return renamed.map_err(|e| Failure::own(from, &format!("cannot be moved to {}", to.display()), e)),
     }
+    let id = FileId::here(from).map_err(failed)?;
     copy(from, to, new, wanted, ready)?;
     // A copy is removed only while the original is there.
+    let is_here = || FileId::here(from).is_ok_and(|now| now == id);
     let take_back = |failure| {
-        if fs::symlink_metadata(from).is_ok_and(|now| now.is_file()) {
+        if is_here() {
             _ = fs::remove_file(to);
         }
         Err(failure)
@@ -237,10 +236,13 @@ pub fn move_file(from: &Path, to: &Path, new: &str, wanted: &Wanted, ready: Read
         Ok(_) => return take_back(Failure::left("it changed while it was copied")),
         Err(e) => Err(e),
     };
-    match removed {
-        Err(_) if is_gone(from) => Ok(()), // whoever removed it, the copy has its bytes
-        Err(e) => take_back(Failure::own(from, "cannot be removed", e)),
-        Ok(()) => Ok(()),
+    let Err(e) = removed else { return Ok(()) };
+    match fs::symlink_metadata(from) {
+        Ok(now) if same(&now) => take_back(Failure::own(from, "cannot be removed", e)),
+        // Whoever removed or replaced it, the copy has its bytes.
+        Ok(_) => Ok(()),
+        Err(gone) if matches!(gone.kind(), Io::NotFound | Io::NotADirectory) => Ok(()),
+        Err(_) => Err(Failure::own(from, &format!("may be removed already, so the copy {} stays", to.display()), e)),
     }
 }
 

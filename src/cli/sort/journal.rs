@@ -198,6 +198,9 @@ impl Journal {
                 file => {
                     let file = file.with_context(|| failed(&path))?;
                     let mut journal = Self { file, path, length: 0, made };
+                    journal.lock()?;
+                    let is_here = FileId::of(&journal.file).ok() == FileId::here(&journal.path).ok();
+                    ensure!(is_here, "{}: another run removed it", journal.path.display());
                     return match journal.begin(folder) {
                         Ok(new) => Ok((journal, new)),
                         Err(e) => {
@@ -213,9 +216,6 @@ impl Journal {
 
     /// Writes the first lines, and returns the name of unfinished files.
     fn begin(&mut self, folder: &Path) -> Result<String> {
-        self.lock()?;
-        let is_here = FileId::of(&self.file).ok() == FileId::here(&self.path).ok();
-        ensure!(is_here, "{}: another run removed it", self.path.display());
         let new = new_name();
         let begin = Line::Begin { version: VERSION, new: new.clone() };
         let made = self.made.iter().map(|path| Line::Folder { to: Written::of(path) });
@@ -237,7 +237,9 @@ impl Journal {
         let file = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => return Err(wrong("is a folder; name a journal in it")),
             Ok(found) if found.is_file() && names(path, &found) > 1 => {
-                return Err(wrong("has a second name (a hard link), and is written here; put a copy in its place"));
+                return Err(wrong(
+                    "has a second name (a hard link), and the undo writes to it; put a copy in its place",
+                ));
             }
             _ => own::open(path, true)?.ok_or_else(|| wrong("no such file"))?,
         };

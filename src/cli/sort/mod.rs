@@ -18,7 +18,7 @@ use act::{Acting, Counts};
 use anyhow::{Result, bail};
 use layout::{Layout, UNKNOWN, folders};
 use origin::Notes;
-use plan::{Image, Names, Placing, Planner, Step, look};
+use plan::{Image, Names, Placing, Planner, Step, There, look};
 use zsic::Scores;
 use zsic::net::Images;
 use zsic::pipeline::Answer;
@@ -73,7 +73,7 @@ pub fn run(args: &Sort, common: &Common) -> Result<Outcome> {
     let mut planner = Planner { into, layout: &layout, folders: &folders, how, sidecars, names, seen, last: None };
     let plan: Vec<Step> = images.into_iter().filter_map(|image| planner.step(image)).collect();
     if places.if_exists == IfExists::Error {
-        refuse_taken(&plan)?;
+        refuse_taken(&plan, how)?;
     }
     let Some(acted) = how else {
         let counts = print(&plan, sink, place.is_terminal())?;
@@ -119,6 +119,7 @@ fn answer(args: &Sort, into: &Path, place: &Place, common: &Common) -> Result<(A
     let rows = wanted.rows(&session, &kept, &encoder)?;
     let scorer = rows.scorer();
     let mut images = Vec::new();
+    let stream = stream.beside(args.places.sidecars.then_some("xmp"));
     let outcome = stream.run(false, &encoder, |answers| {
         let answered = score_answers(&scorer, answers, |scores| best(&scores));
         let mut failed = 0;
@@ -159,6 +160,7 @@ fn check(args: &Sort, into: &Path) -> Result<()> {
         let reason = "standard input can be read only once, and sorting reads images again";
         return Err(usage(format!("{reason}; save it to a file and name that")));
     }
+    act::resolved(into)?;
     let id = FileId::at(into).ok();
     if let Some(input) = args.inputs.files().find(|input| id.is_some() && FileId::at(input).ok() == id) {
         let reason = "is the folder to sort into, and the next run would sort its own results";
@@ -176,16 +178,26 @@ fn best(scores: &Scores) -> Option<usize> {
 }
 
 /// Refuses a plan in which a place has another file.
-fn refuse_taken(plan: &[Step]) -> Result<()> {
-    let mut count = 0;
+fn refuse_taken(plan: &[Step], how: Option<How>) -> Result<()> {
+    let mut taken = Vec::new();
     for step in plan {
-        if let Step::Taken { name, to } = step {
-            error(format_args!("{name}: {} is another file", to.display()));
-            count += 1;
+        match step {
+            Step::Taken { name, to } => taken.push(format!("{name}: {} is another file", to.display())),
+            Step::Place(placing) if placing.is_there => {
+                for sidecar in &placing.sidecars {
+                    let to = sidecar.to(&placing.to);
+                    let there = look(&to, Some(sidecar.size), how);
+                    if there != There::Nothing && there != There::Bytes(sidecar.content) {
+                        taken.push(format!("{}: {} is another file", sidecar.from.display(), to.display()));
+                    }
+                }
+            }
+            _ => {}
         }
     }
-    if count > 0 {
-        let places = if count == 1 { "1 place has".to_owned() } else { format!("{count} places have") };
+    taken.iter().for_each(error);
+    if !taken.is_empty() {
+        let places = if taken.len() == 1 { "1 place has".to_owned() } else { format!("{} places have", taken.len()) };
         bail!("{places} another file, so nothing was done; --if-exists rename finds free names");
     }
     Ok(())
@@ -236,6 +248,10 @@ fn tell(common: &Common, how: Option<How>, into: &Path, folders: &[String], coun
     };
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     say(common, format!("{verb} {} into {}{parts}", images(counts.placed.values().sum()), into.display()));
+    if counts.sidecars > 0 {
+        let sidecars = if counts.sidecars == 1 { "sidecar" } else { "sidecars" };
+        say(common, format!("{} {sidecars} along with their images", counts.sidecars));
+    }
     if counts.there > 0 {
         say(common, format!("{} had the same bytes there already", images(counts.there)));
     }

@@ -96,9 +96,9 @@ impl Sidecar {
             };
             let from = nothing.to(image);
             let Ok(metadata) = fs::symlink_metadata(&from) else { continue };
-            let is_same = |other: &Self| FileId::here(&other.from).ok() == FileId::here(&from).ok();
-            if all.iter().any(is_same) {
-                continue; // names may differ in case only
+            let is_same = |other: &Path| FileId::here(other).ok() == FileId::here(&from).ok();
+            if is_same(image) || all.iter().any(|other| is_same(&other.from)) {
+                continue; // an image may be called x.xmp, and names may differ in case only
             }
             let failed = |why: &str| format!("its sidecar {} {why}", from.display());
             if !metadata.is_file() {
@@ -177,11 +177,15 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Names<L> {
 
     /// Finds a name for bytes at `asked`, or beside it. The sidecars must fit too.
     pub fn resolve(&mut self, asked: &Path, content: &ContentHash, size: Option<u64>, along: &[Sidecar]) -> Resolved {
-        match self.at(asked, size) {
-            There::Nothing if self.fit(asked, along) => return self.take(asked.to_path_buf(), content, along),
+        let taken = match self.at(asked, size) {
+            There::Nothing => self.misfit(asked, along),
             There::Bytes(there) if there == *content => return Resolved::Same(asked.to_path_buf()),
-            _ if self.if_exists != IfExists::Rename => return Resolved::Taken(asked.to_path_buf()),
-            _ => {}
+            There::Bytes(_) | There::Other => Some(asked.to_path_buf()),
+        };
+        match taken {
+            None => return self.take(asked.to_path_buf(), content, along),
+            Some(taken) if self.if_exists != IfExists::Rename => return Resolved::Taken(taken),
+            Some(_) => {}
         }
         let mut series = self.series.remove(asked).unwrap_or_default();
         let found = self.next_in(&mut series, asked, content, along);
@@ -197,7 +201,7 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Names<L> {
             series.last = number;
             let to = numbered(asked, number);
             match self.at(&to, None) {
-                There::Nothing if self.fit(&to, along) => {
+                There::Nothing if self.misfit(&to, along).is_none() => {
                     series.contents.insert(*content, to.clone());
                     return self.take(to, content, along);
                 }
@@ -224,13 +228,26 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Names<L> {
         there
     }
 
-    /// Returns whether the sidecars' places are free, or have the same bytes.
-    fn fit(&mut self, to: &Path, along: &[Sidecar]) -> bool {
-        along.iter().all(|sidecar| match self.at(&sidecar.to(to), Some(sidecar.size)) {
-            There::Nothing => true,
-            There::Bytes(there) => there == sidecar.content,
-            There::Other => false,
+    /// Returns the first place of a sidecar that is not free, and has other bytes.
+    fn misfit(&mut self, to: &Path, along: &[Sidecar]) -> Option<PathBuf> {
+        along.iter().find_map(|sidecar| {
+            let place = sidecar.to(to);
+            match self.at(&place, Some(sidecar.size)) {
+                There::Nothing => None,
+                There::Bytes(there) => (there != sidecar.content).then_some(place),
+                There::Other => Some(place),
+            }
         })
+    }
+
+    /// Notes the places of sidecars that are free.
+    fn take_along(&mut self, to: &Path, along: &[Sidecar]) {
+        for sidecar in along {
+            let place = sidecar.to(to);
+            if self.at(&place, Some(sidecar.size)) == There::Nothing {
+                self.taken.insert(place, There::Bytes(sidecar.content));
+            }
+        }
     }
 
     fn take(&mut self, to: PathBuf, content: &ContentHash, along: &[Sidecar]) -> Resolved {
@@ -299,8 +316,9 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
     pub fn resolve(&mut self, placing: Placing) -> Step {
         let Placing { image, asked, size, sidecars, .. } = &placing;
         match self.names.resolve(asked, &image.content, *size, sidecars) {
-            Resolved::Free(to) => Step::Place(Box::new(Placing { to, ..placing })),
+            Resolved::Free(to) => Step::Place(Box::new(Placing { to, is_there: false, ..placing })),
             Resolved::Same(to) if self.how != Some(How::Move) && !sidecars.is_empty() => {
+                self.names.take_along(&to, sidecars);
                 Step::Place(Box::new(Placing { to, is_there: true, ..placing }))
             }
             Resolved::Same(to) => Step::There { name: placing.image.name, to },
@@ -349,6 +367,16 @@ impl<L: FnMut(&Path, Option<u64>) -> There> Planner<'_, L> {
             return Err("files of this command have such names; rename it".to_owned());
         }
         let asked = self.into.join(below);
+        if self.how == Some(How::Move)
+            && let Origin::File(path) = &image.found.origin
+            && asked.is_symlink()
+            && FileId::at(&asked).is_ok_and(|there| FileId::at(path).is_ok_and(|own| own == there))
+        {
+            return Err(format!(
+                "{} is a link to it, which would lead nowhere; remove the link first",
+                asked.display()
+            ));
+        }
         Ok(Placing { to: asked.clone(), image, asked, size, sidecars, is_there: false })
     }
 

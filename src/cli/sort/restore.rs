@@ -46,7 +46,9 @@ pub fn run(path: &Path, common: &Common) -> Result<Outcome> {
     let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     say(common, format!("{} taken back", files(back)));
     if gone > 0 {
-        say(common, format!("{} gone already, whose originals are where they were", files(gone)));
+        let were =
+            if gone == 1 { "was gone already; its original is" } else { "were gone already; their originals are" };
+        say(common, format!("{} {were} there", files(gone)));
     }
     if left > 0 {
         say(common, format!("{} left, as told above; the journal stays", files(left)));
@@ -76,6 +78,7 @@ fn take_all(journal: &mut Journal, lines: &[Line], new: &str, common: &Common) -
         let why = match take_back(one, new, &mut sources) {
             Ok(Back::Nothing) => continue,
             Ok(Back::Gone) => {
+                _ = journal.note(&[Line::Undone { to: act.to.clone() }]);
                 taken.gone += 1;
                 continue;
             }
@@ -89,7 +92,7 @@ fn take_all(journal: &mut Journal, lines: &[Line], new: &str, common: &Common) -
             Err(Failure::Taken) => "its old place is taken".to_owned(),
             Err(Failure::Left(why)) => why,
         };
-        error(format_args!("{}: left: {why}", act.to.path().unwrap_or_default().display()));
+        error(format_args!("{}: not taken back: {why}", act.to.path().unwrap_or_default().display()));
         taken.left += 1;
     }
     Ok(taken)

@@ -22,7 +22,7 @@ pub enum Back {
     Done,
     /// It had not been done, or is taken back already.
     Nothing,
-    /// Others removed it; what it was made from is where it was.
+    /// Others removed it; what it was made from is there.
     Gone,
 }
 
@@ -149,9 +149,18 @@ impl Place<'_> {
         };
         match self.open.line {
             _ if is_lost => Err(Failure::left("it is no longer there")),
-            Line::Move(_) => Ok(Back::Nothing),
-            _ if self.open.is_done => Ok(Back::Gone),
-            _ => Ok(Back::Nothing),
+            Line::Move(_) | Line::Symlink(_) => Ok(Back::Nothing),
+            _ if !self.open.is_done => Ok(Back::Nothing),
+            _ if self.has_origin() => Ok(Back::Gone),
+            _ => Err(Failure::left("it is no longer there, and neither is its original")),
+        }
+    }
+
+    /// Returns whether there is anything where the file came from: a file, the tar of a member, or a URL.
+    fn has_origin(&self) -> bool {
+        match self.open.line {
+            Line::Save(_) => !self.from.is_absolute() || self.from.ancestors().any(Path::is_file),
+            _ => !is_gone(self.from),
         }
     }
 
