@@ -431,7 +431,11 @@ fn tar_members_and_urls_are_copied() {
     fs::rename(&tar, &away).unwrap();
     let before = names(&into);
     let output = undo(dir.path(), FIRST, 1);
-    assert!(err(&output).contains("bear/set.tar/bear.png: not taken back: it may be the last copy"), "{}", err(&output));
+    assert!(
+        err(&output).contains("bear/set.tar/bear.png: not taken back: it may be the last copy"),
+        "{}",
+        err(&output)
+    );
     assert_eq!(names(&into).len(), before.len() - 1, "the photo beside the tar has its original");
     fs::write(&tar, fs::read(&away).unwrap().split_at(512).0).unwrap();
     undo(dir.path(), FIRST, 1);

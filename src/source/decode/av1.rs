@@ -78,7 +78,7 @@ impl Decoder {
             if is_received {
                 self.picture = Some(picture);
             } else {
-                dav1d_picture_unref(Some(NonNull::from(&mut picture)));
+                give_back(&mut picture);
             }
             is_received
         }
@@ -90,9 +90,23 @@ impl Drop for Decoder {
         // SAFETY: both are given back once.
         unsafe {
             if let Some(picture) = &mut self.picture {
-                dav1d_picture_unref(Some(NonNull::from(picture)));
+                give_back(picture);
             }
             dav1d_close(Some(NonNull::from(&mut self.context)));
+        }
+    }
+}
+
+/// Gives a picture back to the decoder, which leaves an empty list of metadata in it.
+///
+/// # Safety
+/// The picture is one of the decoder, or an unreferenced one.
+unsafe fn give_back(picture: &mut Dav1dPicture) {
+    // SAFETY: by the caller; nothing else has the list.
+    unsafe {
+        dav1d_picture_unref(Some(NonNull::from(&mut *picture)));
+        if let Some(metadata) = picture.itut_t35_ref.take() {
+            drop(metadata.into_arc());
         }
     }
 }
