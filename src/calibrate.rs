@@ -46,6 +46,24 @@ pub enum Promise {
     Recall(f64),
 }
 
+impl Promise {
+    /// Returns the fewest pictures of a label, all answered correctly, that can keep it.
+    pub fn fewest(self) -> usize {
+        let (Self::Precision(least) | Self::Recall(least)) = self;
+        let keeps = |count: usize| wilson(count, count).is_some_and(|share| share.low >= least);
+        let mut high = 1;
+        while !keeps(high) {
+            high *= 2;
+        }
+        let mut low = high / 2;
+        while low + 1 < high {
+            let middle = usize::midpoint(low, high);
+            if keeps(middle) { high = middle } else { low = middle }
+        }
+        high
+    }
+}
+
 /// Fitted thresholds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
@@ -421,6 +439,18 @@ mod tests {
         images.iter_mut().for_each(|image| image.truth = None);
         let fitted = fit(&Decision::default(), &images, Activation::Softmax);
         assert_eq!((fitted.decision, fitted.keeps_temperature), (Decision::default(), Some(End::Low)));
+    }
+
+    #[test]
+    fn a_promise_takes_so_many_pictures() {
+        for (share, fewest) in [(0.05, 1), (0.2, 1), (0.21, 2), (0.8, 16), (0.95, 73), (0.99, 381)] {
+            for promise in [Promise::Precision(share), Promise::Recall(share)] {
+                assert_eq!(promise.fewest(), fewest, "{promise:?}");
+            }
+            let low = |count| wilson(count, count).map_or(0.0, |of| of.low);
+            assert!(low(fewest) >= share && low(fewest - 1) < share, "{share}");
+        }
+        assert!(Promise::Precision(1.0 - f64::EPSILON).fewest() > 1 << 50, "it ends");
     }
 
     #[test]

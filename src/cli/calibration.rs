@@ -10,7 +10,7 @@ use zsic::{Activation, Decision};
 
 use super::args::Common;
 use super::decisions::Decided;
-use super::examples::{Collected, Example, ExampleSource, Taught, counted, each_once, same_picture};
+use super::examples::{Collected, Example, ExampleSource, Taught, bits, counted, each_once, same_picture};
 use super::fatal::usage;
 use super::labels::{self, UNKNOWN};
 use super::messages::{say, warn};
@@ -40,7 +40,7 @@ pub fn run(
     let decided = rows.decision.get_or_insert_with(|| Decided::none(dim));
     let calibration = fit(&mut decided.decision, &images, activation, common);
     if let Some(promise) = promise {
-        fit_thresholds(&mut decided.decision, &images, &labels, (activation, promise), common);
+        fit_thresholds(&mut decided.decision, &images, &labels, (activation, promise), common)?;
     }
     Ok(calibration)
 }
@@ -96,9 +96,8 @@ fn leave_out(
     labels: usize,
     common: &Common,
 ) -> Result<()> {
-    let bits = |(_, _, row): &Example| row.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
-    let known: HashMap<Vec<u32>, &Example> = examples.iter().map(|example| (bits(example), example)).collect();
-    let of = |example: &Example| known.get(&bits(example)).copied();
+    let known: HashMap<Vec<u32>, &Example> = examples.iter().map(|example| (bits(&example.2), example)).collect();
+    let of = |example: &Example| known.get(&bits(&example.2)).copied();
     let has_another = |(one, other): &(&Example, &Example)| one.1.min(labels) != other.1.min(labels);
     if let Some((one, other)) = found.iter().filter_map(|one| Some((one, of(one)?))).find(has_another) {
         let shown = all[other.1 + usize::from(other.1 >= labels)];
@@ -167,14 +166,26 @@ fn tell_kept(fitted: &Fitted, temperature: f64, common: &Common) {
 }
 
 /// Fits thresholds that keep a promise.
+///
+/// # Errors
+/// A usage error if no label's threshold does: the classifier would say nothing, or promise nothing.
 fn fit_thresholds(
     decision: &mut Decision,
     images: &[Known],
     labels: &[&str],
     (activation, promise): (Activation, Promise),
     common: &Common,
-) {
+) -> Result<()> {
     let found = calibrate::thresholds(decision, images, labels.len(), activation, promise);
+    if found.unreachable.len() == labels.len() {
+        let least = promise.fewest();
+        let takes = match promise {
+            Promise::Precision(share) => format!("precision {share} takes at least {least} answers of a label"),
+            Promise::Recall(share) => format!("recall {share} takes at least {least} pictures of a label"),
+        };
+        let advice = "add pictures to --calibrate, or promise less";
+        return Err(usage(format!("--want: no threshold of any label keeps it: {takes}, all right; {advice}")));
+    }
     let names = |places: &[usize]| labels::shown(&places.iter().map(|at| labels[*at]).collect::<Vec<_>>().join(", "));
     let has_picture = |label: &usize| images.iter().any(|image| image.truth == Some(*label));
     let (few, none): (Vec<usize>, Vec<usize>) = found.shared.iter().partition(|label| has_picture(label));
@@ -194,4 +205,5 @@ fn fit_thresholds(
         warn(common, format!("for these labels no threshold keeps the promise of --want, so {then}: {names}"));
     }
     decision.thresholds = found.least;
+    Ok(())
 }

@@ -63,7 +63,7 @@ pub fn run(args: &Compile, common: &Common) -> Result<Outcome> {
     })?;
     let (kept, tower) = (session.kept()?, ImageTower::new(&session.checkpoint, &session.plan));
     session.introduce();
-    let mut rows = wanted.rows_before_rules_change(&session, &kept, &tower)?;
+    let mut rows = wanted.rows_untold(&session, &kept, &tower)?;
     let calibration =
         known.map(|known| calibration::run(&known, &mut rows, &wanted, promise, (&session, &kept, &tower)));
     let mut calibration = calibration.transpose()?;

@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use zsic::Embeddings;
 use zsic::cache::Scope;
 use zsic::head::{self, Clash, Examples, Head, Learned};
 use zsic::measure::{Estimate, wilson};
 use zsic::source::{Shard, is_tar_name};
+use zsic::system::name::from_vec;
 
 use super::args::{Asked, Common, ExampleArgs, Inputs};
 use super::fatal::usage;
@@ -20,7 +21,7 @@ use super::model::ImageTower;
 use super::session::Session;
 use super::stream::Written;
 use super::text;
-use super::truth::{Renaming, Shown, Truth, absolute};
+use super::truth::{self, Renaming, Shown, Truth, absolute};
 use super::{Outcome, available_memory};
 
 /// Endings of files that hold others, and are not read.
@@ -51,6 +52,16 @@ pub struct Collected {
 
 /// One picture's name, its label's place, and its embedding.
 pub type Example = (String, usize, Arc<[f32]>);
+
+/// What a picture is an example of.
+enum Meant {
+    /// Of the label with this place.
+    Label(usize),
+    /// Of none of the labels.
+    None,
+    /// Of nothing that counts.
+    LeftOut,
+}
 
 /// What examples taught.
 pub enum Taught {
@@ -113,7 +124,8 @@ impl ExampleSource {
             return Err(usage(format!("{name}: is no folder, list or tar; decompress it first")));
         } else {
             let truth = Truth::of_file(path)?;
-            (own(truth.images().map(Into::into).collect()), truth)
+            let file = |image: &PathBuf| unescaped(image).filter(|file| !image.exists() && file.exists());
+            (own(truth.images().map(|image| file(&image).unwrap_or(image).into()).collect()), truth)
         };
         Ok(Self { head, inputs, truth, renaming: Renaming::default(), name })
     }
@@ -158,15 +170,14 @@ impl ExampleSource {
         let dim = session.checkpoint.family().facts().embedding;
         available_memory::check(found.len(), "examples", memory(found.len(), names.len(), dim))?;
         let examples = each_once(dim, &found, names, |place| place, session.asked.common)?;
-        self.tell_overlap(&session.asked);
         Ok(Embedded { found, examples, outcome })
     }
 
     /// Embeds the pictures one by one, each with the place of its label among `names`. The first of these are `labels`, which
-    /// numbers of classes count. Failures are told.
+    /// numbers of classes count. Failures are told, and what is left out: pictures of [`UNKNOWN`], too, if that is no name.
     ///
     /// # Errors
-    /// A usage error if a picture shows what is no label, or if a label has only pictures that failed.
+    /// A usage error if a picture shows what is no label, and another if a label has only pictures that failed.
     pub fn collect(
         &self,
         names: &[&str],
@@ -177,8 +188,8 @@ impl ExampleSource {
     ) -> Result<Collected> {
         let places = Places::new(names.iter().copied().zip(0..));
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
-        let (mut found, mut failed, mut left_out) = (Vec::<Example>::new(), vec![0; names.len()], 0u64);
-        let mut unfit = 0;
+        let (mut found, mut failed) = (Vec::<Example>::new(), vec![0; names.len()]);
+        let (mut left_out, mut of_none, mut unfit, mut first_unfit) = (0, 0, 0, None);
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
         let outcome = stream.named(&self.name).beside(self.truth.ending()).run(false, tower, |answers| {
             let mut written = Written::default();
@@ -189,11 +200,20 @@ impl ExampleSource {
                 };
                 let [shown] = &shown[..] else {
                     unfit += 1;
+                    let told = || truth::told(&truth::from_here(Path::new(answer.name.as_str())), &shown);
+                    first_unfit.get_or_insert_with(told);
                     continue;
                 };
-                let Some(label) = self.label(answer.name.as_str(), shown, &places, labels)? else {
-                    left_out += 1;
-                    continue;
+                let label = match self.meant(answer.name.as_str(), shown, &places, labels)? {
+                    Meant::Label(label) => label,
+                    Meant::None => {
+                        of_none += 1;
+                        continue;
+                    }
+                    Meant::LeftOut => {
+                        left_out += 1;
+                        continue;
+                    }
                 };
                 match &answer.embedding {
                     Ok(row) => found.push((answer.name.as_str().to_owned(), label, Arc::clone(row))),
@@ -206,48 +226,55 @@ impl ExampleSource {
             }
             Ok(written)
         })?;
+        let (name, common) = (&self.name, session.asked.common);
         if left_out > 0 {
-            let pictures = counted(left_out as usize, "picture");
-            say(session.asked.common, format!("{}: left out {pictures} without a label", self.name));
+            say(common, format!("{name}: left out {} without a label", counted(left_out, "picture")));
         }
-        if unfit > 0 {
-            let (pictures, name) = (counted(unfit, "picture"), &self.name);
-            warn(
-                session.asked.common,
-                format!("{name}: left out {pictures}: an example shows one label, not several or none"),
-            );
+        if of_none > 0 {
+            let pictures = counted(of_none, "picture");
+            say(common, format!("{name}: left out {pictures} of `{UNKNOWN}`, which means none of the labels"));
+        }
+        if let Some(first) = first_unfit {
+            let reason = "an example shows one label, not several or none";
+            let pictures = counted(unfit, "picture");
+            warn(common, format!("{name}: left out {pictures}: {reason}; the first is {first}"));
         }
         let has_none = |label: &usize| failed[*label] > 0 && !found.iter().any(|example| example.1 == *label);
         if let Some(label) = (0..names.len()).find(has_none) {
             let label = labels::shown(names[label]);
-            return Err(usage(format!("{}: all pictures of the label `{label}` failed", self.name)));
+            let hint = self.truth.base().map(|base| format!("; {base}")).unwrap_or_default();
+            bail!("{name}: all pictures of the label `{label}` failed{hint}");
         }
         if found.is_empty() {
-            return Err(usage(format!("{}: there is no labelled picture", self.name)));
+            return Err(usage(format!("{name}: there is no labelled picture")));
         }
         Ok(Collected { found, outcome })
     }
 
-    /// Returns the place of what a picture shows, unless the renaming leaves it out.
-    fn label(&self, image: &str, shown: &Shown, places: &Places, labels: usize) -> Result<Option<usize>> {
+    /// Returns what a picture is an example of.
+    fn meant(&self, image: &str, shown: &Shown, places: &Places, labels: usize) -> Result<Meant> {
         let name = match shown {
             Shown::Name(name) => name,
             Shown::Index(index) => match self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)) {
                 Some(name) => name,
-                None if *index < labels => return Ok(Some(*index)),
+                None if *index < labels => return Ok(Meant::Label(*index)),
                 None => return Err(usage(format!("{image}: is class {index}, counted from 0, of {labels} labels"))),
             },
         };
         let name = match self.renaming.of(name) {
-            Some("" | UNKNOWN) => return Ok(None),
+            Some("") => return Ok(Meant::LeftOut),
+            Some(UNKNOWN) => return Ok(Meant::None),
             renamed => renamed.unwrap_or(name),
         };
-        let lost = || usage(format!("{image}: shows `{}`, which is none of the labels", labels::shown(name)));
-        places.place(name).ok_or_else(lost).map(Some)
+        match places.place(name) {
+            Some(place) => Ok(Meant::Label(place)),
+            None if name == UNKNOWN => Ok(Meant::None),
+            None => Err(usage(format!("{image}: shows `{}`, which is none of the labels", labels::shown(name)))),
+        }
     }
 
     /// Says if examples are among the images that are scored: these look better than others would.
-    fn tell_overlap(&self, asked: &Asked) {
+    pub fn tell_overlap(&self, asked: &Asked) {
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| absolute(path));
         let of = |inputs: &Inputs| paths(inputs).iter().map(real).collect::<HashSet<_>>();
         let (own, scored) = (of(&self.inputs), of(asked.inputs));
@@ -258,6 +285,25 @@ impl ExampleSource {
             say(asked.common, "some examples are among the inputs; scores of these are better than those of others");
         }
     }
+}
+
+/// Returns the path that a record shows with `\xNN` for bytes that are not UTF-8, if there are any.
+fn unescaped(path: &Path) -> Option<PathBuf> {
+    let mut parts = path.to_str()?.split("\\x");
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    let mut is_written = false;
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|byte| !byte.is_ascii());
+        match byte {
+            Some(byte) => {
+                is_written = true;
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend([b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    is_written.then(|| from_vec(bytes).into())
 }
 
 /// Returns pictures each once. `place` maps the place of a label among `names` to the place that counts.
@@ -281,6 +327,11 @@ pub fn each_once(
         note(common, 1, format!("left out {repeated} that others of the same label repeat"));
     }
     Ok(examples)
+}
+
+/// Returns the bits of an embedding, by which identical pictures are found.
+pub fn bits(row: &Arc<[f32]>) -> Vec<u32> {
+    row.iter().map(|x| x.to_bits()).collect()
 }
 
 /// Returns the bytes that learning takes.

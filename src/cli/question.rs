@@ -55,7 +55,7 @@ impl Search<'_> {
         let (decisions, activation) = (self.decisions, question.activation);
         let flags = Flags { labels: named, decisions, activation, inputs, renaming: None, common };
         let mut wanted = Wanted::gather(flags, |templates| self.labels(templates).map(Some))?;
-        let asked_for = self.asked_for(&wanted.given)?;
+        let asked_for = self.asked_for(&wanted)?;
         if !named.names_any()
             && let Some(name) = wanted.without_example(&asked_for)
         {
@@ -121,9 +121,10 @@ impl Search<'_> {
     }
 
     /// Returns the places of what is looked for.
-    fn asked_for(&self, given: &Given) -> Result<Vec<usize>> {
-        let asked_for = places(&self.question.is, given)?;
-        let others = places(&self.question.not, given)?;
+    fn asked_for(&self, wanted: &Wanted) -> Result<Vec<usize>> {
+        let Wanted { given, .. } = wanted;
+        let [asked_for, others] = [&self.question.is, &self.question.not].map(|lists| places(lists, wanted));
+        let (asked_for, others) = (asked_for?, others?);
         match asked_for.iter().find(|label| others.contains(label)) {
             Some(both) => {
                 let both = labels::shown(given.answers()[*both]);
@@ -141,13 +142,22 @@ impl Search<'_> {
 }
 
 /// Returns the places of labels among the answers.
-fn places(lists: &[String], given: &Given) -> Result<Vec<usize>> {
-    let answers = given.answers();
+fn places(lists: &[String], wanted: &Wanted) -> Result<Vec<usize>> {
+    let answers = wanted.given.answers();
     let mut places = Vec::new();
     for name in lists.iter().flat_map(|list| labels::split(list)) {
         let place = answers.iter().position(|answer| *answer == name);
         let place = place.ok_or_else(|| {
-            usage(format!("{}; --is and --not name labels of -l where it is given", labels::no_such(&name, &answers)))
+            usage(match wanted.classifier() {
+                Some(file) => {
+                    let (name, own) = (labels::shown(&name), labels::shown(&answers.join(", ")));
+                    format!("{file} has no label `{name}`; it has {own}")
+                }
+                None => {
+                    let lacks = labels::no_such(&name, &answers);
+                    format!("{lacks}; --is and --not name labels of -l where it is given")
+                }
+            })
         })?;
         if places.contains(&place) {
             return Err(usage(format!("`{}` is given twice", labels::shown(&name))));

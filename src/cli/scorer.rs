@@ -1,5 +1,7 @@
 //! Labels, examples and rules -> a scorer: encodes what is not kept from before, and warns of labels that look like a mistake.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use zsic::cache::{ContentHash, Scope};
 use zsic::head::{self, Head};
@@ -91,14 +93,17 @@ impl<'a> Wanted<'a> {
         let background = labels::background(decisions, named, &templates)?;
         let competing = Places::new(background.iter().map(|label| label.name.as_str()).zip(0..));
         let shown = examples.as_ref().map_or(Ok(Vec::new()), ExampleSource::names)?;
-        let added: Vec<String> = shown.iter().filter(|name| competing.place(name).is_none()).cloned().collect();
+        let is_added = |name: &&String| *name != UNKNOWN && competing.place(name).is_none();
+        let added: Vec<String> = shown.iter().filter(is_added).cloned().collect();
         let given = labels::gather(named, &added, &templates, common, || match (otherwise(&templates)?, &examples) {
             (None, Some(examples)) if added.is_empty() => Err(examples.no_label()),
             (given, _) => Ok(given),
         })?;
         let rules = Rules::gather(decisions, background, named, &given, &templates)?;
         if rules.are_shown && shown.iter().any(|name| name == UNKNOWN) {
-            given.check_unknown("give the pictures of --examples another label, or name it with --background")?;
+            given.check_unknown(
+                "give it another name, or leave it out: --examples takes pictures of `unknown` for those",
+            )?;
         }
         Ok(Self { flags, templates, given, rules, examples, shown, classifier: None })
     }
@@ -154,21 +159,22 @@ impl<'a> Wanted<'a> {
     }
 
     /// Encodes the labels, learns from the examples, and warns of labels that look like a mistake, or if many examples are
-    /// rejected. An error about them comes alone, before any warning.
+    /// rejected, and says if some are among the inputs. An error about them comes alone, before any warning.
     ///
     /// # Errors
-    /// As [`Self::rows_before_rules_change`].
+    /// As [`Self::rows_untold`].
     pub fn rows(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
-        let rows = self.rows_before_rules_change(session, kept, tower)?;
+        let rows = self.rows_untold(session, kept, tower)?;
         rows.tell_rejected(self.flags.common);
+        self.examples.iter().for_each(|examples| examples.tell_overlap(&session.asked));
         Ok(rows)
     }
 
-    /// Does the same, and does not say what the rules reject, as they are not the last ones yet.
+    /// Does the same, and says neither what the rules reject, which may not be the last ones yet, nor what is among the inputs.
     ///
     /// # Errors
     /// If a label cannot be encoded, or the rules do not fit the checkpoint.
-    pub fn rows_before_rules_change(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
+    pub fn rows_untold(&self, session: &Session, kept: &Scope, tower: &ImageTower) -> Result<Rows> {
         let Self { flags: Flags { common, .. }, rules, .. } = self;
         let readout = self.readout(&session.checkpoint)?;
         if let Some(classifier) = &self.classifier {
@@ -297,6 +303,12 @@ impl Rows {
         } else {
             say(common, told);
         }
+    }
+
+    /// Returns the embeddings of the examples of this run.
+    pub fn examples(&self) -> impl Iterator<Item = &Arc<[f32]>> {
+        let found = if let Some(Taught::Now { found, .. }) = &self.taught { &found[..] } else { &[] };
+        found.iter().map(|(_, _, row)| row)
     }
 
     /// Returns a hash of what examples taught, if there are any: it decides records.

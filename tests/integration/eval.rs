@@ -94,6 +94,16 @@ fn several_labels_an_image_are_measured_by_average_precision() {
     assert_eq!(report["truth"]["images"], 3);
     let metrics: Vec<&String> = report["runs"][0]["metrics"].as_object().unwrap().keys().collect();
     assert_eq!(metrics, ["macro_f1", "map", "micro_f1"]);
+    let several = evaluate(dir.path(), &["set", "--truth", "t.csv", "-l", "owl,fox,bear"]);
+    let told = "1 image shows several labels (set/owl/1.png: owl, bear), so map and micro_f1 are measured, not top1\n";
+    assert!(err(&several).contains(told), "{}", err(&several));
+    fs::write(dir.path().join("none.csv"), "image,labels\nset/fox/5.png,fox\nset/bear/4.png,\nset/bear/3.png,\n")
+        .unwrap();
+    let none = evaluate(dir.path(), &["set", "--truth", "none.csv", "-l", "owl,fox,bear"]);
+    assert!(err(&none).contains("2 images show no label (set/bear/3.png), so map "), "{}", err(&none));
+    fs::write(dir.path().join("each.csv"), "image,label\nset/fox/5.png,fox\nset/owl/1.png,owl\n").unwrap();
+    let each = evaluate(dir.path(), &["set", "--truth", "each.csv"]);
+    assert!(!err(&each).contains("not top1"), "{}", err(&each));
     // By their scores for `bear` the three pictures rank bear, fox, owl, and only the owl is said to show one.
     assert!((metric(&report, "map") - (1.0 + 1.0 + 1.0 / 3.0) / 3.0).abs() < 1e-12, "{}", metric(&report, "map"));
 }
@@ -114,6 +124,11 @@ fn names_are_mapped_left_out_or_unknown() {
     let lost = evaluate(dir.path(), &["set", "-l", "owl,foxes,bear"]);
     assert_eq!(lost.status.code(), Some(2));
     assert!(err(&lost).contains("names that are no labels: `fox` (like `foxes`?)"), "{}", err(&lost));
+    assert!(!err(&lost).contains("unknown,unknown"), "{}", err(&lost));
+    fs::rename(dir.path().join("set/fox"), dir.path().join("set/unknown")).unwrap();
+    let lost = evaluate(dir.path(), &["set", "-l", "owl,bear"]);
+    let advice = "; for images of none of the labels, --map with the row unknown,unknown\n";
+    assert!(err(&lost).contains(advice), "{}", err(&lost));
 }
 
 #[test]
@@ -193,7 +208,14 @@ fn what_the_truth_has_too_much_is_told() {
     fs::write(dir.path().join("t.csv"), "image,label\nset/owl/1.png,owl\nset/fox/5.png,fox\nnone.png,owl\n").unwrap();
     fs::write(dir.path().join("map.csv"), "owl,fox\nwol,owl\n").unwrap();
     let output = evaluate(dir.path(), &["set", "--truth", "t.csv", "--map", "map.csv", "-l", "owl,fox"]);
-    assert!(err(&output).contains("1 image of the truth is not among the inputs"), "{}", err(&output));
+    assert!(err(&output).contains("1 image of the truth is not among the inputs: none.png\n"), "{}", err(&output));
+    let output = evaluate(dir.path(), &["set/owl", "--truth", "t.csv", "-l", "owl,fox"]);
+    let told = "2 images of the truth are not among the inputs, such as none.png\n";
+    assert!(err(&output).contains(told), "{}", err(&output));
+    // The same image twice among the inputs hides no other.
+    let output = evaluate(dir.path(), &["set/owl/1.png", "set/owl/1.png", "set/fox", "--truth", "t.csv"]);
+    assert!(err(&output).contains("1 image of the truth is not among the inputs: none.png\n"), "{}", err(&output));
+    let output = evaluate(dir.path(), &["set", "--truth", "t.csv", "--map", "map.csv", "-l", "owl,fox"]);
     assert!(err(&output).contains("--map: the truth does not have `wol`"), "{}", err(&output));
 }
 
@@ -226,7 +248,13 @@ fn a_demand_that_is_not_met_ends_with_one() {
     assert!(err(&output).contains("top1.low is 0.3755, under 0.8"), "{}", err(&output));
     for wrong in ["top1", "ece=0.1", "map=0.1"] {
         assert_eq!(ask(wrong).status.code(), Some(2), "{wrong}");
+        assert!(!err(&ask(wrong)).contains("needs more than"), "{wrong}");
     }
+    let said = err(&ask("top5=0.1")).to_owned();
+    assert!(
+        said.contains("--fail-under: top5 is not measured here (it needs more than 5 labels); metrics: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -258,7 +286,10 @@ fn every_form_of_the_report_has_its_ending() {
         assert_eq!((output.status.code(), out(&output)), (Some(0), ""), "{}", err(&output));
         assert!(fs::read_to_string(dir.path().join(name)).unwrap().starts_with(start), "{name}");
     }
-    assert_eq!(evaluate(dir.path(), &["set", "-o", "r.pdf"]).status.code(), Some(2));
+    let output = evaluate(dir.path(), &["set", "-o", "r.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("r.yaml: reports are not written as yaml; name a .json"), "{}", err(&output));
+    assert!(fs::read_to_string(dir.path().join("r.txt")).unwrap().contains("\nWRONG ANSWER, OR WRONG TRUTH  "));
 }
 
 #[test]
@@ -267,11 +298,16 @@ fn what_cannot_be_evaluated_is_refused() {
     fs::create_dir(dir.path().join("one")).unwrap();
     fs::copy(picture("owl.png"), dir.path().join("one/x.png")).unwrap();
     fs::create_dir(dir.path().join("single")).unwrap();
+    fs::create_dir(dir.path().join("moved")).unwrap();
+    fs::write(dir.path().join("moved/t.csv"), "image,label\nset/owl/1.png,owl\nset/bear/3.png,bear\n").unwrap();
+    let not_there = "no image has a known label: paths in moved/t.csv are relative to its folder, moved, and none of them is an \
+                     input, such as moved/set/bear/3.png\n";
     fs::write(dir.path().join("twice.csv"), "owl,fox\nowl,bear\n").unwrap();
     fs::write(dir.path().join("un.csv"), "owl,unknown\n").unwrap();
     fs::rename(dir.path().join("set/fox"), dir.path().join("single/fox")).unwrap();
     for (args, code, reason) in [
-        (&["one", "-l", "owl,fox"][..], 3, "no image has a known label"),
+        (&["one", "-l", "owl,fox"][..], 2, "no image has a known label; --truth FILE names them"),
+        (&["set", "--truth", "moved/t.csv"], 2, not_there),
         (&["one"], 2, "no image has a known label"),
         (&["single"], 2, "`fox` is the only label"),
         (&[], 2, "no input"),

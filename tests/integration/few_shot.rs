@@ -142,6 +142,36 @@ fn one_picture_with_two_labels_is_an_error_that_names_both() {
     );
 }
 
+/// Rows of one picture add up, so a list gives it several labels, and an example has one.
+#[test]
+fn a_picture_with_several_labels_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 1), false);
+    let rows = SWAPPED.map(|(label, _)| format!("set/{label}/000.ppm,{label}\n")).concat();
+    fs::write(dir.path().join("list.csv"), format!("image,label\n{rows}set/stuff/000.ppm,matter\n")).unwrap();
+    let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "list.csv"]);
+    let reason = "warning: --examples list.csv: left out 1 picture: an example shows one label, not several or none";
+    let first = "; the first is set/stuff/000.ppm: stuff, matter\n";
+    assert!(err(&output).contains(&[reason, first].concat()), "{}", err(&output));
+    assert!(err(&output).contains("2 examples of 2 labels"), "{}", err(&output));
+}
+
+/// A page writes `\xNN` for bytes that are not UTF-8.
+#[cfg(unix)]
+#[test]
+fn a_list_finds_names_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    folder(&dir.path().join("set"), &SWAPPED, (0, 1), false);
+    let name = std::ffi::OsStr::from_bytes(b"a\\xb\xff\xc3.ppm");
+    fs::rename(dir.path().join("set/thing/000.ppm"), dir.path().join("set/thing").join(name)).unwrap();
+    let rows = "set/thing/a\\xb\\xFF\\xC3.ppm,thing\nset/stuff/000.ppm,stuff\n";
+    fs::write(dir.path().join("list.csv"), format!("image,label\n{rows}")).unwrap();
+    let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "list.csv"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("2 examples of 2 labels"), "{}", err(&output));
+}
+
 #[test]
 fn examples_that_fail_are_told() {
     let dir = tempfile::tempdir().unwrap();
@@ -158,8 +188,15 @@ fn examples_that_fail_are_told() {
     fs::create_dir(dir.path().join("set/other")).unwrap();
     fs::rename(dir.path().join("set/thing/torn.jpg"), dir.path().join("set/other/torn.jpg")).unwrap();
     let output = demo(dir.path(), &["classify", "demo:owl.png", "--examples", "set"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("all pictures of the label `other` failed"), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(err(&output).contains("all pictures of the label `other` failed\n"), "{}", err(&output));
+    // A list that was moved names files that are not there.
+    fs::create_dir(dir.path().join("moved")).unwrap();
+    fs::write(dir.path().join("moved/list.csv"), "image,label\nset/thing/000.ppm,thing\n").unwrap();
+    let output = demo(dir.path(), &["compile", "-l", "stuff", "--examples", "moved/list.csv", "-o", "a.zsc"]);
+    let reason =
+        "all pictures of the label `thing` failed; paths in moved/list.csv are relative to its folder, moved\n";
+    assert!(output.status.code() == Some(3) && err(&output).contains(reason), "{}", err(&output));
     for (set, reason) in [
         ("nowhere", "--examples nowhere: no such file or folder"),
         ("new", "no labelled picture"),
@@ -201,12 +238,19 @@ fn every_command_learns() {
     printed(dir.path(), &["compile", "-l", "thing,stuff,matter", "-o", "words.zsc"]);
     let other = demo(dir.path(), &vary);
     assert!(other.status.code() == Some(2) && err(&other).contains("in another order"), "{}", err(&other));
+    let told = "warning: 9 of 9 images are among --examples too, so what is measured is better than for others";
     let flattering = demo(dir.path(), &["eval", "set", "--examples", "set"]);
-    assert!(err(&flattering).contains("some examples are among the inputs"), "{}", err(&flattering));
+    assert!(err(&flattering).contains(told) && !err(&flattering).contains("some examples"), "{}", err(&flattering));
+    let fair = demo(dir.path(), &["eval", "new", "--examples", "set"]);
+    assert!(!err(&fair).contains("among --examples"), "{}", err(&fair));
+    let scored = demo(dir.path(), &["classify", "set", "--examples", "set"]);
+    assert!(err(&scored).contains("some examples are among the inputs"), "{}", err(&scored));
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("set", dir.path().join("link")).unwrap();
         let linked = demo(dir.path(), &["eval", "link", "--examples", "set"]);
+        assert!(err(&linked).contains(told), "{}", err(&linked));
+        let linked = demo(dir.path(), &["classify", "link", "--examples", "set"]);
         assert!(err(&linked).contains("some examples are among the inputs"), "{}", err(&linked));
     }
 }
@@ -271,6 +315,47 @@ fn labels_of_examples_are_others_in_a_search() {
     assert!(err(&output).contains("the background rejects"), "{}", err(&output));
 }
 
+/// The word of a page for an image of none of the labels is no label, in a folder, a list or a tar.
+#[test]
+fn pictures_of_unknown_are_examples_of_no_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("unknown", "bear.png")];
+    folder(&dir.path().join("set"), &labels, (0, 2), false);
+    let rows = labels.map(|(label, _)| format!("set/{label}/000.ppm,{label}\nset/{label}/001.ppm,{label}\n")).concat();
+    fs::write(dir.path().join("list.csv"), format!("image,label\n{rows}")).unwrap();
+    let words = ["cf", "set.tar", "-C", "set", "owl", "fox", "unknown"];
+    assert!(std::process::Command::new("tar").args(words).current_dir(dir.path()).status().unwrap().success());
+    let classify = ["classify", "demo:bear.png", "--examples"];
+    for args in [
+        &["set"][..],
+        &["list.csv"],
+        &["set.tar"],
+        &["list.csv", "-l", "owl,fox"],
+        &["set", "--unknown"],
+        &["list.csv", "-l", "owl,fox", "--threshold", "0.5"],
+    ] {
+        let output = demo(dir.path(), &[&classify[..], args].concat());
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
+        let told =
+            format!("--examples {}: left out 2 pictures of `unknown`, which means none of the labels\n", args[0]);
+        assert!(said.contains(&told) && said.contains("4 examples of 2 labels"), "{args:?}: {said}");
+        assert!(!said.contains("labels added") && !out(&output).contains("label\":\"unknown"), "{}", out(&output));
+    }
+    printed(dir.path(), &["compile", "--examples", "list.csv", "-o", "a.zsc"]);
+    let known = demo(dir.path(), &["classify", "demo:bear.png", "--classifier", "a.zsc"]);
+    assert_eq!(lines(&known)[0]["predictions"].as_array().unwrap().len(), 2);
+    // A label of the flags is one.
+    for args in [
+        &["classify", "demo:bear.png", "-l", "owl,fox,unknown"][..],
+        &["grep", "demo:bear.png", "--is", "unknown", "--not", "owl,fox"],
+    ] {
+        let output = demo(dir.path(), &[args, &["--examples", "list.csv"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", err(&output));
+        assert!(err(&output).contains("6 examples of 3 labels") && !err(&output).contains("left out"), "{args:?}");
+    }
+}
+
 /// An answer `unknown` could be taken for none.
 #[test]
 fn a_label_called_unknown_is_refused_beside_decisions() {
@@ -278,9 +363,8 @@ fn a_label_called_unknown_is_refused_beside_decisions() {
     let labels = [("owl", "owl.png"), ("fox", "fox.png"), ("unknown", "bear.png")];
     folder(&dir.path().join("set"), &labels, (0, 2), false);
     for args in [
-        &["classify", "demo:owl.png", "--examples", "set", "--unknown"][..],
-        &["compile", "--examples", "set", "--background", "a car", "-o", "a.zsc"],
-        &["compile", "--examples", "set", "--calibrate", "set", "-o", "a.zsc"],
+        &["classify", "demo:owl.png", "-l", "owl,unknown", "--examples", "set", "--unknown"][..],
+        &["compile", "-l", "owl,unknown", "--examples", "set", "--background", "a car", "-o", "a.zsc"],
         &["compile", "-l", "owl,unknown", "--calibrate", "set", "-o", "a.zsc"],
     ] {
         let output = demo(dir.path(), args);
@@ -577,10 +661,23 @@ fn calibration_fits_the_rules() {
     let accepted = records[22..].iter().filter(|record| record["answers"][0] == "owl").count();
     assert!(rejected >= 15 && accepted >= 8, "{rejected} {accepted}");
     // What no threshold keeps is never accepted.
-    let output = demo(dir.path(), &[&compile[..], &["--want", "precision=0.99"]].concat());
-    assert!(err(&output).contains("they are never accepted: owl, fox"), "{}", err(&output));
-    let none = run(zsic(&["classify", "known/owl", "--classifier", "a.zsc"]).current_dir(dir.path()));
+    folder(&dir.path().join("uneven"), &labels[..1], (0, 22), false);
+    folder(&dir.path().join("uneven"), &labels[1..], (0, 3), false);
+    let compile = ["compile", "-l", "owl,fox", "--calibrate", "uneven", "-o"];
+    let output = demo(dir.path(), &[&compile[..], &["a.zsc", "--want", "precision=0.5"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(err(&output).contains("they are never accepted: fox\n"), "{}", err(&output));
+    let none = run(zsic(&["classify", "known/fox", "--classifier", "a.zsc"]).current_dir(dir.path()));
     assert!(lines(&none).iter().all(|record| record["answers"] == serde_json::json!([])));
+    for (promise, least) in [
+        ("precision=0.95", "precision 0.95 takes at least 73 answers of a label, all right"),
+        ("recall=0.99", "recall 0.99 takes at least 381 pictures of a label, all right"),
+    ] {
+        let output = demo(dir.path(), &[&compile[..], &["never.zsc", "--want", promise]].concat());
+        assert_eq!(output.status.code(), Some(2), "{promise}: {}", err(&output));
+        assert!(err(&output).contains(least), "{}", err(&output));
+        assert!(["never.zsc", "never.zsc.partial"].iter().all(|name| !dir.path().join(name).exists()));
+    }
     // Pictures that taught do not calibrate.
     folder(&dir.path().join("taught"), &labels, (0, 11), false);
     let same = ["compile", "--examples", "taught", "--calibrate", "taught", "-o", "b.zsc"];
@@ -678,6 +775,12 @@ fn a_classifier_s_rules_are_its_own() {
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));
         assert!(err(&output).contains("one.zsc: --is names all its labels"), "{}", err(&output));
     }
+    let output = demo(dir.path(), &["grep", &pictures[1], "--is", "wolf", "--classifier", "two.zsc"]);
+    assert!(
+        output.status.code() == Some(2) && err(&output).contains("two.zsc has no label `wolf`; it has fox, owl\n"),
+        "{}",
+        err(&output)
+    );
     printed(dir.path(), &["compile", "-l", "owl", "--unknown", "-o", "one.zsc"]);
     let output = demo(dir.path(), &["grep", &pictures[0], &pictures[1], "--is", "owl", "--classifier", "one.zsc"]);
     assert_eq!(out(&output).trim_end(), pictures[0]);

@@ -114,9 +114,13 @@ fn unmatched(lost: &[String], given: &Given) -> String {
     let listed: Vec<String> = lost.iter().take(LISTED).map(named).collect();
     let more = if lost.len() > LISTED { format!(", and {} more", lost.len() - LISTED) } else { String::new() };
     let listed = listed.join(", ");
-    format!(
-        "the truth has names that are no labels: {listed}{more}; add them to the labels, or use --map FILE to rename them or leave them out"
-    )
+    let advice = "add them to the labels, or use --map FILE to rename them or leave them out";
+    let none = if lost.iter().any(|name| name == UNKNOWN) {
+        format!("; for images of none of the labels, --map with the row {UNKNOWN},{UNKNOWN}")
+    } else {
+        String::new()
+    };
+    format!("the truth has names that are no labels: {listed}{more}; {advice}{none}")
 }
 
 #[cfg(test)]

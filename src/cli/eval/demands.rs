@@ -47,8 +47,10 @@ impl Demand {
         for (index, run) in report.runs.iter().enumerate() {
             let Some(interval) = run.metrics.get(self.metric) else {
                 let there: Vec<&str> = run.metrics.keys().copied().collect();
+                let lacks_labels = self.metric == Metric::Top5.name() && there.contains(&Metric::Top1.name());
+                let reason = if lacks_labels { " (it needs more than 5 labels)" } else { "" };
                 return Err(usage(format!(
-                    "--fail-under: {} is not measured here; metrics: {}",
+                    "--fail-under: {} is not measured here{reason}; metrics: {}",
                     self.metric,
                     there.join(", ")
                 )));

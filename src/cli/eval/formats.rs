@@ -44,7 +44,7 @@ pub fn format(asked: ReportFormat, place: &Place) -> Result<ReportFormat> {
             return Err(ending::refuse(
                 &place.name(),
                 ending,
-                "a report",
+                "reports",
                 &[".json", ".jsonl", ".csv", ".html", ".txt"],
             ));
         }

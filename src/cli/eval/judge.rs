@@ -1,5 +1,8 @@
 //! One run over the images: each image's scores against its truth.
 
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use serde::Serialize;
 use zsic::measure::{Judged, Multi};
@@ -28,8 +31,10 @@ pub struct Images {
     /// Images without a truth, or whose truth is left out.
     pub left_out: u64,
     pub failed: u64,
-    /// Images whose truth is known, those left out by `--map` too.
-    pub with_truth: usize,
+    /// The rows of a file with truths that were found among the images, those left out by `--map` too.
+    pub rows: HashSet<PathBuf>,
+    /// Images that are examples too.
+    pub taught: usize,
 }
 
 /// Where rows come from that are not those of texts.
@@ -90,7 +95,7 @@ impl Images {
     ) -> Result<Vec<Option<ImageTruth>>> {
         let truths = answers.iter().map(|answer| {
             let shown = truth.of(&answer.name);
-            self.with_truth += usize::from(shown.is_some());
+            self.rows.extend(truth.row(&answer.name).map(Path::to_path_buf));
             shown.map_or(Ok(None), |shown| image_truth(&shown, classes))
         });
         let truths = truths.collect::<Result<Vec<_>>>()?;

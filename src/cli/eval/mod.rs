@@ -10,8 +10,9 @@ mod report;
 mod table;
 mod vary;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use classes::Classes;
@@ -19,13 +20,12 @@ use demands::Demand;
 use judge::{Images, Run, TaughtBy};
 use report::Report;
 use vary::{Variant, Varied, combinations};
-use zsic::cache::Scope;
 use zsic::measure::Multi;
 use zsic::text::LabelSet;
 use zsic::{Label, Template};
 
 use super::args::{Asked, Common, Eval, ExampleArgs, LabelArgs, LongRun, ReportFormat};
-use super::examples::counted;
+use super::examples::{bits, counted};
 use super::fatal::usage;
 use super::inputs::{may_be_slow, paths};
 use super::labels::{self, Given};
@@ -33,15 +33,18 @@ use super::messages::{error, say, warn};
 use super::model::{self, ImageTower};
 use super::output::page::{Chosen, Sources};
 use super::output::{Place, families};
-use super::scorer::{Flags, Wanted};
+use super::scorer::{Flags, Rows, Wanted};
 use super::session::Session;
 use super::stream::Written;
 use super::terminal::printable_lines;
-use super::truth::{ClassNames, Renaming, Shown, Truth, absolute};
+use super::truth::{ClassNames, Renaming, Shown, Truth, absolute, from_here};
 use super::{Outcome, available_memory, cache, settings, text};
 
 /// The images of a label under which its interval says little.
 const FEW: usize = 5;
+
+/// The error without any truth.
+const NO_LABEL: &str = "no image has a known label; --truth FILE names them, or folders do";
 
 /// The labels of one variant, and everything that was found out about them.
 struct Prepared<'a> {
@@ -146,6 +149,10 @@ impl<'a> Evaluation<'a> {
     fn read(args: &'a Eval, format: ReportFormat, common: &'a Common) -> Result<Self> {
         let truth = Truth::read(args.truth.truth.as_deref(), &args.inputs)?;
         let renaming = Renaming::read(args.truth.map.as_deref())?;
+        if let Some((count, what, first)) = truth.several() {
+            let (images, show) = (counted(count, "image"), if count == 1 { "shows" } else { "show" });
+            say(common, format!("{images} {show} {what} ({first}), so map and micro_f1 are measured, not top1"));
+        }
         let shown = truth.all(&args.inputs)?;
         let named = truth.classes.as_ref().map(ClassNames::shown);
         let unused = named.as_ref().or(shown.as_ref()).and_then(|named| renaming.unused(named));
@@ -173,7 +180,7 @@ impl<'a> Evaluation<'a> {
             let missing = paths(&self.args.inputs).into_iter().find(|path| !path.exists());
             return Err(usage(match missing {
                 Some(path) => format!("{}: no such file", path.display()),
-                None => "no image has a known label; --truth FILE names them, or folders do".to_owned(),
+                None => NO_LABEL.to_owned(),
             }));
         }
         let shown = labels::shown(&names.join(", "));
@@ -195,6 +202,19 @@ impl<'a> Evaluation<'a> {
             return Ok(());
         }
         given.check_unknown("rename it by --map FILE, or map it to `unknown` and name the labels with -l")
+    }
+
+    /// Says that no image has a label, and where those of a file with truths were looked for.
+    fn no_label(&self) -> String {
+        match (self.truth.base(), self.truth.images().next()) {
+            (Some(base), Some(first)) => {
+                format!(
+                    "no image has a known label: {base}, and none of them is an input, such as {}",
+                    from_here(&first)
+                )
+            }
+            _ => NO_LABEL.to_owned(),
+        }
     }
 
     /// Returns the labels that numbered classes stand for: in their order, unless `--map` changes them.
@@ -252,12 +272,19 @@ impl<'a> Evaluation<'a> {
             }
         }
         let images = all.ok_or_else(|| anyhow::anyhow!("nothing to run"))?;
-        ensure!(!images.names.is_empty(), "no image has a known label; --truth FILE names them, or folders do");
-        if let Some(missing) = self.truth.rows().and_then(|rows| rows.checked_sub(images.with_truth)).filter(|n| *n > 0)
-        {
-            let are = if missing == 1 { "is" } else { "are" };
-            let images = counted(missing, "image");
-            warn(self.common, format!("{images} of the truth {are} not among the inputs"));
+        let missing: Vec<PathBuf> = self.truth.images().filter(|image| !images.rows.contains(image)).collect();
+        if images.names.is_empty() {
+            return Err(usage(if images.rows.is_empty() { self.no_label() } else { NO_LABEL.to_owned() }));
+        }
+        if let Some(first) = missing.first() {
+            let (are, such) = if missing.len() == 1 { ("is", ":") } else { ("are", ", such as") };
+            let (missing, first) = (counted(missing.len(), "image"), from_here(first));
+            warn(self.common, format!("{missing} of the truth {are} not among the inputs{such} {first}"));
+        }
+        if images.taught > 0 {
+            let all = counted(images.names.len(), "image");
+            let reason = "what is measured is better than for others";
+            warn(self.common, format!("{} of {all} are among --examples too, so {reason}", images.taught));
         }
         Ok((images, runs, worst))
     }
@@ -276,9 +303,14 @@ impl<'a> Evaluation<'a> {
         let (stream, kept) = session.images(own, self.memory(session, prepared)?)?;
         session.introduce();
         let encoder = ImageTower::new(&session.checkpoint, &session.plan);
-        let start = |prepared| self.start(session, variant, prepared, &kept, &encoder);
-        let (mut runs, of_examples): (Vec<Run>, Vec<Outcome>) =
-            prepared.iter().map(start).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (mut runs, mut of_examples, mut taught) = (Vec::new(), Outcome::Complete, HashSet::new());
+        for prepared in prepared {
+            let rows = prepared.wanted.rows_untold(session, &kept, &encoder)?;
+            rows.tell_rejected(self.common);
+            of_examples = of_examples.or(rows.outcome);
+            taught.extend(rows.examples().map(bits));
+            runs.push(self.start(session, variant, prepared, &rows));
+        }
         let mut images = Images::default();
         let outcome = stream.beside(self.truth.ending()).run(false, &encoder, |answers| {
             let failed: Vec<_> = answers.iter().filter_map(|answer| answer.embedding.as_ref().err()).collect();
@@ -287,24 +319,18 @@ impl<'a> Evaluation<'a> {
             }
             let truths = images.truths(answers, &self.truth, classes)?;
             runs.iter_mut().for_each(|run| run.judge(answers, &truths));
+            let counted = answers.iter().zip(&truths).filter(|(_, truth)| truth.is_some());
+            let is_taught = |row: &Arc<[f32]>| !taught.is_empty() && taught.contains(&bits(row));
+            images.taught += counted.filter(|(answer, _)| answer.embedding.as_ref().is_ok_and(is_taught)).count();
             Ok(Written { failed: failed.len() as u64, is_enough: false })
         })?;
         cache::close(&kept, self.common);
-        Ok((images, runs, of_examples.into_iter().fold(outcome, Outcome::or)))
+        Ok((images, runs, outcome.or(of_examples)))
     }
 
-    /// Encodes the labels of a run.
-    fn start(
-        &self,
-        session: &Session,
-        variant: &Variant,
-        prepared: &Prepared,
-        kept: &Scope,
-        tower: &ImageTower,
-    ) -> Result<(Run, Outcome)> {
+    /// Returns a run that scores by these rows.
+    fn start(&self, session: &Session, variant: &Variant, prepared: &Prepared, rows: &Rows) -> Run {
         let Prepared { variant: own, wanted, .. } = prepared;
-        let rows = wanted.rows(session, kept, tower)?;
-        let outcome = rows.outcome;
         let scorer = rows.scorer();
         let ExampleArgs { examples, classifier, .. } = &prepared.named.examples;
         let taught = TaughtBy {
@@ -314,7 +340,7 @@ impl<'a> Evaluation<'a> {
             learned: rows.fingerprint(),
         };
         let multi = self.truth.is_multi().then(|| Multi::new(scorer.answers().len()));
-        let run = Run {
+        Run {
             variant: variant.iter().chain(own).cloned().collect(),
             model: model::shown(&session.checkpoint),
             precision: session.asked.machine.precision.name().to_owned(),
@@ -326,8 +352,7 @@ impl<'a> Evaluation<'a> {
             judged: Vec::new(),
             multi,
             pictures: (self.format == ReportFormat::Html).then(|| (Chosen::default(), wanted.rules.is_independent())),
-        };
-        Ok((run, outcome))
+        }
     }
 
     /// Returns the bytes that labels take.

@@ -99,7 +99,7 @@ fn details(run: &RunReport) -> String {
         text += &format!("\n{}", columns(&rows));
     }
     if !run.suspects.is_empty() {
-        let mut rows = vec![["WRONG, OR ITS TRUTH IS", "TRUTH", "ANSWER", "SCORE"].map(str::to_owned)];
+        let mut rows = vec![["WRONG ANSWER, OR WRONG TRUTH", "TRUTH", "ANSWER", "SCORE"].map(str::to_owned)];
         rows.extend(
             run.suspects
                 .iter()

@@ -31,7 +31,7 @@ pub fn names_another(ending: &str, own: &[&str]) -> bool {
     !own.contains(&ending) && (is_one_of(ending, COMPRESSED) || is_one_of(ending, FORMATS))
 }
 
-/// Returns the usage error for the file `name`, whose `ending` does not fit `what` is written to it. `known` are the endings
+/// Returns the usage error for the file `name`, whose `ending` does not fit `what` is written to it, in the plural. `known` are the endings
 /// that fit.
 pub fn refuse(name: &str, ending: &str, what: &str, known: &[impl AsRef<str>]) -> Error {
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();

@@ -54,8 +54,11 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
     let mut reader = ReaderBuilder::new().delimiter(separator).trim(Trim::Headers).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| format!("is not csv: {e}"))?.clone();
     let column = |names: &[&str]| header.iter().position(|name| names.contains(&name.to_lowercase().as_str()));
+    let is_joined = |cell: &str| cell.contains([SEPARATOR, ',']);
+    let advice = if header.iter().any(is_joined) { "; separate columns with commas" } else { "" };
     let need = |names: &[&str]| {
-        column(names).ok_or_else(|| format!("has no column `{}`; its first line is `{}`", names[0], shown(&header)))
+        let lacks = || format!("has no column `{}`; its first line is `{}`{advice}", names[0], shown(&header));
+        column(names).ok_or_else(lacks)
     };
     let (image, label) = (need(&IMAGE)?, need(&LABEL)?);
     let several = header[label].eq_ignore_ascii_case(LABEL[1]);
@@ -128,6 +131,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         let wrong = |text: &str| csv_rows(text).unwrap_err();
         assert_eq!(wrong("name,label\na,b\n"), "has no column `image`; its first line is `name,label`");
+        assert!(wrong("image;label\na;b\n").ends_with("its first line is `image;label`; separate columns with commas"));
+        assert!(wrong("image,label\tx\na,b\tc\n").ends_with("; separate columns with commas"));
         assert!(wrong("image,label\na,\n").starts_with("line 2: has no label"));
         assert!(wrong("image,label\na,b,c\n").starts_with("is not csv"));
         assert!(json_rows("{\"image\":\"a\"}").unwrap_err().starts_with("line 1: has no `label` or `labels`"));

@@ -5,7 +5,7 @@ mod renaming;
 mod shards;
 mod shown;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use anyhow::Result;
 pub use renaming::Renaming;
 pub use shards::ClassNames;
 use shards::Shards;
-pub use shown::{Shown, absolute};
+pub use shown::{Shown, absolute, from_here, told};
 use zsic::source::{Limits, Name, is_tar_name};
 use zsic::system::name::from_bytes;
 
@@ -33,9 +33,30 @@ pub struct Truth {
 enum By {
     /// The first folder below one of these, or else the folder of a file that was named itself.
     Folders(Vec<PathBuf>),
-    /// Absolute paths.
-    File(HashMap<PathBuf, Vec<Shown>>),
+    File(Listed),
     Shards(Shards),
+}
+
+/// What a file lists.
+struct Listed {
+    file: PathBuf,
+    /// What each image shows, by its absolute path.
+    shown: HashMap<PathBuf, Vec<Shown>>,
+}
+
+impl Listed {
+    fn read(file: &Path) -> Result<Self> {
+        Ok(Self { file: file.to_path_buf(), shown: file::read(file)? })
+    }
+
+    /// Returns an image's row.
+    fn row(&self, name: &Name) -> Option<(&PathBuf, &Vec<Shown>)> {
+        let path = PathBuf::from(from_bytes(name.bytes()).into_owned());
+        let find = |path: &Path| self.shown.get_key_value(path);
+        // Records, and files made from them, write bytes that are not UTF-8 as `\xNN`.
+        let written = || find(&absolute(Path::new(name.as_str())));
+        find(&absolute(&path)).or_else(|| find(&path)).or_else(written)
+    }
 }
 
 impl Truth {
@@ -50,7 +71,7 @@ impl Truth {
                 usage("--truth cls: no tar among the inputs has .cls or .npy files beside its images")
             })?),
             _ => match asked {
-                Some(file) => By::File(file::read(file)?),
+                Some(file) => By::File(Listed::read(file)?),
                 None => Shards::read(inputs)?.map_or_else(|| By::Folders(roots(inputs)), By::Shards),
             },
         };
@@ -63,7 +84,7 @@ impl Truth {
     /// # Errors
     /// If it cannot be read, or has no truth.
     pub fn of_file(file: &Path) -> Result<Self> {
-        Ok(Self { by: By::File(file::read(file)?), classes: None })
+        Ok(Self { by: By::File(Listed::read(file)?), classes: None })
     }
 
     /// Returns the name of where it is, for the report.
@@ -82,14 +103,9 @@ impl Truth {
 
     /// Returns what an image shows, if that is known.
     pub fn of(&self, name: &Name) -> Option<Vec<Shown>> {
-        let path = PathBuf::from(from_bytes(name.bytes()).into_owned());
         match &self.by {
-            By::Folders(roots) => Some(vec![Shown::Name(folder(roots, &path)?)]),
-            By::File(shown) => {
-                // Records, and files made from them, write bytes that are not UTF-8 as `\xNN`.
-                let written = || shown.get(&absolute(Path::new(name.as_str())));
-                shown.get(&absolute(&path)).or_else(|| shown.get(&path)).or_else(written).cloned()
-            }
+            By::Folders(roots) => Some(vec![Shown::Name(folder(roots, Path::new(&from_bytes(name.bytes())))?)]),
+            By::File(listed) => listed.row(name).map(|(_, shown)| shown.clone()),
             By::Shards(shards) => shards.of(name.as_str()).map(<[Shown]>::to_vec),
         }
     }
@@ -110,24 +126,51 @@ impl Truth {
         Ok(all)
     }
 
+    /// Returns the path by which a file names an image.
+    pub fn row(&self, name: &Name) -> Option<&Path> {
+        if let By::File(listed) = &self.by { listed.row(name).map(|(path, _)| path.as_path()) } else { None }
+    }
+
     /// Returns the images that a file names, in order.
     pub fn images(&self) -> impl Iterator<Item = PathBuf> {
-        let named = if let By::File(shown) = &self.by { Some(shown.keys()) } else { None };
-        let mut images: Vec<PathBuf> = named.into_iter().flatten().cloned().collect();
+        let mut images: Vec<PathBuf> = self.listed().map(|(path, _)| path.clone()).collect();
         images.sort_unstable();
         images.into_iter()
     }
 
-    /// Returns the number of images that a file names.
-    pub fn rows(&self) -> Option<usize> {
-        if let By::File(shown) = &self.by { Some(shown.len()) } else { None }
+    /// Returns what a file says of each image.
+    fn listed(&self) -> impl Iterator<Item = (&PathBuf, &Vec<Shown>)> {
+        let listed = if let By::File(listed) = &self.by { Some(&listed.shown) } else { None };
+        listed.into_iter().flatten()
+    }
+
+    /// Says where the paths of a file begin.
+    pub fn base(&self) -> Option<String> {
+        let By::File(Listed { file, .. }) = &self.by else { return None };
+        let folder = match file.parent() {
+            _ if text::is_stdin(file) => "the current folder".to_owned(),
+            Some(folder) if *folder != *"" => format!("its folder, {}", folder.display()),
+            _ => "its folder".to_owned(),
+        };
+        Some(format!("paths in {} are relative to {folder}", text::name(file)))
+    }
+
+    /// Returns the number of images of a file that show several labels, and the first of them with these. Without any, it
+    /// is about images that show no label. Arrays in tars are made for both.
+    pub fn several(&self) -> Option<(usize, &'static str, String)> {
+        let count = |what, is_meant: fn(usize) -> bool| {
+            let meant: BTreeMap<_, _> = self.listed().filter(|(_, shown)| is_meant(shown.len())).collect();
+            let (path, shown) = meant.first_key_value()?;
+            Some((meant.len(), what, told(&from_here(path), shown)))
+        };
+        count("several labels", |labels| labels > 1).or_else(|| count("no label", |labels| labels == 0))
     }
 
     /// Returns whether an image may show any number of labels.
     pub fn is_multi(&self) -> bool {
         match &self.by {
             By::Folders(_) => false,
-            By::File(shown) => shown.values().any(|shown| shown.len() != 1),
+            By::File(listed) => listed.shown.values().any(|shown| shown.len() != 1),
             By::Shards(shards) => shards.is_multi(),
         }
     }
@@ -158,7 +201,7 @@ impl Truth {
     /// If the inputs are wrong.
     pub fn all(&self, inputs: &Inputs) -> Result<Option<BTreeSet<Shown>>> {
         match &self.by {
-            By::File(shown) => Ok(Some(shown.values().flatten().cloned().collect())),
+            By::File(listed) => Ok(Some(listed.shown.values().flatten().cloned().collect())),
             By::Shards(shards) => Ok(Some(shards.all().cloned().collect())),
             By::Folders(_) => {
                 let mut all = BTreeSet::new();
