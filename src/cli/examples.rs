@@ -9,7 +9,7 @@ use zsic::Embeddings;
 use zsic::cache::Scope;
 use zsic::head::{self, Clash, Examples, Head, Learned};
 use zsic::measure::{Estimate, wilson};
-use zsic::source::{Shard, is_tar_name};
+use zsic::source::{Name, Shard, is_tar_name};
 use zsic::system::name::from_vec;
 
 use super::args::{Asked, Common, ExampleArgs, Inputs};
@@ -59,8 +59,51 @@ enum Meant {
     Label(usize),
     /// Of none of the labels.
     None,
-    /// Of nothing that counts.
-    LeftOut,
+    /// Of nothing that is known, or that counts.
+    Unlabelled,
+    /// Of several labels: the picture and these in words.
+    Several(String),
+}
+
+/// Pictures that are no examples, counted by reason.
+#[derive(Default)]
+struct LeftOut {
+    unlabelled: usize,
+    of_none: usize,
+    several: usize,
+    first_of_several: Option<String>,
+}
+
+impl LeftOut {
+    /// Returns the place of a label, or counts the picture.
+    fn unless_label(&mut self, meant: Meant) -> Option<usize> {
+        match meant {
+            Meant::Label(label) => return Some(label),
+            Meant::None => self.of_none += 1,
+            Meant::Unlabelled => self.unlabelled += 1,
+            Meant::Several(told) => {
+                self.several += 1;
+                self.first_of_several.get_or_insert(told);
+            }
+        }
+        None
+    }
+
+    /// Says how many there are. `name` is where they come from.
+    fn tell(&self, name: &str, common: &Common) {
+        if self.unlabelled > 0 {
+            say(common, format!("{name}: left out {} without a label", counted(self.unlabelled, "picture")));
+        }
+        if self.of_none > 0 {
+            let pictures = counted(self.of_none, "picture");
+            say(common, format!("{name}: left out {pictures} of `{UNKNOWN}`, which means none of the labels"));
+        }
+        if let Some(first) = &self.first_of_several {
+            let reason = "an example shows one label, not several or none";
+            let pictures = counted(self.several, "picture");
+            warn(common, format!("{name}: left out {pictures}: {reason}; the first is {first}"));
+        }
+    }
 }
 
 /// What examples taught.
@@ -189,32 +232,12 @@ impl ExampleSource {
         let places = Places::new(names.iter().copied().zip(0..));
         let asked = Asked { inputs: &self.inputs, output: None, ..session.asked };
         let (mut found, mut failed) = (Vec::<Example>::new(), vec![0; names.len()]);
-        let (mut left_out, mut of_none, mut unfit, mut first_unfit) = (0, 0, 0, None);
+        let mut left_out = LeftOut::default();
         let stream = session.images_of(asked, kept, Vec::new(), 0, |walk| walk)?;
         let outcome = stream.named(&self.name).beside(self.truth.ending()).run(false, tower, |answers| {
             let mut written = Written::default();
             for answer in answers {
-                let Some(shown) = self.truth.of(&answer.name) else {
-                    left_out += 1;
-                    continue;
-                };
-                let [shown] = &shown[..] else {
-                    unfit += 1;
-                    let told = || truth::told(&truth::from_here(Path::new(answer.name.as_str())), &shown);
-                    first_unfit.get_or_insert_with(told);
-                    continue;
-                };
-                let label = match self.meant(answer.name.as_str(), shown, &places, labels)? {
-                    Meant::Label(label) => label,
-                    Meant::None => {
-                        of_none += 1;
-                        continue;
-                    }
-                    Meant::LeftOut => {
-                        left_out += 1;
-                        continue;
-                    }
-                };
+                let Some(label) = left_out.unless_label(self.meant(&answer.name, &places, labels)?) else { continue };
                 match &answer.embedding {
                     Ok(row) => found.push((answer.name.as_str().to_owned(), label, Arc::clone(row))),
                     Err(e) => {
@@ -226,19 +249,8 @@ impl ExampleSource {
             }
             Ok(written)
         })?;
-        let (name, common) = (&self.name, session.asked.common);
-        if left_out > 0 {
-            say(common, format!("{name}: left out {} without a label", counted(left_out, "picture")));
-        }
-        if of_none > 0 {
-            let pictures = counted(of_none, "picture");
-            say(common, format!("{name}: left out {pictures} of `{UNKNOWN}`, which means none of the labels"));
-        }
-        if let Some(first) = first_unfit {
-            let reason = "an example shows one label, not several or none";
-            let pictures = counted(unfit, "picture");
-            warn(common, format!("{name}: left out {pictures}: {reason}; the first is {first}"));
-        }
+        let name = &self.name;
+        left_out.tell(name, session.asked.common);
         let has_none = |label: &usize| failed[*label] > 0 && !found.iter().any(|example| example.1 == *label);
         if let Some(label) = (0..names.len()).find(has_none) {
             let label = labels::shown(names[label]);
@@ -252,7 +264,12 @@ impl ExampleSource {
     }
 
     /// Returns what a picture is an example of.
-    fn meant(&self, image: &str, shown: &Shown, places: &Places, labels: usize) -> Result<Meant> {
+    fn meant(&self, image: &Name, places: &Places, labels: usize) -> Result<Meant> {
+        let Some(shown) = self.truth.of(image) else { return Ok(Meant::Unlabelled) };
+        let image = image.as_str();
+        let [shown] = &shown[..] else {
+            return Ok(Meant::Several(truth::told(&truth::from_here(Path::new(image)), &shown)));
+        };
         let name = match shown {
             Shown::Name(name) => name,
             Shown::Index(index) => match self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)) {
@@ -262,7 +279,7 @@ impl ExampleSource {
             },
         };
         let name = match self.renaming.of(name) {
-            Some("") => return Ok(Meant::LeftOut),
+            Some("") => return Ok(Meant::Unlabelled),
             Some(UNKNOWN) => return Ok(Meant::None),
             renamed => renamed.unwrap_or(name),
         };

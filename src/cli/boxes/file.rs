@@ -197,7 +197,7 @@ fn read_box(text: &str, categories: &Map<String, Value>) -> Result<Detection, &'
     let bounds = found.get("bbox").and_then(list).and_then(|sides| sides.into_iter().map(number).collect());
     let bounds: Option<[f64; 4]> = bounds.and_then(|sides: Vec<f64>| sides.try_into().ok());
     let bounds = bounds.ok_or("has no `bbox` of left, top, width and height")?;
-    if bounds.iter().any(|side| !(side.abs() < LARGEST)) || bounds[2].min(bounds[3]) < 0.0 {
+    if !bounds.iter().all(|side| side.abs() < LARGEST) || bounds[2].min(bounds[3]) < 0.0 {
         return Err("has a `bbox` with a negative width or height, or beyond all images");
     }
     let confidence = found.get("conf").and_then(number).filter(|share| (-ROUNDING..=1.0 + ROUNDING).contains(share));
