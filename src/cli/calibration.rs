@@ -183,8 +183,13 @@ fn fit_thresholds(
             Promise::Precision(share) => format!("precision {share} takes at least {least} answers of a label"),
             Promise::Recall(share) => format!("recall {share} takes at least {least} pictures of a label"),
         };
-        let advice = "add pictures to --calibrate, or promise less";
-        return Err(usage(format!("--want: no threshold of any label keeps it: {takes}, all right; {advice}")));
+        let of = |label: &usize| images.iter().filter(|image| image.truth == Some(*label)).count();
+        let why = if (0..labels.len()).any(|label| of(&label) >= least) {
+            "too many answers are wrong; promise less, or use --examples or other prompts".to_owned()
+        } else {
+            format!("{takes}, all right; add pictures to --calibrate, or promise less")
+        };
+        return Err(usage(format!("--want: no threshold of any label keeps it: {why}")));
     }
     let names = |places: &[usize]| labels::shown(&places.iter().map(|at| labels[*at]).collect::<Vec<_>>().join(", "));
     let has_picture = |label: &usize| images.iter().any(|image| image.truth == Some(*label));

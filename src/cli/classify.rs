@@ -1,18 +1,17 @@
 //! `zsic classify`: labels once, then image after image.
 
 use anyhow::Result;
+use zsic::Scorer;
 use zsic::pipeline;
-use zsic::{Decision, Scorer};
 
 use super::args::{Asked, Classify, Common, ExampleArgs, Output};
-use super::examples::counted;
 use super::fatal::usage;
-use super::labels::Given;
+use super::labels::UNKNOWN;
 use super::messages::{HeldLines, warn};
 use super::model::ImageTower;
 use super::output::made_with::{Against, MadeWith};
 use super::output::meta::Facts;
-use super::output::page::{self, About, Margins, Page, Sources};
+use super::output::page::{About, Margins, Page, Sources};
 use super::output::{Columns, Format, Place, Predictions, RecordWriter};
 use super::scorer::{Flags, Rows, Wanted, score_answers};
 use super::session::{Begun, Outputs, Records, Session};
@@ -87,28 +86,8 @@ fn more(args: &Classify, wanted: &Wanted) -> Vec<(&'static str, String)> {
     let classifier = classifier.as_deref().map(|file| ("Classifier", text::name(file)));
     let head = args.labels.examples.head().name();
     let examples = examples.as_deref().map(|path| ("Examples", format!("{}, head {head}", text::name(path))));
-    let rules = match wanted.compiled_rules() {
-        Some((decision, names)) => rules_of_classifier(decision, names.len(), &wanted.given),
-        None => args.decisions.typed(&args.labels.groups),
-    };
-    classifier.into_iter().chain(examples).chain(rules.map(|rules| ("Rules", rules))).collect()
-}
-
-/// Says what the rules of a compiled classifier are, if any of them changes an answer.
-fn rules_of_classifier(decision: &Decision, competing: usize, given: &Given) -> Option<String> {
-    let Decision { temperature, background: _, thresholds, independent, ranks } = decision;
-    let answers = given.all_answers();
-    let least = answers.iter().zip(thresholds).filter(|(_, least)| **least > 0.0);
-    let least: Vec<String> = least.map(|(answer, least)| format!("{answer}={least}")).collect();
-    let rules = [
-        (*temperature != 1.0).then(|| format!("temperature {temperature}")),
-        (competing > 0).then(|| format!("{} in the background", counted(competing, "label"))),
-        independent.then(|| "independent labels".to_owned()),
-        (!least.is_empty()).then(|| format!("thresholds {}", least.join(", "))),
-        ranks.first().map(|groups| format!("{} groups", groups.names.len())),
-    ];
-    let rules: Vec<String> = rules.into_iter().flatten().collect();
-    (!rules.is_empty()).then(|| rules.join("; "))
+    let rules = wanted.told_rules().map(|rules| ("Rules", rules));
+    classifier.into_iter().chain(examples).chain(rules).collect()
 }
 
 /// Warns of what a page cannot say.
@@ -119,7 +98,7 @@ fn tell_of_page(output: &Output, names: &[String], common: &Common) {
     if !given.is_empty() {
         warn(common, format!("{}: without effect on a page", given.join(", ")));
     }
-    if names.iter().any(|name| name == page::UNKNOWN) {
+    if names.iter().any(|name| name == UNKNOWN) {
         warn(
             common,
             "on the page, the label `unknown` and images of none of the labels are the same; rename the label",

@@ -182,7 +182,7 @@ impl ExampleSource {
             Shown::Name(name) => Some(name.clone()),
             Shown::Index(index) => self.truth.classes.as_ref().and_then(|classes| classes.names.get(*index)).cloned(),
         };
-        let names = self.truth.all_by_reading(&self.inputs)?;
+        let names = self.truth.of_single_labels(&self.inputs)?;
         let names = names.iter().filter_map(name);
         if self.renaming.is_empty() {
             return Ok(names.collect());

@@ -14,7 +14,7 @@ use zsic::{
 use super::Outcome;
 use super::args::{ActivationArg, Common, DecisionArgs, Inputs, LabelArgs, Machine};
 use super::classifier::{ClassifierFile, no_prototypes};
-use super::decisions::{Decided, Rules};
+use super::decisions::{self, Decided, Rules};
 use super::examples::{self, Embedded, ExampleSource, Taught, counted};
 use super::fatal::usage;
 use super::labels::{self, Given, Places, UNKNOWN};
@@ -145,6 +145,15 @@ impl<'a> Wanted<'a> {
     pub fn compiled_rules(&self) -> Option<(&Decision, &[String])> {
         let classifier = self.classifier.as_ref()?;
         Some((self.rules.changed()?, &classifier.compiled.about.background))
+    }
+
+    /// Says what decides answers besides the scores: the flags, or a compiled classifier's rules. None if nothing does.
+    pub fn told_rules(&self) -> Option<String> {
+        let Flags { labels, decisions, .. } = self.flags;
+        match self.compiled_rules() {
+            Some((decision, competing)) => decisions::told(decision, competing.len(), &self.given.all_answers()),
+            None => decisions.typed(&labels.groups),
+        }
     }
 
     /// Returns whether the flags or a compiled classifier ask for scores by sigmoid.

@@ -61,7 +61,7 @@ impl Region {
         }
         if let Some([of_width, of_height]) = self.of.filter(|of| is_turned(*of, [width, height])) {
             let seen = format!("{of_width}x{of_height} pixels, and upright it has {width}x{height}");
-            let advice = "find boxes in images that are turned as their EXIF orientation says";
+            let advice = "find boxes in this image, turned as its EXIF orientation says";
             return Err(ImageError::new(ErrorKind::Decode, format!("the box is of an image of {seen}; {advice}")));
         }
         let none = || ImageError::new(ErrorKind::Decode, "the box has no pixels in the image");

@@ -496,6 +496,8 @@ fn reports_name_what_taught() {
     assert!(page(&["classify", "demo:owl.png", "--examples", "set"]).contains(examples));
     assert!(page(&["eval", "set", "--examples", "set"]).contains(examples));
     let evaluated = page(&[&["eval", "set"], &by_file[..]].concat());
+    let rules = "<dt>Rules</dt><dd>1 label in the background; thresholds thing=0.25</dd>";
+    assert!(evaluated.contains(rules), "{}", &evaluated[..3000]);
     assert!(evaluated.contains("<dt>Classifier</dt><dd>a.zsc</dd>") && !evaluated.contains("each label has its own"));
     let meta = ["--temperature", "2", "--meta", "meta.json", "-o", "a.jsonl"];
     printed(dir.path(), &[&["classify", "demo:owl.png"], &by_file[..], &meta].concat());
@@ -669,6 +671,12 @@ fn calibration_fits_the_rules() {
     assert!(err(&output).contains("they are never accepted: fox\n"), "{}", err(&output));
     let none = run(zsic(&["classify", "known/fox", "--classifier", "a.zsc"]).current_dir(dir.path()));
     assert!(lines(&none).iter().all(|record| record["answers"] == serde_json::json!([])));
+    run(zsic(&["classify", "known/fox", "--classifier", "a.zsc", "-o", "n.html"]).current_dir(dir.path()));
+    assert!(fs::read_to_string(dir.path().join("n.html")).unwrap().contains("fox=never"));
+    folder(&dir.path().join("wrong"), &[("owl", "fox.png"), ("fox", "owl.png")], (0, 22), false);
+    let wrong = ["compile", "-l", "owl,fox", "--calibrate", "wrong", "-o", "never.zsc", "--want", "precision=0.5"];
+    let output = demo(dir.path(), &wrong);
+    assert!(output.status.code() == Some(2) && err(&output).contains("too many answers are wrong"), "{}", err(&output));
     for (promise, least) in [
         ("precision=0.95", "precision 0.95 takes at least 73 answers of a label, all right"),
         ("recall=0.99", "recall 0.99 takes at least 381 pictures of a label, all right"),
@@ -922,4 +930,18 @@ fn prototypes_are_refused_beside_sigmoids() {
     let output = run(zsic(&[&classify[..], &["--activation", "sigmoid"]].concat()).current_dir(dir.path()));
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
     assert!(err(&output).contains("a.zsc: its head, prototype, does not work with sigmoid scores"), "{}", err(&output));
+}
+
+#[test]
+fn pictures_that_are_left_out_add_no_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let list: String = [("owl", "owl"), ("fox", "fox"), ("bear", "bear;nocturnal")]
+        .map(|(animal, labels)| format!("{},{labels}\n", picture(&format!("{animal}.png")).display()))
+        .concat();
+    fs::write(dir.path().join("l.csv"), format!("image,labels\n{list}")).unwrap();
+    let owl = picture("owl.png").display().to_string();
+    let output = demo(dir.path(), &["classify", &owl, "--examples", "l.csv"]);
+    let labels: BTreeSet<_> =
+        lines(&output)[0]["predictions"].as_array().unwrap().iter().map(|p| p["label"].to_string()).collect();
+    assert_eq!(labels.into_iter().collect::<Vec<_>>(), ["\"fox\"", "\"owl\""], "{}", err(&output));
 }

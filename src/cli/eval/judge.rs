@@ -72,6 +72,8 @@ pub struct Run {
     /// Whether these templates make all prompts.
     pub are_filled: bool,
     pub taught: TaughtBy,
+    /// What decides answers besides the scores, in words.
+    pub rules: Option<String>,
     pub scorer: Scorer,
     /// The least score of each answer, if any was given.
     pub thresholds: Vec<f32>,

@@ -105,8 +105,7 @@ pub fn run(args: &Eval, common: &Common) -> Result<Outcome> {
             Asked { inputs: &args.inputs, machine: &args.machine, output: None, long_run: &LongRun::default(), common };
         let limits = available_memory::limits_of_images(&args.inputs);
         let sources = Sources { asked, threads: settings::threads(args.machine.threads), limits };
-        let rules = args.decisions.typed(&args.labels.groups);
-        page::write(&report, &runs, rules, chosen, &sources, |part| sink.write(part, None))?;
+        page::write(&report, &runs, chosen, &sources, |part| sink.write(part, None))?;
     }
     sink.finish()?;
     tell_few(&report, common);
@@ -346,6 +345,7 @@ impl<'a> Evaluation<'a> {
             precision: session.asked.machine.precision.name().to_owned(),
             templates: wanted.templates.iter().map(ToString::to_string).collect(),
             are_filled: wanted.given.are_filled(&wanted.templates),
+            rules: wanted.told_rules(),
             taught,
             scorer,
             thresholds: wanted.rules.thresholds().to_vec(),

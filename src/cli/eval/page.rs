@@ -19,15 +19,13 @@ const LISTED: usize = 16;
 /// The steps of colour in a table of confusions.
 const STEPS: usize = 5;
 
-/// Writes the page of the best run by `put`, which gets it in parts. `chosen` are its pictures, and `rules` the flags of its
-/// decisions.
+/// Writes the page of the best run by `put`, which gets it in parts. `chosen` are its pictures.
 ///
 /// # Errors
 /// The errors of `put`, and one if the system starts no thread.
 pub fn write(
     report: &Report,
     runs: &[Run],
-    rules: Option<String>,
     chosen: Chosen,
     sources: &Sources,
     put: impl FnMut(&[u8]) -> Result<()>,
@@ -40,7 +38,7 @@ pub fn write(
         model: run.model.clone(),
         templates: (run.are_filled || run.taught.classifier.is_some()).then(|| run.templates.clone()),
         labels: run.scorer.all_answers(),
-        more: run.taught.named().chain(facts).chain(rules.map(|flags| ("Rules", flags))).collect(),
+        more: run.taught.named().chain(facts).chain(run.rules.clone().map(|rules| ("Rules", rules))).collect(),
     };
     page::write(&about, chosen, &sections(report, best, run), sources, put)
 }

@@ -6,10 +6,7 @@ use anyhow::Result;
 use zsic::system::name::from_vec;
 
 use super::super::fatal::usage;
-use super::super::labels::shown;
-
-/// The folder of images that are none of the labels.
-pub const UNKNOWN: &str = "unknown";
+use super::super::labels::{UNKNOWN, shown};
 
 /// The most bytes of a folder's name on most file systems.
 const LONGEST: usize = 255;

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use act::{Acting, Counts};
 use anyhow::{Result, bail};
-use layout::{Layout, UNKNOWN, folders};
+use layout::{Layout, folders};
 use origin::Notes;
 use plan::{Image, Names, Placing, Planner, Step, There, look};
 use zsic::Scores;
@@ -27,7 +27,7 @@ use zsic::system::file::FileId;
 
 use super::args::{Asked, Common, How, IfExists, LongRun, Sort};
 use super::fatal::usage;
-use super::labels;
+use super::labels::{self, UNKNOWN};
 use super::messages::{error, say};
 use super::model::ImageTower;
 use super::output::{Place, Sink};
@@ -119,7 +119,6 @@ fn answer(args: &Sort, into: &Path, place: &Place, common: &Common) -> Result<(A
     let rows = wanted.rows(&session, &kept, &encoder)?;
     let scorer = rows.scorer();
     let mut images = Vec::new();
-    let stream = stream.beside(args.places.sidecars.then_some("xmp"));
     let outcome = stream.run(false, &encoder, |answers| {
         let answered = score_answers(&scorer, answers, |scores| best(&scores));
         let mut failed = 0;

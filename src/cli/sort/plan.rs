@@ -12,9 +12,10 @@ use zsic::system::file::FileId;
 use zsic::system::name::canonical;
 
 use super::super::args::{How, IfExists};
+use super::super::labels::UNKNOWN;
 use super::files;
 use super::journal::is_own;
-use super::layout::{Layout, UNKNOWN};
+use super::layout::Layout;
 use super::origin::{Found, Origin};
 
 /// The last number that a name gets.

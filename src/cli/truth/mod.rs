@@ -110,18 +110,21 @@ impl Truth {
         }
     }
 
-    /// Does the same as [`Self::all`], and reads the names of images in tars too.
+    /// Returns what images show that show one label. The names of images in tars are read.
     ///
     /// # Errors
     /// As [`Self::all`].
-    pub fn all_by_reading(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
+    pub fn of_single_labels(&self, inputs: &Inputs) -> Result<BTreeSet<Shown>> {
+        if let By::File(listed) = &self.by {
+            return Ok(listed.shown.values().filter(|shown| shown.len() == 1).flatten().cloned().collect());
+        }
         if let Some(all) = self.all(inputs)? {
             return Ok(all);
         }
         let mut all = BTreeSet::new();
         for entry in walk(inputs, &Limits::default(), &Arc::default(), &Arc::default())? {
             let name = entry.map_or_else(|(name, _)| name, |input| input.name());
-            all.extend(self.of(&name).into_iter().flatten());
+            all.extend(self.of(&name).filter(|shown| shown.len() == 1).into_iter().flatten());
         }
         Ok(all)
     }

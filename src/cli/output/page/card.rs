@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zsic::source::without_passwords;
 
-use super::UNKNOWN;
+use super::super::super::labels::UNKNOWN;
 use super::chosen::{Failure, Picture};
 use super::markup::{grouped, percent, text};
 use super::thumbnails::Thumbnail;

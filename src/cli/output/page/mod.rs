@@ -24,9 +24,6 @@ const TEMPLATE: &str = include_str!("review.html");
 const STYLE: &str = include_str!("review.css");
 const SCRIPT: &str = include_str!("review.js");
 
-/// What an image is called that is given no label.
-pub const UNKNOWN: &str = "unknown";
-
 /// What the keys do: for readers of the panel, and for screen readers beside the pictures.
 const KEYS: &str = "Arrow keys move. Enter accepts and a digit relabels; both go on to the next picture. Enter leaves a decision as it \
                     is, and A accepts in its place. Shift with a digit adds a label.";
