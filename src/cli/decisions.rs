@@ -206,6 +206,23 @@ fn changed(before: &[f32], asked: &[String], given: &Given) -> Result<Vec<f32>> 
     Ok(answers.iter().enumerate().map(least).collect())
 }
 
+/// Says what the rules of a compiled classifier are, if any of them changes an answer.
+pub fn told(decision: &Decision, competing: usize, answers: &[&str]) -> Option<String> {
+    let Decision { temperature, background: _, thresholds, independent, ranks } = decision;
+    let least = answers.iter().zip(thresholds).filter(|(_, least)| **least > 0.0);
+    let shown = |least: f32| if least == NEVER { "never".to_owned() } else { least.to_string() };
+    let least: Vec<String> = least.map(|(answer, least)| format!("{answer}={}", shown(*least))).collect();
+    let rules = [
+        (*temperature != 1.0).then(|| format!("temperature {temperature}")),
+        (competing > 0).then(|| format!("{} in the background", counted(competing, "label"))),
+        independent.then(|| "independent labels".to_owned()),
+        (!least.is_empty()).then(|| format!("thresholds {}", least.join(", "))),
+        ranks.first().map(|groups| format!("{} groups", groups.names.len())),
+    ];
+    let rules: Vec<String> = rules.into_iter().flatten().collect();
+    (!rules.is_empty()).then(|| rules.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,21 +249,4 @@ mod tests {
         }
         assert_eq!(read(&["cta=0.5"]).unwrap_err(), "--threshold: no label is called `cta`; did you mean `cat`?");
     }
-}
-
-/// Says what the rules of a compiled classifier are, if any of them changes an answer.
-pub fn told(decision: &Decision, competing: usize, answers: &[&str]) -> Option<String> {
-    let Decision { temperature, background: _, thresholds, independent, ranks } = decision;
-    let least = answers.iter().zip(thresholds).filter(|(_, least)| **least > 0.0);
-    let shown = |least: f32| if least == NEVER { "never".to_owned() } else { least.to_string() };
-    let least: Vec<String> = least.map(|(answer, least)| format!("{answer}={}", shown(*least))).collect();
-    let rules = [
-        (*temperature != 1.0).then(|| format!("temperature {temperature}")),
-        (competing > 0).then(|| format!("{} in the background", counted(competing, "label"))),
-        independent.then(|| "independent labels".to_owned()),
-        (!least.is_empty()).then(|| format!("thresholds {}", least.join(", "))),
-        ranks.first().map(|groups| format!("{} groups", groups.names.len())),
-    ];
-    let rules: Vec<String> = rules.into_iter().flatten().collect();
-    (!rules.is_empty()).then(|| rules.join("; "))
 }
