@@ -170,7 +170,7 @@ pub fn fit(decision: &Decision, images: &[Known], activation: Activation) -> Fit
     Fitted { decision: at(log, offset), keeps_temperature, keeps_offset }
 }
 
-/// Rounds to six digits, of which JSON loses none.
+/// Rounds to six digits, so that JSON keeps them all.
 pub fn rounded(x: f64) -> f64 {
     format!("{x:.5e}").parse().unwrap_or(x)
 }

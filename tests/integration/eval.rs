@@ -14,7 +14,7 @@ fn picture(name: &str) -> PathBuf {
 }
 
 /// Folders of two owls, a fox that is called a bear, and a bear.
-fn labelled() -> tempfile::TempDir {
+pub fn labelled() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (from, to) in [
         ("owl.png", "owl/1.png"),

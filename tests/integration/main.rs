@@ -31,6 +31,8 @@ mod vocabularies; // vocabularies that do not agree with their merges
 #[cfg(feature = "demo")]
 mod boxes; // zsic classify --boxes
 mod cli; // what it prints, where, and how it exits
+#[cfg(feature = "demo")]
+mod compiled; // zsic compile, --calibrate, --classifier
 mod decisions; // answers on top of scores
 #[cfg(unix)]
 mod docs; // the commands of README.md and docs/
@@ -39,7 +41,7 @@ mod doctor; // zsic doctor
 mod eval; // zsic eval
 mod eval_clip_benchmark; // zsic eval, against clip_benchmark
 #[cfg(feature = "demo")]
-mod few_shot; // --examples, zsic compile, --classifier
+mod few_shot; // --examples
 #[cfg(feature = "demo")]
 mod grep; // zsic grep and zsic test
 #[cfg(unix)]

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::common::command::{err, lines, run, zsic};
 #[cfg(unix)]
 use crate::common::terminal::screen;
+use crate::eval::labelled;
 
 fn picture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/images").join(name)
@@ -291,23 +292,6 @@ fn a_page_is_not_for_a_terminal() {
         let shown = screen(zsic(args).args(["-m", "demo", "--format", "html"]).arg(picture("owl.jpg")));
         assert!(shown.contains("write it to a file with -o review.html"), "{shown}");
     }
-}
-
-/// Folders of owls, a bear, a fox, and a fox that is called a bear.
-fn labelled() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (from, to) in [
-        ("owl.png", "owl/1.png"),
-        ("owl.jpg", "owl/2.jpg"),
-        ("fox.png", "bear/3.png"),
-        ("bear.png", "bear/4.png"),
-        ("fox.png", "fox/5.png"),
-    ] {
-        let to = dir.path().join("set").join(to);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(picture(from), to).unwrap();
-    }
-    dir
 }
 
 fn evaluate(dir: &Path, args: &[&str]) -> Output {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::iter::once;
-use std::path::{Component, Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use zsic::cache::ContentHash;
 use zsic::net::Images;
 use zsic::source::{Input, Limits, Name, Select, Walk, without_passwords};
@@ -15,13 +15,13 @@ use zsic::system::file::FileId;
 use zsic::system::name::{canonical, from_bytes};
 
 use super::super::args::How;
-use super::super::fatal::usage;
 use super::super::interrupt;
 use super::super::messages::error;
 use super::super::progress::Progress;
 use super::files::{self, Done, Failure, Wanted, is_gone, make_folder, missing};
 use super::journal::{Act, Journal, Line, Written};
 use super::origin::Origin;
+use super::paths::{is_same_file, resolved, rooted};
 use super::plan::{Placing, Planner, Step, There, look};
 use super::{restore, take_back};
 
@@ -452,51 +452,10 @@ impl<'p, 'a, L: FnMut(&Path, Option<u64>) -> There> Acting<'p, 'a, L> {
     }
 }
 
-/// Returns whether an image's name and a path are the same place.
-fn is_same_file(name: &[u8], to: &Path) -> bool {
-    let from = PathBuf::from(&*from_bytes(name));
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((canonical(folder).ok()?, path.file_name()?.to_owned()))
-    };
-    place(&from).is_some_and(|from| place(to) == Some(from))
-}
-
 /// Returns how the journal names what is at a URL, or in the program.
 fn words(name: &Name) -> Written {
     match std::str::from_utf8(name.bytes()) {
         Ok(text) => Written::Text(without_passwords(text).into_owned()),
         Err(_) => Written::of(Path::new(&*from_bytes(name.bytes()))),
     }
-}
-
-/// Returns the path of a file, or of a tar's member, in a folder from the root and without links.
-fn rooted(path: &Path) -> Result<PathBuf> {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            resolved(folder).map(|folder| folder.join(name))
-        }
-        _ => full(path),
-    }
-}
-
-/// Returns a folder's path from the root, without links.
-///
-/// # Errors
-/// A usage error if it has `..` after a folder that is missing.
-pub fn resolved(folder: &Path) -> Result<PathBuf> {
-    let full = full(folder)?;
-    let there = full.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(&full).to_path_buf();
-    let below = full.strip_prefix(&there).unwrap_or(Path::new(""));
-    if below.components().any(|part| part == Component::ParentDir) {
-        return Err(usage(format!("{}: has `..` after a folder that is missing", folder.display())));
-    }
-    let there = canonical(&there).with_context(|| format!("{}: cannot be found", folder.display()))?;
-    Ok(if below.as_os_str().is_empty() { there } else { there.join(below) })
-}
-
-/// Returns a path from the root.
-fn full(path: &Path) -> Result<PathBuf> {
-    absolute(path).map_err(|e| anyhow!(e)).with_context(|| format!("{}: has no path from the root", path.display()))
 }

@@ -6,6 +6,7 @@ mod files;
 mod journal;
 mod layout;
 mod origin;
+mod paths;
 mod plan;
 mod restore;
 mod take_back;
@@ -159,7 +160,7 @@ fn check(args: &Sort, into: &Path) -> Result<()> {
         let reason = "standard input can be read only once, and sorting reads images again";
         return Err(usage(format!("{reason}; save it to a file and name that")));
     }
-    act::resolved(into)?;
+    paths::resolved(into)?;
     let id = FileId::at(into).ok();
     if let Some(input) = args.inputs.files().find(|input| id.is_some() && FileId::at(input).ok() == id) {
         let reason = "is the folder to sort into, and the next run would sort its own results";
