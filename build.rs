@@ -24,7 +24,8 @@ fn main() {
     }
 }
 
-/// Compiles the CUDA kernels: machine code for compute capabilities 8 and 9, and code that the driver compiles for later ones.
+/// Compiles the CUDA kernels: machine code for compute capabilities 7.5 (f32 only), 8 and 9, and code that the driver compiles
+/// for later ones.
 fn kernels(root: &Path) {
     let source = root.join("src/kernels/cuda");
     println!("cargo::rerun-if-changed={}", source.display());
@@ -32,9 +33,9 @@ fn kernels(root: &Path) {
     let nvcc = env::var("CUDA_HOME").map_or_else(|_| "nvcc".into(), |home| Path::new(&home).join("bin/nvcc"));
     let output = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
     let mut command = Command::new(&nvcc);
-    command.args(["-std=c++17", "-O3", "-fatbin", "-gencode=arch=compute_80,code=sm_80"]);
+    command.args(["-std=c++17", "-O3", "-fatbin", "-gencode=arch=compute_75,code=sm_75"]);
     command
-        .args(["-gencode=arch=compute_90,code=[sm_90,compute_90]", "-o"])
+        .args(["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90,code=[sm_90,compute_90]", "-o"])
         .arg(&output)
         .arg(source.join("kernels.cu"));
     match command.status() {

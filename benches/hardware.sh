@@ -11,15 +11,15 @@ by default /tmp/zsic-hardware. It stops after $MOST seconds, by default 470. pyt
 
 Parts: machine make cpu-tests doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers gpu-folder amx
 
---rehearse  try everything in small on a machine without a GPU: the CPU and the CPU programs stand in
+--rehearse  try everything in small on a machine without a GPU: the CPU stands in
 --pack      strip and pack these files of FOLDER, of which any may be missing: zsic tower_speed unit
-            integration, each also as NAME-cuda, and kernels; and root, the path that the tests were
+            integration kernels, built with the feature cuda; and root, the path that the tests were
             built at (by default this repository)'
 
 declare -A LIMIT=([machine]=20 [make]=75 [cpu-tests]=100 [doctor]=20 [gpu-tests]=70 [gpu-operations]=35 [gpu-bits]=45 [gpu-numbers]=50
     [gpu-towers]=200 [gpu-folder]=45 [amx]=195)
 PARTS=(machine make cpu-tests doctor gpu-tests gpu-operations gpu-bits gpu-numbers gpu-towers gpu-folder amx)
-PROGRAMS=(zsic zsic-cuda tower_speed tower_speed-cuda unit unit-cuda integration integration-cuda kernels)
+PROGRAMS=(zsic tower_speed unit integration kernels)
 REPO=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-python3}
 
@@ -38,11 +38,9 @@ pack() {
     made=$(mktemp -d)
     for name in "${PROGRAMS[@]}"; do
         [[ ! -f $folder/$name ]] || strip -o "$made/$name" "$folder/$name" || cp "$folder/$name" "$made/$name"
-        # One program may do for both builds.
-        [[ $name != *-cuda ]] || ! cmp -s "$made/$name" "$made/${name%-cuda}" || ln -sf "$name" "$made/${name%-cuda}"
     done
     if [[ -f $folder/root ]]; then cp "$folder/root" "$made/root"; else echo "$REPO" > "$made/root"; fi
-    for name in "$made"/{unit,integration}*; do
+    for name in "$made"/{unit,integration}; do
         [[ ! -f $name ]] || grep -aqF "$(< "$made/root")/" "$name" ||
             echo "warning: ${name##*/} was not built in $(< "$made/root"): it would not find its fixtures" >&2
     done
@@ -60,23 +58,18 @@ cores() {
         END { for (i = 1; i <= n; i++) print substr(cpus[order[i]], 2) }'
 }
 
-# Puts what the tests were built with where they look for it: the repository, and the command. That is $TESTED, or where a
-# test has cleared the environment, the program that belongs to these tests.
+# Puts what the tests were built with where they look for it: the repository, and the command.
 place_root() {
-    local root first name exe
+    local root first exe
     root=$(< "$BIN/root")
     [[ -e $root ]] || { mkdir -p "$(dirname "$root")" && ln -s "$REPO" "$root"; }
+    [[ -f $BIN/integration ]] || return 0
     first=$(cut -d / -f 2 <<< "$root")
-    for name in integration-cuda integration; do
-        [[ -f $BIN/$name ]] || continue
-        exe=$(LC_ALL=C grep -aoP "/$first/[\\w./-]*?/(release|debug)/zsic" "$BIN/$name" | head -n 1)
-        exe=/$first/${exe##*/"$first"/}
-        [[ $exe != "/$first/" ]] || continue
-        [[ ! -e $exe || $(head -c 2 "$exe") == '#!' ]] || continue
-        mkdir -p "$(dirname "$exe")" "$(dirname "$(dirname "$exe")")/tmp"
-        printf '#!/bin/sh\nexec "${TESTED:-%s}" "$@"\n' "$BIN/${name/integration/zsic}" > "$exe"
-        chmod +x "$exe"
-    done
+    exe=$(LC_ALL=C grep -aoP "/$first/[\\w./-]*?/(release|debug)/zsic" "$BIN/integration" | head -n 1)
+    exe=/$first/${exe##*/"$first"/}
+    [[ $exe != "/$first/" && ! -e $exe ]] || return 0
+    mkdir -p "$(dirname "$exe")" "$(dirname "$(dirname "$exe")")/tmp"
+    ln -sfn "$BIN/zsic" "$exe"
 }
 
 # Runs a program of tests: its counts, and the names of the tests that failed.
@@ -103,10 +96,6 @@ part_machine() {
 from importlib.metadata import version
 print("python", sys.version.split()[0], *(f"{name} {version(name)}" for name in ("torch", "torchvision", "transformers")))' 2>&1 |
         tail -n 1)"
-    local name
-    for name in "$BIN"/*-cuda; do
-        [[ ! -e $name ]] || ldd "$name" 2>&1 | grep 'not found' | sed "s/^/= ${name##*/}: /"
-    done
     result "programs: $(cd "$BIN" && echo *)"
 }
 
@@ -133,36 +122,34 @@ part_make() {
 }
 
 part_cpu-tests() {
-    export RUST_TEST_THREADS=4 TESTED=$BIN/zsic ZSIC_DEVICE=cpu
-    if [[ -x $BIN/unit ]]; then tests unit kernels:: model:: cache::; else result 'no unit in the archive'; fi
+    export RUST_TEST_THREADS=4 ZSIC_DEVICE=cpu
+    if [[ -x $BIN/unit ]]; then tests unit kernels:: model:: cache:: --skip cuda; else result 'no unit in the archive'; fi
     need integration
     tests integration parity siglip bits
 }
 
 part_doctor() {
-    local name log
-    for name in zsic zsic-cuda; do
-        [[ -x $BIN/$name ]] || { result "no $name"; continue; }
-        log=$("$BIN/$name" doctor --offline 2>&1) || failed=1
-        printf '%s\n' "$log"
-        sed -n -E "s/^((cuda|gpu|amx|cpu a).*)/=   \1/p" <<< "$log"
-        result "$name: $(tail -n 1 <<< "$log")"
-    done
+    need zsic
+    local log
+    log=$("$BIN/zsic" doctor --offline 2>&1) || failed=1
+    printf '%s\n' "$log"
+    sed -n -E "s/^((cuda|gpu|amx|cpu a).*)/=   \1/p" <<< "$log"
+    result "$(tail -n 1 <<< "$log")"
 }
 
 part_gpu-tests() {
     need_gpu
-    export RUST_TEST_THREADS=4 ZSIC_TEST_DEVICE=$DEVICE TESTED=$BIN/zsic-cuda
-    if [[ -x $BIN/unit-cuda ]]; then tests unit-cuda cuda; else result 'no unit-cuda in the archive'; fi
-    need integration-cuda
-    tests integration-cuda parity siglip naflex open_clip other_clip
+    export RUST_TEST_THREADS=4 ZSIC_TEST_DEVICE=$DEVICE
+    if [[ -x $BIN/unit ]]; then tests unit cuda; else result 'no unit in the archive'; fi
+    need integration
+    tests integration parity siglip naflex open_clip other_clip
 }
 
 # Times each operation of a block, in microseconds, and what else there would be to choose from.
 part_gpu-operations() {
-    need unit-cuda
+    need unit
     need_gpu
-    "$BIN/unit-cuda" cuda::tests::speed --ignored --nocapture --test-threads=1 | sed -n -E 's|^(.*(L/14\|B/32) .*\|[0-9]+ x .*)$|=   \1|p'
+    "$BIN/unit" cuda::tests::speed --ignored --nocapture --test-threads=1 | sed -n -E 's|^(.*(L/14\|B/32) .*\|[0-9]+ x .*)$|=   \1|p'
     ((PIPESTATUS[0] == 0)) || failed=1
 }
 
@@ -171,7 +158,7 @@ bits_of() {
     local checkpoint=$1 precision=$2 first="" size out same=() wrong=()
     for size in 1 7 64 256; do
         out=$WORK/bits/$checkpoint-$precision-$size.safetensors
-        "$BIN/zsic-cuda" embed "$WORK/bits/photos" -m "$WORK/$checkpoint" --device "$DEVICE" --precision "$precision" \
+        "$BIN/zsic" embed "$WORK/bits/photos" -m "$WORK/$checkpoint" --device "$DEVICE" --precision "$precision" \
             --batch-size "$size" --max-wait 60000 --no-cache --offline -q -o "$out" || { wrong+=("$size did not run"); continue; }
         : "${first:=$out}"
         if cmp "$first" "$out"; then same+=("$size"); else wrong+=("$size differs"); fi
@@ -181,7 +168,7 @@ bits_of() {
 }
 
 part_gpu-bits() {
-    need zsic-cuda
+    need zsic
     need_made clip-b32/made clip-l14/made photos
     need_gpu
     local pids=() pid precision checkpoint
@@ -197,21 +184,20 @@ part_gpu-bits() {
 }
 
 part_gpu-numbers() {
-    need zsic-cuda
+    need zsic
     need_made photos clip-b32/made clip-b32-outliers/made clip-l14/made
     need_gpu
     local names=(clip-b32 clip-b32-outliers clip-l14)
     ((REHEARSE)) && names=(clip-b32-outliers)
-    ZSIC=$BIN/zsic-cuda gpu_py numbers "$WORK/photos" "${names[@]/#/$WORK/}" --device "$DEVICE"
+    ZSIC=$BIN/zsic gpu_py numbers "$WORK/photos" "${names[@]/#/$WORK/}" --device "$DEVICE"
 }
 
 part_gpu-towers() {
-    need tower_speed-cuda
+    need tower_speed
     need_made clip-b32/made clip-l14/made
     need_gpu
-    export TOWER_SPEED=$BIN/tower_speed-cuda
+    export TOWER_SPEED=$BIN/tower_speed
     result "images a second; zsic is fed bytes on the host, PyTorch numbers on the GPU or, in the row 'bytes', as zsic"
-    result "'candle' is ZSIC_CUDA_KERNELS=0"
     if ((REHEARSE)); then
         gpu_py towers "$WORK/clip-b32" --device cpu --zsic auto,f32 --torch f32 --batches 1,2 --seconds $((LEFT - SECONDS - 3))
         return
@@ -224,13 +210,13 @@ part_gpu-towers() {
 }
 
 part_gpu-folder() {
-    need zsic-cuda
+    need zsic
     need_made photos clip-b32/made
     need_gpu
     local run precision size log
     for run in ${BF16:-f32}:128 bf16:128 bf16:256 auto:128; do
         precision=${run%:*} size=${run#*:}
-        log=$("$BIN/zsic-cuda" classify "$WORK/photos" -l fox,bear,owl -m "$WORK/clip-b32" --device "$DEVICE" \
+        log=$("$BIN/zsic" classify "$WORK/photos" -l fox,bear,owl -m "$WORK/clip-b32" --device "$DEVICE" \
             --precision "$precision" --batch-size "$size" --stats --no-cache --offline --format jsonl 2>&1 > /dev/null) || failed=1
         printf '%s\n' "$log"
         result "$precision, batches of $size: $(grep -E ' images in ' <<< "$log" || tail -n 1 <<< "$log")"
@@ -312,12 +298,6 @@ prepare() {
     mkdir -p "$BIN"
     if [[ -d $1 ]]; then cp -L "$1"/* "$BIN"; else tar -xJf "$1" -C "$BIN"; fi || fail "cannot unpack $1"
     [[ -f $BIN/root ]] || echo "$REPO" > "$BIN/root"
-    if ((REHEARSE)); then
-        local name
-        for name in zsic tower_speed unit integration; do
-            [[ -e $BIN/$name-cuda || ! -e $BIN/$name ]] || ln -s "$name" "$BIN/$name-cuda"
-        done
-    fi
     place_root
     local libs
     libs=$("$PYTHON" -c 'import glob, site, sys

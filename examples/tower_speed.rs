@@ -1,6 +1,6 @@
 //! Times a tower: `tower_speed image|shapes|text CHECKPOINT [f32|auto|bf16|f16] [COUNT ...]`, milliseconds an image for each
 //! batch of COUNT, or a label for each COUNT of labels (medians), and to read the tokenizer. Environment: ZSIC_ISA,
-//! ZSIC_THREADS, ZSIC_DEVICE and ZSIC_CUDA_KERNELS as for the command.
+//! ZSIC_THREADS and ZSIC_DEVICE as for the command.
 //!
 //! For `image`, CHECKPOINT may be several directories with commas between them. Their towers run in turns, so that a machine
 //! that slows down does so for all of them. `shapes` times pictures of one shape and of many, in turns.
@@ -25,8 +25,7 @@ fn main() -> Result {
     let forced = std::env::var("ZSIC_ISA").ok();
     let isa = Isa::available().find(|isa| Some(isa.name()) == forced.as_deref()).unwrap_or_else(Isa::best);
     let device = std::env::var("ZSIC_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
-    let gpu_kernels = std::env::var("ZSIC_CUDA_KERNELS").ok().as_deref() != Some("0");
-    let compute = Compute::open_with(&device, precision, isa, gpu_kernels)?;
+    let compute = Compute::open_with(&device, precision, isa)?;
     let opened: Vec<Checkpoint> = directories.split(',').map(Checkpoint::open).collect::<Result<_, _>>()?;
     let counts = |default: &[usize]| if counts.is_empty() { default.to_vec() } else { counts.clone() };
     match what.as_deref() {

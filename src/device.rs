@@ -3,10 +3,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use candle_core::{Device, DeviceLocation};
 use rayon::ThreadPool;
 
 use crate::kernels::Isa;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda;
 use crate::{Error, Result};
 
 /// The arithmetic of the encoders.
@@ -62,17 +63,58 @@ impl Threads {
     }
 }
 
+/// What runs the models.
+#[derive(Debug, Clone)]
+pub enum Device {
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Device),
+    /// An Apple GPU, through candle.
+    Metal(candle_core::Device),
+}
+
+impl Device {
+    /// Returns whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Self::Cpu)
+    }
+
+    /// Returns whether it is an NVIDIA GPU.
+    pub fn is_cuda(&self) -> bool {
+        !matches!(self, Self::Cpu | Self::Metal(_))
+    }
+
+    /// Returns its name: `cpu`, `cuda:0`, `metal`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(gpu) => format!("cuda:{}", gpu.index()),
+            Self::Metal(_) => "metal".to_owned(),
+        }
+    }
+
+    /// Returns whether it is an NVIDIA GPU whose matrix units take bf16 and f16.
+    pub(crate) fn has_halves(&self) -> bool {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(gpu) => gpu.has_halves(),
+            _ => false,
+        }
+    }
+}
+
 /// The device that runs the models, its precision and its threads.
 #[derive(Debug, Clone)]
 pub struct Compute {
-    /// candle's device.
+    /// The device.
     pub device: Device,
     /// The requested arithmetic.
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead.
     pub isa: Isa,
-    /// Whether an NVIDIA GPU runs kernels of zsic's own. Otherwise candle's tensors run, in f32.
-    pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
     /// Why `auto` chose the CPU, in a build for GPUs.
@@ -82,7 +124,7 @@ pub struct Compute {
 impl Default for Compute {
     fn default() -> Self {
         let (precision, threads) = (Precision::Auto, Threads::default());
-        Self { device: Device::Cpu, precision, isa: Isa::best(), gpu_kernels: true, threads, without_gpu: None }
+        Self { device: Device::Cpu, precision, isa: Isa::best(), threads, without_gpu: None }
     }
 }
 
@@ -94,15 +136,14 @@ impl Compute {
     /// [`Error::Device`] when this build or this machine lacks the device or the precision; the message says how to
     /// get it.
     pub fn open(device: &str, precision: Precision) -> Result<Self> {
-        Self::open_with(device, precision, Isa::best(), true)
+        Self::open_with(device, precision, Isa::best())
     }
 
-    /// Does the same as [`Self::open`], with the vector instructions `isa`, and kernels of zsic's own on NVIDIA GPUs if
-    /// `gpu_kernels`.
+    /// Does the same as [`Self::open`], with the vector instructions `isa`.
     ///
     /// # Errors
     /// The errors of [`Self::open`], and one if the machine lacks the instructions.
-    pub fn open_with(device: &str, precision: Precision, isa: Isa, gpu_kernels: bool) -> Result<Self> {
+    pub fn open_with(device: &str, precision: Precision, isa: Isa) -> Result<Self> {
         let mut without_gpu = None;
         let device = match device.split_once(':').unwrap_or((device, "0")) {
             ("auto", "0") => best(&mut without_gpu),
@@ -114,8 +155,7 @@ impl Compute {
                 return Err(Error::Device(reason));
             }
         };
-        let gpu_kernels = gpu_kernels && runs_kernels(&device);
-        let compute = Self { device, precision, isa, gpu_kernels, threads: Threads::default(), without_gpu };
+        let compute = Self { device, precision, isa, threads: Threads::default(), without_gpu };
         compute.check()?;
         Ok(compute)
     }
@@ -133,14 +173,10 @@ impl Compute {
                 format!("this machine has no {}; it has {}", self.isa.name(), Isa::best().name())
             }
             Precision::Auto | Precision::F32 => return Ok(()),
-            Precision::F16 | Precision::Bf16 if matches!(self.device, Device::Cuda(_)) && self.gpu_kernels => {
-                return Ok(());
-            }
-            precision if matches!(self.device, Device::Cuda(_)) => {
+            Precision::F16 | Precision::Bf16 if self.device.has_halves() => return Ok(()),
+            precision if self.device.is_cuda() => {
                 let name = precision.name();
-                format!(
-                    "{name} needs a GPU of compute capability 8.0 and not ZSIC_CUDA_KERNELS=0; use --precision f32 or auto"
-                )
+                format!("{name} needs a GPU of compute capability 8.0 or later; use --precision f32 or auto")
             }
             Precision::F16 => "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto".to_owned(),
             Precision::Bf16 if !self.device.is_cpu() => {
@@ -156,66 +192,43 @@ impl Compute {
         };
         Err(Error::Device(reason))
     }
-
-    /// Returns the device's name: `cpu`, `cuda:0`, `metal`.
-    pub fn name(&self) -> String {
-        name(&self.device)
-    }
-}
-
-/// Returns a device's name: `cpu`, `cuda:0`, `metal`.
-pub(crate) fn name(device: &Device) -> String {
-    match device.location() {
-        DeviceLocation::Cpu => "cpu".to_owned(),
-        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        DeviceLocation::Metal { .. } => "metal".to_owned(),
-    }
 }
 
 /// Returns the first available GPU, else the CPU, and why a build for GPUs found none.
 fn best(without_gpu: &mut Option<String>) -> Device {
-    let found = if candle_core::utils::metal_is_available() { metal() } else { cuda("0") };
+    let found = if cfg!(feature = "metal") { metal() } else { cuda("0") };
     found.unwrap_or_else(|e| {
-        *without_gpu = candle_core::utils::cuda_is_available().then(|| e.to_string());
+        *without_gpu = cfg!(any(feature = "cuda", feature = "metal")).then(|| e.to_string());
         Device::Cpu
     })
 }
 
 fn cuda(index: &str) -> Result<Device> {
-    let Ok(ordinal) = index.parse() else {
+    let Ok(index) = index.parse::<u16>() else {
         return Err(Error::Device(format!("`cuda:{index}`: the index of a GPU is a number, as in cuda:0")));
     };
-    if !candle_core::utils::cuda_is_available() {
-        let reason = "this build has no CUDA; install one that has: cargo install --path . --features cuda";
-        return Err(Error::Device(reason.to_owned()));
-    }
-    // All threads share one stream: what one of them has loaded, another may use at once.
-    Device::new_cuda_with_stream(ordinal)
-        .map_err(|e| Error::Device(format!("cuda:{index} does not answer: {}", driver_words(&e.to_string()))))
+    open_cuda(index.into())
 }
 
-/// Returns whether a GPU can run zsic's own kernels; true for other devices.
-fn runs_kernels(device: &Device) -> bool {
-    #[cfg(feature = "cuda")]
-    if let Device::Cuda(device) = device {
-        return crate::kernels::cuda::runs_on(device);
-    }
-    let _ = device;
-    true
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device> {
+    let opened = cuda::Device::open(index).map(Device::Cuda);
+    opened.map_err(|e| Error::Device(format!("cuda:{index} cannot be used: {e}")))
 }
 
-/// Returns the driver's own words in an error of candle's, which puts a name before them and a backtrace after.
-fn driver_words(error: &str) -> &str {
-    let line = error.lines().next().unwrap_or_default();
-    line.split('"').nth(1).unwrap_or(line)
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: usize) -> Result<Device> {
+    let reason = "this build has no CUDA; install one that has: cargo install --path . --features cuda";
+    Err(Error::Device(reason.to_owned()))
 }
 
 fn metal() -> Result<Device> {
-    if !candle_core::utils::metal_is_available() {
+    if cfg!(not(feature = "metal")) {
         let reason = "this build has no Metal; install one that has, on macOS: cargo install --path . --features metal";
         return Err(Error::Device(reason.to_owned()));
     }
-    Device::new_metal(0).map_err(|e| Error::Device(format!("metal does not answer: {e}")))
+    let opened = candle_core::Device::new_metal(0).map(Device::Metal);
+    opened.map_err(|e| Error::Device(format!("metal does not answer: {e}")))
 }
 
 #[cfg(test)]
@@ -235,10 +248,10 @@ mod tests {
     #[test]
     fn a_missing_device_says_how_to_get_it() {
         let message = |name| Compute::open(name, Precision::Auto).unwrap_err().to_string();
-        if !candle_core::utils::cuda_is_available() {
+        if cfg!(not(feature = "cuda")) {
             assert!(message("cuda:1").contains("--features cuda"));
         }
-        if !candle_core::utils::metal_is_available() {
+        if cfg!(not(feature = "metal")) {
             assert!(message("metal").contains("--features metal"));
         }
         assert!(message("gpu").contains("is not a device"));
@@ -246,17 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_does_not_answer_is_told_in_the_driver_s_words() {
-        let error = "DriverError(CUDA_ERROR_NO_DEVICE, \"no CUDA-capable device is detected\")\n   0: <unknown>\n";
-        assert_eq!(driver_words(error), "no CUDA-capable device is detected");
-        assert_eq!(driver_words("other words\n   0: <unknown>"), "other words");
-    }
-
-    #[test]
     fn a_missing_precision_is_an_error() {
         assert!(Compute::open("cpu", Precision::F16).unwrap_err().to_string().contains("f16"));
         assert_eq!(Compute::open("auto", Precision::F32).unwrap().precision, Precision::F32);
-        let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa, false).map_err(|e| e.to_string());
+        let bf16 = |isa| Compute::open_with("cpu", Precision::Bf16, isa).map_err(|e| e.to_string());
         assert!(bf16(Isa::Plain).unwrap_err().contains("bf16"));
         match bf16(Isa::Avx512) {
             Ok(compute) => assert_eq!(compute.precision, Precision::Bf16),
@@ -266,7 +272,7 @@ mod tests {
                 "{e}"
             ),
         }
-        if let Err(e) = Compute::open_with("cpu", Precision::Auto, Isa::Amx, false) {
+        if let Err(e) = Compute::open_with("cpu", Precision::Auto, Isa::Amx) {
             assert!(e.to_string().contains("this machine has no amx; it has"), "{e}");
         }
     }

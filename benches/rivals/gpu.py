@@ -59,17 +59,16 @@ def left(args):
     return args.seconds - (time.monotonic() - START)
 
 
-def zsic_speed(checkpoint, precision, batches, args, kernels=None):
+def zsic_speed(checkpoint, precision, batches, args):
     """Images a second by batch, as tower_speed prints them."""
     env = os.environ | {"ZSIC_DEVICE": args.device, "ZSIC_THREADS": str(len(os.sched_getaffinity(0)))}
-    env |= {"ZSIC_CUDA_KERNELS": kernels} if kernels else {}
     command = [os.environ["TOWER_SPEED"], "image", checkpoint, precision, *map(str, batches)]
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=max(1, left(args)))
         output, wrong = done.stdout, done.stderr if done.returncode else ""
     except subprocess.TimeoutExpired as stopped:
         output, wrong = (stopped.stdout or b"").decode(), "no time left"
-    print(" ".join(command[1:]), f"kernels {kernels}", output, wrong, sep="\n", flush=True)
+    print(" ".join(command[1:]), output, wrong, sep="\n", flush=True)
     if wrong:
         print(f"= {Path(checkpoint).name} {precision}: {wrong.strip().splitlines()[-1][:150]}")
     return {int(batch): 1000 / float(ms) for batch, ms in re.findall(r"batch +(\d+) +([\d.]+) ms/image", output)}
@@ -178,8 +177,6 @@ def towers(args):
         precisions = [word for word in args.zsic.split(",") if word]
         for precision in precisions:
             rows[f"zsic {precision}"] = zsic_speed(checkpoint, precision, batches, args)
-        if args.device == "cuda" and "f32" in precisions:
-            rows["zsic f32 candle"] = zsic_speed(checkpoint, "f32", [32, 128], args, kernels="0")
         if left(args) > 10:
             rows |= pytorch_rows(checkpoint, args.torch, batches, args)
         for precision in precisions:
@@ -194,7 +191,7 @@ def towers(args):
 def summary(name, precisions, rows, kind):
     rival, at = best(rows, f"pytorch {kind}")
     for precision in precisions:
-        rate, batch = best({n: r for n, r in rows.items() if "candle" not in n}, f"zsic {precision}")
+        rate, batch = best(rows, f"zsic {precision}")
         if rate and rival:
             first, same = rows[f"zsic {precision}"], rows[f"pytorch {kind}"]
             each = ", ".join(f"{first[b] / same[b]:.2f}" for b in first if b in same)

@@ -183,16 +183,16 @@ impl Stamp {
     }
 }
 
-/// Returns whether all that decides the bits of what a plan computes is known. candle's products on GPUs depend on the batch.
+/// Returns whether all that decides the bits of what a plan computes is known. candle's products on Metal may depend on the batch.
 pub(super) fn are_known(plan: &Plan) -> bool {
     plan.device.is_cpu() || gpu(plan).is_some()
 }
 
-/// Returns which GPU and which libraries compute, if kernels of zsic's own do.
+/// Returns which NVIDIA GPU and which library compute.
 fn gpu(plan: &Plan) -> Option<String> {
     #[cfg(feature = "cuda")]
-    if let (candle_core::Device::Cuda(device), true) = (&plan.device, plan.gpu_kernels) {
-        return crate::kernels::cuda::identity(device).ok();
+    if let crate::device::Device::Cuda(device) = &plan.device {
+        return device.identity().ok();
     }
     let _ = plan;
     None
@@ -237,7 +237,7 @@ pub(super) fn texts<'a>(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use crate::device::Device;
 
     use super::*;
     use crate::Precision;
@@ -297,10 +297,7 @@ mod tests {
     fn arithmetics_are_kept_apart() {
         let checkpoint = KeyParts::of("a checkpoint").key();
         let of = |precision, isa| {
-            scope(
-                &checkpoint,
-                &Plan { device: Device::Cpu, precision, isa, gpu_kernels: false, threads: Threads::default() },
-            )
+            scope(&checkpoint, &Plan { device: Device::Cpu, precision, isa, threads: Threads::default() })
         };
         let all = [Precision::Auto, Precision::F32, Precision::Bf16].map(|p| Isa::ALL.map(|isa| of(p, isa))).concat();
         let different: std::collections::HashSet<_> = all.iter().collect();

@@ -16,8 +16,6 @@ use super::args::Machine;
 
 /// The variable that chooses the vector instructions.
 pub const ISA: &str = "ZSIC_ISA";
-/// The variable that chooses what NVIDIA GPUs run.
-const CUDA_KERNELS: &str = "ZSIC_CUDA_KERNELS";
 /// The message when the system starts no more threads.
 pub const NO_THREAD: &str = "a thread cannot be started; allow more of them (ulimit -u) or more memory (ulimit -v), or use \
     fewer (-j N)";
@@ -52,7 +50,7 @@ pub fn batch_size(machine: &Machine, plan: &Plan) -> u16 {
 /// If this build or machine lacks the device or precision.
 pub fn compute(machine: &Machine, threads: usize) -> Result<Compute> {
     start_threads(threads)?;
-    Ok(Compute::open_with(&machine.device, machine.precision, instructions()?, gpu_kernels()?)?)
+    Ok(Compute::open_with(&machine.device, machine.precision, instructions()?)?)
 }
 
 /// Starts `threads` threads for arithmetic. Call it once, before any other thread starts.
@@ -108,18 +106,6 @@ fn pinned(pool: ThreadPoolBuilder, threads: usize) -> ThreadPoolBuilder {
 #[cfg(not(target_os = "linux"))]
 fn pinned(pool: ThreadPoolBuilder, _: usize) -> ThreadPoolBuilder {
     pool
-}
-
-/// Returns whether `ZSIC_CUDA_KERNELS` lets NVIDIA GPUs run zsic's own kernels: 1, as without it, or 0.
-///
-/// # Errors
-/// If the variable has another word.
-pub fn gpu_kernels() -> Result<bool> {
-    match std::env::var(CUDA_KERNELS).as_deref() {
-        Ok("0") => Ok(false),
-        Ok("" | "1") | Err(_) => Ok(true),
-        Ok(other) => anyhow::bail!("{CUDA_KERNELS} is `{other}`; use 1 for zsic's kernels, or 0 for candle's"),
-    }
 }
 
 /// Returns the vector instructions of `ZSIC_ISA`, else the best ones.

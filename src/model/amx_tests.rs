@@ -18,7 +18,7 @@ fn below_root(path: &str) -> PathBuf {
 
 /// Returns AMX, or its emulator, with a precision; `auto` splits products. Returns None if neither runs here.
 fn amx(precision: Precision) -> Option<Compute> {
-    let compute = Compute::open_with("cpu", precision, Isa::Amx, false);
+    let compute = Compute::open_with("cpu", precision, Isa::Amx);
     match &compute {
         Ok(compute) => println!("{compute:?}{}", if amx_is_emulated() { ", emulated" } else { "" }),
         Err(e) => println!("no AMX, and no AVX-512 to emulate it with: {e}"),
@@ -28,8 +28,8 @@ fn amx(precision: Precision) -> Option<Compute> {
 
 /// Loads both encoders with exactly this arithmetic, whatever the width of the embeddings.
 fn encoders(checkpoint: &Checkpoint, compute: &Compute) -> (ImageEncoder, TextEncoder) {
-    let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute.clone();
-    let plan = Plan { device, precision, isa, gpu_kernels, threads };
+    let Compute { device, precision, isa, threads, .. } = compute.clone();
+    let plan = Plan { device, precision, isa, threads };
     (ImageEncoder::load(checkpoint, &plan).unwrap(), TextEncoder::load(checkpoint, &plan).unwrap())
 }
 

@@ -11,6 +11,7 @@ use super::tensors::Tensors;
 use super::tower::{Forward, LoadStem, Tower};
 use crate::Result;
 use crate::checkpoint::Weights;
+use crate::device::Device;
 use crate::preprocess::{Normalizer, Pixels};
 
 /// A tower as an engine holds it.
@@ -35,7 +36,7 @@ impl<S: LoadStem> Loaded<S> {
     /// As [`TowerSpec::load`].
     pub fn load(spec: &TowerSpec<S>, weights: &Weights, plan: &Plan) -> Result<Self> {
         #[cfg(feature = "cuda")]
-        if let (candle_core::Device::Cuda(device), true) = (&plan.device, plan.gpu_kernels) {
+        if let Device::Cuda(device) = &plan.device {
             let engine = Engine::new(Cuda::new(device, plan.precision, &spec.blocks)?);
             let tower = spec.load(&engine, weights)?;
             return Ok(Self::Cuda(engine, Box::new(tower)));
@@ -47,7 +48,10 @@ impl<S: LoadStem> Loaded<S> {
                 Self::Kernels(engine, Box::new(tower))
             }
             None => {
-                let tensors = Tensors::new(&plan.device);
+                let tensors = Tensors::new(match &plan.device {
+                    Device::Metal(device) => device,
+                    _ => &candle_core::Device::Cpu,
+                });
                 let tower = spec.load(&tensors, weights)?;
                 Self::Tensors(tensors, Box::new(tower))
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::attention_rows::Prompt;
 use super::backend::Loaded;
 use super::spec::Mask;
+use crate::device::Device;
 use crate::{Checkpoint, Isa, Plan, Precision, Threads};
 
 /// Returns the features of each prompt, in order.
@@ -14,8 +15,8 @@ fn features(mask: Mask, isa: Isa, prompts: &[Prompt]) -> Vec<Vec<f32>> {
     let checkpoint = Checkpoint::open(dir).unwrap();
     let mut spec = checkpoint.family().text();
     spec.blocks.mask = mask;
-    let (device, threads) = (candle_core::Device::Cpu, Threads::default());
-    let plan = Plan { device, precision: Precision::F32, isa, gpu_kernels: false, threads };
+    let (device, threads) = (Device::Cpu, Threads::default());
+    let plan = Plan { device, precision: Precision::F32, isa, threads };
     let tower = Loaded::load(&spec, checkpoint.weights(), &plan).unwrap();
     let mut rows = vec![Vec::new(); prompts.len()];
     for batch in tower.batches(prompts) {

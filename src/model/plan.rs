@@ -1,9 +1,7 @@
 //! Chooses what really runs: device, instruction set and precision, once, from what was asked for, the machine and
 //! the checkpoint.
 
-use candle_core::Device;
-
-use crate::device::{self, Compute, Precision, Threads};
+use crate::device::{Compute, Device, Precision, Threads};
 use crate::kernels::{Element, Isa};
 use crate::model::checkpoint::Checkpoint;
 use crate::score::Activation;
@@ -11,21 +9,17 @@ use crate::score::Activation;
 /// The narrowest embedding for which `auto` may split products. Each value has its own error, and the more values there
 /// are, the more their errors cancel in a logit. Narrower towers are small and lose little time in f32.
 const SPLIT_FROM: usize = 512;
-/// The widest head, in values, that the kernels for GPUs take.
-const WIDEST_HEAD: usize = 128;
 
 /// The device, instruction set and arithmetic that run a checkpoint's towers.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// candle's device.
+    /// The device.
     pub device: Device,
     /// The arithmetic. Here `Auto` means split products and nothing else.
     pub precision: Precision,
     /// The vector instructions that the CPU's kernels may use. With `Plain`, candle's tensors run instead of our
     /// kernels.
     pub isa: Isa,
-    /// Whether an NVIDIA GPU runs kernels of zsic's own, and not candle's tensors.
-    pub gpu_kernels: bool,
     /// The CPU's threads.
     pub threads: Threads,
 }
@@ -33,13 +27,8 @@ pub struct Plan {
 impl Compute {
     /// Returns what runs `checkpoint`.
     pub fn plan(&self, checkpoint: &Checkpoint) -> Plan {
-        let family = checkpoint.family();
-        let (facts, blocks) = (family.facts(), [family.image().blocks, family.text().blocks]);
-        // candle's tensors have f32 for the others; the precisions that they lack are an error.
-        let needs_kernels = matches!(self.precision, Precision::Bf16 | Precision::F16);
-        let fits = needs_kernels || blocks.iter().all(|blocks| blocks.width <= WIDEST_HEAD * blocks.heads);
-        let compute = Self { gpu_kernels: self.gpu_kernels && fits, ..self.clone() };
-        compute.plan_for(facts.embedding, facts.activation)
+        let facts = checkpoint.family().facts();
+        self.plan_for(facts.embedding, facts.activation)
     }
 
     /// Returns what runs a model whose embeddings have `dim` values. `auto` is f32 if products are not split. They are
@@ -48,22 +37,21 @@ impl Compute {
     /// narrow ones too.
     fn plan_for(&self, dim: usize, activation: Activation) -> Plan {
         let can_split = match self.device {
-            Device::Cuda(_) => self.gpu_kernels,
             Device::Cpu => self.isa == Isa::Amx && dim >= SPLIT_FROM,
-            Device::Metal(_) => false,
+            _ => self.device.has_halves(),
         };
         let splits = can_split && activation == Activation::Softmax;
         let is_f32 = self.precision == Precision::Auto && !splits;
         let precision = if is_f32 { Precision::F32 } else { self.precision };
-        let Self { device, isa, gpu_kernels, threads, .. } = self.clone();
-        Plan { device, precision, isa, gpu_kernels, threads }
+        let Self { device, isa, threads, .. } = self.clone();
+        Plan { device, precision, isa, threads }
     }
 }
 
 impl Plan {
     /// Returns the device's name: `cpu`, `cuda:0`, `metal`.
     pub fn name(&self) -> String {
-        device::name(&self.device)
+        self.device.name()
     }
 
     /// Returns the instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
@@ -77,10 +65,10 @@ impl Plan {
     }
 
     /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`, and on
-    /// an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16`, `cuda-split`, or none with candle's tensors, as on other devices.
+    /// an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16` or `cuda-split`; none on other devices.
     pub fn instructions(&self) -> Option<&'static str> {
         match self.kernels() {
-            _ if matches!(self.device, Device::Cuda(_)) && self.gpu_kernels => Some(match self.precision {
+            _ if self.device.is_cuda() => Some(match self.precision {
                 Precision::Auto => "cuda-split",
                 Precision::F32 => "cuda-f32",
                 Precision::Bf16 => "cuda-bf16",

@@ -1,4 +1,4 @@
-//! Towers on candle's tensors: CUDA, Metal, any CPU, and the oracle of the CPU's kernels.
+//! Towers on candle's tensors: Metal, any CPU, and the oracle of the CPU's kernels.
 
 mod layers;
 

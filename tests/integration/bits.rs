@@ -39,7 +39,7 @@ fn bits_change_only_with_their_version() {
     let (mut wrong, mut tried) = (String::new(), 0);
     for isa in Isa::available().filter(|isa| *isa != Isa::Plain) {
         for precision in [Precision::F32, Precision::Auto, Precision::Bf16] {
-            let Ok(compute) = Compute::open_with("cpu", precision, isa, false) else { continue };
+            let Ok(compute) = Compute::open_with("cpu", precision, isa) else { continue };
             let plan = compute.plan(&checkpoint);
             let name = format!("{} {precision:?}", plan.instructions().unwrap());
             let bits = bits(&checkpoint, &plan);

@@ -42,6 +42,8 @@ mod eval; // zsic eval
 mod eval_clip_benchmark; // zsic eval, against clip_benchmark
 #[cfg(feature = "demo")]
 mod few_shot; // --examples
+#[cfg(all(feature = "cuda", feature = "demo", target_os = "linux"))]
+mod gpu; // NVIDIA GPUs, emulated on the CPU
 #[cfg(feature = "demo")]
 mod grep; // zsic grep and zsic test
 #[cfg(unix)]

@@ -46,7 +46,7 @@ struct Loaded {
 /// The device under test in a precision, if one is named.
 fn device(precision: Precision) -> Option<Compute> {
     let name = std::env::var("ZSIC_TEST_DEVICE").ok()?;
-    let opened = Compute::open_with(&name, precision, Isa::best(), true);
+    let opened = Compute::open_with(&name, precision, Isa::best());
     if name == "cpu" { opened.ok() } else { Some(opened.unwrap()) } // a CPU may lack the precision
 }
 

@@ -24,7 +24,7 @@ pub fn cpu(found: &mut Findings) {
     found.add("cpu", format!("{name}, {ARCH}, {OS}"), json!({ "model": model, "architecture": ARCH, "system": OS }));
     let available: Vec<&str> = Isa::available().map(Isa::name).collect();
     let opened = settings::instructions().and_then(|isa| {
-        let opened = Compute::open_with("cpu", Precision::Auto, isa, false).context(settings::ISA);
+        let opened = Compute::open_with("cpu", Precision::Auto, isa).context(settings::ISA);
         opened.map(|compute| compute.isa.name())
     });
     let name = opened.as_ref().ok();
@@ -49,16 +49,11 @@ pub fn defaults(found: &mut Findings) {
     let isa = settings::instructions().ok().filter(|isa| isa.is_available()).unwrap_or_else(Isa::best);
     let device = default(found, "device", args::DEVICE, |name| {
         let name = args::device(name.unwrap_or("auto"))?;
-        Compute::open_with(&name, Precision::Auto, isa, false).map(|compute| compute.name()).map_err(|e| e.to_string())
+        Compute::open_with(&name, Precision::Auto, isa).map(|compute| compute.device.name()).map_err(|e| e.to_string())
     });
     default(found, "precision", args::PRECISION, |name| {
         let precision: Precision = name.unwrap_or("auto").parse()?;
-        let opened = Compute::open_with(
-            device.as_deref().unwrap_or("cpu"),
-            precision,
-            isa,
-            settings::gpu_kernels().unwrap_or(true),
-        );
+        let opened = Compute::open_with(device.as_deref().unwrap_or("cpu"), precision, isa);
         opened.map(|_| precision.name().to_owned()).map_err(|e| e.to_string())
     });
 }

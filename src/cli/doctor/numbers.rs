@@ -7,7 +7,6 @@ use zsic::kernels::Element;
 use zsic::source::{self, Input, MAX_PIXELS};
 use zsic::{Checkpoint, Classifier, Compute, ImageEncoder, Isa, Label, Labels, Plan, Precision, Template, TextEncoder};
 
-use super::super::settings;
 use super::findings::Findings;
 
 /// The results of transformers in float64, written by `tools/fixtures/demo.py`.
@@ -73,21 +72,17 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
         Element::Split => Precision::Auto,
     };
     let on_cpu = Isa::available().flat_map(|isa| isa.elements().iter().map(move |e| ("cpu", precision(e), isa)));
-    let gpu_kernels = settings::gpu_kernels()?;
-    // A GPU that is too old for zsic's own kernels has only f32.
-    let runs_kernels = |device: &str| {
-        let opened = Compute::open_with(device, Precision::F32, Isa::best(), gpu_kernels);
-        device.starts_with("cuda") && opened.is_ok_and(|compute| compute.gpu_kernels)
-    };
-    let precisions = |device| if runs_kernels(device) { &Precision::ALL[..] } else { &[Precision::F32] };
+    // Not every GPU computes with halves.
+    let has_halves = |device: &str| Compute::open(device, Precision::F16).is_ok();
+    let precisions = |device| if has_halves(device) { &Precision::ALL[..] } else { &[Precision::F32] };
     let on_device = |device| precisions(device).iter().map(move |&precision| (device, precision, Isa::best()));
     let on_devices = devices.iter().flat_map(|device| on_device(device.as_str()));
     let mut tested = Vec::new();
     for (device, precision, isa) in on_cpu.chain(on_devices) {
         // Build the plan directly: `Compute` would not split the products of such a narrow model.
-        let compute = Compute::open_with(device, precision, isa, gpu_kernels)?;
-        let Compute { device, precision, isa, gpu_kernels, threads, .. } = compute;
-        let plan = Plan { device, precision, isa, gpu_kernels, threads };
+        let compute = Compute::open_with(device, precision, isa)?;
+        let Compute { device, precision, isa, threads, .. } = compute;
+        let plan = Plan { device, precision, isa, threads };
         tested.push(Tested {
             device: plan.name(),
             arithmetic: plan.instructions().unwrap_or("f32"),

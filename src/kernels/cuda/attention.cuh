@@ -293,6 +293,7 @@ template <class Form> BODY void attention_f32(const Heads &heads, const Attendin
     ATTENTION(bf16, Bf16, Copied, Bf16, D, KEYS, WARPS, BLOCKS)                                                        \
     ATTENTION(f16, F16, Copied, F16, D, KEYS, WARPS, BLOCKS)                                                           \
     ATTENTION(split, F16, Divided, Split, D, 32, WARPS, BLOCKS)
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800 // older matrix units multiply smaller blocks
 ATTENTIONS(32, 64, 4, 4)
 ATTENTIONS(64, 64, 4, 4)
 ATTENTIONS(64, 64, 8, 2)
@@ -301,6 +302,7 @@ ATTENTIONS(80, 64, 8, 1)
 ATTENTIONS(96, 32, 4, 3)
 ATTENTIONS(112, 32, 4, 2)
 ATTENTIONS(128, 32, 4, 2)
+#endif
 
 #define ATTENTION_F32(name, Form)                                                                                      \
     KERNEL void attention_f32_##name(Heads heads, const Attending *groups, const Part *work) {                          \

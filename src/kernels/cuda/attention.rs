@@ -1,13 +1,12 @@
 //! Attention on the GPU; see `attention.cuh`.
 
-use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
 
-use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer, failed};
+use super::{CudaResult, Form, Gpu, Matrix, Pointer, failed};
 use crate::kernels::Attends;
 
 /// Values of the widest head.
-const WIDEST: usize = 128;
+pub const WIDEST_HEAD: usize = 128;
 /// Dimensions of heads that the matrix units' kernels are made for, and whether for blocks of eight warps too.
 const MADE_FOR: [(usize, bool); 6] = [(32, false), (64, true), (80, true), (96, false), (112, false), (128, false)];
 
@@ -77,14 +76,9 @@ pub fn heads_form(form: Form, dim: usize) -> Form {
 }
 
 impl Gpu {
-    /// Puts groups onto the GPU, for heads of `dim` values and operands of `form`.
-    ///
-    /// # Errors
-    /// For heads of more than 128 values.
+    /// Puts groups onto the GPU, for heads of `dim` values, at most [`WIDEST_HEAD`], and operands of `form`.
     pub fn attending(&self, attends: &Attends, form: Form, dim: usize) -> CudaResult<Attending> {
-        if dim > WIDEST {
-            return Err(CudaError::Failed(format!("its kernels have heads of {WIDEST} values at most, not {dim}")));
-        }
+        assert!(dim <= WIDEST_HEAD);
         let longest = attends.groups().map(|(queries, _)| queries.len()).max().unwrap_or(0);
         let made_for = MADE_FOR.into_iter().find(|(wide, _)| dim <= *wide);
         let kernel = match made_for {

@@ -1,6 +1,5 @@
 //! The objects that describe a product to cuBLASLt.
 
-use candle_core::cuda_backend::cudarc;
 use cudarc::cublaslt::{result, sys};
 
 use super::{CudaResult, Form, Pointer};

@@ -24,12 +24,12 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 struct Dim { int x, y; };
 static Dim threadIdx, blockIdx;
 
-// A thread of a block: its stack, and where it goes on.
+// A thread of one block after the other: its stack, and where it goes on.
 struct Fiber {
     ucontext_t start;
     std::vector<char> stack;
     jmp_buf next;
-    bool begun, done;
+    bool begun = false, done = false;
 };
 
 // A block under way. `longjmp` switches between fibers: unlike `swapcontext`, it calls no system.
@@ -42,9 +42,12 @@ struct Fibers {
 static Fibers fibers;
 
 inline void fiber_main() {
-    fibers.body();
-    fibers.all[fibers.now].done = true;
-    _longjmp(fibers.scheduler, 1);
+    for (;;) {
+        fibers.body();
+        Fiber &own = fibers.all[fibers.now];
+        own.done = true;
+        if (!_setjmp(own.next)) _longjmp(fibers.scheduler, 1);
+    }
 }
 
 // Where threads wait for one another.
@@ -81,7 +84,8 @@ inline void run_block(int count, std::function<void()> body) {
     if ((int)fibers.all.size() < count) fibers.all.resize(count);
     for (int i = 0; i < count; i++) {
         Fiber &fiber = fibers.all[i];
-        fiber.begun = fiber.done = false;
+        fiber.done = false;
+        if (fiber.begun) continue;
         fiber.stack.resize(64 << 10);
         getcontext(&fiber.start);
         fiber.start.uc_stack.ss_sp = fiber.stack.data();
@@ -114,11 +118,19 @@ inline u16 to_f16(float v) {
     memcpy(&bits, &half, 2);
     return bits;
 }
-inline float of_f16(u16 bits) {
-    _Float16 half;
-    memcpy(&half, &bits, 2);
-    return (float)half;
+// The value of each f16, once: without instructions for it, the conversion is most of the work.
+inline const float *f16_values() {
+    static float values[1 << 16];
+    for (int bits = 0; bits < 1 << 16; bits++) {
+        const u16 word = (u16)bits;
+        _Float16 half;
+        memcpy(&half, &word, 2);
+        values[bits] = (float)half;
+    }
+    return values;
 }
+static const float *const F16_VALUES = f16_values();
+inline float of_f16(u16 bits) { return F16_VALUES[bits]; }
 
 // What the lanes of each warp hand to one another.
 static u32 handed[32][32][6];

@@ -7,6 +7,8 @@
 
 mod attention;
 mod cublaslt;
+mod device;
+mod libraries;
 mod memory;
 mod products;
 mod rows;
@@ -15,11 +17,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::CudaDevice;
-use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, sys};
 
-pub use attention::{Attending, heads_form};
+pub use attention::{Attending, WIDEST_HEAD, heads_form};
+pub use device::Device;
 pub use memory::{Form, Matrix, Upload};
 pub use products::{Linear, Products};
 pub use rows::{Image, Norm};
@@ -30,8 +31,6 @@ use super::ActivationFn;
 const MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 /// Threads of a block, as in `rows.cuh`.
 const THREADS: u32 = 128;
-/// The oldest GPUs that the kernels run on, by compute capability.
-const OLDEST: (i32, i32) = (8, 0);
 
 /// A failure on the GPU.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,8 +50,16 @@ impl From<cudarc::driver::DriverError> for CudaError {
     fn from(e: cudarc::driver::DriverError) -> Self {
         match e.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Self::OutOfMemory,
-            _ => Self::Failed(e.to_string()),
+            _ => Self::Failed(words(e)),
         }
+    }
+}
+
+/// Returns what the driver says of a failure.
+fn words(e: cudarc::driver::DriverError) -> String {
+    match (e.error_string(), e.error_name()) {
+        (Ok(said), Ok(name)) => format!("{} ({})", said.to_string_lossy(), name.to_string_lossy()),
+        _ => format!("{:?}", e.0),
     }
 }
 
@@ -68,28 +75,9 @@ impl From<cudarc::cublaslt::result::CublasError> for CudaError {
     fn from(e: cudarc::cublaslt::result::CublasError) -> Self {
         match e.0 {
             cudarc::cublaslt::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => Self::OutOfMemory,
-            _ => Self::Failed(format!("cuBLASLt: {e}")),
+            _ => Self::Failed(format!("cuBLASLt: {:?}", e.0)),
         }
     }
-}
-
-/// Returns whether a GPU is new enough for the kernels.
-pub fn runs_on(device: &CudaDevice) -> bool {
-    device.cuda_stream().context().compute_capability().is_ok_and(|capability| capability >= OLDEST)
-}
-
-/// Returns the name of a GPU and the versions of what chooses its algorithms: on another one, sums may have another order.
-///
-/// # Errors
-/// If the GPU does not answer.
-pub fn identity(device: &CudaDevice) -> CudaResult<String> {
-    let stream = device.cuda_stream();
-    let context = stream.context();
-    let (name, (major, minor)) = (context.name()?, context.compute_capability()?);
-    let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-    // SAFETY: it only returns a number.
-    let products = unsafe { cudarc::cublaslt::sys::cublasLtGetVersion() };
-    Ok(format!("{name}, compute capability {major}.{minor}, {processors} multiprocessors, cuBLASLt {products}"))
 }
 
 /// A GPU with its kernels.
@@ -111,14 +99,12 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Loads the kernels on a GPU that [`runs_on`] lets run them.
+    /// Loads the kernels.
     ///
     /// # Errors
     /// If the GPU is out of memory.
-    pub fn new(device: &CudaDevice) -> CudaResult<Self> {
-        // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
-        unsafe { device.disable_event_tracking() };
-        let stream = device.cuda_stream();
+    pub fn new(device: &Device) -> CudaResult<Self> {
+        let stream = Arc::clone(&device.0);
         let context = stream.context();
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;

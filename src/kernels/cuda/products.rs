@@ -5,7 +5,6 @@ use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::cuda_backend::cudarc;
 use cudarc::cublaslt::{result, sys};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 use half::{bf16, f16};
@@ -233,7 +232,10 @@ impl Products {
 /// Names the product that failed.
 fn told(e: result::CublasError, kind: &Kind, rows: usize) -> CudaError {
     match CudaError::from(e) {
-        CudaError::Failed(reason) => CudaError::Failed(format!("{reason} for {rows} rows of {kind:?}")),
+        CudaError::Failed(reason) => {
+            let Kind { form, input, output, .. } = kind;
+            CudaError::Failed(format!("{reason} (a product of {rows} rows, {input} by {output}, {})", form.name()))
+        }
         memory => memory,
     }
 }

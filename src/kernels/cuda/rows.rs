@@ -1,6 +1,5 @@
 //! Operations on rows; see `rows.cuh`.
 
-use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaSlice, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg};
 
 use super::{ActivationFn, CudaResult, Form, Gpu, Matrix, Pointer, THREADS, failed, memory};

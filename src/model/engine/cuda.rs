@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::CudaDevice;
 use rayon::prelude::*;
 
 use super::super::spec::{BlockSpec, LinearSpec};
@@ -11,7 +10,9 @@ use super::processor::{Place, Processor, Role, RowTable};
 use crate::checkpoint::WeightRows;
 use crate::device::Precision;
 use crate::kernels::Attends;
-use crate::kernels::cuda::{Attending, CudaError, CudaResult, Form, Gpu, Image, Linear, Matrix, Norm, heads_form};
+use crate::kernels::cuda::{
+    Attending, CudaError, CudaResult, Device, Form, Gpu, Image, Linear, Matrix, Norm, WIDEST_HEAD, heads_form,
+};
 use crate::kernels::product::Then;
 use crate::preprocess::{Normalizer, Pixels};
 use crate::{Error, Result};
@@ -41,8 +42,15 @@ impl Cuda {
     /// For towers of blocks like `spec` on a device.
     ///
     /// # Errors
-    /// [`Error::Device`] if the GPU cannot run the kernels.
-    pub fn new(device: &CudaDevice, precision: Precision, spec: &BlockSpec) -> Result<Self> {
+    /// [`Error::Device`] if heads are too wide for the kernels, and the errors of [`Gpu::new`].
+    pub fn new(device: &Device, precision: Precision, spec: &BlockSpec) -> Result<Self> {
+        let head = spec.width / spec.heads;
+        if head > WIDEST_HEAD {
+            let reason = format!(
+                "on NVIDIA GPUs attention has heads of up to {WIDEST_HEAD} values, and this model's have {head}; use --device cpu"
+            );
+            return Err(Error::Device(reason));
+        }
         let form = match precision {
             Precision::Auto => Form::Split,
             Precision::F32 => Form::F32,
@@ -50,7 +58,7 @@ impl Cuda {
             Precision::F16 => Form::F16,
         };
         let gpu = Arc::new(told(Gpu::new(device))?);
-        Ok(Self { gpu, form, heads: heads_form(form, spec.width / spec.heads) })
+        Ok(Self { gpu, form, heads: heads_form(form, head) })
     }
 
     /// Returns the form of what the products at a tower's ends read.
