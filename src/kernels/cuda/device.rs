@@ -52,22 +52,13 @@ impl Device {
         self.capability().is_ok_and(|capability| capability >= OLDEST_WITH_HALVES)
     }
 
-    /// Returns how many multiprocessors it has.
-    ///
-    /// # Errors
-    /// If the GPU does not answer.
-    pub fn multiprocessors(&self) -> CudaResult<usize> {
-        let count = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-        Ok(self.0.context().attribute(count)? as usize)
-    }
-
     /// Returns its name and the versions of what chooses its algorithms: on another one, sums may have another order.
     ///
     /// # Errors
     /// If the GPU does not answer.
     pub fn identity(&self) -> CudaResult<String> {
         let (context, (major, minor)) = (self.0.context(), self.capability()?);
-        let processors = self.multiprocessors()?;
+        let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         // SAFETY: it only returns a number.
         let products = unsafe { cublaslt::sys::cublasLtGetVersion() };
         let name = context.name()?;

@@ -99,16 +99,16 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Loads the kernels. Most products will have about `rows` rows.
+    /// Loads the kernels.
     ///
     /// # Errors
     /// If the GPU is out of memory.
-    pub fn new(device: &Device, rows: usize) -> CudaResult<Self> {
+    pub fn new(device: &Device) -> CudaResult<Self> {
         let stream = Arc::clone(&device.0);
         let context = stream.context();
         memory::keep_freed(context)?;
         let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
-        let (products, upload) = (Products::new(&stream, rows)?, Upload::new(&stream)?);
+        let (products, upload) = (Products::new(&stream)?, Upload::new(&stream)?);
         Ok(Self { stream, module, functions: Mutex::default(), products, upload })
     }
 
