@@ -5,6 +5,10 @@
 
 #include <cstddef>
 
+struct Stream;
+// The driver's.
+extern "C" void emulated_gpu_add(Stream *stream, std::function<void()> work);
+
 enum { OK = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 enum Type { F32 = 0, F16 = 2, BF16 = 14 };
 
@@ -89,21 +93,18 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *, const Product *product, const 
     *count = 1;
     return OK;
 }
-EXPORT int cublasLtMatmul(void *, const Product *product, const float *alpha, const void *a, const Layout *a_is, const void *b,
-                          const Layout *b_is, const float *beta, const void *c, const Layout *c_is, void *d, const Layout *d_is,
-                          const Algorithm *algorithm, void *, size_t, void *) {
-    CALL(int);
-    if (!fits(product, a_is, b_is, c_is, d_is) || !algorithm || algorithm->data[0] != 1) return INVALID_VALUE;
-    const size_t inner = a_is->rows, LANES = 16;
-    const auto values = [&](const void *from, const Layout *is) {
-        std::vector<float> all(is->columns * inner);
-        for (size_t column = 0; column < is->columns; column++)
-            for (size_t k = 0; k < inner; k++) all[column * inner + k] = at(from, is->type, column * is->stride + k);
+static void multiply(const Product &product, float alpha, const void *a, const Layout &a_is, const void *b, const Layout &b_is,
+                     float beta, const void *c, const Layout &c_is, void *d, const Layout &d_is) {
+    const size_t inner = a_is.rows, LANES = 16;
+    const auto values = [&](const void *from, const Layout &is) {
+        std::vector<float> all(is.columns * inner);
+        for (size_t column = 0; column < is.columns; column++)
+            for (size_t k = 0; k < inner; k++) all[column * inner + k] = at(from, is.type, column * is.stride + k);
         return all;
     };
     const std::vector<float> left = values(a, a_is), right = values(b, b_is);
-    for (size_t row = 0; row < d_is->columns; row++)
-        for (size_t column = 0; column < d_is->rows; column++) {
+    for (size_t row = 0; row < d_is.columns; row++)
+        for (size_t column = 0; column < d_is.rows; column++) {
             const float *x = &right[row * inner], *w = &left[column * inner];
             double sums[LANES] = {}, sum = 0;
             size_t k = 0;
@@ -111,11 +112,20 @@ EXPORT int cublasLtMatmul(void *, const Product *product, const float *alpha, co
                 for (size_t lane = 0; lane < LANES; lane++) sums[lane] += (double)x[k + lane] * w[k + lane];
             for (; k < inner; k++) sum += (double)x[k] * w[k];
             for (double lane : sums) sum += lane;
-            sum *= *alpha;
-            const size_t index = row * d_is->stride + column;
-            if (*beta != 0) sum += *beta * at(c, c_is->type, index);
-            if (product->epilogue == 4) sum += at(product->bias, product->bias_type, column);
-            put(d, d_is->type, index, (float)sum);
+            sum *= alpha;
+            const size_t index = row * d_is.stride + column;
+            if (beta != 0) sum += beta * at(c, c_is.type, index);
+            if (product.epilogue == 4) sum += at(product.bias, product.bias_type, column);
+            put(d, d_is.type, index, (float)sum);
         }
+}
+
+EXPORT int cublasLtMatmul(void *, const Product *product, const float *alpha, const void *a, const Layout *a_is, const void *b,
+                          const Layout *b_is, const float *beta, const void *c, const Layout *c_is, void *d, const Layout *d_is,
+                          const Algorithm *algorithm, void *, size_t, Stream *stream) {
+    CALL(int);
+    if (!fits(product, a_is, b_is, c_is, d_is) || !algorithm || algorithm->data[0] != 1) return INVALID_VALUE;
+    emulated_gpu_add(stream, [=, product = *product, a_is = *a_is, b_is = *b_is, c_is = *c_is, d_is = *d_is, alpha = *alpha,
+                              beta = *beta] { multiply(product, alpha, a, a_is, b, b_is, beta, c, c_is, d, d_is); });
     return OK;
 }

@@ -1,22 +1,29 @@
-// NVIDIA's driver without a GPU: what zsic calls of libcuda.so.1. Kernels run on the CPU, as src/kernels/cuda/host.h plays them,
-// and each call is finished when it returns. Memory is the host's, so it shows no mistake in what waits for what.
+// NVIDIA's driver without a GPU: what zsic calls of libcuda.so.1. Kernels run on the CPU, as src/kernels/cuda/host.h plays them.
+// Work waits in its stream until something needs it to be done, so that what is not waited for is not there.
 //
 // EMULATED_GPU_COUNT        GPUs, by default 1
 // EMULATED_GPU_CAPABILITY   their compute capability, by default 9.0
+// EMULATED_GPU_CUDA         the version of CUDA that the driver is for, by default 13000
 // EMULATED_GPU_MEMORY       the bytes that can be allocated, by default 4 GB
+// EMULATED_GPU_ORDER        late (by default): all streams do their work as late as they may; early: those that only copy do it
+//                           as early as they may
 // EMULATED_GPU_FAULT        see faults.h
 #include "../../src/kernels/cuda/attention.cuh"
 #include "faults.h"
+#include "streams.h"
 
 #include <map>
-#include <mutex>
+#include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 typedef unsigned long long Pointer;
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500 };
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500,
+       ILLEGAL_ADDRESS = 700 };
 
-static std::mutex lock;
+static Streams streams;
+#define LOCKED std::lock_guard<std::recursive_mutex> held(streams.lock)
 
 static long setting(const char *name, long otherwise) {
     const char *value = getenv(name);
@@ -32,10 +39,24 @@ static int capability() {
 static std::map<Pointer, size_t> pieces;
 static size_t used = 0;
 
-static int allocate(Pointer *out, size_t bytes) {
-    std::lock_guard<std::mutex> held(lock);
+// Pieces that a stream will free, by address. It may use them again before, as what it does with them comes later.
+struct Freed {
+    Stream *by;
+    long at; // the place in the stream
+};
+static std::map<Pointer, Freed> freed;
+
+static int allocate(Pointer *out, size_t bytes, Stream *stream) {
     if (bytes == 0) return INVALID_VALUE;
-    if (used + bytes > (size_t)setting("EMULATED_GPU_MEMORY", 4l << 30)) return OUT_OF_MEMORY;
+    for (auto piece = freed.begin(); piece != freed.end(); piece++)
+        if (piece->second.by == stream && pieces[piece->first] >= bytes) {
+            *out = piece->first;
+            freed.erase(piece);
+            return OK;
+        }
+    const size_t most = setting("EMULATED_GPU_MEMORY", 4l << 30);
+    if (used + bytes > most) streams.run_all(); // some of it frees memory
+    if (used + bytes > most) return OUT_OF_MEMORY;
     void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     memset(memory, 0xdb, bytes); // what nothing has written is garbage: large numbers
     pieces[(Pointer)memory] = bytes, used += bytes;
@@ -43,34 +64,47 @@ static int allocate(Pointer *out, size_t bytes) {
     return OK;
 }
 
-static int release(Pointer at) {
-    std::lock_guard<std::mutex> held(lock);
+static void release(Pointer at, long place) {
+    const auto by = freed.find(at);
+    if (by == freed.end() || by->second.at != place) return; // it was taken again
+    freed.erase(by);
     const auto piece = pieces.find(at);
-    if (piece == pieces.end()) return INVALID_VALUE;
     memset((void *)at, 0xdb, piece->second);
     used -= piece->second;
     pieces.erase(piece);
     free((void *)at);
-    return OK;
 }
 
 // Returns whether bytes lie in one piece.
 static bool is_inside(Pointer at, size_t bytes) {
-    std::lock_guard<std::mutex> held(lock);
     auto piece = pieces.upper_bound(at);
     if (piece == pieces.begin()) return false;
     --piece;
     return at + bytes <= piece->first + piece->second;
 }
 
-// The kernels by name: each takes the addresses of its arguments.
-typedef std::function<void(void **)> Kernel;
+static void copy(void *to, const void *from, size_t bytes, Pointer on_device) {
+    if (is_inside(on_device, bytes)) memcpy(to, from, bytes);
+    else streams.fail(ILLEGAL_ADDRESS);
+}
 
-template <class... A, size_t... I> static void call(void (*kernel)(A...), void **args, std::index_sequence<I...>) {
-    kernel(*(A *)args[I]...);
+// Memory of the host that copies read when their turn comes. The driver reads other memory at once.
+static std::map<const u8 *, size_t> pinned;
+static bool is_pinned(const void *at, size_t bytes) {
+    for (const auto &[from, length] : pinned)
+        if ((const u8 *)at >= from && (const u8 *)at + bytes <= from + length) return true;
+    return false;
+}
+
+// The kernels by name: each takes the addresses of its arguments, keeps their values, and returns the work of a thread.
+typedef std::function<Work(void **)> Kernel;
+
+template <class... A, size_t... I> static Work with(void (*kernel)(A...), void **args, std::index_sequence<I...>) {
+    const std::tuple<A...> values(*(A *)args[I]...);
+    return [=] { std::apply(kernel, values); };
 }
 template <class... A> static Kernel kernel(void (*kernel)(A...)) {
-    return [kernel](void **args) { call(kernel, args, std::index_sequence_for<A...>()); };
+    return [=](void **args) { return with(kernel, args, std::index_sequence_for<A...>()); };
 }
 #define NAMED(name) {#name, kernel(name)},
 #define FOR_FORM(form) NAMED(layer_norm_##form) NAMED(patches_##form) NAMED(convert_f32_##form) NAMED(attention_f32_##form)
@@ -83,11 +117,16 @@ static const std::map<std::string, Kernel> KERNELS = {
 };
 
 static thread_local void *current = nullptr;
-static int context, stream_or_event;
+static int context;
 
 EXPORT int cuInit(unsigned) {
     CALL(int);
     return count() > 0 ? OK : NO_DEVICE;
+}
+EXPORT int cuDriverGetVersion(int *out) {
+    CALL(int);
+    *out = (int)setting("EMULATED_GPU_CUDA", 13000);
+    return OK;
 }
 EXPORT int cuDeviceGetCount(int *out) {
     CALL(int);
@@ -131,24 +170,54 @@ EXPORT int cuCtxSetCurrent(void *to) {
     current = to;
     return OK;
 }
-EXPORT int cuCtxSynchronize() { CALL(int); return OK; }
+EXPORT int cuCtxSynchronize() {
+    CALL(int);
+    LOCKED;
+    streams.run_all();
+    return streams.failure;
+}
 
-EXPORT int cuStreamCreate(void **out, unsigned) {
+EXPORT int cuStreamCreate(Stream **out, unsigned) {
     CALL(int);
-    *out = &stream_or_event;
+    LOCKED;
+    *out = streams.create();
     return OK;
 }
-EXPORT int cuStreamDestroy_v2(void *) { CALL(int); return OK; }
-EXPORT int cuStreamSynchronize(void *) { CALL(int); return OK; }
-EXPORT int cuStreamWaitEvent(void *, void *, unsigned) { CALL(int); return OK; }
-EXPORT int cuEventCreate(void **out, unsigned) {
+EXPORT int cuStreamDestroy_v2(Stream *) { CALL(int); return OK; }
+EXPORT int cuStreamSynchronize(Stream *stream) {
     CALL(int);
-    *out = &stream_or_event;
+    LOCKED;
+    streams.run(*stream, stream->issued);
+    return streams.failure;
+}
+EXPORT int cuStreamWaitEvent(Stream *stream, const Event *event, unsigned) {
+    CALL(int);
+    LOCKED;
+    if (event->stream) streams.add(*stream, {nullptr, event->stream, event->at});
+    return streams.failure;
+}
+EXPORT int cuEventCreate(Event **out, unsigned) {
+    CALL(int);
+    *out = new Event{nullptr, 0};
     return OK;
 }
-EXPORT int cuEventRecord(void *, void *) { CALL(int); return OK; }
-EXPORT int cuEventSynchronize(void *) { CALL(int); return OK; }
-EXPORT int cuEventDestroy_v2(void *) { CALL(int); return OK; }
+EXPORT int cuEventRecord(Event *event, Stream *stream) {
+    CALL(int);
+    LOCKED;
+    *event = {stream, stream->issued};
+    return streams.failure;
+}
+EXPORT int cuEventSynchronize(const Event *event) {
+    CALL(int);
+    LOCKED;
+    if (event->stream) streams.run(*event->stream, event->at);
+    return streams.failure;
+}
+EXPORT int cuEventDestroy_v2(Event *event) {
+    CALL(int);
+    delete event;
+    return OK;
+}
 
 EXPORT int cuDeviceGetDefaultMemPool(void **out, int) {
     CALL(int);
@@ -156,35 +225,49 @@ EXPORT int cuDeviceGetDefaultMemPool(void **out, int) {
     return OK;
 }
 EXPORT int cuMemPoolSetAttribute(void *, int, void *) { CALL(int); return OK; }
-EXPORT int cuMemAllocAsync(Pointer *out, size_t bytes, void *) {
+EXPORT int cuMemAllocAsync(Pointer *out, size_t bytes, Stream *stream) {
     CALL(int);
-    return allocate(out, bytes);
+    LOCKED;
+    return streams.failure ? streams.failure : allocate(out, bytes, stream);
 }
-EXPORT int cuMemFreeAsync(Pointer at, void *) {
+EXPORT int cuMemFreeAsync(Pointer at, Stream *stream) {
     CALL(int);
-    return release(at);
+    LOCKED;
+    const long place = stream->issued;
+    if (!pieces.count(at) || !freed.emplace(at, Freed{stream, place}).second) return INVALID_VALUE;
+    streams.add(*stream, {[=] { release(at, place); }});
+    return streams.failure;
 }
 EXPORT int cuMemHostAlloc(void **out, size_t bytes, unsigned) {
     CALL(int);
+    LOCKED;
     *out = malloc(bytes);
+    pinned[(const u8 *)*out] = bytes;
     return OK;
 }
 EXPORT int cuMemFreeHost(void *memory) {
     CALL(int);
-    free(memory);
+    LOCKED;
+    memset(memory, 0xdb, pinned[(const u8 *)memory]); // and kept: copies that come too late find garbage
     return OK;
 }
-EXPORT int cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, void *) {
+EXPORT int cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, Stream *stream) {
     CALL(int);
-    if (!is_inside(to, bytes)) return INVALID_VALUE;
-    memcpy((void *)to, from, bytes);
-    return OK;
+    LOCKED;
+    if (is_pinned(from, bytes)) {
+        streams.add(*stream, {[=] { copy((void *)to, from, bytes, to); }});
+    } else {
+        const std::vector<u8> read((const u8 *)from, (const u8 *)from + bytes);
+        streams.add(*stream, {[=] { copy((void *)to, read.data(), bytes, to); }});
+    }
+    return streams.failure;
 }
-EXPORT int cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, void *) {
+EXPORT int cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream *stream) {
     CALL(int);
-    if (!is_inside(from, bytes)) return INVALID_VALUE;
-    memcpy(to, (void *)from, bytes);
-    return OK;
+    LOCKED;
+    streams.run(*stream, stream->issued);
+    copy(to, (const void *)from, bytes, from);
+    return streams.failure;
 }
 
 EXPORT int cuModuleLoadData(void **out, const void *image) {
@@ -202,15 +285,25 @@ EXPORT int cuModuleGetFunction(void **out, void *, const char *name) {
     *out = (void *)&found->second;
     return OK;
 }
-EXPORT int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned, unsigned,
-                          void *, void **args, void **) {
+EXPORT int cuLaunchKernel(const Kernel *kernel, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned, unsigned,
+                          Stream *stream, void **args, void **) {
     CALL(int);
+    LOCKED;
     if (!current || x == 0 || y == 0 || z != 1 || threads == 0 || threads > 1024) return INVALID_VALUE;
-    std::lock_guard<std::mutex> held(lock);
-    for (blockIdx.y = 0; blockIdx.y < (int)y; blockIdx.y++)
-        for (blockIdx.x = 0; blockIdx.x < (int)x; blockIdx.x++)
-            run_block((int)threads, [&] { (*(const Kernel *)function)(args); });
-    return OK;
+    stream->computes = true;
+    const Work thread = (*kernel)(args);
+    streams.add(*stream, {[=] {
+        for (blockIdx.y = 0; blockIdx.y < (int)y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < (int)x; blockIdx.x++) run_block((int)threads, thread);
+    }});
+    return streams.failure;
+}
+
+// Adds work of another library to a stream.
+EXPORT void emulated_gpu_add(Stream *stream, std::function<void()> work) {
+    LOCKED;
+    stream->computes = true;
+    streams.add(*stream, {work});
 }
 
 EXPORT int cuGetErrorName(int code, const char **out) {

@@ -78,8 +78,21 @@ fn missing_libraries_are_a_sentence_and_auto_falls_back() {
     fs::create_dir_all(&package).unwrap();
     link("libcublasLt.so.13", &package);
     assert_right(&run(one(dir.path(), "cuda").env("VIRTUAL_ENV", dir.path())));
-    let old = run(one(&LIBRARIES, "cuda").env("EMULATED_CUBLASLT_VERSION", "110901"));
-    assert_refused(&old, "cuBLASLt 11.9 is too old; install that of CUDA 12 or 13");
+}
+
+#[test]
+fn libraries_that_do_not_fit_together_are_told_and_auto_falls_back() {
+    for (variable, value, said) in [
+        ("EMULATED_GPU_CUDA", "11040", "NVIDIA's driver is too old: it is for CUDA 11.4"),
+        ("EMULATED_CUBLASLT_VERSION", "110901", "cuBLASLt 11.9 is too old; install that of CUDA 12 or 13"),
+        ("EMULATED_GPU_FAULT", "cuModuleLoadData:1:222", "the driver does not take the kernels; update it"),
+        ("EMULATED_GPU_FAULT", "cublasLtCreate:1:1", "cuBLASLt: CUBLAS_STATUS_NOT_INITIALIZED"),
+    ] {
+        assert_refused(&run(one(&LIBRARIES, "cuda").env(variable, value)), said);
+        let fallen_back = run(one(&LIBRARIES, "auto").env(variable, value));
+        assert_right(&fallen_back);
+        assert!(err(&fallen_back).contains(said) && err(&fallen_back).contains("running on the CPU"), "{said}");
+    }
 }
 
 #[test]

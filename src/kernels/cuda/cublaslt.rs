@@ -4,6 +4,28 @@ use cudarc::cublaslt::{result, sys};
 
 use super::{CudaResult, Form, Pointer};
 
+/// cuBLASLt at work.
+#[derive(Debug)]
+pub(super) struct Handle(pub(super) sys::cublasLtHandle_t);
+
+// SAFETY: cuBLASLt's handle may be used by several threads.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Handle {
+    pub(super) fn new() -> CudaResult<Self> {
+        Ok(Self(result::create_handle()?))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: it was created by `new`, and nothing uses it any more. There is nobody to tell of a failure.
+        let _ = unsafe { result::destroy_handle(self.0) };
+    }
+}
+
 /// What decides the algorithm of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Kind {

@@ -2,49 +2,72 @@
 
 use std::sync::Arc;
 
-use cudarc::cublaslt;
-use cudarc::driver::{CudaContext, CudaStream, sys};
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, sys};
+use cudarc::{cublaslt, nvrtc};
 
-use super::{CudaError, CudaResult, libraries};
+use super::cublaslt::Handle;
+use super::{CudaError, CudaResult, libraries, memory};
+
+/// The kernels as machine code, for several kinds of GPU.
+const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
 /// The oldest GPUs that the kernels run on, by compute capability.
 const OLDEST: (i32, i32) = (7, 5);
 /// The oldest whose matrix units do what the kernels for halves ask of them.
 const OLDEST_WITH_HALVES: (i32, i32) = (8, 0);
 
-/// A GPU: the stream that all its work but copies of images goes through.
+/// A GPU that has all that towers need.
 #[derive(Debug, Clone)]
-pub struct Device(pub(super) Arc<CudaStream>);
+pub struct Device {
+    /// What all work but copies of images goes through.
+    pub(super) stream: Arc<CudaStream>,
+    pub(super) kernels: Arc<CudaModule>,
+    pub(super) products: Arc<Handle>,
+}
 
 impl Device {
     /// Opens a GPU.
     ///
     /// # Errors
-    /// If NVIDIA's libraries are missing, or the GPU does not answer or is too old for the kernels.
+    /// If NVIDIA's libraries are missing or do not fit together, or the GPU does not answer or is too old.
     pub fn open(index: usize) -> CudaResult<Self> {
         libraries::open()?;
         let context = CudaContext::new(index)?;
-        let device = Self(context.new_stream()?);
+        let capability = context.compute_capability()?;
+        if capability < OLDEST {
+            let (name, (major, minor), (wanted, more)) = (context.name()?, capability, OLDEST);
+            let reason = format!("{name} has compute capability {major}.{minor}; zsic needs {wanted}.{more}");
+            return Err(CudaError::Failed(reason));
+        }
+        memory::keep_freed(&context)?;
+        let kernels = context.load_module(nvrtc::Ptx::from_binary(KERNELS.to_vec())).map_err(|e| {
+            let said = CudaError::from(e);
+            CudaError::Failed(format!(
+                "{said}: the driver does not take the kernels; update it, or build zsic with an older nvcc"
+            ))
+        })?;
+        let (stream, products) = (context.new_stream()?, Arc::new(Handle::new()?));
         // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
         unsafe { context.disable_event_tracking() };
-        match device.capability()? {
-            (major, minor) if (major, minor) < OLDEST => Err(CudaError::Failed(format!(
-                "{} has compute capability {major}.{minor}; zsic needs {}.{}",
-                context.name()?,
-                OLDEST.0,
-                OLDEST.1
-            ))),
-            _ => Ok(device),
-        }
+        Ok(Self { stream, kernels, products })
+    }
+
+    /// Opens the first one, if this machine has one. With `ZSIC_TEST_DEVICE`, it must have one.
+    #[cfg(test)]
+    pub(crate) fn of_tests() -> Option<Self> {
+        let device = Self::open(0);
+        assert!(device.is_ok() || std::env::var_os("ZSIC_TEST_DEVICE").is_none(), "{device:?}");
+        println!("{}", if device.is_ok() { "ran on a GPU" } else { "no GPU" });
+        device.ok()
     }
 
     /// Returns its index.
     pub fn index(&self) -> usize {
-        self.0.context().ordinal()
+        self.stream.context().ordinal()
     }
 
     fn capability(&self) -> CudaResult<(i32, i32)> {
-        Ok(self.0.context().compute_capability()?)
+        Ok(self.stream.context().compute_capability()?)
     }
 
     /// Returns whether the kernels for bf16 and f16 run on it. Those for f32 always do.
@@ -57,7 +80,7 @@ impl Device {
     /// # Errors
     /// If the GPU does not answer.
     pub fn identity(&self) -> CudaResult<String> {
-        let (context, (major, minor)) = (self.0.context(), self.capability()?);
+        let (context, (major, minor)) = (self.stream.context(), self.capability()?);
         let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         // SAFETY: it only returns a number.
         let products = unsafe { cublaslt::sys::cublasLtGetVersion() };

@@ -11,8 +11,9 @@ use super::{CudaError, CudaResult};
 
 /// cuBLASLt's files, the newest first.
 const CUBLASLT: [&str; 2] = ["libcublasLt.so.13", "libcublasLt.so.12"];
-/// The oldest version that the products were written for, as cuBLASLt counts.
-const OLDEST: usize = 120_000;
+/// The oldest versions that zsic was written for, as the driver and cuBLASLt count.
+const OLDEST_CUDA: i32 = 12_000;
+const OLDEST_CUBLASLT: usize = 120_000;
 
 /// Opens both, once.
 ///
@@ -28,6 +29,15 @@ fn open_now() -> Result<(), String> {
     if !unsafe { driver::sys::is_culib_present() } {
         return Err("NVIDIA's driver is not installed (libcuda was not found)".to_owned());
     }
+    let mut cuda = 0;
+    // SAFETY: it only writes a number.
+    _ = unsafe { driver::sys::cuDriverGetVersion(&raw mut cuda) };
+    if cuda < OLDEST_CUDA {
+        let (major, minor) = (cuda / 1000, cuda / 10 % 100);
+        return Err(format!(
+            "NVIDIA's driver is too old: it is for CUDA {major}.{minor}, and zsic needs CUDA 12.0 or later"
+        ));
+    }
     let by_name = cudarc::get_lib_name_candidates("cublasLt").into_iter().map(PathBuf::from);
     let in_folders = folders().into_iter().flat_map(|folder| CUBLASLT.map(|name| folder.join(name)));
     // SAFETY: as above. It stays open: from here on, it is found by its name.
@@ -39,7 +49,7 @@ fn open_now() -> Result<(), String> {
     std::mem::forget(library);
     // SAFETY: it only returns a number.
     match unsafe { cublaslt::sys::cublasLtGetVersion() } {
-        version if version < OLDEST => Err(format!(
+        version if version < OLDEST_CUBLASLT => Err(format!(
             "cuBLASLt {}.{} is too old; install that of CUDA 12 or 13",
             version / 10_000,
             version / 100 % 100

@@ -27,8 +27,6 @@ pub use rows::{Image, Norm};
 
 use super::ActivationFn;
 
-/// The kernels as machine code, for several kinds of GPU.
-const MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 /// Threads of a block, as in `rows.cuh`.
 const THREADS: u32 = 128;
 
@@ -83,7 +81,7 @@ impl From<cudarc::cublaslt::result::CublasError> for CudaError {
 /// A GPU with its kernels.
 pub struct Gpu {
     stream: Arc<CudaStream>,
-    module: Arc<CudaModule>,
+    kernels: Arc<CudaModule>,
     functions: Mutex<HashMap<String, CudaFunction>>,
     products: Products,
     upload: Upload,
@@ -99,17 +97,14 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Loads the kernels.
+    /// Makes ready for towers.
     ///
     /// # Errors
     /// If the GPU is out of memory.
     pub fn new(device: &Device) -> CudaResult<Self> {
-        let stream = Arc::clone(&device.0);
-        let context = stream.context();
-        memory::keep_freed(context)?;
-        let module = context.load_module(cudarc::nvrtc::Ptx::from_binary(MODULE.to_vec()))?;
-        let (products, upload) = (Products::new(&stream)?, Upload::new(&stream)?);
-        Ok(Self { stream, module, functions: Mutex::default(), products, upload })
+        let (products, upload) = (Products::new(device)?, Upload::new(&device.stream)?);
+        let (stream, kernels) = (Arc::clone(&device.stream), Arc::clone(&device.kernels));
+        Ok(Self { stream, kernels, functions: Mutex::default(), products, upload })
     }
 
     /// Returns a kernel by name.
@@ -118,7 +113,7 @@ impl Gpu {
         if let Some(function) = functions.get(name) {
             return Ok(function.clone());
         }
-        let function = self.module.load_function(name)?;
+        let function = self.kernels.load_function(name)?;
         functions.insert(name.to_owned(), function.clone());
         Ok(function)
     }

@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublaslt::{result, sys};
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+use cudarc::driver::{CudaSlice, DevicePtr};
 use half::{bf16, f16};
 
-use super::cublaslt::{Call, Kind, Layouts, Preference};
+use super::cublaslt::{Call, Handle, Kind, Layouts, Preference};
 use super::memory::{padded, width};
-use super::{CudaError, CudaResult, Form, Gpu, Matrix, Pointer};
+use super::{CudaError, CudaResult, Device, Form, Gpu, Matrix, Pointer};
 use crate::kernels::ActivationFn;
 use crate::kernels::product::Then;
 
@@ -58,28 +58,16 @@ impl Linear {
 /// cuBLASLt, its workspace and the algorithms that were chosen.
 #[derive(Debug)]
 pub struct Products {
-    handle: sys::cublasLtHandle_t,
+    handle: Arc<Handle>,
     workspace: CudaSlice<u8>,
     chosen: Mutex<HashMap<Kind, sys::cublasLtMatmulAlgo_t>>,
 }
 
-// SAFETY: cuBLASLt's handle may be used by several threads.
-unsafe impl Send for Products {}
-// SAFETY: as above.
-unsafe impl Sync for Products {}
-
 impl Products {
-    pub(super) fn new(stream: &Arc<CudaStream>) -> CudaResult<Self> {
+    pub(super) fn new(device: &Device) -> CudaResult<Self> {
         // SAFETY: nothing reads the workspace but what a product wrote there.
-        let workspace = unsafe { stream.alloc(WORKSPACE) }?;
-        Ok(Self { handle: result::create_handle()?, workspace, chosen: Mutex::default() })
-    }
-}
-
-impl Drop for Products {
-    fn drop(&mut self) {
-        // SAFETY: it was created by `new`, and nothing uses it any more. There is nobody to tell of a failure.
-        let _ = unsafe { result::destroy_handle(self.handle) };
+        let workspace = unsafe { device.stream.alloc(WORKSPACE) }?;
+        Ok(Self { handle: Arc::clone(&device.products), workspace, chosen: Mutex::default() })
     }
 }
 
@@ -170,7 +158,7 @@ impl Gpu {
         // SAFETY: the layouts are those of matrices with so many rows, and the stream outlives the call.
         unsafe {
             result::matmul(
-                self.products.handle,
+                self.products.handle.0,
                 call.0,
                 (&raw const alpha).cast(),
                 (&raw const beta).cast(),
@@ -214,7 +202,7 @@ impl Products {
         // SAFETY: all of them live until the call returns.
         let found = unsafe {
             result::get_matmul_algo_heuristic(
-                self.handle,
+                self.handle.0,
                 call.0,
                 layouts.weight,
                 layouts.x,

@@ -5,11 +5,7 @@ use crate::kernels::product::Then;
 use crate::kernels::testing::noise;
 
 fn gpu() -> Option<Gpu> {
-    let device = Device::open(0);
-    assert!(device.is_ok() || std::env::var_os("ZSIC_TEST_DEVICE").is_none(), "{device:?}");
-    let device = device.ok();
-    println!("{}", if device.is_some() { "ran on a GPU" } else { "no GPU" });
-    device.map(|device| Gpu::new(&device).unwrap())
+    Device::of_tests().map(|device| Gpu::new(&device).unwrap())
 }
 
 fn matrix(gpu: &Gpu, values: &[f32], columns: usize, form: Form) -> Matrix {

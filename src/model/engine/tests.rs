@@ -32,3 +32,20 @@ fn another_failure_is_not_tried_again() {
     let (tried, result) = tries(0, || Error::Device("the GPU failed: it has gone".to_owned()));
     assert_eq!((tried.len(), result.unwrap_err().to_string()), (1, "the GPU failed: it has gone".to_owned()));
 }
+
+/// While the GPU works on some images, the next ones are copied, through memory on both sides that is used again and again.
+#[cfg(feature = "cuda")]
+#[test]
+fn images_that_are_copied_beside_cuda_kernels_do_not_meet() {
+    let Some(device) = crate::kernels::cuda::Device::of_tests() else { return };
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/odd");
+    let checkpoint = crate::Checkpoint::open(dir).unwrap();
+    let (spec, preprocessor) = (checkpoint.family().image(), checkpoint.preprocessor());
+    let engine = Engine::new(Cuda::new(&device, crate::Precision::F32, &spec.blocks).unwrap());
+    let tower = spec.load(&engine, checkpoint.weights()).unwrap();
+    let image = |n: u8| image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8 * (n % 6), y as u8 * 3, n * 12]));
+    let pixels: Vec<Pixels> = (0..20).map(|n| preprocessor.run(&image(n)).unwrap()).collect();
+    let of = |most| engine.images_of(&tower, &pixels, &preprocessor.normalizer(), most).unwrap();
+    let together = of(usize::MAX);
+    assert!(of(1) == together && of(100) == together);
+}
