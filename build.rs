@@ -30,7 +30,8 @@ fn kernels(root: &Path) {
     let source = root.join("src/kernels/cuda");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-env-changed=CUDA_HOME");
-    let nvcc = env::var("CUDA_HOME").map_or_else(|_| "nvcc".into(), |home| Path::new(&home).join("bin/nvcc"));
+    let of_home = env::var("CUDA_HOME").ok().map(|home| Path::new(&home).join("bin/nvcc"));
+    let nvcc = of_home.filter(|nvcc| nvcc.exists()).unwrap_or_else(|| "nvcc".into());
     let output = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("kernels.fatbin");
     let mut command = Command::new(&nvcc);
     command.args(["-std=c++17", "-O3", "-fatbin", "-gencode=arch=compute_75,code=sm_75"]);
@@ -41,7 +42,7 @@ fn kernels(root: &Path) {
     match command.status() {
         Ok(status) if status.success() => {}
         Ok(_) => println!("cargo::error=nvcc failed; its messages are above"),
-        Err(e) => println!("cargo::error={} cannot be run: {e}; set CUDA_HOME to the CUDA toolkit", nvcc.display()),
+        Err(e) => println!("cargo::error={} cannot be run: {e}; docs/gpu.md says how to install it", nvcc.display()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where and how precisely the models run. Only this file and Cargo.toml know the devices of a build.
+//! Where and how precisely the models run.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU.
     #[cfg(feature = "cuda")]
-    Cuda(cuda::Device),
+    Cuda(cuda::OpenGpu),
     /// An Apple GPU, through candle.
     Metal(candle_core::Device),
 }
@@ -212,7 +212,7 @@ fn cuda(index: &str) -> Result<Device> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device> {
-    let opened = cuda::Device::open(index).map(Device::Cuda);
+    let opened = cuda::OpenGpu::open(index).map(Device::Cuda);
     opened.map_err(|e| Error::Device(format!("cuda:{index} cannot be used: {e}")))
 }
 

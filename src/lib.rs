@@ -60,7 +60,7 @@ pub mod text;
 pub use cache::Cache;
 pub use classifier::{Classifier, EncodedLabel, Labels, Scorer};
 pub use decision::{Decision, Groups};
-pub use device::{Compute, Precision, Threads};
+pub use device::{Compute, Device, Precision, Threads};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
 pub use kernels::Isa;

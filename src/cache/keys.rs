@@ -204,7 +204,7 @@ pub(super) fn scope(checkpoint: &CacheKey, plan: &Plan) -> CacheKey {
         .and(&BITS_VERSION.to_le_bytes())
         .and(checkpoint.bytes())
         .and(plan.precision.name().as_bytes())
-        .and(plan.name().as_bytes())
+        .and(plan.device.name().as_bytes())
         .and(plan.isa.name().as_bytes())
         .and(plan.instructions().unwrap_or_default().as_bytes())
         // candle's products (`plain`) choose by the machine's features.

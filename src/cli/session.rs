@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         let Self { asked, checkpoint, plan, threads, .. } = self;
         let isa = plan.instructions().map(|name| format!(", {name}")).unwrap_or_default();
         let root = checkpoint.files().root().display();
-        note(asked.common, 1, format!("{root} on {}, {threads} threads{isa}", plan.name()));
+        note(asked.common, 1, format!("{root} on {}, {threads} threads{isa}", plan.device.name()));
     }
 
     /// Begins the run over images, after the records of an earlier run if the flags ask for it. `form` is the layout of

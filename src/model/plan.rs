@@ -49,11 +49,6 @@ impl Compute {
 }
 
 impl Plan {
-    /// Returns the device's name: `cpu`, `cuda:0`, `metal`.
-    pub fn name(&self) -> String {
-        self.device.name()
-    }
-
     /// Returns the instruction set and the values of the CPU's kernels; none where candle's tensors run instead.
     pub(crate) fn kernels(&self) -> Option<(Isa, Element)> {
         let element = match self.precision {

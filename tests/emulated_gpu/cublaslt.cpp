@@ -1,15 +1,25 @@
 // cuBLASLt on the CPU: what zsic calls of libcublasLt.so.13. It sums in f64, whatever is asked for. EMULATED_CUBLASLT_VERSION
-// is the version that it claims, by default 130000.
+// is the version that it claims, by default 130000. It has one algorithm, and looks at no preference.
 #include "../../src/kernels/cuda/host.h"
-#include "faults.h"
 
 #include <cstddef>
 
 struct Stream;
 // The driver's.
+extern "C" int emulated_gpu_fault(const char *function);
+extern "C" bool emulated_gpu_is_in_context();
+extern "C" void emulated_gpu_check(const void *at, size_t bytes);
 extern "C" void emulated_gpu_add(Stream *stream, std::function<void()> work);
 
-enum { OK = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
+#define EXPORT extern "C" __attribute__((visibility("default")))
+// Begins a function, with the fault that was asked for: a status of cuBLASLt, or that it failed.
+#define CALL                                                                                                           \
+    if (const int code = emulated_gpu_fault(__func__)) return code < 20 ? code : EXECUTION_FAILED
+#define CALL_IN_CONTEXT                                                                                                \
+    CALL;                                                                                                              \
+    if (!emulated_gpu_is_in_context()) return NOT_INITIALIZED
+
+enum { OK = 0, NOT_INITIALIZED = 1, INVALID_VALUE = 7, EXECUTION_FAILED = 13, NOT_SUPPORTED = 15 };
 enum Type { F32 = 0, F16 = 2, BF16 = 14 };
 
 struct Layout { Type type; uint64_t rows, columns; int64_t stride; }; // columns lie one behind the other
@@ -38,16 +48,17 @@ EXPORT size_t cublasLtGetVersion() {
     return version ? atol(version) : 130000;
 }
 EXPORT int cublasLtCreate(void **out) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     *out = new char;
     return OK;
 }
 EXPORT int cublasLtDestroy(void *handle) {
+    if (!emulated_gpu_is_in_context()) abort(); // what a GPU would do is not known
     delete (char *)handle;
     return OK;
 }
 EXPORT int cublasLtMatmulDescCreate(Product **out, int, int) {
-    CALL(int);
+    CALL;
     *out = new Product{0, 1, nullptr, F32};
     return OK;
 }
@@ -56,7 +67,7 @@ EXPORT int cublasLtMatmulDescDestroy(Product *product) {
     return OK;
 }
 EXPORT int cublasLtMatmulDescSetAttribute(Product *product, int attribute, const void *value, size_t) {
-    CALL(int);
+    CALL;
     switch (attribute) {
     case 3: product->transposes_a = *(const int *)value; return OK;
     case 7: product->epilogue = *(const uint32_t *)value; return OK;
@@ -66,7 +77,7 @@ EXPORT int cublasLtMatmulDescSetAttribute(Product *product, int attribute, const
     return INVALID_VALUE;
 }
 EXPORT int cublasLtMatrixLayoutCreate(Layout **out, Type type, uint64_t rows, uint64_t columns, int64_t stride) {
-    CALL(int);
+    CALL;
     *out = new Layout{type, rows, columns, stride};
     return OK;
 }
@@ -75,7 +86,7 @@ EXPORT int cublasLtMatrixLayoutDestroy(Layout *layout) {
     return OK;
 }
 EXPORT int cublasLtMatmulPreferenceCreate(void **out) {
-    CALL(int);
+    CALL;
     *out = new char;
     return OK;
 }
@@ -83,10 +94,10 @@ EXPORT int cublasLtMatmulPreferenceDestroy(void *preference) {
     delete (char *)preference;
     return OK;
 }
-EXPORT int cublasLtMatmulPreferenceSetAttribute(void *, int, const void *, size_t) { CALL(int); return OK; }
+EXPORT int cublasLtMatmulPreferenceSetAttribute(void *, int, const void *, size_t) { CALL; return OK; }
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void *, const Product *product, const Layout *a, const Layout *b, const Layout *c,
                                           const Layout *d, void *, int, Advice *out, int *count) {
-    CALL(int);
+    CALL;
     *count = 0;
     if (!fits(product, a, b, c, d)) return NOT_SUPPORTED;
     *out = Advice{{{1}}, 0, OK, 1, {}};
@@ -96,6 +107,11 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void *, const Product *product, const 
 static void multiply(const Product &product, float alpha, const void *a, const Layout &a_is, const void *b, const Layout &b_is,
                      float beta, const void *c, const Layout &c_is, void *d, const Layout &d_is) {
     const size_t inner = a_is.rows, LANES = 16;
+    const auto check = [](const void *values, const Layout &is) {
+        emulated_gpu_check(values, ((is.columns - 1) * is.stride + is.rows) * (is.type == F32 ? 4 : 2));
+    };
+    check(a, a_is), check(b, b_is), check(c, c_is), check(d, d_is);
+    if (product.epilogue == 4) emulated_gpu_check(product.bias, d_is.rows * (product.bias_type == F32 ? 4 : 2));
     const auto values = [&](const void *from, const Layout &is) {
         std::vector<float> all(is.columns * inner);
         for (size_t column = 0; column < is.columns; column++)
@@ -123,7 +139,7 @@ static void multiply(const Product &product, float alpha, const void *a, const L
 EXPORT int cublasLtMatmul(void *, const Product *product, const float *alpha, const void *a, const Layout *a_is, const void *b,
                           const Layout *b_is, const float *beta, const void *c, const Layout *c_is, void *d, const Layout *d_is,
                           const Algorithm *algorithm, void *, size_t, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     if (!fits(product, a_is, b_is, c_is, d_is) || !algorithm || algorithm->data[0] != 1) return INVALID_VALUE;
     emulated_gpu_add(stream, [=, product = *product, a_is = *a_is, b_is = *b_is, c_is = *c_is, d_is = *d_is, alpha = *alpha,
                               beta = *beta] { multiply(product, alpha, a, a_is, b, b_is, beta, c, c_is, d, d_is); });

@@ -12,6 +12,7 @@
 #include "faults.h"
 #include "streams.h"
 
+#include <array>
 #include <map>
 #include <set>
 #include <string>
@@ -19,8 +20,16 @@
 #include <utility>
 
 typedef unsigned long long Pointer;
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500,
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500,
        ILLEGAL_ADDRESS = 700 };
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+// Begins a function, with the fault that was asked for.
+#define CALL if (const int code = fault_of(__func__)) return code
+// The same for a function that needs the context of a GPU, as long as that is retained.
+#define CALL_IN_CONTEXT                                                                                                \
+    CALL;                                                                                                              \
+    if (!is_in_context()) return INVALID_CONTEXT
 
 static Streams streams;
 #define LOCKED std::lock_guard<std::recursive_mutex> held(streams.lock)
@@ -32,7 +41,9 @@ static long setting(const char *name, long otherwise) {
 static long count() { return setting("EMULATED_GPU_COUNT", 1); }
 static int capability() {
     const char *value = getenv("EMULATED_GPU_CAPABILITY");
-    return value ? (value[0] - '0') * 10 + value[2] - '0' : 90;
+    int major = 9, minor = 0;
+    if (value) sscanf(value, "%d.%d", &major, &minor);
+    return major * 10 + minor;
 }
 
 // Memory of the device: the size of each piece by its address.
@@ -116,36 +127,33 @@ static const std::map<std::string, Kernel> KERNELS = {
     FOR_HEADS(128_4)
 };
 
-static thread_local void *current = nullptr;
-static int context;
+// How often the context of each GPU is retained; its address stands for the context.
+static std::array<std::atomic<int>, 16> contexts;
+static thread_local std::atomic<int> *current = nullptr;
+static bool is_in_context() { return current && *current > 0; }
 
 EXPORT int cuInit(unsigned) {
-    CALL(int);
+    CALL;
     return count() > 0 ? OK : NO_DEVICE;
 }
 EXPORT int cuDriverGetVersion(int *out) {
-    CALL(int);
+    CALL;
     *out = (int)setting("EMULATED_GPU_CUDA", 13000);
     return OK;
 }
-EXPORT int cuDeviceGetCount(int *out) {
-    CALL(int);
-    *out = (int)count();
-    return OK;
-}
 EXPORT int cuDeviceGet(int *device, int index) {
-    CALL(int);
+    CALL;
     if (index >= count()) return INVALID_DEVICE;
     *device = index;
     return OK;
 }
 EXPORT int cuDeviceGetName(char *name, int length, int) {
-    CALL(int);
+    CALL;
     snprintf(name, length, "Emulated GPU");
     return OK;
 }
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int) {
-    CALL(int);
+    CALL;
     switch (attribute) {
     case 16: *value = 4; return OK; // multiprocessors
     case 75: *value = capability() / 10; return OK;
@@ -154,84 +162,89 @@ EXPORT int cuDeviceGetAttribute(int *value, int attribute, int) {
     }
     return INVALID_VALUE;
 }
-EXPORT int cuDevicePrimaryCtxRetain(void **out, int) {
-    CALL(int);
-    *out = &context;
+EXPORT int cuDevicePrimaryCtxRetain(std::atomic<int> **out, int device) {
+    CALL;
+    *out = &contexts[device];
+    ++**out;
     return OK;
 }
-EXPORT int cuDevicePrimaryCtxRelease_v2(int) { CALL(int); return OK; }
-EXPORT int cuCtxGetCurrent(void **out) {
-    CALL(int);
+EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
+    CALL;
+    --contexts[device];
+    return OK;
+}
+EXPORT int cuCtxGetCurrent(std::atomic<int> **out) {
+    CALL;
     *out = current;
     return OK;
 }
-EXPORT int cuCtxSetCurrent(void *to) {
-    CALL(int);
+EXPORT int cuCtxSetCurrent(std::atomic<int> *to) {
+    CALL;
     current = to;
     return OK;
 }
 EXPORT int cuCtxSynchronize() {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     streams.run_all();
     return streams.failure;
 }
 
 EXPORT int cuStreamCreate(Stream **out, unsigned) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     *out = streams.create();
     return OK;
 }
-EXPORT int cuStreamDestroy_v2(Stream *) { CALL(int); return OK; }
+EXPORT int cuStreamDestroy_v2(Stream *) { CALL_IN_CONTEXT; return OK; }
 EXPORT int cuStreamSynchronize(Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     streams.run(*stream, stream->issued);
     return streams.failure;
 }
 EXPORT int cuStreamWaitEvent(Stream *stream, const Event *event, unsigned) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     if (event->stream) streams.add(*stream, {nullptr, event->stream, event->at});
     return streams.failure;
 }
 EXPORT int cuEventCreate(Event **out, unsigned) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     *out = new Event{nullptr, 0};
     return OK;
 }
 EXPORT int cuEventRecord(Event *event, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     *event = {stream, stream->issued};
     return streams.failure;
 }
 EXPORT int cuEventSynchronize(const Event *event) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     if (event->stream) streams.run(*event->stream, event->at);
     return streams.failure;
 }
 EXPORT int cuEventDestroy_v2(Event *event) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     delete event;
     return OK;
 }
 
 EXPORT int cuDeviceGetDefaultMemPool(void **out, int) {
-    CALL(int);
-    *out = &context;
+    CALL_IN_CONTEXT;
+    *out = current;
     return OK;
 }
-EXPORT int cuMemPoolSetAttribute(void *, int, void *) { CALL(int); return OK; }
+EXPORT int cuMemPoolSetAttribute(void *, int, void *) { CALL_IN_CONTEXT; return OK; }
 EXPORT int cuMemAllocAsync(Pointer *out, size_t bytes, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     return streams.failure ? streams.failure : allocate(out, bytes, stream);
 }
 EXPORT int cuMemFreeAsync(Pointer at, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     const long place = stream->issued;
     if (!pieces.count(at) || !freed.emplace(at, Freed{stream, place}).second) return INVALID_VALUE;
@@ -239,20 +252,20 @@ EXPORT int cuMemFreeAsync(Pointer at, Stream *stream) {
     return streams.failure;
 }
 EXPORT int cuMemHostAlloc(void **out, size_t bytes, unsigned) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     *out = malloc(bytes);
     pinned[(const u8 *)*out] = bytes;
     return OK;
 }
 EXPORT int cuMemFreeHost(void *memory) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     memset(memory, 0xdb, pinned[(const u8 *)memory]); // and kept: copies that come too late find garbage
     return OK;
 }
 EXPORT int cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     if (is_pinned(from, bytes)) {
         streams.add(*stream, {[=] { copy((void *)to, from, bytes, to); }});
@@ -263,7 +276,7 @@ EXPORT int cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, Stre
     return streams.failure;
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream *stream) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
     streams.run(*stream, stream->issued);
     copy(to, (const void *)from, bytes, from);
@@ -271,14 +284,14 @@ EXPORT int cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream *st
 }
 
 EXPORT int cuModuleLoadData(void **out, const void *image) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     if (*(const u32 *)image != 0xba55ed50) return INVALID_IMAGE; // not what nvcc makes of several targets
-    *out = &context;
+    *out = current;
     return OK;
 }
-EXPORT int cuModuleUnload(void *) { CALL(int); return OK; }
+EXPORT int cuModuleUnload(void *) { CALL_IN_CONTEXT; return OK; }
 EXPORT int cuModuleGetFunction(void **out, void *, const char *name) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     const auto found = KERNELS.find(name);
     const bool is_on_matrix_units = !strncmp(name, "attention_", 10) && strncmp(name, "attention_f32", 13);
     if (found == KERNELS.end() || (capability() < 80 && is_on_matrix_units)) return NOT_FOUND;
@@ -287,9 +300,9 @@ EXPORT int cuModuleGetFunction(void **out, void *, const char *name) {
 }
 EXPORT int cuLaunchKernel(const Kernel *kernel, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned, unsigned,
                           Stream *stream, void **args, void **) {
-    CALL(int);
+    CALL_IN_CONTEXT;
     LOCKED;
-    if (!current || x == 0 || y == 0 || z != 1 || threads == 0 || threads > 1024) return INVALID_VALUE;
+    if (x == 0 || y == 0 || z != 1 || threads == 0 || threads > 1024) return INVALID_VALUE;
     stream->computes = true;
     const Work thread = (*kernel)(args);
     streams.add(*stream, {[=] {
@@ -299,7 +312,12 @@ EXPORT int cuLaunchKernel(const Kernel *kernel, unsigned x, unsigned y, unsigned
     return streams.failure;
 }
 
-// Adds work of another library to a stream.
+// For cuBLASLt: whether a call works, and work in a stream that reads and writes memory of the device.
+EXPORT int emulated_gpu_fault(const char *function) { return fault_of(function); }
+EXPORT bool emulated_gpu_is_in_context() { return is_in_context(); }
+EXPORT void emulated_gpu_check(const void *at, size_t bytes) {
+    if (!is_inside((Pointer)at, bytes)) streams.fail(ILLEGAL_ADDRESS);
+}
 EXPORT void emulated_gpu_add(Stream *stream, std::function<void()> work) {
     LOCKED;
     stream->computes = true;

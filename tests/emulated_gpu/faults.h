@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
 
 struct Fault {
     char name[64] = "";
@@ -24,7 +23,7 @@ struct Fault {
     }
 };
 
-// Returns the code that a call must return, 0 if it works.
+// Returns the code that a call must return, 0 if it works. The driver counts the calls of both libraries.
 inline int fault_of(const char *function) {
     static const Fault fault;
     static std::atomic<long> calls{0};
@@ -32,6 +31,3 @@ inline int fault_of(const char *function) {
     const long call = ++calls;
     return call == fault.at || (fault.stays && call > fault.at) ? fault.code : 0;
 }
-// Begins a function of the library.
-#define CALL(type)                                                                                                     \
-    if (const int code = fault_of(__func__)) return (type)code

@@ -31,7 +31,7 @@ struct Event {
 struct Streams {
     std::recursive_mutex lock;
     std::list<Stream> all;
-    int failure = 0; // of work that was done later; every call returns it from then on
+    int failure = 0; // of work that was done later; calls that add or wait return it from then on
 
     Stream *create() { return &all.emplace_back(); }
     void fail(int code) { failure = failure ? failure : code; }

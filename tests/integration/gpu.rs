@@ -26,6 +26,9 @@ static LIBRARIES: LazyLock<PathBuf> = LazyLock::new(|| {
 fn with(folder: &Path, args: &[&str]) -> Command {
     let mut command = zsic(args);
     command.env("LD_LIBRARY_PATH", folder).env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"EMULATED_")) {
+        command.env_remove(name);
+    }
     command.env_remove("CUDA_HOME").env_remove("CUDA_PATH").arg("--offline");
     command
 }
@@ -60,31 +63,44 @@ fn assert_right(output: &Output) {
 
 #[test]
 fn missing_libraries_are_a_sentence_and_auto_falls_back() {
-    if Path::new("/proc/driver/nvidia").exists() {
-        return println!("this machine has a driver");
-    }
     let dir = tempfile::tempdir().unwrap();
     let driver = "NVIDIA's driver is not installed";
-    assert_refused(&run(&mut one(dir.path(), "cuda")), driver);
+    let without = run(&mut one(dir.path(), "cuda"));
+    if !err(&without).contains(driver) {
+        return println!("this machine has a driver");
+    }
+    assert_refused(&without, driver);
     let fallen_back = run(&mut one(dir.path(), "auto"));
     assert_right(&fallen_back);
     assert!(err(&fallen_back).contains(driver) && err(&fallen_back).contains("running on the CPU"));
 
     let link = |name: &str, to: &Path| std::os::unix::fs::symlink(LIBRARIES.join(name), to.join(name)).unwrap();
     link("libcuda.so.1", dir.path());
-    assert_refused(&run(&mut one(dir.path(), "cuda")), "cuBLASLt of CUDA 12 or 13 was not found; install");
+    let without = run(&mut one(dir.path(), "cuda"));
+    if without.status.success() {
+        return println!("this machine has a cuBLASLt");
+    }
+    assert_refused(&without, "cuBLASLt was not found; install");
     // Where Python's packages have it, it is found.
     let package = dir.path().join("lib/python3.11/site-packages/nvidia/cu13/lib");
     fs::create_dir_all(&package).unwrap();
     link("libcublasLt.so.13", &package);
     assert_right(&run(one(dir.path(), "cuda").env("VIRTUAL_ENV", dir.path())));
+    // An empty variable is not the folder that the command runs in.
+    let lib64 = dir.path().join("lib64");
+    fs::create_dir(&lib64).unwrap();
+    link("libcublasLt.so.13", &lib64);
+    assert_right(&run(one(dir.path(), "cuda").env("CUDA_HOME", dir.path())));
+    assert_refused(&run(one(dir.path(), "cuda").env("CUDA_HOME", "").current_dir(&dir)), "cuBLASLt was not found");
 }
 
 #[test]
 fn libraries_that_do_not_fit_together_are_told_and_auto_falls_back() {
     for (variable, value, said) in [
         ("EMULATED_GPU_CUDA", "11040", "NVIDIA's driver is too old: it is for CUDA 11.4"),
-        ("EMULATED_CUBLASLT_VERSION", "110901", "cuBLASLt 11.9 is too old; install that of CUDA 12 or 13"),
+        ("EMULATED_CUBLASLT_VERSION", "110901", "is of CUDA 11, and the driver is for CUDA 13; install"),
+        ("EMULATED_GPU_CUDA", "12080", "is of CUDA 13, and the driver is for CUDA 12; install"),
+        ("EMULATED_GPU_FAULT", "cuDriverGetVersion:1:34", "(CUDA_ERROR_EMULATED)"),
         ("EMULATED_GPU_FAULT", "cuModuleLoadData:1:222", "the driver does not take the kernels; update it"),
         ("EMULATED_GPU_FAULT", "cublasLtCreate:1:1", "cuBLASLt: CUBLAS_STATUS_NOT_INITIALIZED"),
     ] {
@@ -203,6 +219,7 @@ fn whatever_call_fails_no_result_is_wrong_or_lost() {
                 _ => {
                     assert_eq!(output.status.code(), Some(3), "{function} {call}: {}", err(&output));
                     assert!(!err(&output).contains("panicked"), "{function} {call}: {}", err(&output));
+                    assert!(!err(&output).contains("CUDA 0."), "{}", err(&output));
                     assert!(err(&output).contains("GPU") || err(&output).contains("cuda:0"), "{}", err(&output));
                 }
             }
@@ -212,5 +229,7 @@ fn whatever_call_fails_no_result_is_wrong_or_lost() {
             call += 1 + call / 4;
         }
     }
+    let little = run(failing("none:0:0", &folder, &out).env("EMULATED_GPU_MEMORY", "100000"));
+    assert_refused(&little, "the GPU is out of memory; stop what else uses it, or use --device cpu");
     assert!(kept > 5 && helped > 5, "{kept} runs were stopped with results, {helped} got memory at the second try");
 }

@@ -124,7 +124,7 @@ pub fn gpu(found: &mut Findings) -> Vec<String> {
     let (models, driver) = nvidia(Path::new(NVIDIA));
     let mut text = match (built_in.is_empty(), devices.is_empty()) {
         (true, _) => "not built in (cuda, metal)".to_owned(),
-        (_, true) => format!("{} is built in, and no device answers", built_in.join(" and ")),
+        (_, true) => format!("{} is built in, and no device can be used", built_in.join(" and ")),
         _ => devices.join(", "),
     };
     if let Some(driver) = &driver {

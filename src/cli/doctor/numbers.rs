@@ -84,7 +84,7 @@ fn all(checkpoint: &Checkpoint, reference: &Reference, devices: &[String]) -> Re
         let Compute { device, precision, isa, threads, .. } = compute;
         let plan = Plan { device, precision, isa, threads };
         tested.push(Tested {
-            device: plan.name(),
+            device: plan.device.name(),
             arithmetic: plan.instructions().unwrap_or("f32"),
             allowed: if matches!(precision, Precision::Bf16 | Precision::F16) { COARSE } else { EXACT },
             off: compare(checkpoint, reference, &plan),

@@ -160,7 +160,7 @@ impl MadeWith {
             format: format.to_owned(),
             checkpoint: Identity::of(checkpoint)?,
             reading: checkpoint.reading().to_owned(),
-            device: plan.name(),
+            device: plan.device.name(),
             instructions: plan.instructions().map(str::to_owned),
             precision: precision(machine, long_run),
             max_pixels: *max_pixels,

@@ -76,7 +76,10 @@ pub fn heads_form(form: Form, dim: usize) -> Form {
 }
 
 impl Gpu {
-    /// Puts groups onto the GPU, for heads of `dim` values, at most [`WIDEST_HEAD`], and operands of `form`.
+    /// Puts groups onto the GPU, for heads of `dim` values and operands of `form`.
+    ///
+    /// # Panics
+    /// For heads of more than [`WIDEST_HEAD`] values.
     pub fn attending(&self, attends: &Attends, form: Form, dim: usize) -> CudaResult<Attending> {
         assert!(dim <= WIDEST_HEAD);
         let longest = attends.groups().map(|(queries, _)| queries.len()).max().unwrap_or(0);

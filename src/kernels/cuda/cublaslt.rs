@@ -1,12 +1,18 @@
 //! The objects that describe a product to cuBLASLt.
 
+use std::sync::Arc;
+
 use cudarc::cublaslt::{result, sys};
+use cudarc::driver::CudaContext;
 
 use super::{CudaResult, Form, Pointer};
 
-/// cuBLASLt at work.
+/// A cuBLASLt handle, and the context that it belongs to.
 #[derive(Debug)]
-pub(super) struct Handle(pub(super) sys::cublasLtHandle_t);
+pub(super) struct Handle {
+    pub(super) raw: sys::cublasLtHandle_t,
+    context: Arc<CudaContext>,
+}
 
 // SAFETY: cuBLASLt's handle may be used by several threads.
 unsafe impl Send for Handle {}
@@ -14,15 +20,19 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 impl Handle {
-    pub(super) fn new() -> CudaResult<Self> {
-        Ok(Self(result::create_handle()?))
+    pub(super) fn new(context: &Arc<CudaContext>) -> CudaResult<Self> {
+        context.bind_to_thread()?;
+        Ok(Self { raw: result::create_handle()?, context: Arc::clone(context) })
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: it was created by `new`, and nothing uses it any more. There is nobody to tell of a failure.
-        let _ = unsafe { result::destroy_handle(self.0) };
+        // There is nobody to tell of a failure.
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: it was created by `new`, and nothing uses it any more.
+            let _ = unsafe { result::destroy_handle(self.raw) };
+        }
     }
 }
 

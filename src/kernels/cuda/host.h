@@ -24,7 +24,7 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 struct Dim { int x, y; };
 static Dim threadIdx, blockIdx;
 
-// A thread of one block after the other: its stack, and where it goes on.
+// A thread: it runs its part of one block, then of the next. Its stack, and where it goes on.
 struct Fiber {
     ucontext_t start;
     std::vector<char> stack;

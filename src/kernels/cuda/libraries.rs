@@ -1,4 +1,4 @@
-//! NVIDIA's libraries, opened when a GPU is asked for: the driver, and cuBLASLt of CUDA 12 or 13.
+//! NVIDIA's libraries, opened when a GPU is asked for: the driver, and cuBLASLt of CUDA 12 or later.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -9,77 +9,114 @@ use libloading::Library;
 
 use super::{CudaError, CudaResult};
 
-/// cuBLASLt's files, the newest first.
+/// The names of cuBLASLt on Linux, the newest first. Elsewhere only the system finds it.
 const CUBLASLT: [&str; 2] = ["libcublasLt.so.13", "libcublasLt.so.12"];
-/// The oldest versions that zsic was written for, as the driver and cuBLASLt count.
-const OLDEST_CUDA: i32 = 12_000;
-const OLDEST_CUBLASLT: usize = 120_000;
+/// The oldest version of CUDA whose libraries zsic uses.
+const OLDEST: usize = 12;
 
 /// Opens both, once.
 ///
 /// # Errors
-/// If one is missing or too old; the message says what to install.
+/// If one is missing, or too old, or they do not fit together; the message says what to install.
 pub(super) fn open() -> CudaResult<()> {
-    static OPENED: OnceLock<Result<(), String>> = OnceLock::new();
-    OPENED.get_or_init(open_now).clone().map_err(CudaError::Failed)
+    static OPENED: OnceLock<CudaResult<()>> = OnceLock::new();
+    OPENED.get_or_init(|| open_cublaslt(open_driver()?).map_err(CudaError::Failed)).clone()
 }
 
-fn open_now() -> Result<(), String> {
-    // SAFETY: the driver's library runs no code that depends on ours.
+/// Opens the driver: the newest version of CUDA that it runs.
+fn open_driver() -> CudaResult<usize> {
+    // SAFETY: the driver's library needs nothing of this program when it is opened.
     if !unsafe { driver::sys::is_culib_present() } {
-        return Err("NVIDIA's driver is not installed (libcuda was not found)".to_owned());
+        return Err(CudaError::Failed("NVIDIA's driver is not installed (libcuda was not found)".to_owned()));
     }
-    let mut cuda = 0;
+    let mut version = 0;
     // SAFETY: it only writes a number.
-    _ = unsafe { driver::sys::cuDriverGetVersion(&raw mut cuda) };
-    if cuda < OLDEST_CUDA {
-        let (major, minor) = (cuda / 1000, cuda / 10 % 100);
-        return Err(format!(
-            "NVIDIA's driver is too old: it is for CUDA {major}.{minor}, and zsic needs CUDA 12.0 or later"
-        ));
+    unsafe { driver::sys::cuDriverGetVersion(&raw mut version) }.result()?;
+    let (major, minor) = (version as usize / 1000, version / 10 % 100);
+    if major < OLDEST {
+        let needs = format!("zsic needs {OLDEST}.0 or later");
+        return Err(CudaError::Failed(format!("NVIDIA's driver is too old: it is for CUDA {major}.{minor}; {needs}")));
     }
-    let by_name = cudarc::get_lib_name_candidates("cublasLt").into_iter().map(PathBuf::from);
-    let in_folders = folders().into_iter().flat_map(|folder| CUBLASLT.map(|name| folder.join(name)));
-    // SAFETY: as above. It stays open: from here on, it is found by its name.
-    let Some(library) = by_name.chain(in_folders).find_map(|path| unsafe { Library::new(path) }.ok()) else {
-        return Err("cuBLASLt of CUDA 12 or 13 was not found; install the CUDA toolkit, or run `pip install \
-            nvidia-cublas`, or add the folder of libcublasLt.so.13 to LD_LIBRARY_PATH"
-            .to_owned());
-    };
-    std::mem::forget(library);
-    // SAFETY: it only returns a number.
-    match unsafe { cublaslt::sys::cublasLtGetVersion() } {
-        version if version < OLDEST_CUBLASLT => Err(format!(
-            "cuBLASLt {}.{} is too old; install that of CUDA 12 or 13",
-            version / 10_000,
-            version / 100 % 100
-        )),
-        _ => Ok(()),
+    Ok(major)
+}
+
+/// Opens a cuBLASLt that a driver for CUDA `newest` runs.
+fn open_cublaslt(newest: usize) -> Result<(), String> {
+    let by_system = cudarc::get_lib_name_candidates("cublasLt").into_iter().map(PathBuf::from);
+    let folders = folders();
+    let by_folder = CUBLASLT.into_iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let mut unfit = None;
+    for path in by_system.chain(by_folder) {
+        // SAFETY: cuBLASLt needs nothing of this program when it is opened.
+        let Ok(library) = (unsafe { Library::new(&path) }) else { continue };
+        let Some(version) = version(&library) else { continue };
+        if (OLDEST..=newest).contains(&major(version)) {
+            // It stays open. glibc then gives it to whoever asks for its name without a folder, as cudarc does.
+            std::mem::forget(library);
+            // SAFETY: it only returns a number.
+            let opened = unsafe { cublaslt::sys::cublasLtGetVersion() };
+            return if opened == version { Ok(()) } else { Err(refused(opened, newest)) };
+        }
+        unfit.get_or_insert(version);
+    }
+    Err(unfit.map_or_else(
+        || format!("cuBLASLt was not found; {}, or add the folder of libcublasLt to LD_LIBRARY_PATH", advice(newest)),
+        |version| refused(version, newest),
+    ))
+}
+
+fn version(library: &Library) -> Option<usize> {
+    // SAFETY: this is how cuBLASLt declares it.
+    unsafe {
+        let get = library.get::<unsafe extern "C" fn() -> usize>(b"cublasLtGetVersion").ok()?;
+        Some(get())
     }
 }
 
-/// Returns folders that hold CUDA's libraries, and that the system may not know: those of the toolkit, and of Python's
-/// packages in the environment that is active or that zsic is installed in.
+/// Returns the version of CUDA that a cuBLASLt belongs to: 130101 and, from before CUDA 12, 11909 are 13.1.1 and 11.9.9.
+fn major(version: usize) -> usize {
+    if version < 100_000 { version / 1000 } else { version / 10_000 }
+}
+
+fn refused(version: usize, newest: usize) -> String {
+    format!(
+        "the cuBLASLt that was found is of CUDA {}, and the driver is for CUDA {newest}; {}",
+        major(version),
+        advice(newest)
+    )
+}
+
+/// Returns what to install for a driver.
+fn advice(newest: usize) -> String {
+    let package = if newest == 12 { "nvidia-cublas-cu12" } else { "nvidia-cublas" };
+    format!("install the CUDA toolkit, or run `pip install {package}` in an active environment")
+}
+
+/// Returns folders that hold CUDA's libraries, and that the system may not know: those of the toolkit, and of the
+/// environment of Python or conda that is active or that zsic is installed in.
 fn folders() -> Vec<PathBuf> {
-    let from = |name| env::var_os(name).map(PathBuf::from);
+    // What is not absolute would name a folder below the current one, which may be anybody's.
+    let from = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let toolkits = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(from).chain([PathBuf::from("/usr/local/cuda")]);
     let own = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_owned()));
     let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from).chain(own);
-    toolkits.map(|toolkit| toolkit.join("lib64")).chain(environments.flat_map(|root| packages(&root))).collect()
+    toolkits.map(|toolkit| toolkit.join("lib64")).chain(environments.flat_map(|root| in_environment(&root))).collect()
 }
 
-/// Returns the folders of libraries in `lib/python3*/site-packages/nvidia/*/lib`, the newest versions first.
-fn packages(environment: &Path) -> Vec<PathBuf> {
+/// Returns `lib`, where conda puts libraries, and `lib/python3*/site-packages/nvidia/*/lib`, where pip does.
+fn in_environment(root: &Path) -> Vec<PathBuf> {
     let inside = |folder: &Path, prefix: &str| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let named = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with(prefix));
-        let mut found: Vec<_> = entries.filter(|e| named(&e.file_name())).map(|e| e.path()).collect();
-        found.sort_unstable_by(|a, b| b.cmp(a));
+        let is_named = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
+        let mut found: Vec<_> = entries.filter(is_named).map(|entry| entry.path()).collect();
+        found.sort_unstable();
         found
     };
-    let pythons = inside(&environment.join("lib"), "python3");
-    let nvidia = pythons.iter().flat_map(|python| inside(&python.join("site-packages/nvidia"), ""));
-    nvidia.map(|package| package.join("lib")).filter(|folder| folder.is_dir()).collect()
+    let lib = root.join("lib");
+    let pythons = inside(&lib, "python3");
+    let packages = pythons.iter().flat_map(|python| inside(&python.join("site-packages/nvidia"), ""));
+    let of_packages: Vec<_> = packages.map(|package| package.join("lib")).filter(|folder| folder.is_dir()).collect();
+    [vec![lib], of_packages].concat()
 }
 
 #[cfg(test)]
@@ -87,13 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_of_python_s_packages_are_found() {
+    fn folders_of_an_environment_are_found() {
         let root = tempfile::tempdir().unwrap();
+        let (lib, nvidia) = (root.path().join("lib"), root.path().join("lib/python3.11/site-packages/nvidia"));
         for folder in ["cublas/lib", "cu13/lib", "cudnn"] {
-            fs::create_dir_all(root.path().join("lib/python3.11/site-packages/nvidia").join(folder)).unwrap();
+            fs::create_dir_all(nvidia.join(folder)).unwrap();
         }
-        let nvidia = root.path().join("lib/python3.11/site-packages/nvidia");
-        assert_eq!(packages(root.path()), [nvidia.join("cublas/lib"), nvidia.join("cu13/lib")]);
-        assert_eq!(packages(&nvidia), Vec::<PathBuf>::new());
+        assert_eq!(in_environment(root.path()), [lib, nvidia.join("cu13/lib"), nvidia.join("cublas/lib")]);
+    }
+
+    #[test]
+    fn versions_of_cublaslt_are_those_of_cuda() {
+        assert_eq!([130_101, 120_904, 110_909, 11_100].map(major), [13, 12, 11, 11]);
     }
 }

@@ -134,6 +134,9 @@ impl Matrix {
 
 /// Has the driver keep memory that is freed: taking it again is then as quick as any kernel.
 pub(super) fn keep_freed(context: &Arc<CudaContext>) -> CudaResult<()> {
+    if !context.has_async_alloc() {
+        return Ok(()); // there is no pool
+    }
     context.bind_to_thread()?;
     let (mut pool, mut all) = (std::ptr::null_mut(), u64::MAX);
     let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;

@@ -7,9 +7,9 @@
 
 mod attention;
 mod cublaslt;
-mod device;
 mod libraries;
 mod memory;
+mod open;
 mod products;
 mod rows;
 
@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, sys};
 
 pub use attention::{Attending, WIDEST_HEAD, heads_form};
-pub use device::Device;
 pub use memory::{Form, Matrix, Upload};
+pub use open::OpenGpu;
 pub use products::{Linear, Products};
 pub use rows::{Image, Norm};
 
@@ -78,7 +78,7 @@ impl From<cudarc::cublaslt::result::CublasError> for CudaError {
     }
 }
 
-/// A GPU with its kernels.
+/// What a tower works with on a GPU: the kernels, its own memory for products and for images on their way.
 pub struct Gpu {
     stream: Arc<CudaStream>,
     kernels: Arc<CudaModule>,
@@ -97,13 +97,13 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Makes ready for towers.
+    /// Makes ready for a tower.
     ///
     /// # Errors
     /// If the GPU is out of memory.
-    pub fn new(device: &Device) -> CudaResult<Self> {
-        let (products, upload) = (Products::new(device)?, Upload::new(&device.stream)?);
-        let (stream, kernels) = (Arc::clone(&device.stream), Arc::clone(&device.kernels));
+    pub fn new(gpu: &OpenGpu) -> CudaResult<Self> {
+        let (products, upload) = (Products::new(gpu)?, Upload::new(&gpu.stream)?);
+        let (stream, kernels) = (Arc::clone(&gpu.stream), Arc::clone(&gpu.kernels));
         Ok(Self { stream, kernels, functions: Mutex::default(), products, upload })
     }
 

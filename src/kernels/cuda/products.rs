@@ -11,7 +11,7 @@ use half::{bf16, f16};
 
 use super::cublaslt::{Call, Handle, Kind, Layouts, Preference};
 use super::memory::{padded, width};
-use super::{CudaError, CudaResult, Device, Form, Gpu, Matrix, Pointer};
+use super::{CudaError, CudaResult, Form, Gpu, Matrix, OpenGpu, Pointer};
 use crate::kernels::ActivationFn;
 use crate::kernels::product::Then;
 
@@ -64,10 +64,10 @@ pub struct Products {
 }
 
 impl Products {
-    pub(super) fn new(device: &Device) -> CudaResult<Self> {
+    pub(super) fn new(gpu: &OpenGpu) -> CudaResult<Self> {
         // SAFETY: nothing reads the workspace but what a product wrote there.
-        let workspace = unsafe { device.stream.alloc(WORKSPACE) }?;
-        Ok(Self { handle: Arc::clone(&device.products), workspace, chosen: Mutex::default() })
+        let workspace = unsafe { gpu.stream.alloc(WORKSPACE) }?;
+        Ok(Self { handle: Arc::clone(&gpu.cublaslt), workspace, chosen: Mutex::default() })
     }
 }
 
@@ -158,7 +158,7 @@ impl Gpu {
         // SAFETY: the layouts are those of matrices with so many rows, and the stream outlives the call.
         unsafe {
             result::matmul(
-                self.products.handle.0,
+                self.products.handle.raw,
                 call.0,
                 (&raw const alpha).cast(),
                 (&raw const beta).cast(),
@@ -202,7 +202,7 @@ impl Products {
         // SAFETY: all of them live until the call returns.
         let found = unsafe {
             result::get_matmul_algo_heuristic(
-                self.handle.0,
+                self.handle.raw,
                 call.0,
                 layouts.weight,
                 layouts.x,

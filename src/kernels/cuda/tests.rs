@@ -5,7 +5,7 @@ use crate::kernels::product::Then;
 use crate::kernels::testing::noise;
 
 fn gpu() -> Option<Gpu> {
-    Device::of_tests().map(|device| Gpu::new(&device).unwrap())
+    OpenGpu::of_tests().map(|device| Gpu::new(&device).unwrap())
 }
 
 fn matrix(gpu: &Gpu, values: &[f32], columns: usize, form: Form) -> Matrix {

@@ -11,7 +11,7 @@ use crate::checkpoint::WeightRows;
 use crate::device::Precision;
 use crate::kernels::Attends;
 use crate::kernels::cuda::{
-    Attending, CudaError, CudaResult, Device, Form, Gpu, Image, Linear, Matrix, Norm, WIDEST_HEAD, heads_form,
+    Attending, CudaError, CudaResult, Form, Gpu, Image, Linear, Matrix, Norm, OpenGpu, WIDEST_HEAD, heads_form,
 };
 use crate::kernels::product::Then;
 use crate::preprocess::{Normalizer, Pixels};
@@ -43,7 +43,7 @@ impl Cuda {
     ///
     /// # Errors
     /// [`Error::Device`] if heads are too wide for the kernels, and the errors of [`Gpu::new`].
-    pub fn new(device: &Device, precision: Precision, spec: &BlockSpec) -> Result<Self> {
+    pub fn new(gpu: &OpenGpu, precision: Precision, spec: &BlockSpec) -> Result<Self> {
         let head = spec.width / spec.heads;
         if head > WIDEST_HEAD {
             let reason = format!(
@@ -57,7 +57,7 @@ impl Cuda {
             Precision::Bf16 => Form::Bf16,
             Precision::F16 => Form::F16,
         };
-        let gpu = Arc::new(told(Gpu::new(device))?);
+        let gpu = Arc::new(told(Gpu::new(gpu))?);
         Ok(Self { gpu, form, heads: heads_form(form, head) })
     }
 

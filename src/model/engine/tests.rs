@@ -37,11 +37,11 @@ fn another_failure_is_not_tried_again() {
 #[cfg(feature = "cuda")]
 #[test]
 fn images_that_are_copied_beside_cuda_kernels_do_not_meet() {
-    let Some(device) = crate::kernels::cuda::Device::of_tests() else { return };
+    let Some(gpu) = crate::kernels::cuda::OpenGpu::of_tests() else { return };
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/odd");
     let checkpoint = crate::Checkpoint::open(dir).unwrap();
     let (spec, preprocessor) = (checkpoint.family().image(), checkpoint.preprocessor());
-    let engine = Engine::new(Cuda::new(&device, crate::Precision::F32, &spec.blocks).unwrap());
+    let engine = Engine::new(Cuda::new(&gpu, crate::Precision::F32, &spec.blocks).unwrap());
     let tower = spec.load(&engine, checkpoint.weights()).unwrap();
     let image = |n: u8| image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8 * (n % 6), y as u8 * 3, n * 12]));
     let pixels: Vec<Pixels> = (0..20).map(|n| preprocessor.run(&image(n)).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! A GPU by its index.
+//! Opening a GPU by its index: all that can be missing or not fit is found here.
 
 use std::sync::Arc;
 
@@ -16,16 +16,17 @@ const OLDEST: (i32, i32) = (7, 5);
 /// The oldest whose matrix units do what the kernels for halves ask of them.
 const OLDEST_WITH_HALVES: (i32, i32) = (8, 0);
 
-/// A GPU that has all that towers need.
+/// A GPU that is ready for towers.
 #[derive(Debug, Clone)]
-pub struct Device {
+pub struct OpenGpu {
     /// What all work but copies of images goes through.
     pub(super) stream: Arc<CudaStream>,
     pub(super) kernels: Arc<CudaModule>,
-    pub(super) products: Arc<Handle>,
+    pub(super) cublaslt: Arc<Handle>,
+    capability: (i32, i32),
 }
 
-impl Device {
+impl OpenGpu {
     /// Opens a GPU.
     ///
     /// # Errors
@@ -46,19 +47,21 @@ impl Device {
                 "{said}: the driver does not take the kernels; update it, or build zsic with an older nvcc"
             ))
         })?;
-        let (stream, products) = (context.new_stream()?, Arc::new(Handle::new()?));
-        // SAFETY: there is one stream, and another one for copies, which `Upload` has wait for one another.
+        let (stream, cublaslt) = (context.new_stream()?, Arc::new(Handle::new(&context)?));
+        // SAFETY: what a tower works on is used by this stream alone, but for images on their way, and `Upload` has this
+        // stream and its own wait for one another.
         unsafe { context.disable_event_tracking() };
-        Ok(Self { stream, kernels, products })
+        Ok(Self { stream, kernels, cublaslt, capability })
     }
 
-    /// Opens the first one, if this machine has one. With `ZSIC_TEST_DEVICE`, it must have one.
+    /// Opens the first one, if this machine has one. With a GPU in `ZSIC_TEST_DEVICE` it must have one.
     #[cfg(test)]
     pub(crate) fn of_tests() -> Option<Self> {
-        let device = Self::open(0);
-        assert!(device.is_ok() || std::env::var_os("ZSIC_TEST_DEVICE").is_none(), "{device:?}");
-        println!("{}", if device.is_ok() { "ran on a GPU" } else { "no GPU" });
-        device.ok()
+        let opened = Self::open(0);
+        let is_asked = std::env::var("ZSIC_TEST_DEVICE").is_ok_and(|device| device.starts_with("cuda"));
+        assert!(opened.is_ok() || !is_asked, "{opened:?}");
+        println!("{}", if opened.is_ok() { "ran on a GPU" } else { "no GPU" });
+        opened.ok()
     }
 
     /// Returns its index.
@@ -66,13 +69,9 @@ impl Device {
         self.stream.context().ordinal()
     }
 
-    fn capability(&self) -> CudaResult<(i32, i32)> {
-        Ok(self.stream.context().compute_capability()?)
-    }
-
     /// Returns whether the kernels for bf16 and f16 run on it. Those for f32 always do.
     pub fn has_halves(&self) -> bool {
-        self.capability().is_ok_and(|capability| capability >= OLDEST_WITH_HALVES)
+        self.capability >= OLDEST_WITH_HALVES
     }
 
     /// Returns its name and the versions of what chooses its algorithms: on another one, sums may have another order.
@@ -80,7 +79,7 @@ impl Device {
     /// # Errors
     /// If the GPU does not answer.
     pub fn identity(&self) -> CudaResult<String> {
-        let (context, (major, minor)) = (self.stream.context(), self.capability()?);
+        let (context, (major, minor)) = (self.stream.context(), self.capability);
         let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         // SAFETY: it only returns a number.
         let products = unsafe { cublaslt::sys::cublasLtGetVersion() };
