@@ -190,7 +190,10 @@ impl Compute {
                 "this CPU has no bf16 arithmetic (AMX or AVX512-BF16); use --precision f32 or auto".to_owned()
             }
         };
-        Err(Error::Device(reason))
+        Err(Error::Device(match &self.without_gpu {
+            Some(why) => format!("{reason}; {why}"),
+            None => reason,
+        }))
     }
 }
 

@@ -192,7 +192,7 @@ pub(super) fn are_known(plan: &Plan) -> bool {
 fn gpu(plan: &Plan) -> Option<String> {
     #[cfg(feature = "cuda")]
     if let crate::device::Device::Cuda(device) = &plan.device {
-        return device.identity().ok();
+        return Some(device.identity().to_owned());
     }
     let _ = plan;
     None

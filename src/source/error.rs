@@ -79,7 +79,10 @@ impl ImageError {
 
     /// Returns the failure of an image for which the model gave numbers that are not finite.
     pub fn not_finite() -> Self {
-        Self::new(ErrorKind::Internal, "the model's output is not finite; its weights may be damaged")
+        Self::new(
+            ErrorKind::Internal,
+            "the model's output is not finite; its weights may be damaged, or too large for half precision (try --precision f32)",
+        )
     }
 
     /// Returns the failure of data that ends before the image does.

@@ -14,14 +14,13 @@
 
 #include <array>
 #include <map>
-#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 
 typedef unsigned long long Pointer;
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500,
-       ILLEGAL_ADDRESS = 700 };
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
+       NOT_FOUND = 500, ILLEGAL_ADDRESS = 700 };
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 // Begins a function, with the fault that was asked for.
@@ -60,7 +59,7 @@ static std::map<Pointer, Freed> freed;
 static int allocate(Pointer *out, size_t bytes, Stream *stream) {
     if (bytes == 0) return INVALID_VALUE;
     for (auto piece = freed.begin(); piece != freed.end(); piece++)
-        if (piece->second.by == stream && pieces[piece->first] >= bytes) {
+        if (piece->second.by == stream && pieces[piece->first] >= bytes && pieces[piece->first] <= 2 * bytes) {
             *out = piece->first;
             freed.erase(piece);
             return OK;

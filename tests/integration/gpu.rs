@@ -29,7 +29,7 @@ fn with(folder: &Path, args: &[&str]) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"EMULATED_")) {
         command.env_remove(name);
     }
-    command.env_remove("CUDA_HOME").env_remove("CUDA_PATH").arg("--offline");
+    command.env("HOME", folder).env_remove("CUDA_HOME").env_remove("CUDA_PATH").arg("--offline");
     command
 }
 
@@ -98,11 +98,11 @@ fn missing_libraries_are_a_sentence_and_auto_falls_back() {
 fn libraries_that_do_not_fit_together_are_told_and_auto_falls_back() {
     for (variable, value, said) in [
         ("EMULATED_GPU_CUDA", "11040", "NVIDIA's driver is too old: it is for CUDA 11.4"),
-        ("EMULATED_CUBLASLT_VERSION", "110901", "is of CUDA 11, and the driver is for CUDA 13; install"),
+        ("EMULATED_CUBLASLT_VERSION", "12103", "is of CUDA 11, and the driver is for CUDA 13; install"),
         ("EMULATED_GPU_CUDA", "12080", "is of CUDA 13, and the driver is for CUDA 12; install"),
         ("EMULATED_GPU_FAULT", "cuDriverGetVersion:1:34", "(CUDA_ERROR_EMULATED)"),
         ("EMULATED_GPU_FAULT", "cuModuleLoadData:1:222", "the driver does not take the kernels; update it"),
-        ("EMULATED_GPU_FAULT", "cublasLtCreate:1:1", "cuBLASLt: CUBLAS_STATUS_NOT_INITIALIZED"),
+        ("EMULATED_GPU_FAULT", "cublasLtCreate:1:1", "cuBLASLt does not start; update the driver"),
     ] {
         assert_refused(&run(one(&LIBRARIES, "cuda").env(variable, value)), said);
         let fallen_back = run(one(&LIBRARIES, "auto").env(variable, value));
@@ -136,7 +136,11 @@ fn a_gpu_is_taken_by_itself_and_an_old_one_computes_in_f32_or_not_at_all() {
         assert!(err(&output).contains(arithmetic), "{capability}: {}", err(&output));
     }
     assert_refused(&of("7.5", "auto", "bf16"), "bf16 needs a GPU of compute capability 8.0 or later");
-    assert_refused(&of("7.0", "cuda", "auto"), "has compute capability 7.0; zsic needs 7.5");
+    assert_refused(&of("7.0", "cuda", "auto"), "has compute capability 7.0; zsic needs 7.5 or later");
+    assert_refused(
+        &of("7.0", "auto", "f16"),
+        "f16 arithmetic is for NVIDIA GPUs; use --precision f32 or auto; cuda:0 cannot",
+    );
     let fallen_back = of("7.0", "auto", "auto");
     assert_right(&fallen_back);
     assert!(err(&fallen_back).contains("running on the CPU"), "{}", err(&fallen_back));

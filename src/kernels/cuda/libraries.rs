@@ -73,9 +73,10 @@ fn version(library: &Library) -> Option<usize> {
     }
 }
 
-/// Returns the version of CUDA that a cuBLASLt belongs to: 130101 and, from before CUDA 12, 11909 are 13.1.1 and 11.9.9.
+/// Returns the version of CUDA that a cuBLASLt belongs to: 130102 is 13.1.2. Before CUDA 12 there were other rules: 12103 is
+/// 11.11.3.
 fn major(version: usize) -> usize {
-    if version < 100_000 { version / 1000 } else { version / 10_000 }
+    if version < 100_000 { 11 } else { version / 10_000 }
 }
 
 fn refused(version: usize, newest: usize) -> String {
@@ -89,21 +90,24 @@ fn refused(version: usize, newest: usize) -> String {
 /// Returns what to install for a driver.
 fn advice(newest: usize) -> String {
     let package = if newest == 12 { "nvidia-cublas-cu12" } else { "nvidia-cublas" };
-    format!("install the CUDA toolkit, or run `pip install {package}` in an active environment")
+    format!("install the CUDA toolkit, or run `pip install {package}`")
 }
 
 /// Returns folders that hold CUDA's libraries, and that the system may not know: those of the toolkit, and of the
-/// environment of Python or conda that is active or that zsic is installed in.
+/// environment of Python or conda that is active, that zsic is installed in, or that is the user's own.
 fn folders() -> Vec<PathBuf> {
     // What is not absolute would name a folder below the current one, which may be anybody's.
     let from = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let toolkits = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(from).chain([PathBuf::from("/usr/local/cuda")]);
+    let of_toolkits = toolkits.flat_map(|toolkit| ["lib64", "lib"].map(|lib| toolkit.join(lib)));
     let own = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_owned()));
-    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from).chain(own);
-    toolkits.map(|toolkit| toolkit.join("lib64")).chain(environments.flat_map(|root| in_environment(&root))).collect()
+    let users = from("HOME").map(|home| home.join(".local"));
+    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from).chain(own).chain(users);
+    of_toolkits.chain(environments.flat_map(|root| in_environment(&root))).collect()
 }
 
-/// Returns `lib`, where conda puts libraries, and `lib/python3*/site-packages/nvidia/*/lib`, where pip does.
+/// Returns `lib`, where conda puts libraries, and `lib/python3*/site-packages/nvidia/*/lib`, where pip does; Debian's pip has
+/// `dist-packages`.
 fn in_environment(root: &Path) -> Vec<PathBuf> {
     let inside = |folder: &Path, prefix: &str| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -114,7 +118,8 @@ fn in_environment(root: &Path) -> Vec<PathBuf> {
     };
     let lib = root.join("lib");
     let pythons = inside(&lib, "python3");
-    let packages = pythons.iter().flat_map(|python| inside(&python.join("site-packages/nvidia"), ""));
+    let sites = pythons.iter().flat_map(|python| ["site-packages", "dist-packages"].map(|site| python.join(site)));
+    let packages = sites.flat_map(|site| inside(&site.join("nvidia"), ""));
     let of_packages: Vec<_> = packages.map(|package| package.join("lib")).filter(|folder| folder.is_dir()).collect();
     [vec![lib], of_packages].concat()
 }
@@ -135,6 +140,6 @@ mod tests {
 
     #[test]
     fn versions_of_cublaslt_are_those_of_cuda() {
-        assert_eq!([130_101, 120_904, 110_909, 11_100].map(major), [13, 12, 11, 11]);
+        assert_eq!([130_102, 120_904, 12_103].map(major), [13, 12, 11]);
     }
 }

@@ -24,6 +24,7 @@ pub struct OpenGpu {
     pub(super) kernels: Arc<CudaModule>,
     pub(super) cublaslt: Arc<Handle>,
     capability: (i32, i32),
+    identity: String,
 }
 
 impl OpenGpu {
@@ -35,23 +36,32 @@ impl OpenGpu {
         libraries::open()?;
         let context = CudaContext::new(index)?;
         let capability = context.compute_capability()?;
+        let (name, (major, minor), (wanted, more)) = (context.name()?, capability, OLDEST);
         if capability < OLDEST {
-            let (name, (major, minor), (wanted, more)) = (context.name()?, capability, OLDEST);
-            let reason = format!("{name} has compute capability {major}.{minor}; zsic needs {wanted}.{more}");
+            let reason = format!("{name} has compute capability {major}.{minor}; zsic needs {wanted}.{more} or later");
             return Err(CudaError::Failed(reason));
         }
+        let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        // SAFETY: it only returns a number.
+        let version = unsafe { cublaslt::sys::cublasLtGetVersion() };
+        let identity =
+            format!("{name}, compute capability {major}.{minor}, {processors} multiprocessors, cuBLASLt {version}");
         memory::keep_freed(&context)?;
-        let kernels = context.load_module(nvrtc::Ptx::from_binary(KERNELS.to_vec())).map_err(|e| {
-            let said = CudaError::from(e);
-            CudaError::Failed(format!(
+        let kernels = context.load_module(nvrtc::Ptx::from_binary(KERNELS.to_vec()));
+        let kernels = kernels.map_err(|e| match CudaError::from(e) {
+            CudaError::OutOfMemory => CudaError::OutOfMemory,
+            CudaError::Failed(said) => CudaError::Failed(format!(
                 "{said}: the driver does not take the kernels; update it, or build zsic with an older nvcc"
-            ))
+            )),
         })?;
-        let (stream, cublaslt) = (context.new_stream()?, Arc::new(Handle::new(&context)?));
+        let handle = Handle::new(&context).map_err(|e| {
+            CudaError::Failed(format!("{e}: cuBLASLt does not start; update the driver, or install an older cuBLASLt"))
+        })?;
+        let (stream, cublaslt) = (context.new_stream()?, Arc::new(handle));
         // SAFETY: what a tower works on is used by this stream alone, but for images on their way, and `Upload` has this
         // stream and its own wait for one another.
         unsafe { context.disable_event_tracking() };
-        Ok(Self { stream, kernels, cublaslt, capability })
+        Ok(Self { stream, kernels, cublaslt, capability, identity })
     }
 
     /// Opens the first one, if this machine has one. With a GPU in `ZSIC_TEST_DEVICE` it must have one.
@@ -75,15 +85,7 @@ impl OpenGpu {
     }
 
     /// Returns its name and the versions of what chooses its algorithms: on another one, sums may have another order.
-    ///
-    /// # Errors
-    /// If the GPU does not answer.
-    pub fn identity(&self) -> CudaResult<String> {
-        let (context, (major, minor)) = (self.stream.context(), self.capability);
-        let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        // SAFETY: it only returns a number.
-        let products = unsafe { cublaslt::sys::cublasLtGetVersion() };
-        let name = context.name()?;
-        Ok(format!("{name}, compute capability {major}.{minor}, {processors} multiprocessors, cuBLASLt {products}"))
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 }
