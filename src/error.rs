@@ -67,7 +67,7 @@ pub enum Error {
         labels: usize,
     },
     /// The model's output is not finite, as with damaged weights.
-    #[error("the model's output for {what} is not finite; its weights may be damaged, or too large for half precision (try --precision f32)")]
+    #[error("the model's output for {what} is not finite; its weights may be damaged, or need --precision f32")]
     NotFinite {
         /// The image or prompt.
         what: String,

@@ -81,7 +81,7 @@ impl ImageError {
     pub fn not_finite() -> Self {
         Self::new(
             ErrorKind::Internal,
-            "the model's output is not finite; its weights may be damaged, or too large for half precision (try --precision f32)",
+            "the model's output is not finite; its weights may be damaged, or need --precision f32",
         )
     }
 
