@@ -241,20 +241,31 @@ pub struct LinearSpec<'a> {
     pub biases: Vec<String>,
     /// The shape of each weight, output first; the rest is the input.
     pub shape: &'a [usize],
-    /// Whether it stays f32 in every precision, which costs almost nothing at the ends of a tower.
-    pub exact: bool,
+    /// What it reads, which decides its arithmetic.
+    pub reads: Reads,
+}
+
+/// What a product reads. At the ends of a tower more digits cost almost nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Rows on their way through the blocks, in the precision that was asked for.
+    Rows,
+    /// Patches of normalised pixels.
+    Pixels,
+    /// A pooled row of each item.
+    Pooled,
 }
 
 impl<'a> LinearSpec<'a> {
     /// Describes products called `name.weight`, and `name.bias` if there is a `bias`.
     pub fn new(names: &[&str], shape: &'a [usize], bias: bool) -> Self {
         let all = |part: &str| names.iter().map(|name| format!("{name}.{part}")).collect();
-        Self { weights: all("weight"), biases: if bias { all("bias") } else { Vec::new() }, shape, exact: false }
+        Self { weights: all("weight"), biases: if bias { all("bias") } else { Vec::new() }, shape, reads: Reads::Rows }
     }
 
-    /// Describes the same products, in f32 whatever the precision.
-    pub fn exact(self) -> Self {
-        Self { exact: true, ..self }
+    /// Describes the same products of something else.
+    pub fn of(self, reads: Reads) -> Self {
+        Self { reads, ..self }
     }
 
     /// Returns the number of input values.
