@@ -41,7 +41,7 @@ pub fn threads(asked: Option<u16>) -> usize {
 
 /// Returns the most images to encode together: what the flag asks for, else as many as keep the device busy.
 pub fn batch_size(machine: &Machine, plan: &Plan) -> u16 {
-    machine.batch_size.unwrap_or(if plan.device.is_cpu() { 8 } else { 448 })
+    machine.batch_size.unwrap_or(if plan.device.is_cpu() { 8 } else { 128 })
 }
 
 /// Opens the device with `threads` threads. Call it once, before any other thread starts.

@@ -33,7 +33,7 @@ pub(crate) use shared::Shared;
 /// The version of the resulting bits: of embeddings, whichever step from bytes and texts to them changes (decoding,
 /// resizing, tokenizing, kernels, candle). Raise it with every such change, so that the cache does not return
 /// embeddings of an older version. `tests/integration/bits.rs` fails if that was forgotten.
-pub const BITS_VERSION: u32 = 3;
+pub const BITS_VERSION: u32 = 2;
 
 /// The vector instructions that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -202,7 +202,7 @@ impl<P: Processor> Engine<P> {
             let batch = tower.stem.rows(&self.on, tower.spec.mask, some, normalizer, &mut space)?;
             self.finish(tower, &batch, &mut space)
         };
-        let groups = stems::groups(&tower.stem.spec, pixels, most, P::FULL_GROUPS);
+        let groups = stems::groups(&tower.stem.spec, pixels, most);
         let parts = groups.into_iter().map(encode).collect::<Result<Vec<_>>>()?;
         let mut features = Vec::with_capacity(pixels.len() * tower.dim);
         parts.iter().try_for_each(|part| self.on.take(part, &mut features))?;

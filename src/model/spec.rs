@@ -241,31 +241,20 @@ pub struct LinearSpec<'a> {
     pub biases: Vec<String>,
     /// The shape of each weight, output first; the rest is the input.
     pub shape: &'a [usize],
-    /// What it reads, which decides its arithmetic.
-    pub reads: Reads,
-}
-
-/// What a product reads. At the ends of a tower more digits cost almost nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// Rows on their way through the blocks, in the precision that was asked for.
-    Rows,
-    /// Patches of normalised pixels.
-    Pixels,
-    /// A pooled row of each item.
-    Pooled,
+    /// Whether it stays f32 in every precision, which costs almost nothing at the ends of a tower.
+    pub exact: bool,
 }
 
 impl<'a> LinearSpec<'a> {
     /// Describes products called `name.weight`, and `name.bias` if there is a `bias`.
     pub fn new(names: &[&str], shape: &'a [usize], bias: bool) -> Self {
         let all = |part: &str| names.iter().map(|name| format!("{name}.{part}")).collect();
-        Self { weights: all("weight"), biases: if bias { all("bias") } else { Vec::new() }, shape, reads: Reads::Rows }
+        Self { weights: all("weight"), biases: if bias { all("bias") } else { Vec::new() }, shape, exact: false }
     }
 
-    /// Describes the same products of something else.
-    pub fn of(self, reads: Reads) -> Self {
-        Self { reads, ..self }
+    /// Describes the same products, in f32 whatever the precision.
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
     }
 
     /// Returns the number of input values.

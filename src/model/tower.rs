@@ -3,7 +3,7 @@
 use super::attention_rows::Prompt;
 use super::parts::Parts;
 use super::positions;
-use super::spec::{BlockSpec, HiddenAct, ImageStem, LinearSpec, Mask, Pool, Reads, TokenStem, TowerSpec};
+use super::spec::{BlockSpec, HiddenAct, ImageStem, LinearSpec, Mask, Pool, TokenStem, TowerSpec};
 use crate::Result;
 use crate::checkpoint::{WeightScope, Weights};
 use crate::preprocess::{Normalizer, Pixels};
@@ -124,7 +124,7 @@ impl LoadStem for ImageStem {
 
     fn load<P: Parts>(&self, parts: &P, embeddings: &WeightScope, width: usize) -> Result<Patches<P>> {
         let shape = [width, 3, self.patch, self.patch];
-        let kernel = LinearSpec::new(&["patch_embedding"], &shape, self.bias).of(Reads::Pixels);
+        let kernel = LinearSpec::new(&["patch_embedding"], &shape, self.bias).exact();
         let table = |name: &str, shape: &[usize]| parts.table(embeddings.values(name, shape)?, width);
         let class = self.class.then(|| table("class_embedding", &[width]));
         let (rows, columns) = self.table();
@@ -194,8 +194,7 @@ impl<S: LoadStem> TowerSpec<S> {
             let is_last = index + 1 == self.head.len();
             let output = if is_last { self.dim } else { root.rows_of(&weight, input)?.count() };
             let shape = [output, input];
-            let spec = LinearSpec::new(&[head.name], &shape, head.bias).of(Reads::Pooled);
-            layers.push((parts.linear(root, &spec)?, head.act));
+            layers.push((parts.linear(root, &LinearSpec::new(&[head.name], &shape, head.bias).exact())?, head.act));
             input = output;
         }
         Ok(layers)

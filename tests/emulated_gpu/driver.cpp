@@ -117,14 +117,13 @@ template <class... A> static Kernel kernel(void (*kernel)(A...)) {
     return [=](void **args) { return with(kernel, args, std::index_sequence_for<A...>()); };
 }
 #define NAMED(name) {#name, kernel(name)},
-#define FOR_FORM(form) NAMED(layer_norm_##form) NAMED(patches_##form) NAMED(convert_f32_##form) \
-    NAMED(attention_f32_##form##_64) NAMED(attention_f32_##form##_128)
+#define FOR_FORM(form) NAMED(layer_norm_##form) NAMED(patches_##form) NAMED(convert_f32_##form) NAMED(attention_f32_##form)
 #define FOR_HEADS(size) NAMED(attention_bf16_##size) NAMED(attention_f16_##size) NAMED(attention_split_##size)
 static const std::map<std::string, Kernel> KERNELS = {
     FOR_FORM(f32) FOR_FORM(bf16) FOR_FORM(f16) FOR_FORM(split)
     NAMED(convert_bf16_bf16) NAMED(convert_f16_f16) NAMED(add_positions) NAMED(pick) NAMED(mean)
-    FOR_HEADS(32_4x1) FOR_HEADS(64_4x1) FOR_HEADS(64_6x1) FOR_HEADS(64_8x1) FOR_HEADS(64_4x2) FOR_HEADS(80_4x1)
-    FOR_HEADS(80_6x1) FOR_HEADS(96_4x1) FOR_HEADS(112_4x1) FOR_HEADS(128_4x1)
+    FOR_HEADS(32_4) FOR_HEADS(64_4) FOR_HEADS(64_8) FOR_HEADS(80_4) FOR_HEADS(80_8) FOR_HEADS(96_4) FOR_HEADS(112_4)
+    FOR_HEADS(128_4)
 };
 
 // How often the context of each GPU is retained; its address stands for the context.

@@ -64,12 +64,11 @@ BODY void operand(const float *row, int column, u32 &high, u32 &low) {
     Split::two(row[column], row[column + 1], high, low);
 }
 
-// Attention on the matrix units. D is the dimension of a head, rounded up to 16; KEYS are walked over at a time. Each of a
-// block's warps computes TILES times 16 queries, with the keys and values that it has loaded once.
-template <class Type, class Source, class Form, int D, int KEYS, int WARPS, int TILES>
+// Attention on the matrix units. D is the dimension of a head, rounded up to 16; KEYS are walked over at a time.
+template <class Type, class Source, class Form, int D, int KEYS, int WARPS>
 BODY void attention(const Heads &heads, const Attending *groups, const Part *work) {
     typedef typename Source::Value Value;
-    const int STRIDE = D + 8, TILE = KEYS * STRIDE, PARTS = Source::PARTS, TOGETHER = WARPS * TILES * 16;
+    const int STRIDE = D + 8, TILE = KEYS * STRIDE, PARTS = Source::PARTS;
     SHARED u16 k_tiles[Source::STAGES][PARTS][TILE];
     SHARED u16 v_tiles[Source::STAGES][PARTS][TILE];
     const Part part = work[blockIdx.x];
@@ -79,24 +78,20 @@ BODY void attention(const Heads &heads, const Attending *groups, const Part *wor
     const Value *keys = (const Value *)heads.kv + (size_t)group.key * stride + heads.width + column;
     const Value *values = keys + heads.width;
 
-    // The queries of this warp: rows quad and quad + 8 of each sixteen.
-    const int first = part.first + warp * TILES * 16;
-    u32 q[TILES][PARTS][D / 16][4];
-#pragma unroll
-    for (int t = 0; t < TILES; t++)
-#pragma unroll
-        for (int k = 0; k < D / 16; k++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int row = first + t * 16 + quad + i % 2 * 8, at = k * 16 + pair_of * 2 + i / 2 * 8;
-                u32 high = 0, low = 0;
-                if (row < group.queries && at < heads.dim)
-                    operand((const Value *)heads.q + (size_t)(group.query + row) * stride + column, at, high, low);
-                q[t][0][k][i] = high;
-                if (PARTS == 2) q[t][PARTS - 1][k][i] = low;
-            }
+    // The queries of this warp: rows quad and quad + 8 of its sixteen.
+    const int first = part.first + warp * 16;
+    u32 q[PARTS][D / 16][4];
+    for (int k = 0; k < D / 16; k++)
+        for (int i = 0; i < 4; i++) {
+            const int row = first + quad + i % 2 * 8, at = k * 16 + pair_of * 2 + i / 2 * 8;
+            u32 high = 0, low = 0;
+            if (row < group.queries && at < heads.dim)
+                operand((const Value *)heads.q + (size_t)(group.query + row) * stride + column, at, high, low);
+            q[0][k][i] = high;
+            if (PARTS == 2) q[PARTS - 1][k][i] = low;
+        }
 
-    const int last = part.first + TOGETHER < group.queries ? part.first + TOGETHER : group.queries;
+    const int last = part.first + WARPS * 16 < group.queries ? part.first + WARPS * 16 : group.queries;
     const int end = seen(group, last - 1), tiles = (end + KEYS - 1) / KEYS;
     auto fetch = [&](int tile) {
         for (int n = threadIdx.x; n < KEYS * (D / 8); n += WARPS * 32) {
@@ -110,11 +105,7 @@ BODY void attention(const Heads &heads, const Attending *groups, const Part *wor
         copies_end_group();
     };
 
-    float o[TILES][D / 8][4] = {}, most[TILES][2], sum[TILES][2];
-#pragma unroll
-    for (int t = 0; t < TILES; t++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) most[t][half] = NEVER, sum[t][half] = 0;
+    float o[D / 8][4] = {}, most[2] = {NEVER, NEVER}, sum[2] = {0, 0};
     fetch(0);
     for (int tile = 0; tile < tiles; tile++) {
         if (Source::STAGES == 2 && tile + 1 < tiles) {
@@ -127,106 +118,80 @@ BODY void attention(const Heads &heads, const Attending *groups, const Part *wor
         const u16 *k_tile = k_tiles[tile % Source::STAGES][0], *v_tile = v_tiles[tile % Source::STAGES][0];
         const int left = end - tile * KEYS; // keys of this tile
         if (first < group.queries) {
-            float s[TILES][KEYS / 8][4];
+            float s[KEYS / 8][4];
 #pragma unroll
             for (int n = 0; n < KEYS / 8; n += 2) {
-#pragma unroll
-                for (int t = 0; t < TILES; t++)
-                    for (int i = 0; i < 4; i++) s[t][n][i] = s[t][n + 1][i] = 0;
+                for (int i = 0; i < 4; i++) s[n][i] = s[n + 1][i] = 0;
                 if (n * 8 >= left) continue;
 #pragma unroll
                 for (int k = 0; k < D / 16; k++) {
                     const int at = (n * 8 + lane / 16 * 8 + lane % 8) * STRIDE + k * 16 + lane / 8 % 2 * 8;
                     u32 b[4];
                     load_matrices(b, k_tile + at);
-#pragma unroll
-                    for (int t = 0; t < TILES; t++)
-#pragma unroll
-                        for (int part = 0; part < PARTS; part++) {
-                            Type::multiply(s[t][n], q[t][part][k], b[0], b[1]);
-                            Type::multiply(s[t][n + 1], q[t][part][k], b[2], b[3]);
-                        }
+                    Type::multiply(s[n], q[0][k], b[0], b[1]);
+                    Type::multiply(s[n + 1], q[0][k], b[2], b[3]);
                     if (PARTS == 2) {
+                        Type::multiply(s[n], q[PARTS - 1][k], b[0], b[1]);
+                        Type::multiply(s[n + 1], q[PARTS - 1][k], b[2], b[3]);
                         load_matrices(b, k_tile + TILE + at);
-#pragma unroll
-                        for (int t = 0; t < TILES; t++) {
-                            Type::multiply(s[t][n], q[t][0][k], b[0], b[1]);
-                            Type::multiply(s[t][n + 1], q[t][0][k], b[2], b[3]);
-                        }
+                        Type::multiply(s[n], q[0][k], b[0], b[1]);
+                        Type::multiply(s[n + 1], q[0][k], b[2], b[3]);
                     }
                 }
-            }
-            // Keys that a query does not see. Most tiles have none.
-            if (left < KEYS || group.causal) {
-#pragma unroll
-                for (int t = 0; t < TILES; t++)
-#pragma unroll
-                    for (int half = 0; half < 2; half++) {
-                        const int row = first + t * 16 + quad + half * 8;
-                        const int limit = (row < group.queries ? seen(group, row) : end) - tile * KEYS;
-#pragma unroll
-                        for (int n = 0; n < KEYS / 8; n++)
-#pragma unroll
-                            for (int i = 0; i < 2; i++)
-                                if (n * 8 + pair_of * 2 + i >= limit) s[t][n][half * 2 + i] = NEVER;
-                    }
             }
             // The softmax of what was seen so far: row quad has values 0 and 1, row quad + 8 has 2 and 3.
 #pragma unroll
-            for (int t = 0; t < TILES; t++)
+            for (int half = 0; half < 2; half++) {
+                const int row = first + quad + half * 8;
+                const int limit = (row < group.queries ? seen(group, row) : end) - tile * KEYS;
+                float top = most[half];
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float top = most[t][half];
+                for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
-                    for (int n = 0; n < KEYS / 8; n++)
-                        top = fmaxf(top, fmaxf(s[t][n][half * 2], s[t][n][half * 2 + 1]));
-                    top = fmaxf(top, shuffle_xor(top, 1));
-                    top = fmaxf(top, shuffle_xor(top, 2));
-                    const float shrink = exp2_quick((most[t][half] - top) * heads.scale), down = top * heads.scale;
-                    most[t][half] = top;
-                    sum[t][half] *= shrink;
+                    for (int i = 0; i < 2; i++) {
+                        float &score = s[n][half * 2 + i];
+                        score = n * 8 + pair_of * 2 + i < limit ? score * heads.scale : NEVER;
+                        top = fmaxf(top, score);
+                    }
+                top = fmaxf(top, shuffle_xor(top, 1));
+                top = fmaxf(top, shuffle_xor(top, 2));
+                const float shrink = exp2f(most[half] - top);
+                most[half] = top;
+                sum[half] *= shrink;
 #pragma unroll
-                    for (int n = 0; n < D / 8; n++) o[t][n][half * 2] *= shrink, o[t][n][half * 2 + 1] *= shrink;
+                for (int n = 0; n < D / 8; n++) o[n][half * 2] *= shrink, o[n][half * 2 + 1] *= shrink;
 #pragma unroll
-                    for (int n = 0; n < KEYS / 8; n++)
+                for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
-                        for (int i = 0; i < 2; i++) {
-                            float &score = s[t][n][half * 2 + i];
-                            score = exp2_quick(fmaf(score, heads.scale, -down));
-                            sum[t][half] += score;
-                        }
-                }
+                    for (int i = 0; i < 2; i++) {
+                        float &score = s[n][half * 2 + i];
+                        score = score == NEVER ? 0 : exp2f(score - top);
+                        sum[half] += score;
+                    }
+            }
 #pragma unroll
             for (int k = 0; k < KEYS / 16; k++) {
                 if (k * 16 >= left) continue;
-                u32 p[TILES][PARTS][4];
+                u32 p[PARTS][4];
 #pragma unroll
-                for (int t = 0; t < TILES; t++)
-#pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        const float *scores = &s[t][2 * k + i / 2][i % 2 * 2];
-                        if (PARTS == 2) Split::two(scores[0], scores[1], p[t][0][i], p[t][PARTS - 1][i]);
-                        else p[t][0][i] = Type::two(scores[0], scores[1]);
-                    }
+                for (int i = 0; i < 4; i++) {
+                    const float *scores = &s[2 * k + i / 2][i % 2 * 2];
+                    if (PARTS == 2) Split::two(scores[0], scores[1], p[0][i], p[PARTS - 1][i]);
+                    else p[0][i] = Type::two(scores[0], scores[1]);
+                }
 #pragma unroll
                 for (int n = 0; n < D / 8; n += 2) {
                     const int at = (k * 16 + lane / 8 % 2 * 8 + lane % 8) * STRIDE + n * 8 + lane / 16 * 8;
                     u32 b[4];
                     load_matrices_transposed(b, v_tile + at);
-#pragma unroll
-                    for (int t = 0; t < TILES; t++)
-#pragma unroll
-                        for (int part = 0; part < PARTS; part++) {
-                            Type::multiply(o[t][n], p[t][part], b[0], b[1]);
-                            Type::multiply(o[t][n + 1], p[t][part], b[2], b[3]);
-                        }
+                    Type::multiply(o[n], p[0], b[0], b[1]);
+                    Type::multiply(o[n + 1], p[0], b[2], b[3]);
                     if (PARTS == 2) {
+                        Type::multiply(o[n], p[PARTS - 1], b[0], b[1]);
+                        Type::multiply(o[n + 1], p[PARTS - 1], b[2], b[3]);
                         load_matrices_transposed(b, v_tile + TILE + at);
-#pragma unroll
-                        for (int t = 0; t < TILES; t++) {
-                            Type::multiply(o[t][n], p[t][0], b[0], b[1]);
-                            Type::multiply(o[t][n + 1], p[t][0], b[2], b[3]);
-                        }
+                        Type::multiply(o[n], p[0], b[0], b[1]);
+                        Type::multiply(o[n + 1], p[0], b[2], b[3]);
                     }
                 }
             }
@@ -235,155 +200,113 @@ BODY void attention(const Heads &heads, const Attending *groups, const Part *wor
         if (Source::STAGES == 1 && tile + 1 < tiles) fetch(tile + 1);
     }
 #pragma unroll
-    for (int t = 0; t < TILES; t++)
+    for (int half = 0; half < 2; half++) {
+        sum[half] += shuffle_xor(sum[half], 1);
+        sum[half] += shuffle_xor(sum[half], 2);
+        const int row = first + quad + half * 8;
+        if (row >= group.queries) continue;
+        auto *out = row_of<Form>(heads.out, heads.width, group.query + row) + column;
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float all = sum[t][half];
-            all += shuffle_xor(all, 1);
-            all += shuffle_xor(all, 2);
-            const int row = first + t * 16 + quad + half * 8;
-            if (row >= group.queries) continue;
-            auto *out = row_of<Form>(heads.out, heads.width, group.query + row) + column;
-#pragma unroll
-            for (int n = 0; n < D / 8; n++) {
-                const int at = n * 8 + pair_of * 2;
-                if (at >= heads.dim) continue;
-                Form::store_pair(out + at, heads.width, o[t][n][half * 2] / all, o[t][n][half * 2 + 1] / all);
-            }
+        for (int n = 0; n < D / 8; n++) {
+            const int at = n * 8 + pair_of * 2;
+            if (at >= heads.dim) continue;
+            Form::store_pair(out + at, heads.width, o[n][half * 2] / sum[half], o[n][half * 2 + 1] / sum[half]);
         }
+    }
 }
 
-// Attention in f32, of heads of up to D values: a thread computes the scores of four queries and four keys, and then
-// D / 8 values of these queries. THREADS may be less than elsewhere.
-template <class Form, int D, int THREADS>
-BODY void attention_f32(const Heads &heads, const Attending *groups, const Part *work) {
-    const int TOGETHER = THREADS / 8 * 4, KEYS = 32, STRIDE = TOGETHER + 4, KEY_STRIDE = KEYS + 4;
-    SHARED float queries[D * STRIDE];     // [D, queries]
-    SHARED float tile[D * KEY_STRIDE];    // keys [D, keys], then values [keys, D]
-    SHARED float weights[KEYS * STRIDE];  // [keys, queries]
+// Attention in f32, of heads of up to 128 values: a warp computes four queries, a lane the scores of one key in 32.
+static const int WIDEST = 128, QUERIES = 4;
+
+template <class Form> BODY void attention_f32(const Heads &heads, const Attending *groups, const Part *work) {
+    SHARED float queries[THREADS / 32 * QUERIES][WIDEST];
+    SHARED float k_tile[32][WIDEST + 1];
+    SHARED float v_tile[32][WIDEST];
     const Part part = work[blockIdx.x];
     const Attending group = groups[part.group];
-    const int x = threadIdx.x % 8, y = threadIdx.x / 8, dim = heads.dim;
-    const int stride = heads.stride, column = blockIdx.y * dim, width = (heads.width + 7) / 8 * 8;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, dim = heads.dim;
+    const int stride = heads.stride, column = blockIdx.y * dim, together = THREADS / 32 * QUERIES;
+    const int width = (heads.width + 7) / 8 * 8;
     const float *keys = (const float *)heads.kv + (size_t)group.key * stride + heads.width + column;
     const float *values = keys + heads.width;
-    for (int n = threadIdx.x; n < TOGETHER * D; n += THREADS) {
-        const int row = part.first + n / D, at = n % D;
+    for (int n = threadIdx.x; n < together * dim; n += THREADS) {
+        const int row = part.first + n / dim;
         const float *from = (const float *)heads.q + (size_t)(group.query + row) * stride + column;
-        queries[at * STRIDE + n / D] = row < group.queries && at < dim ? from[at] : 0;
+        queries[n / dim][n % dim] = row < group.queries ? from[n % dim] : 0;
     }
-    const int last = part.first + TOGETHER < group.queries ? part.first + TOGETHER : group.queries;
-    const int end = seen(group, last - 1), first = part.first + y * 4;
-    float o[4][D / 8] = {}, most[4], sum[4];
-#pragma unroll
-    for (int q = 0; q < 4; q++) most[q] = NEVER, sum[q] = 0;
-    for (int begin = 0; begin < end; begin += KEYS) {
+    const int last = part.first + together < group.queries ? part.first + together : group.queries;
+    const int end = seen(group, last - 1), first = part.first + warp * QUERIES;
+    float o[QUERIES][WIDEST / 32] = {}, most[QUERIES], sum[QUERIES];
+    for (int q = 0; q < QUERIES; q++) most[q] = NEVER, sum[q] = 0;
+    for (int tile = 0; tile < end; tile += 32) {
         barrier();
-        for (int n = threadIdx.x; n < KEYS * D; n += THREADS) {
-            const int key = begin + n / D, at = n % D;
-            tile[at * KEY_STRIDE + n / D] = key < end && at < dim ? keys[(size_t)key * stride + at] : 0;
+        for (int n = threadIdx.x; n < 32 * dim; n += THREADS) {
+            const int key = tile + n / dim, at = n % dim;
+            k_tile[n / dim][at] = key < end ? keys[(size_t)key * stride + at] : 0;
+            v_tile[n / dim][at] = key < end ? values[(size_t)key * stride + at] : 0;
         }
         barrier();
-        float s[4][4] = {};
-#pragma unroll 4
-        for (int i = 0; i < dim; i++) {
-            const float4 a = *(const float4 *)&queries[i * STRIDE + y * 4], b = *(const float4 *)&tile[i * KEY_STRIDE + x * 4];
-            const float q[4] = {a.x, a.y, a.z, a.w}, k[4] = {b.x, b.y, b.z, b.w};
+        float s[QUERIES] = {0, 0, 0, 0};
+        for (int i = 0; i < dim; i++)
 #pragma unroll
-            for (int row = 0; row < 4; row++)
+            for (int q = 0; q < QUERIES; q++) s[q] += queries[warp * QUERIES + q][i] * k_tile[lane][i];
 #pragma unroll
-                for (int key = 0; key < 4; key++) s[row][key] += q[row] * k[key];
-        }
-#pragma unroll
-        for (int q = 0; q < 4; q++) {
+        for (int q = 0; q < QUERIES; q++) {
             const int limit = first + q < group.queries ? seen(group, first + q) : end;
-            float top = NEVER;
-#pragma unroll
-            for (int key = 0; key < 4; key++) {
-                s[q][key] = begin + x * 4 + key < limit ? s[q][key] * heads.scale : NEVER;
-                top = fmaxf(top, s[q][key]);
-            }
-            for (int mask = 4; mask > 0; mask /= 2) top = fmaxf(top, shuffle_xor(top, mask));
+            const float score = tile + lane < limit ? s[q] * heads.scale : NEVER;
+            float top = score;
+            for (int mask = 16; mask > 0; mask /= 2) top = fmaxf(top, shuffle_xor(top, mask));
             top = fmaxf(top, most[q]);
             const float shrink = exp2f(most[q] - top);
             most[q] = top;
-            sum[q] *= shrink;
+            s[q] = score == NEVER ? 0 : exp2f(score - top);
+            sum[q] = sum[q] * shrink + s[q];
 #pragma unroll
-            for (int key = 0; key < 4; key++) {
-                s[q][key] = s[q][key] == NEVER ? 0 : exp2f(s[q][key] - top);
-                sum[q] += s[q][key];
+            for (int i = 0; i < WIDEST / 32; i++) o[q][i] *= shrink;
+        }
+        for (int key = 0; key < 32; key++)
+#pragma unroll
+            for (int q = 0; q < QUERIES; q++) {
+                const float p = shuffle(s[q], key);
+#pragma unroll
+                for (int i = 0; i < WIDEST / 32; i++)
+                    if (lane + i * 32 < dim) o[q][i] += p * v_tile[key][lane + i * 32];
             }
-#pragma unroll
-            for (int i = 0; i < D / 8; i++) o[q][i] *= shrink;
-        }
-#pragma unroll
-        for (int key = 0; key < 4; key++)
-            *(float4 *)&weights[(x * 4 + key) * STRIDE + y * 4] = make_float4(s[0][key], s[1][key], s[2][key], s[3][key]);
-        barrier();
-        for (int n = threadIdx.x; n < KEYS * D; n += THREADS) {
-            const int key = begin + n / D, at = n % D;
-            tile[n] = key < end && at < dim ? values[(size_t)key * stride + at] : 0;
-        }
-        barrier();
-#pragma unroll 4
-        for (int key = 0; key < KEYS; key++) {
-            const float4 a = *(const float4 *)&weights[key * STRIDE + y * 4];
-            const float p[4] = {a.x, a.y, a.z, a.w};
-#pragma unroll
-            for (int i = 0; i < D / 32; i++) {
-                const float4 v = *(const float4 *)&tile[key * D + i * 32 + x * 4];
-#pragma unroll
-                for (int q = 0; q < 4; q++) {
-                    o[q][i * 4] += p[q] * v.x, o[q][i * 4 + 1] += p[q] * v.y;
-                    o[q][i * 4 + 2] += p[q] * v.z, o[q][i * 4 + 3] += p[q] * v.w;
-                }
-            }
-        }
     }
-#pragma unroll
-    for (int q = 0; q < 4; q++) {
-        for (int mask = 4; mask > 0; mask /= 2) sum[q] += shuffle_xor(sum[q], mask);
+    for (int q = 0; q < QUERIES; q++) {
+        for (int mask = 16; mask > 0; mask /= 2) sum[q] += shuffle_xor(sum[q], mask);
         if (first + q >= group.queries) continue;
         auto *out = row_of<Form>(heads.out, width, group.query + first + q) + column;
         if ((int)blockIdx.y == heads.width / dim - 1) // what fills the row's last group
-            for (int c = dim + x; c < dim + width - heads.width; c += 8) Form::store_one(out + c, width, 0);
-#pragma unroll
-        for (int i = 0; i < D / 8; i++) {
-            const int at = i / 4 * 32 + x * 4 + i % 4;
-            if (at < dim) Form::store_one(out + at, width, o[q][i] / sum[q]);
-        }
+            for (int c = dim + lane; c < dim + width - heads.width; c += 32) Form::store_one(out + c, width, 0);
+        for (int i = 0; i < WIDEST / 32; i++)
+            if (lane + i * 32 < dim) Form::store_one(out + lane + i * 32, width, o[q][i] / sum[q]);
     }
 }
 
-#define ATTENTION(name, Type, Source, Form, D, KEYS, WARPS, TILES, BLOCKS)                                              \
-    KERNEL void AT_LEAST(WARPS * 32, BLOCKS)                                                                           \
-        attention_##name##_##D##_##WARPS##x##TILES(Heads heads, const Attending *groups, const Part *work) {             \
-        attention<Type, Source, Form, D, KEYS, WARPS, TILES>(heads, groups, work);                                     \
+#define ATTENTION(name, Type, Source, Form, D, KEYS, WARPS, BLOCKS)                                                     \
+    KERNEL void AT_LEAST(WARPS * 32, BLOCKS) attention_##name##_##D##_##WARPS(Heads heads, const Attending *groups, const Part *work) {              \
+        attention<Type, Source, Form, D, KEYS, WARPS>(heads, groups, work);                                            \
     }
 // Registers for so many blocks on a multiprocessor.
-#define ATTENTIONS(D, KEYS, WARPS, TILES, BLOCKS)                                                                      \
-    ATTENTION(bf16, Bf16, Copied, Bf16, D, KEYS, WARPS, TILES, BLOCKS)                                                 \
-    ATTENTION(f16, F16, Copied, F16, D, KEYS, WARPS, TILES, BLOCKS)                                                    \
-    ATTENTION(split, F16, Divided, Split, D, 32, WARPS, TILES, BLOCKS)
+#define ATTENTIONS(D, KEYS, WARPS, BLOCKS)                                                                             \
+    ATTENTION(bf16, Bf16, Copied, Bf16, D, KEYS, WARPS, BLOCKS)                                                        \
+    ATTENTION(f16, F16, Copied, F16, D, KEYS, WARPS, BLOCKS)                                                           \
+    ATTENTION(split, F16, Divided, Split, D, 32, WARPS, BLOCKS)
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800 // older matrix units multiply smaller blocks
-ATTENTIONS(32, 64, 4, 1, 4)
-ATTENTIONS(64, 64, 4, 1, 4)
-ATTENTIONS(64, 64, 6, 1, 2)
-ATTENTIONS(64, 64, 8, 1, 2)
-ATTENTIONS(64, 64, 4, 2, 2)
-ATTENTIONS(80, 32, 4, 1, 3)
-ATTENTIONS(80, 32, 6, 1, 2)
-ATTENTIONS(96, 32, 4, 1, 3)
-ATTENTIONS(112, 32, 4, 1, 2)
-ATTENTIONS(128, 32, 4, 1, 2)
+ATTENTIONS(32, 64, 4, 4)
+ATTENTIONS(64, 64, 4, 4)
+ATTENTIONS(64, 64, 8, 2)
+ATTENTIONS(80, 64, 4, 3)
+ATTENTIONS(80, 64, 8, 1)
+ATTENTIONS(96, 32, 4, 3)
+ATTENTIONS(112, 32, 4, 2)
+ATTENTIONS(128, 32, 4, 2)
 #endif
 
 #define ATTENTION_F32(name, Form)                                                                                      \
-    KERNEL void attention_f32_##name##_64(Heads heads, const Attending *groups, const Part *work) {                     \
-        attention_f32<Form, 64, 128>(heads, groups, work);                                                             \
-    }                                                                                                                  \
-    KERNEL void attention_f32_##name##_128(Heads heads, const Attending *groups, const Part *work) {                    \
-        attention_f32<Form, 128, 64>(heads, groups, work);                                                             \
+    KERNEL void attention_f32_##name(Heads heads, const Attending *groups, const Part *work) {                          \
+        attention_f32<Form>(heads, groups, work);                                                                      \
     }
 ATTENTION_F32(f32, F32)
 ATTENTION_F32(bf16, Bf16)

@@ -7,13 +7,8 @@ use crate::kernels::Attends;
 
 /// Values of the widest head.
 pub const WIDEST_HEAD: usize = 128;
-/// Dimensions of heads that the matrix units' kernels are made for, and their blocks.
-const MADE_FOR: [(usize, &[Block]); 6] = {
-    const FOUR: Block = Block { warps: 4, tiles: 1 };
-    const SIX: Block = Block { warps: 6, tiles: 1 };
-    const EIGHT: Block = Block { warps: 8, tiles: 1 };
-    [(32, &[FOUR]), (64, &[FOUR, SIX, EIGHT]), (80, &[FOUR, SIX]), (96, &[FOUR]), (112, &[FOUR]), (128, &[FOUR])]
-};
+/// Dimensions of heads that the matrix units' kernels are made for, and whether for blocks of eight warps too.
+const MADE_FOR: [(usize, bool); 6] = [(32, false), (64, true), (80, true), (96, false), (112, false), (128, false)];
 
 /// Which rows attend to which, on the GPU.
 #[derive(Debug)]
@@ -28,44 +23,11 @@ pub struct Attending {
 
 /// The kernel that computes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernel {
-    /// Products in f32, by the dimension of a head and the threads of a block.
-    Plain { dim: usize, threads: usize },
-    /// The matrix units, by the dimension of a head.
-    Matrix { dim: usize, block: Block },
-}
-
-impl Kernel {
-    /// Chooses one for groups of up to `longest` queries.
-    fn new(form: Form, dim: usize, longest: usize) -> Self {
-        let made_for = MADE_FOR.into_iter().find(|(wide, _)| dim <= *wide);
-        // The least work; of blocks that are as good, the largest, which loads keys and values least often.
-        let best = |blocks: &'static [Block]| blocks.iter().rev().min_by_key(|block| block.computed(longest));
-        match made_for.and_then(|(dim, blocks)| Some((dim, *best(blocks)?))) {
-            Some((wide, block)) if form != Form::F32 && dim.is_multiple_of(8) => Self::Matrix { dim: wide, block },
-            _ if dim <= 64 => Self::Plain { dim: 64, threads: 128 },
-            _ => Self::Plain { dim: 128, threads: 64 },
-        }
-    }
-}
-
-/// How a kernel divides queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) warps: usize,
-    /// Of 16 queries, in a warp.
-    pub(super) tiles: usize,
-}
-
-impl Block {
-    fn queries(self) -> usize {
-        self.warps * self.tiles * 16
-    }
-
-    /// Returns the queries for which a group of so many is computed.
-    fn computed(self, queries: usize) -> usize {
-        queries.div_ceil(self.queries()) * self.queries()
-    }
+enum Kernel {
+    /// Products in f32.
+    Plain,
+    /// The matrix units, by the dimension of a head and the warps of a block.
+    Matrix { dim: usize, warps: usize },
 }
 
 /// `Attending` of `attention.cuh`.
@@ -121,13 +83,16 @@ impl Gpu {
     pub fn attending(&self, attends: &Attends, form: Form, dim: usize) -> CudaResult<Attending> {
         assert!(dim <= WIDEST_HEAD);
         let longest = attends.groups().map(|(queries, _)| queries.len()).max().unwrap_or(0);
-        self.attending_by(Kernel::new(form, dim, longest), attends)
-    }
-
-    pub(super) fn attending_by(&self, kernel: Kernel, attends: &Attends) -> CudaResult<Attending> {
+        let made_for = MADE_FOR.into_iter().find(|(wide, _)| dim <= *wide);
+        let kernel = match made_for {
+            Some((wide, eight)) if form != Form::F32 && dim.is_multiple_of(8) => {
+                Kernel::Matrix { dim: wide, warps: if eight && longest > 64 { 8 } else { 4 } }
+            }
+            _ => Kernel::Plain,
+        };
         let together = match kernel {
-            Kernel::Plain { threads, .. } => threads / 2,
-            Kernel::Matrix { block, .. } => block.queries(),
+            Kernel::Plain => 16,
+            Kernel::Matrix { warps, .. } => warps * 16,
         };
         let (mut groups, mut work) = (Vec::new(), Vec::new());
         for (queries, keys) in attends.groups() {
@@ -163,10 +128,8 @@ impl Gpu {
         y.shape(self, attending.queries, width)?;
         let form = y.form().name();
         let (name, threads) = match attending.kernel {
-            Kernel::Plain { dim, threads } => (format!("attention_f32_{form}_{dim}"), threads as u32),
-            Kernel::Matrix { dim, block: Block { warps, tiles } } => {
-                (format!("attention_{form}_{dim}_{warps}x{tiles}"), warps as u32 * 32)
-            }
+            Kernel::Plain => (format!("attention_f32_{form}"), super::THREADS),
+            Kernel::Matrix { dim, warps } => (format!("attention_{form}_{dim}_{warps}"), warps as u32 * 32),
         };
         let function = self.function(&name)?;
         let table = Heads {

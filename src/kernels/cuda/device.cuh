@@ -24,15 +24,6 @@ BODY float shuffle_xor(float v, int mask) { return __shfl_xor_sync(0xffffffffu, 
 BODY float shuffle(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
 BODY void barrier() { __syncthreads(); }
 
-// 2^v, off by 2 of its last digits; 0 where that is less than the smallest normal number.
-BODY float exp2_quick(float v) {
-    float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(v));
-    return power;
-}
-// a / b, off by 2 of its last digits, for b up to 2^126; 0 for an infinite one.
-BODY float divide_quick(float a, float b) { return __fdividef(a, b); }
-
 BODY u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
 
 // Copies 16 bytes to shared memory in the background.

@@ -12,7 +12,6 @@ struct alignas(16) Group { // 16 bytes
 struct F32 {
     typedef float Value;
     static const int PARTS = 1;
-    static const bool IS_HALF = false;
     BODY static void load(const float *from, float (&v)[8]) {
         const float4 a = ((const float4 *)from)[0], b = ((const float4 *)from)[1];
         v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
@@ -28,7 +27,6 @@ struct F32 {
 template <u16 (*TO)(float), float (*OF)(u16)> struct Half {
     typedef u16 Value;
     static const int PARTS = 1;
-    static const bool IS_HALF = true;
     BODY static u32 two(float a, float b) { return pair(TO(a), TO(b)); }
     BODY static void load(const u16 *from, float (&v)[8]) {
         const Group group = *(const Group *)from;
@@ -58,7 +56,6 @@ struct F16 : Half<to_f16, of_f16> {
 struct Split {
     typedef u16 Value;
     static const int PARTS = 3;
-    static const bool IS_HALF = false;
     BODY static void halves(float v, u16 &high, u16 &low) {
         // The low half takes over what the high one cannot hold, up to twice its largest value; then comes infinity.
         high = to_f16(v > 65504 ? 65504 : v < -65504 ? -65504 : v);

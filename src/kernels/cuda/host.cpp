@@ -67,16 +67,16 @@ static std::vector<u16> halves(const Values &values, bool bf16) {
     return out;
 }
 
-// Numbers: heads, values of a head, warps (0: in f32), tiles of a warp, causal; then query, queries, key, keys of each group.
+// Numbers: heads, values of a head, warps (0: in f32), causal; then query, queries, key, keys of each group.
 static void run_attention(const std::string &form, const std::vector<int> &n, const Values &values) {
-    const int count = n[0], dim = n[1], warps = n[2], tiles = n[3], causal = n[4], width = count * dim;
-    const int rows = (int)values.size() / (3 * width), plain = dim <= 64 ? 128 : 64, together = warps ? warps * tiles * 16 : plain / 2;
+    const int count = n[0], dim = n[1], warps = n[2], causal = n[3], width = count * dim;
+    const int rows = (int)values.size() / (3 * width), together = warps ? warps * 16 : 16;
     const Values qkv = rows_of_groups(values.data(), rows, 3 * width);
     const std::vector<u16> half = halves(qkv, form != "f16");
     std::vector<Attending> groups;
     std::vector<Part> work;
     int results = 0;
-    for (size_t i = 5; i + 3 < n.size(); i += 4) {
+    for (size_t i = 4; i + 3 < n.size(); i += 4) {
         groups.push_back({n[i], n[i + 1], n[i + 2], n[i + 3], causal, 0});
         for (int first = 0; first < n[i + 1]; first += together) work.push_back({(int)groups.size() - 1, first});
         results = n[i] + n[i + 1] > results ? n[i] + n[i + 1] : results;
@@ -86,18 +86,20 @@ static void run_attention(const std::string &form, const std::vector<int> &n, co
     const void *data = is_half ? (const void *)half.data() : qkv.data();
     const Heads heads{data, data, out.data(), padded(3 * width), width, dim, 1.44269504f / sqrtf(dim)};
     for (blockIdx.y = 0; blockIdx.y < count; blockIdx.y++)
-        run((int)work.size(), warps ? warps * 32 : plain, [&] {
-#define RUN(D, WARPS, TILES)                                                                                           \
-    else if (dim <= D && warps == WARPS && tiles == TILES) {                                                           \
-        if (form == "bf16") attention_bf16_##D##_##WARPS##x##TILES(heads, groups.data(), work.data());                 \
-        else if (form == "f16") attention_f16_##D##_##WARPS##x##TILES(heads, groups.data(), work.data());              \
-        else attention_split_##D##_##WARPS##x##TILES(heads, groups.data(), work.data());                               \
-    }
-            if (!warps && dim <= 64) { BY_FORM((attention_f32<Form, 64, 128>(heads, groups.data(), work.data()))) }
-            else if (!warps) { BY_FORM((attention_f32<Form, 128, 64>(heads, groups.data(), work.data()))) }
-            RUN(32, 4, 1) RUN(64, 4, 1) RUN(64, 6, 1) RUN(64, 8, 1) RUN(64, 4, 2) RUN(80, 4, 1) RUN(80, 6, 1)
-            RUN(96, 4, 1) RUN(112, 4, 1) RUN(128, 4, 1)
-            else fail("there is no such block");
+        run((int)work.size(), warps ? warps * 32 : THREADS, [&] {
+#define RUN(D, WARPS)                                                                                                  \
+    if (form == "bf16") attention_bf16_##D##_##WARPS(heads, groups.data(), work.data());                               \
+    else if (form == "f16") attention_f16_##D##_##WARPS(heads, groups.data(), work.data());                            \
+    else attention_split_##D##_##WARPS(heads, groups.data(), work.data());
+            if (!warps) { BY_FORM(attention_f32<Form>(heads, groups.data(), work.data())) }
+            else if (warps == 8 && dim <= 64) { RUN(64, 8) }
+            else if (warps == 8) { RUN(80, 8) }
+            else if (dim <= 32) { RUN(32, 4) }
+            else if (dim <= 64) { RUN(64, 4) }
+            else if (dim <= 80) { RUN(80, 4) }
+            else if (dim <= 96) { RUN(96, 4) }
+            else if (dim <= 112) { RUN(112, 4) }
+            else { RUN(128, 4) }
         });
     out.print(false);
 }
@@ -115,8 +117,8 @@ int main(int count, char **args) {
                      bias = rows_of_groups(v + (n[0] + 1) * n[1], 1, n[1]);
         const float eps = v[(n[0] + 2) * n[1]];
         Out out(form, n[0], n[1]);
-        run((n[0] + THREADS / 32 - 1) / (THREADS / 32), THREADS, [&] {
-            BY_FORM(layer_norm<Form>(x.data(), weight.data(), bias.data(), eps, n[0], n[1], out.width, out.data()))
+        run(n[0], THREADS, [&] {
+            BY_FORM(layer_norm<Form>(x.data(), weight.data(), bias.data(), eps, n[1], out.width, out.data()))
         });
         out.print(true);
     } else if (kernel == "convert") { // rows, columns, nonlinearity, whether from halves; x

@@ -151,9 +151,6 @@ inline float shuffle(float v, int lane) {
 }
 inline float shuffle_xor(float v, int mask) { return shuffle(v, threadIdx.x % 32 ^ mask); }
 
-inline float exp2_quick(float v) { return exp2f(v); }
-inline float divide_quick(float a, float b) { return a / b; }
-
 inline void copy16(void *to, const void *from) { memcpy(to, from, 16); }
 inline void copies_end_group() {}
 template <int N> inline void copies_wait_but() {}

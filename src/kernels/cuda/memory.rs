@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{
-    CudaContext, CudaEvent, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, PinnedHostSlice, result, sys,
+    CudaContext, CudaEvent, CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, PinnedHostSlice, sys,
 };
 use rayon::prelude::*;
 
@@ -12,8 +12,6 @@ use super::{CudaResult, Gpu, Pointer};
 
 /// Values of a group: a row has a whole number of them.
 const GROUP: usize = 8;
-/// Bytes that are on their way to the GPU while the next ones are gathered.
-const CHUNK: usize = 2 << 20;
 
 /// How values are stored; see `forms.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,18 +198,11 @@ impl Upload {
             self.copies.join(stream)?;
         }
         let (Some(host), Some(device)) = (&mut way.host, &mut way.device) else { unreachable!("made above") };
+        fill(host.as_mut_slice()?, slices);
         if let Some(read) = &way.read {
             self.copies.wait(read)?;
         }
-        let (mut from, mut to) = (host.as_mut_slice()?, device.device_ptr(&self.copies).0);
-        for some in chunks(slices) {
-            let count = some.iter().map(|slice| slice.len()).sum();
-            let (chunk, rest) = from.split_at_mut(count);
-            fill(chunk, some);
-            // SAFETY: the device has as many bytes as the host, which keeps them until `copied`.
-            unsafe { result::memcpy_htod_async(to, chunk, self.copies.cu_stream()) }?;
-            (from, to) = (rest, to + count as u64);
-        }
+        self.copies.memcpy_htod(host, device)?;
         way.copied = Some(self.copies.record_event(None)?);
         stream.join(&self.copies)?;
         work(device)?;
@@ -219,17 +210,6 @@ impl Upload {
         self.free().push_back(way);
         Ok(())
     }
-}
-
-/// Divides slices into parts of about [`CHUNK`] bytes.
-fn chunks<'a>(slices: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [&'a [u8]]> {
-    let mut size = 0;
-    slices.chunk_by(move |slice, _| {
-        size += slice.len();
-        let goes_on = size < CHUNK;
-        size *= usize::from(goes_on);
-        goes_on
-    })
 }
 
 /// Writes slices one behind the other.

@@ -97,12 +97,12 @@ impl fmt::Debug for Gpu {
 type Pointer = sys::CUdeviceptr;
 
 impl Gpu {
-    /// Makes ready for a tower whose products have mostly about `rows` rows.
+    /// Makes ready for a tower.
     ///
     /// # Errors
     /// If the GPU is out of memory.
-    pub fn new(gpu: &OpenGpu, rows: usize) -> CudaResult<Self> {
-        let (products, upload) = (Products::new(gpu, rows)?, Upload::new(&gpu.stream)?);
+    pub fn new(gpu: &OpenGpu) -> CudaResult<Self> {
+        let (products, upload) = (Products::new(gpu)?, Upload::new(&gpu.stream)?);
         let (stream, kernels) = (Arc::clone(&gpu.stream), Arc::clone(&gpu.kernels));
         Ok(Self { stream, kernels, functions: Mutex::default(), products, upload })
     }

@@ -24,7 +24,6 @@ pub struct OpenGpu {
     pub(super) kernels: Arc<CudaModule>,
     pub(super) cublaslt: Arc<Handle>,
     capability: (i32, i32),
-    multiprocessors: usize,
     identity: String,
 }
 
@@ -62,8 +61,7 @@ impl OpenGpu {
         // SAFETY: what a tower works on is used by this stream alone, but for images on their way, and `Upload` has this
         // stream and its own wait for one another.
         unsafe { context.disable_event_tracking() };
-        let multiprocessors = processors as usize;
-        Ok(Self { stream, kernels, cublaslt, capability, multiprocessors, identity })
+        Ok(Self { stream, kernels, cublaslt, capability, identity })
     }
 
     /// Opens the first one, if this machine has one. With a GPU in `ZSIC_TEST_DEVICE` it must have one.
@@ -84,11 +82,6 @@ impl OpenGpu {
     /// Returns whether the kernels for bf16 and f16 run on it. Those for f32 always do.
     pub fn has_halves(&self) -> bool {
         self.capability >= OLDEST_WITH_HALVES
-    }
-
-    /// Returns how many multiprocessors it has.
-    pub fn multiprocessors(&self) -> usize {
-        self.multiprocessors
     }
 
     /// Returns its name and the versions of what chooses its algorithms: on another one, sums may have another order.

@@ -17,6 +17,9 @@ use crate::kernels::product::Then;
 
 /// Bytes that a product may use besides its operands, as NVIDIA advises for its newest GPUs.
 const WORKSPACE: usize = 32 << 20;
+/// Rows for which the algorithm of a product is chosen. It then has that for any number of rows.
+const TYPICAL_ROWS: usize = 8192;
+
 /// The power of two that addresses are multiples of, as the driver returns them and cuBLASLt expects them.
 const ALIGNMENT: u32 = 8;
 /// The addresses that may be less, where a product computes some columns.
@@ -57,16 +60,14 @@ impl Linear {
 pub struct Products {
     handle: Arc<Handle>,
     workspace: CudaSlice<u8>,
-    /// Rows for which algorithms are chosen. A product then has its algorithm for any number of rows.
-    rows: usize,
-    pub(super) chosen: Mutex<HashMap<Kind, sys::cublasLtMatmulAlgo_t>>,
+    chosen: Mutex<HashMap<Kind, sys::cublasLtMatmulAlgo_t>>,
 }
 
 impl Products {
-    pub(super) fn new(gpu: &OpenGpu, rows: usize) -> CudaResult<Self> {
+    pub(super) fn new(gpu: &OpenGpu) -> CudaResult<Self> {
         // SAFETY: nothing reads the workspace but what a product wrote there.
         let workspace = unsafe { gpu.stream.alloc(WORKSPACE) }?;
-        Ok(Self { handle: Arc::clone(&gpu.cublaslt), workspace, rows, chosen: Mutex::default() })
+        Ok(Self { handle: Arc::clone(&gpu.cublaslt), workspace, chosen: Mutex::default() })
     }
 }
 
@@ -186,17 +187,7 @@ impl Products {
         if let Some(algorithm) = chosen.get(kind) {
             return Ok(*algorithm);
         }
-        let algorithm = self.advised(kind, call, 1)?[0];
-        chosen.insert(*kind, algorithm);
-        Ok(algorithm)
-    }
-
-    /// Returns up to `most` algorithms of a kind of product, the best by cuBLASLt's reckoning first.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub(super) fn advised(&self, kind: &Kind, call: &Call, most: usize) -> CudaResult<Vec<sys::cublasLtMatmulAlgo_t>> {
-        let layouts = Layouts::new(kind, self.rows)?;
+        let layouts = Layouts::new(kind, TYPICAL_ROWS)?;
         let preference = Preference::new()?;
         preference
             .set(sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)?;
@@ -208,12 +199,9 @@ impl Products {
         for name in ALIGNED {
             preference.set(name, &kind.alignment)?;
         }
-        // SAFETY: plain numbers.
-        let none: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
-        let (mut found, mut count) = (vec![none; most], 0);
-        // SAFETY: all of them live until the call returns, and there is room for so many results.
-        unsafe {
-            sys::cublasLtMatmulAlgoGetHeuristic(
+        // SAFETY: all of them live until the call returns.
+        let found = unsafe {
+            result::get_matmul_algo_heuristic(
                 self.handle.raw,
                 call.0,
                 layouts.weight,
@@ -221,18 +209,11 @@ impl Products {
                 layouts.y,
                 layouts.y,
                 preference.0,
-                most as i32,
-                found.as_mut_ptr(),
-                &mut count,
             )
         }
-        .result()
-        .map_err(|e| told(e, kind, self.rows))?;
-        found.truncate(count as usize);
-        match found.is_empty() {
-            true => Err(CudaError::Failed(format!("cuBLASLt has no algorithm for {kind:?}"))),
-            false => Ok(found.iter().map(|found| found.algo).collect()),
-        }
+        .map_err(|e| told(e, kind, TYPICAL_ROWS))?;
+        chosen.insert(*kind, found.algo);
+        Ok(found.algo)
     }
 }
 

@@ -1,4 +1,4 @@
-// Kernels of rows: a block of THREADS threads computes one row of the result, or a warp of it does. Every sum has one order, fixed by the row's length.
+// Kernels of rows: a block of THREADS threads computes one row of the result. Every sum has one order, fixed by the row's length.
 #pragma once
 #include "forms.cuh"
 
@@ -18,39 +18,38 @@ BODY void trim(float (&v)[8], int first, int columns) {
         if (first + i >= columns) v[i] = 0;
 }
 
-// The sum over a warp's lanes; all of them get it.
-BODY float warp_sum(float v) {
+// The sum over a block's threads; all of them get it.
+BODY float block_sum(float v) {
+    SHARED float sums[THREADS / 32];
     for (int mask = 16; mask > 0; mask /= 2) v += shuffle_xor(v, mask);
+    barrier();
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = v;
+    barrier();
+    v = 0;
+    for (int warp = 0; warp < THREADS / 32; warp++) v += sums[warp];
     return v;
 }
 
-// y = (x - mean) / sqrt(variance + eps) * weight + bias, with the variance in a second pass. A warp computes a row: it reads
-// it three times, from the nearest cache but for the first. x and y may be one matrix.
+// y = (x - mean) / sqrt(variance + eps) * weight + bias, with the variance in a second pass. x and y may be one matrix.
 template <class Form>
-BODY void layer_norm(const float *x, const float *weight, const float *bias, float eps, int rows, int columns, int width,
-                     void *y) {
-    const int number = blockIdx.x * (THREADS / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (number >= rows) return;
-    const float *row = row_of<F32>(x, width, number);
+BODY void layer_norm(const float *x, const float *weight, const float *bias, float eps, int columns, int width, void *y) {
+    const float *row = row_of<F32>(x, width, blockIdx.x);
     float v[8], w[8], b[8], sum = 0;
-#pragma unroll 4
-    for (int c = lane * 8; c < columns; c += 32 * 8) {
+    for (int c = threadIdx.x * 8; c < columns; c += THREADS * 8) {
         F32::load(row + c, v);
         trim(v, c, columns);
         for (int i = 0; i < 8; i++) sum += v[i];
     }
-    const float mean = warp_sum(sum) / columns;
+    const float mean = block_sum(sum) / columns;
     sum = 0;
-#pragma unroll 4
-    for (int c = lane * 8; c < columns; c += 32 * 8) {
+    for (int c = threadIdx.x * 8; c < columns; c += THREADS * 8) {
         F32::load(row + c, v);
         for (int i = 0; i < 8; i++)
             if (c + i < columns) sum += (v[i] - mean) * (v[i] - mean);
     }
-    const float scale = 1 / sqrtf(warp_sum(sum) / columns + eps);
-    auto *out = row_of<Form>(y, width, number);
-#pragma unroll 2
-    for (int c = lane * 8; c < width; c += 32 * 8) {
+    const float scale = 1 / sqrtf(block_sum(sum) / columns + eps);
+    auto *out = row_of<Form>(y, width, blockIdx.x);
+    for (int c = threadIdx.x * 8; c < width; c += THREADS * 8) {
         F32::load(row + c, v), F32::load(weight + c, w), F32::load(bias + c, b);
         for (int i = 0; i < 8; i++) v[i] = (v[i] - mean) * scale * w[i] + b[i];
         trim(v, c, columns);
@@ -71,16 +70,6 @@ BODY float activated(int act, float v) {
     }
 }
 
-// The same for results in halves, which lose more than a quick power and a quick quotient do: 1 + tanh(z) is
-// 2 / (1 + exp(-2 z)).
-BODY float activated_quick(int act, float v) {
-    switch (act) {
-    case QUICK_GELU: return divide_quick(v, 1 + exp2_quick(-2.4554669595930155f * v));
-    case GELU_TANH: return divide_quick(v, 1 + exp2_quick(-2.3022081981443250f * (v + 0.044715f * v * v * v)));
-    default: return activated(act, v);
-    }
-}
-
 // Writes a matrix in another form, through a nonlinearity. `step` is 1; or 0, to write the first row of x again and again.
 template <class From, class To>
 BODY void convert(const void *x, int x_width, int step, int act, int columns, int width, void *y) {
@@ -89,7 +78,7 @@ BODY void convert(const void *x, int x_width, int step, int act, int columns, in
     float v[8] = {};
     for (int c = threadIdx.x * 8; c < width; c += THREADS * 8) {
         if (c < columns) From::load(row + c, v);
-        for (int i = 0; i < 8; i++) v[i] = To::IS_HALF ? activated_quick(act, v[i]) : activated(act, v[i]);
+        for (int i = 0; i < 8; i++) v[i] = activated(act, v[i]);
         trim(v, c, columns);
         To::store(out + c, width, v);
     }
@@ -116,13 +105,11 @@ BODY void patches(const u8 *bytes, const Picture *pictures, const int *of, const
     auto *out = row_of<Form>(y, width, blockIdx.x);
     float v[8];
     for (int c = threadIdx.x * 8; c < width; c += THREADS * 8) {
-        int channel = c / area, down = (c - channel * area) / patch, across = c - channel * area - down * patch;
         for (int i = 0; i < 8; i++) {
-            v[i] = c + i < columns
+            const int n = c + i, channel = n / area, at = n - channel * area, down = at / patch, across = at - down * patch;
+            v[i] = n < columns
                        ? table[channel * 256 + corner[((size_t)down * picture.width + across) * 3 + channel]]
                        : 0;
-            if (++across == patch) across = 0, down++;
-            if (down == patch) down = 0, channel++;
         }
         Form::store(out + c, width, v);
     }
@@ -163,9 +150,9 @@ KERNEL void mean(const float *x, const int *first, const int *last, int width, f
 }
 
 #define ROWS(name, Form)                                                                                              \
-    KERNEL void layer_norm_##name(const float *x, const float *weight, const float *bias, float eps, int rows,          \
-                                  int columns, int width, void *y) {                                                   \
-        layer_norm<Form>(x, weight, bias, eps, rows, columns, width, y);                                               \
+    KERNEL void layer_norm_##name(const float *x, const float *weight, const float *bias, float eps, int columns,       \
+                                  int width, void *y) {                                                                \
+        layer_norm<Form>(x, weight, bias, eps, columns, width, y);                                                     \
     }                                                                                                                  \
     KERNEL void patches_##name(const u8 *bytes, const Picture *pictures, const int *of, const float *table, int patch, \
                                int columns, int width, void *y) {                                                      \

@@ -59,10 +59,10 @@ impl Gpu {
 
     fn norm_rows(&self, x: Pointer, norm: &Norm, rows: usize, width: usize, y: Pointer, form: Form) -> CudaResult<()> {
         let function = self.function(&format!("layer_norm_{}", form.name()))?;
-        let (count, columns, width) = (rows as i32, norm.columns as i32, width as i32);
+        let (columns, width) = (norm.columns as i32, width as i32);
         let mut launch = self.stream.launch_builder(&function);
-        launch.arg(&x).arg(&norm.weight).arg(&norm.bias).arg(&norm.eps).arg(&count).arg(&columns).arg(&width).arg(&y);
-        run("layer_norm", launch, rows.div_ceil(THREADS as usize / 32)) // a warp for each row
+        launch.arg(&x).arg(&norm.weight).arg(&norm.bias).arg(&norm.eps).arg(&columns).arg(&width).arg(&y);
+        run("layer_norm", launch, rows)
     }
 
     /// Writes x in y's form, through a nonlinearity.
@@ -170,10 +170,10 @@ impl Gpu {
     }
 }
 
-/// Starts a kernel of so many blocks.
-fn run(name: &str, mut launch: LaunchArgs, blocks: usize) -> CudaResult<()> {
-    if blocks > 0 {
-        let config = LaunchConfig { grid_dim: (blocks as u32, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
+/// Starts a kernel with a block for each row.
+fn run(name: &str, mut launch: LaunchArgs, rows: usize) -> CudaResult<()> {
+    if rows > 0 {
+        let config = LaunchConfig { grid_dim: (rows as u32, 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
         // SAFETY: the arguments are those of the kernel, of matrices with so many rows.
         unsafe { launch.launch(config) }.map_err(|e| failed(name, e))?;
     }

@@ -5,7 +5,7 @@ use crate::kernels::product::Then;
 use crate::kernels::testing::noise;
 
 fn gpu() -> Option<Gpu> {
-    OpenGpu::of_tests().map(|gpu| Gpu::new(&gpu, 5632).unwrap())
+    OpenGpu::of_tests().map(|device| Gpu::new(&device).unwrap())
 }
 
 fn matrix(gpu: &Gpu, values: &[f32], columns: usize, form: Form) -> Matrix {
@@ -151,36 +151,19 @@ fn attention_is_right() {
     }
 }
 
-/// The shapes of image towers: name, images, rows of one, width and heads.
-const TOWERS: [(&str, usize, usize, usize, usize); 2] = [("L/14", 16, 257, 1024, 16), ("B/32", 112, 50, 768, 12)];
-
-/// Returns the microseconds that work takes.
-fn time(gpu: &Gpu, mut work: impl FnMut()) -> f64 {
-    work();
-    gpu.stream.synchronize().unwrap();
-    let start = std::time::Instant::now();
-    (0..30).for_each(|_| work());
-    gpu.stream.synchronize().unwrap();
-    start.elapsed().as_secs_f64() * 1e6 / 30.0
-}
-
-fn attends(items: usize, length: usize) -> super::super::Attends {
-    let mut attends = super::super::Attends::new(false);
-    (0..items).for_each(|n| attends.push(length, (n * length) as u32..((n + 1) * length) as u32));
-    attends
-}
-
 /// Prints how long each operation of a block takes, in microseconds: `cargo test --release --features cuda --lib cuda -- --ignored
 /// --nocapture`.
 #[test]
 #[ignore = "times a GPU"]
 fn speed() {
     let Some(gpu) = gpu() else { return };
-    for (name, items, length, width, heads) in TOWERS {
+    for (name, items, length, width, heads) in [("L/14", 32, 257, 1024, 16), ("B/32", 164, 50, 768, 12)] {
         for form in [Form::Bf16, Form::Split, Form::F32] {
-            let (rows, dim) = (items * length, width / heads);
-            let x = noise(rows * width, 1);
-            let attending = gpu.attending(&attends(items, length), form, dim).unwrap();
+            let rows = items * length;
+            let (x, dim) = (noise(rows * width, 1), width / heads);
+            let mut attends = super::super::Attends::new(false);
+            (0..items).for_each(|n| attends.push(length, (n * length) as u32..((n + 1) * length) as u32));
+            let attending = gpu.attending(&attends, form, dim).unwrap();
             let linear = |input: usize, output: usize| {
                 gpu.linear(form, input, &noise(output * input, 2), &noise(output, 3)).unwrap()
             };
@@ -193,71 +176,22 @@ fn speed() {
             let (mut wide, mut raw) = (Matrix::new(heads_form(form, dim)), Matrix::new(form.of_products()));
             let (store, quick) = (Then::Store(ActivationFn::None), ActivationFn::QuickGelu);
             let mut line = format!("{name} {form:?}, {rows} rows:");
-            let mut each = |what: &str, work: &mut dyn FnMut()| line += &format!(" {what} {:.0}", time(&gpu, work));
-            each("norm", &mut || gpu.layer_norm(&values, &norm, &mut rows_of).unwrap());
-            each("qkv", &mut || gpu.product(&operand, &qkv, &mut wide, store).unwrap());
-            each("attention", &mut || gpu.attention(heads, &wide, &wide, &attending, &mut rows_of).unwrap());
-            each("out", &mut || gpu.product(&operand, &out, &mut values, Then::Add).unwrap());
-            each("fc1 alone", &mut || gpu.product(&operand, &fc1, &mut raw, store).unwrap());
-            each("activation", &mut || gpu.convert(&raw, quick, &mut hidden).unwrap());
-            each("fc2", &mut || gpu.product(&hidden, &fc2, &mut values, Then::Add).unwrap());
+            let mut time = |what: &str, work: &mut dyn FnMut()| {
+                work();
+                gpu.stream.synchronize().unwrap();
+                let start = std::time::Instant::now();
+                (0..30).for_each(|_| work());
+                gpu.stream.synchronize().unwrap();
+                line += &format!(" {what} {:.0}", start.elapsed().as_secs_f64() * 1e6 / 30.0);
+            };
+            time("norm", &mut || gpu.layer_norm(&values, &norm, &mut rows_of).unwrap());
+            time("qkv", &mut || gpu.product(&operand, &qkv, &mut wide, store).unwrap());
+            time("attention", &mut || gpu.attention(heads, &wide, &wide, &attending, &mut rows_of).unwrap());
+            time("out", &mut || gpu.product(&operand, &out, &mut values, Then::Add).unwrap());
+            time("fc1 alone", &mut || gpu.product(&operand, &fc1, &mut raw, store).unwrap());
+            time("activation", &mut || gpu.convert(&raw, quick, &mut hidden).unwrap());
+            time("fc2", &mut || gpu.product(&hidden, &fc2, &mut values, Then::Add).unwrap());
             println!("{line}");
-        }
-    }
-}
-
-/// Prints how long attention takes with each kind of block.
-#[test]
-#[ignore = "times a GPU"]
-fn speed_of_attention() {
-    let Some(gpu) = gpu() else { return };
-    for (name, items, length, width, heads) in TOWERS {
-        for form in [Form::Bf16, Form::Split] {
-            let mut line = format!("{name} {form:?}:");
-            for (warps, tiles) in [(4, 1), (6, 1), (8, 1), (4, 2)] {
-                let block = attention::Block { warps, tiles };
-                let kernel = attention::Kernel::Matrix { dim: width / heads, block };
-                let attending = gpu.attending_by(kernel, &attends(items, length)).unwrap();
-                let qkv =
-                    matrix(&gpu, &noise(items * length * 3 * width, 1), 3 * width, heads_form(form, width / heads));
-                let mut y = Matrix::new(form);
-                let each = time(&gpu, || gpu.attention(heads, &qkv, &qkv, &attending, &mut y).unwrap());
-                line += &format!(" {warps}x{tiles} {each:.1}");
-            }
-            println!("{line}");
-        }
-    }
-}
-
-/// Prints how long a product takes with each algorithm that cuBLASLt advises, for several numbers of rows.
-#[test]
-#[ignore = "times a GPU"]
-fn speed_of_algorithms() {
-    let Some(gpu) = gpu() else { return };
-    for (width, counts) in [(1024, [4112, 8224]), (768, [5600, 11200])] {
-        for (input, output, adds) in
-            [(width, 3 * width, false), (width, width, true), (width, 4 * width, false), (4 * width, width, true)]
-        {
-            for form in [Form::Bf16, Form::Split] {
-                let linear = gpu.linear(form, input, &noise(output * input, 2), &noise(output, 3)).unwrap();
-                for rows in counts {
-                    let x = matrix(&gpu, &noise(rows * input, 1), input, form);
-                    let mut y = Matrix::new(if adds { Form::F32 } else { form.of_products() });
-                    y.shape(&gpu, rows, output).unwrap();
-                    let then = if adds { Then::Add } else { Then::Store(ActivationFn::None) };
-                    let mut multiply = || gpu.product(&x, &linear, &mut y, then).unwrap();
-                    gpu.products.chosen.lock().unwrap().clear();
-                    multiply();
-                    let kind = *gpu.products.chosen.lock().unwrap().keys().next().unwrap();
-                    let call = cublaslt::Call::new(&kind, Some(x.pointer())).unwrap();
-                    let mut line = format!("{rows} x {input} -> {output} {form:?}:");
-                    for algorithm in gpu.products.advised(&kind, &call, 8).unwrap() {
-                        gpu.products.chosen.lock().unwrap().insert(kind, algorithm);
-                        line += &format!(" {:.1}", time(&gpu, &mut multiply));
-                    }
-                    println!("{line}");
-                }
-            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::spec::{BlockSpec, LinearSpec, Reads};
+use super::super::spec::{BlockSpec, LinearSpec};
 use super::processor::{Place, Processor, Role, RowTable, STORE};
 use crate::Result;
 use crate::checkpoint::WeightRows;
@@ -37,7 +37,6 @@ impl Processor for Cpu {
     type Attending<'a> = &'a Attends;
 
     const SHARES_ROWS: bool = true;
-    const FULL_GROUPS: bool = false;
 
     fn rows(&self) -> usize {
         ROWS
@@ -60,7 +59,7 @@ impl Processor for Cpu {
     }
 
     fn linear(&self, spec: &LinearSpec, weights: &[WeightRows], biases: &[Vec<f32>]) -> Result<Linear> {
-        let (element, each) = (if spec.reads == Reads::Rows { self.element } else { Element::F32 }, spec.shape[0]);
+        let (element, each) = (if spec.exact { Element::F32 } else { self.element }, spec.shape[0]);
         let mut linear = Linear::new(self.isa, element, spec.input(), spec.output());
         for (index, rows) in weights.iter().enumerate() {
             linear.pack(index * each, each, |row, values| rows.read(row, values))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::super::spec::{BlockSpec, LinearSpec, Reads};
+use super::super::spec::{BlockSpec, LinearSpec};
 use super::processor::{Place, Processor, Role, RowTable};
 use crate::checkpoint::WeightRows;
 use crate::device::Precision;
@@ -17,10 +17,10 @@ use crate::kernels::product::Then;
 use crate::preprocess::{Normalizer, Pixels};
 use crate::{Error, Result};
 
-/// Rows and columns of a result that a multiprocessor computes at once, in cuBLASLt's large products.
-const TILE: [usize; 2] = [128, 256];
-/// The most rows of a group: tables of rows that are larger than 64 KB would wait for the GPU on their way.
-const MOST_ROWS: usize = 16384;
+/// Rows that go through the blocks together: enough to keep every multiprocessor busy, and no more, since the first images of
+/// a batch are on their way while nothing is computed yet. Below 16384: tables of rows that are larger than 64 KB would wait
+/// for the GPU on their way.
+const ROWS: usize = 32 * 257;
 
 /// A GPU and the form of what the blocks' products read.
 #[derive(Debug)]
@@ -29,8 +29,6 @@ pub struct Cuda {
     form: Form,
     /// The form of queries, keys and values.
     heads: Form,
-    /// Rows that go through the blocks together.
-    rows: usize,
 }
 
 /// Rows on both sides.
@@ -59,28 +57,14 @@ impl Cuda {
             Precision::Bf16 => Form::Bf16,
             Precision::F16 => Form::F16,
         };
-        let rows = rows_of(gpu.multiprocessors(), spec.width);
-        let gpu = Arc::new(told(Gpu::new(gpu, rows))?);
-        Ok(Self { gpu, form, heads: heads_form(form, head), rows })
+        let gpu = Arc::new(told(Gpu::new(gpu))?);
+        Ok(Self { gpu, form, heads: heads_form(form, head) })
     }
 
-    /// Returns the form of what a product reads.
-    fn form_of(&self, reads: Reads) -> Form {
-        match (reads, self.form) {
-            (Reads::Rows, form) => form,
-            (_, Form::F32) => Form::F32,
-            // f16 keeps the eight bits of a pixel.
-            (Reads::Pixels, Form::Bf16 | Form::F16) => Form::F16,
-            _ => Form::Split,
-        }
+    /// Returns the form of what the products at a tower's ends read.
+    fn exact(&self) -> Form {
+        if self.form == Form::F32 { Form::F32 } else { Form::Split }
     }
-}
-
-/// Returns the rows of a group: a product with `width` columns then occupies each multiprocessor once, and one with more
-/// columns a whole number of times. More rows would be no faster, and the first images of a batch would be longer on their way
-/// while nothing is computed.
-fn rows_of(multiprocessors: usize, width: usize) -> usize {
-    (multiprocessors / width.div_ceil(TILE[1]).max(1) * TILE[0]).clamp(TILE[0], MOST_ROWS)
 }
 
 fn told<T>(result: CudaResult<T>) -> Result<T> {
@@ -98,17 +82,16 @@ impl Processor for Cuda {
     type Attending<'a> = Attending;
 
     const SHARES_ROWS: bool = false;
-    const FULL_GROUPS: bool = true;
 
     fn rows(&self) -> usize {
-        self.rows
+        ROWS
     }
 
     fn matrix(&self, role: Role) -> Matrix {
         Matrix::new(match role {
             Role::Values => Form::F32,
             Role::Operands => self.form,
-            Role::Patches => self.form_of(Reads::Pixels),
+            Role::Patches => self.exact(),
             Role::Heads => self.heads,
         })
     }
@@ -128,7 +111,7 @@ impl Processor for Cuda {
     }
 
     fn linear(&self, spec: &LinearSpec, weights: &[WeightRows], biases: &[Vec<f32>]) -> Result<Linear> {
-        let (form, input) = (self.form_of(spec.reads), spec.input());
+        let (form, input) = (if spec.exact { self.exact() } else { self.form }, spec.input());
         let mut values = vec![0.0; spec.output() * input];
         for (all, rows) in values.chunks_exact_mut(spec.shape[0] * input).zip(weights) {
             let some = all.par_chunks_mut(64 * input).enumerate();
@@ -231,18 +214,5 @@ impl Processor for Cuda {
 
     fn repeat(&self, query: &Table, count: usize, y: &mut Matrix) -> Result<()> {
         told(self.gpu.repeat(&query.matrix, count, y))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_occupies_each_multiprocessor_once() {
-        assert_eq!(rows_of(132, 768), 44 * 128);
-        assert_eq!(rows_of(132, 1024), 33 * 128);
-        assert_eq!(rows_of(4, 4096), 128);
-        assert_eq!(rows_of(1000, 64), MOST_ROWS);
     }
 }

@@ -55,8 +55,6 @@ pub trait Processor: Debug + Sized + Send + Sync {
 
     /// Whether prompts share the rows of a common beginning.
     const SHARES_ROWS: bool;
-    /// Whether groups of images are to be as large as they may be, not all of one size.
-    const FULL_GROUPS: bool;
 
     /// Returns the most rows that go through the blocks together.
     fn rows(&self) -> usize;

@@ -57,46 +57,20 @@ impl<P: Processor> TokenEmbeddings<Engine<P>> {
     }
 }
 
-/// Divides images into groups of no more than `most` rows, unless an image has more: of about as many rows each, or, with `full`,
-/// of as many as possible.
-pub(super) fn groups<'a>(spec: &ImageStem, pixels: &'a [Pixels], most: usize, full: bool) -> Vec<&'a [Pixels]> {
+/// Divides images into groups of about as many rows, and of no more than `most` unless an image has more.
+pub(super) fn groups<'a>(spec: &ImageStem, pixels: &'a [Pixels], most: usize) -> Vec<&'a [Pixels]> {
     let rows: Vec<usize> = pixels.iter().map(|p| spec.rows(p)).collect();
-    let sizes = group_sizes(&rows, most, full);
-    let mut rest = pixels;
-    sizes.into_iter().map(|size| rest.split_off(..size).expect("sizes add up")).collect()
-}
-
-/// Returns how many items are in each group.
-fn group_sizes(rows: &[usize], most: usize, full: bool) -> Vec<usize> {
     let (total, longest) = (rows.iter().sum::<usize>(), rows.iter().copied().max().unwrap_or(0));
-    let most = most.max(longest);
-    let count = total.div_ceil(most).max(1);
-    let (mut sizes, mut size, mut group, mut before) = (Vec::with_capacity(count), 0, 0, 0);
-    for rows in rows {
-        let is_over = match full {
-            true => group + rows > most,
-            false => ((before + rows) * count).div_ceil(total.max(1)) > (before * count).div_ceil(total.max(1)),
-        };
-        if size > 0 && is_over {
-            sizes.push(size);
-            (size, group) = (0, 0);
+    let count = total.div_ceil(most.max(longest)).max(1);
+    let (mut groups, mut first, mut before) = (Vec::with_capacity(count), 0, 0);
+    for (index, rows) in rows.iter().enumerate() {
+        let group = |rows: usize| (rows * count).div_ceil(total.max(1));
+        if index > first && group(before + rows) > group(before) {
+            groups.push(&pixels[first..index]);
+            first = index;
         }
-        (size, group, before) = (size + 1, group + rows, before + rows);
+        before += rows;
     }
-    sizes.push(size);
-    sizes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_full_or_even() {
-        assert_eq!(group_sizes(&[50; 128], 5632, true), [112, 16]);
-        assert_eq!(group_sizes(&[50; 128], 5632, false), [64, 64]);
-        assert_eq!(group_sizes(&[257; 32], 4224, true), [16, 16]);
-        assert_eq!(group_sizes(&[10, 700, 10, 10], 100, true), [1, 1, 2]);
-        assert_eq!(group_sizes(&[50; 3], 5632, true), [3]);
-    }
+    groups.push(&pixels[first..]);
+    groups
 }
