@@ -122,7 +122,7 @@ part_make() {
 }
 
 part_cpu-tests() {
-    export RUST_TEST_THREADS=4 ZSIC_DEVICE=cpu
+    export RUST_TEST_THREADS=4 ZSIC_TEST_DEVICE=cpu
     if [[ -x $BIN/unit ]]; then tests unit kernels:: model:: cache:: --skip cuda; else result 'no unit in the archive'; fi
     need integration
     tests integration parity siglip bits:: --skip gpu::

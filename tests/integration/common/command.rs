@@ -20,11 +20,14 @@ pub fn cache_dir() -> &'static Path {
     })
 }
 
-/// The command with its environment variables unset, and a cache of its own.
+/// The command with its environment variables unset, on the device under test if there is one, and with a cache of its own.
 pub fn zsic(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zsic"));
     for variable in ["ZSIC_MODEL", "ZSIC_REVISION", "ZSIC_DEVICE", "ZSIC_PRECISION", "ZSIC_THREADS", "ZSIC_ISA"] {
         command.env_remove(variable);
+    }
+    if let Ok(device) = std::env::var("ZSIC_TEST_DEVICE") {
+        command.env("ZSIC_DEVICE", device);
     }
     command.env("ZSIC_CACHE_DIR", cache_dir());
     command.args(args).stdin(Stdio::null());
