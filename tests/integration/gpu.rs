@@ -172,6 +172,14 @@ fn embeddings_have_the_same_bits_in_batches_of_any_size() {
     }
 }
 
+#[test]
+fn doctor_lists_each_gpu_that_can_be_used() {
+    let faulty = "cuDevicePrimaryCtxRetain:1:46";
+    let output = run(on_gpu(&["doctor"]).env("EMULATED_GPU_COUNT", "3").env("EMULATED_GPU_FAULT", faulty));
+    let gpus = out(&output).lines().find(|line| line.starts_with("gpu ")).unwrap();
+    assert!(gpus.ends_with(" cuda:1, cuda:2"), "{}", out(&output));
+}
+
 /// A run over a folder, small batches one after the other, with a fault of the GPU.
 fn failing(fault: &str, folder: &Path, out: &Path) -> Command {
     let mut command = on_gpu(&["classify", "-l", "cat,dog", "-m", &model("odd"), "--device", "cuda", "-q", "-j", "1"]);

@@ -113,7 +113,7 @@ pub fn gpu(found: &mut Findings) -> Vec<String> {
         if is_built_in {
             built_in.push(kind);
             let before = devices.len();
-            devices.extend(names.into_iter().take_while(|name| open(name).is_ok()));
+            devices.extend(names.into_iter().filter(|name| open(name).is_ok()));
             if devices.len() == before
                 && let Err(e) = open(kind)
             {
