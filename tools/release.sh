@@ -3,9 +3,10 @@
 # from the files of the source tarball, with cargo offline: what is published builds.
 set -euo pipefail
 
-usage='Usage: tools/release.sh
+usage='Usage: tools/release.sh [ARCH...]
 
-Makes the release of the commit that is checked out, in dist/:
+Makes the release of the commit that is checked out, in dist/, for this machine and for other processors that are named
+(aarch64, x86_64):
   zsic-VERSION-py3-none-PLATFORM.whl  the command as a Python package
   zsic-VERSION-ARCH-linux.tar.gz      the same binary, with manual page, completions and licences
   zsic-VERSION-source.tar.xz          the source with all crates: it builds without a network
@@ -13,7 +14,8 @@ Makes the release of the commit that is checked out, in dist/:
   SHA256SUMS
 
 It needs Linux, git, cargo, a C compiler, GNU tar, xz, and a Python environment with maturin and
-ziglang (pip install maturin ziglang); on x86-64 also nasm. It downloads the crates it misses.'
+ziglang (pip install maturin ziglang); for x86-64 also nasm; for another processor its standard library
+(rustup target add ARCH-unknown-linux-gnu). It downloads the crates it misses.'
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -24,10 +26,10 @@ pack() {
         --mtime="@$SOURCE_DATE_EPOCH" -C "$work" -cf - "$1"
 }
 
-# Prints the crates in the binary with their licences, then each licence's text once.
+# Prints the crates in the binary for a target with their licences, then each licence's text once.
 licences() {
     local crates file users
-    crates=$(cargo tree --locked --offline --target "$(uname -m)-unknown-linux-gnu" --edges normal --prefix none \
+    crates=$(cargo tree --locked --offline --target "$1" --edges normal --prefix none \
         --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*/\1-\2/; s/ \(\*\)$//' | sort -u | grep -v '^zsic-')
     echo 'zsic contains the crates below, each under its licence, and the Rust standard library (MIT OR Apache-2.0).'
     echo 'The texts follow. A crate with no text here came with none.'
@@ -50,18 +52,20 @@ licences() {
 }
 
 case "${1-}" in
-    '') ;;
     -h | --help) echo "$usage" && exit ;;
-    *) echo "$usage" >&2 && exit 2 ;;
 esac
+for arch in "$@"; do
+    [[ $arch == aarch64 || $arch == x86_64 ]] || { echo "$usage" >&2 && exit 2; }
+done
 
 cd "$(dirname "$0")/.."
-arch=$(uname -m)
+own=$(uname -m)
+archs=$(printf '%s\n' "$own" "$@" | awk '!seen[$0]++')
 [[ $(uname -s) == Linux ]] || fail 'release files are made on Linux'
 for tool in git cargo cc xz python3 maturin; do
     command -v "$tool" > /dev/null || fail "$tool is not installed; tools/release.sh --help lists what is needed"
 done
-if [[ $arch == x86_64 ]] && ! command -v nasm > /dev/null; then
+if [[ $archs == *x86_64* ]] && ! command -v nasm > /dev/null; then
     fail 'nasm is not installed: the JPEG and AV1 decoders would be built without their assembler, at half the speed'
 fi
 python3 -c 'import ziglang' 2> /dev/null || fail "python3 has no ziglang, which links for old systems: pip install ziglang"
@@ -81,10 +85,9 @@ commit=$(git rev-parse HEAD)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 work=$PWD/target/release-files
 source_name=zsic-$version-source
-binary_name=zsic-$version-$arch-linux
 dist=$PWD/dist
 rm -rf "$dist" "$work"
-mkdir -p "$dist" "$work/$source_name/.cargo" "$work/$binary_name/bin"
+mkdir -p "$dist" "$work/$source_name/.cargo"
 
 say "Release notes of $version, from CHANGELOG.md"
 notes=$dist/RELEASE_NOTES.md
@@ -103,34 +106,43 @@ printf '[source.crates-io]\nreplace-with = "vendor"\n\n[source.vendor]\ndirector
 # Two threads or more split the file in the same blocks, one does not.
 pack "$source_name" | xz -6 -T2 > "$dist/$source_name.tar.xz"
 
-say 'Binary, linked for glibc 2.17 and later'
-build=(maturin build --quiet --release --frozen --zig --compatibility manylinux2014 --features avif-simd)
-"${build[@]}" --out "$work/wheel"
-python3 -m zipfile -e "$work"/wheel/*.whl "$work/wheel"
-zsic=$work/$binary_name/bin/zsic
-install "$work/wheel/zsic-$version.data/scripts/zsic" "$zsic"
-for folder in "$CARGO_TARGET_DIR" "${CARGO_HOME:-$HOME/.cargo}"; do
-    ! grep -aqF "$folder" "$zsic" || fail "the binary names a folder of this machine: $folder"
-done
-
-say 'Manual page, completions, licences'
 share=zsic.data/data/share
 put() { mkdir -p "$(dirname "$share/$1")" && cat > "$share/$1"; }
-env -i "$zsic" man | put man/man1/zsic.1
-env -i "$zsic" completions bash | put bash-completion/completions/zsic
-env -i "$zsic" completions zsh | put zsh/site-functions/_zsic
-env -i "$zsic" completions fish | put fish/vendor_completions.d/zsic.fish
-env -i "$zsic" completions powershell | put zsic/completions/_zsic.ps1
-put doc/zsic/LICENSE < LICENSE
-put doc/zsic/NOTICE < NOTICE
-licences | put doc/zsic/THIRD-PARTY.txt
 
-say 'Wheel and tarball with the same binary'
-"${build[@]}" --out "$dist"
-python3 -m zipfile -e "$dist"/*.whl "$work/check"
-cmp "$work/check/zsic-$version.data/scripts/zsic" "$zsic"
-cp -r "$share" "$work/$binary_name/share"
-pack "$binary_name" | gzip -9n > "$dist/$binary_name.tar.gz"
+for arch in $archs; do # this machine's first: it prints what goes beside the others
+    say "Binary for $arch, linked for glibc 2.17 and later"
+    build=(maturin build --quiet --release --frozen --zig --compatibility manylinux2014 --features avif-simd)
+    [[ $arch == "$own" ]] || build+=(--target "$arch-unknown-linux-gnu")
+    "${build[@]}" --out "$work/wheel-$arch"
+    python3 -m zipfile -e "$work/wheel-$arch"/*.whl "$work/wheel-$arch"
+    binary_name=zsic-$version-$arch-linux
+    zsic=$work/$binary_name/bin/zsic
+    mkdir -p "$work/$binary_name/bin"
+    install "$work/wheel-$arch/zsic-$version.data/scripts/zsic" "$zsic"
+    for folder in "$CARGO_TARGET_DIR" "${CARGO_HOME:-$HOME/.cargo}"; do
+        ! grep -aqF "$folder" "$zsic" || fail "the binary names a folder of this machine: $folder"
+    done
+
+    say 'Manual page, completions, licences'
+    if [[ $arch == "$own" ]]; then
+        env -i "$zsic" man | put man/man1/zsic.1
+        env -i "$zsic" completions bash | put bash-completion/completions/zsic
+        env -i "$zsic" completions zsh | put zsh/site-functions/_zsic
+        env -i "$zsic" completions fish | put fish/vendor_completions.d/zsic.fish
+        env -i "$zsic" completions powershell | put zsic/completions/_zsic.ps1
+        put doc/zsic/LICENSE < LICENSE
+        put doc/zsic/NOTICE < NOTICE
+    fi
+    licences "$arch-unknown-linux-gnu" | put doc/zsic/THIRD-PARTY.txt
+
+    say 'Wheel and tarball with the same binary'
+    "${build[@]}" --out "$work/whole-$arch"
+    python3 -m zipfile -e "$work/whole-$arch"/*.whl "$work/check-$arch"
+    cmp "$work/check-$arch/zsic-$version.data/scripts/zsic" "$zsic"
+    mv "$work/whole-$arch"/*.whl "$dist"
+    cp -r "$share" "$work/$binary_name/share"
+    pack "$binary_name" | gzip -9n > "$dist/$binary_name.tar.gz"
+done
 
 say 'Sums'
 cd "$dist"

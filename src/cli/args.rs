@@ -55,7 +55,7 @@ Environment:
   ZSIC_DEVICE, ZSIC_PRECISION   the device and the arithmetic
   ZSIC_THREADS                  the number of threads
   ZSIC_CACHE_DIR                the directory of kept embeddings
-  ZSIC_ISA                      the instruction set: amx, avx512, avx2 or plain
+  ZSIC_ISA                      the instruction set: amx, avx512, avx2, neon or plain
   HF_HUB_CACHE, HF_HOME         the directory of checkpoints (~, ~user, $VAR expanded)
   HF_TOKEN, HF_TOKEN_PATH       the token for private and gated checkpoints
   HF_HUB_OFFLINE                1 turns the network off, as does TRANSFORMERS_OFFLINE

@@ -116,7 +116,7 @@ pub fn instructions() -> Result<Isa> {
     match std::env::var(ISA) {
         Ok(name) if !name.is_empty() => {
             let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
-            isa.with_context(|| format!("{ISA} is `{name}`; use amx, avx512, avx2 or plain"))
+            isa.with_context(|| format!("{ISA} is `{name}`; use amx, avx512, avx2, neon or plain"))
         }
         _ => Ok(Isa::best()),
     }

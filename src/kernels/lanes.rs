@@ -1,12 +1,14 @@
-//! Vectors of f32 in one register, by instruction set: the operations that the kernels use. Every method is inlined
+//! Vectors of f32 in registers, by instruction set: the operations that the kernels use. Every method is inlined
 //! into a function that has the instruction set.
 
 #![allow(clippy::missing_safety_doc)] // one contract for all, stated on the trait
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A register of f32.
+/// A register of f32, or a pair of them.
 ///
 /// # Safety
 /// Every method needs the instruction set of its type. Methods with a pointer need [`Self::N`] values there, or `n` if
@@ -22,7 +24,17 @@ pub unsafe trait Lanes: Copy {
     /// Stores only the first `n < N` values.
     unsafe fn store_first(self, to: *mut f32, n: usize);
     /// Stores the first `n <= N` values as bf16, rounded to nearest, ties to even.
-    unsafe fn store_bf16(self, to: *mut u16, n: usize);
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16, n: usize) {
+        let mut values = [0f32; 16];
+        // SAFETY: there is room for the widest; the rest is the caller's.
+        unsafe {
+            self.store(values.as_mut_ptr());
+            for (i, &value) in values[..n].iter().enumerate() {
+                *to.add(i) = super::matrix::bf16_bits(value);
+            }
+        }
+    }
     /// Stores the first `n <= N` values in two parts, as [`super::matrix::split`] makes them.
     #[inline(always)]
     unsafe fn store_split(self, high: *mut u16, low: *mut u16, n: usize) {
@@ -228,13 +240,6 @@ unsafe impl Lanes for Avx2 {
     #[inline(always)] unsafe fn store_first(self, to: *mut f32, n: usize) { unsafe {
         _mm256_maskstore_ps(to, _mm256_loadu_si256(FIRST.as_ptr().add(8 - n).cast()), self.0)
     } }
-    #[inline(always)] unsafe fn store_bf16(self, to: *mut u16, n: usize) {
-        let mut values = [0f32; 8];
-        unsafe { self.store(values.as_mut_ptr()) };
-        for (i, &value) in values[..n].iter().enumerate() {
-            unsafe { *to.add(i) = super::matrix::bf16_bits(value) };
-        }
-    }
     #[inline(always)] unsafe fn add_to(self, sums: *mut f64) { unsafe {
         let halves = [_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0)];
         for (half, at) in halves.into_iter().zip([sums, sums.add(4)]) {
@@ -281,6 +286,90 @@ unsafe impl Lanes for Avx2 {
         for c in 0..4 {
             _mm256_storeu_ps(to.add(c * stride), _mm256_permute2f128_ps::<0x20>(r[c], r[4 + c]));
             _mm256_storeu_ps(to.add((4 + c) * stride), _mm256_permute2f128_ps::<0x31>(r[c], r[4 + c]));
+        }
+    } }
+}
+
+/// Eight lanes of NEON, in two registers. Sums have the order of AVX2, and so the bits.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)]
+pub struct Neon(pub float32x4_t, pub float32x4_t);
+
+#[cfg(target_arch = "aarch64")]
+impl Neon {
+    #[inline(always)]
+    fn map(self, of: impl Fn(float32x4_t) -> float32x4_t) -> Self {
+        Self(of(self.0), of(self.1))
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, of: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> Self {
+        Self(of(self.0, other.0), of(self.1, other.1))
+    }
+}
+
+// SAFETY: each method is one or a few intrinsics of NEON, under the contract of the trait.
+#[cfg(target_arch = "aarch64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)] // all under the trait's contract
+unsafe impl Lanes for Neon {
+    const N: usize = 8;
+    #[inline(always)] unsafe fn splat(value: f32) -> Self { unsafe { Self(vdupq_n_f32(value), vdupq_n_f32(value)) } }
+    #[inline(always)] unsafe fn load(from: *const f32) -> Self { unsafe { Self(vld1q_f32(from), vld1q_f32(from.add(4))) } }
+    #[inline(always)] unsafe fn store(self, to: *mut f32) { unsafe { vst1q_f32(to, self.0); vst1q_f32(to.add(4), self.1) } }
+    #[inline(always)] unsafe fn load_first(from: *const f32, n: usize) -> Self { unsafe {
+        let mut values = [0f32; 8];
+        from.copy_to_nonoverlapping(values.as_mut_ptr(), n);
+        Self::load(values.as_ptr())
+    } }
+    #[inline(always)] unsafe fn store_first(self, to: *mut f32, n: usize) { unsafe {
+        let mut values = [0f32; 8];
+        self.store(values.as_mut_ptr());
+        to.copy_from_nonoverlapping(values.as_ptr(), n);
+    } }
+    #[inline(always)] unsafe fn add_to(self, sums: *mut f64) { unsafe {
+        let pairs = [vget_low_f32(self.0), vget_high_f32(self.0), vget_low_f32(self.1), vget_high_f32(self.1)];
+        for (i, pair) in pairs.into_iter().enumerate() {
+            let at = sums.add(2 * i);
+            vst1q_f64(at, vaddq_f64(vld1q_f64(at), vcvt_f64_f32(pair)));
+        }
+    } }
+    #[inline(always)] unsafe fn add(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vaddq_f32(a, b) }) }
+    #[inline(always)] unsafe fn sub(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vsubq_f32(a, b) }) }
+    #[inline(always)] unsafe fn mul(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vmulq_f32(a, b) }) }
+    #[inline(always)] unsafe fn div(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vdivq_f32(a, b) }) }
+    #[inline(always)] unsafe fn mul_add(self, by: Self, plus: Self) -> Self { unsafe {
+        Self(vfmaq_f32(plus.0, self.0, by.0), vfmaq_f32(plus.1, self.1, by.1))
+    } }
+    // NEON's own return NaN for NaN.
+    #[inline(always)] unsafe fn max(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), b, a) }) }
+    #[inline(always)] unsafe fn min(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), b, a) }) }
+    #[inline(always)] unsafe fn abs(self) -> Self { self.map(|a| unsafe { vabsq_f32(a) }) }
+    #[inline(always)] unsafe fn with_sign_of(self, other: Self) -> Self {
+        self.with(other, |a, b| unsafe { vbslq_f32(vdupq_n_u32(1 << 31), b, a) })
+    }
+    #[inline(always)] unsafe fn round(self) -> Self { self.map(|a| unsafe { vrndnq_f32(a) }) }
+    #[inline(always)] unsafe fn exp2_whole(self) -> Self { self.map(|a| unsafe {
+        vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtq_s32_f32(a), vdupq_n_s32(127))))
+    }) }
+    #[inline(always)] unsafe fn if_less(self, than: Self, yes: Self, no: Self) -> Self { unsafe {
+        Self(vbslq_f32(vcltq_f32(self.0, than.0), yes.0, no.0), vbslq_f32(vcltq_f32(self.1, than.1), yes.1, no.1))
+    } }
+    #[inline(always)] unsafe fn transpose(rows: &[*const f32; 16], to: *mut f32, stride: usize) { unsafe {
+        for (row, column) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+            let r: [_; 4] = std::array::from_fn(|i| vld1q_f32(rows[row + i].add(column)));
+            // Even and odd columns of two rows each, in turn.
+            let (a, b) = (vtrnq_f32(r[0], r[1]), vtrnq_f32(r[2], r[3]));
+            let columns = [
+                vcombine_f32(vget_low_f32(a.0), vget_low_f32(b.0)),
+                vcombine_f32(vget_low_f32(a.1), vget_low_f32(b.1)),
+                vcombine_f32(vget_high_f32(a.0), vget_high_f32(b.0)),
+                vcombine_f32(vget_high_f32(a.1), vget_high_f32(b.1)),
+            ];
+            for (i, values) in columns.into_iter().enumerate() {
+                vst1q_f32(to.add((column + i) * stride + row), values);
+            }
         }
     } }
 }

@@ -40,6 +40,8 @@ pub const BITS_VERSION: u32 = 2;
 pub enum Isa {
     /// The plain versions, as the compiler vectorizes them.
     Plain,
+    /// NEON, of 64-bit ARM. It ran on an emulator only, so [`Isa::best`] leaves it out.
+    Neon,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 (F, BW, DQ, VL).
@@ -50,11 +52,11 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, least first.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::Avx512, Self::Amx];
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Neon, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// Returns the best instruction set of this machine.
+    /// Returns the best instruction set of this machine, of those that ran on one like it.
     pub fn best() -> Self {
-        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Plain)
+        Self::available().filter(|&isa| isa != Self::Neon).last().unwrap_or(Self::Plain)
     }
 
     /// Returns the instruction sets of this machine, least first.
@@ -66,6 +68,7 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Self::Plain => true,
+            Self::Neon => cfg!(target_arch = "aarch64"), // every such CPU has it
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -109,10 +112,11 @@ impl Isa {
         }
     }
 
-    /// Returns its name: `plain`, `avx2`, `avx512`, `amx`.
+    /// Returns its name: `plain`, `neon`, `avx2`, `avx512`, `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Amx => "amx",
@@ -143,6 +147,9 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             $crate::kernels::Isa::Avx2 => unsafe { avx2($($name),*) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above; every function has NEON.
+            $crate::kernels::Isa::Neon => unsafe { $run::<$crate::kernels::lanes::Neon>($($name),*) },
             _ => $plain,
         }
     }};

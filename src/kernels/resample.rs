@@ -7,8 +7,6 @@ use super::Isa;
 const CUT: u32 = 11;
 /// Source pixels whose weights lie together. A run of weights is padded with zeros to whole groups.
 const GROUP: usize = 8;
-/// Bytes after a row that a group may read.
-const REACH: usize = 32;
 
 /// Integer weights of one axis: for each result, the start of its run of source pixels, and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,8 +135,10 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use super::{CUT, GROUP, REACH, Taps, WeightRun};
+    use super::{CUT, GROUP, Taps, WeightRun};
 
+    /// Bytes after a row that a group may read.
+    const REACH: usize = 32;
     /// Bytes of a row that the vertical pass takes together.
     pub(super) const BLOCK: usize = 32;
     /// Rows that the horizontal pass takes together.

@@ -59,7 +59,7 @@ impl Plan {
         (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
     }
 
-    /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2` or `plain`, and on
+    /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2`, `neon` or `plain`, and on
     /// an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16` or `cuda-split`; none on other devices.
     pub fn instructions(&self) -> Option<&'static str> {
         match self.kernels() {

@@ -9,8 +9,10 @@ use zsic::kernels::BITS_VERSION;
 use zsic::{Checkpoint, Compute, ImageEncoder, Isa, Plan, Precision, TextEncoder, source};
 
 /// The SHA-256 of the embeddings of two images and two texts, by instruction set. Where a line changes, raise BITS_VERSION
-/// and write the new lines. AMX has none: the order in which it sums is its own.
-const BITS: [(u32, &str, &str); 5] = [
+/// and write the new lines. NEON has those of AVX2. AMX has none: the order in which it sums is its own.
+const BITS: [(u32, &str, &str); 7] = [
+    (2, "neon F32", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
+    (2, "neon Auto", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
     (2, "avx2 F32", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
     (2, "avx2 Auto", "34de390be0967a4c147bc163ca0156cd1b219e5000433b3f1bd1d1f29c78d4c1"),
     (2, "avx512 F32", "5bd4cb96f6f33944a4e6977ef2552464f38f47c9f097f4fc15185067c68b8490"),

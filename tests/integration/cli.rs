@@ -216,7 +216,7 @@ fn the_instruction_set_can_be_forced_and_is_told() {
     assert!(scores.iter().all(|score| (score - scores[0]).abs() < 5e-5), "{scores:?}");
     let output = run(classify(&[&picture, "-l", "a,b"]).env("ZSIC_ISA", "sse9"));
     assert_eq!((output.status.code(), out(&output)), (Some(3), ""));
-    assert!(err(&output).contains("avx512, avx2 or plain"), "{}", err(&output));
+    assert!(err(&output).contains("avx512, avx2, neon or plain"), "{}", err(&output));
     let output = run(classify(&[&picture, "-l", "a,b", "--precision", "bf16"]).env("ZSIC_ISA", "plain"));
     assert_eq!(output.status.code(), Some(3), "{}", err(&output));
     assert!(err(&output).contains("no bf16 arithmetic"), "{}", err(&output));

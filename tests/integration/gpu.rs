@@ -92,6 +92,12 @@ fn missing_libraries_are_a_sentence_and_auto_falls_back() {
     link("libcublasLt.so.13", &lib64);
     assert_right(&run(one(dir.path(), "cuda").env("CUDA_HOME", dir.path())));
     assert_refused(&run(one(dir.path(), "cuda").env("CUDA_HOME", "").current_dir(&dir)), "cuBLASLt was not found");
+    // A damaged one is told.
+    fs::remove_file(lib64.join("libcublasLt.so.13")).unwrap();
+    fs::write(lib64.join("libcublasLt.so.13"), "").unwrap();
+    let damaged = run(one(dir.path(), "cuda").env("CUDA_HOME", dir.path()));
+    assert_refused(&damaged, "cuBLASLt cannot be opened: ");
+    assert_refused(&damaged, "libcublasLt.so.13: file too short; install");
 }
 
 #[test]

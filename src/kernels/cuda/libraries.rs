@@ -45,10 +45,18 @@ fn open_cublaslt(newest: usize) -> Result<(), String> {
     let by_system = cudarc::get_lib_name_candidates("cublasLt").into_iter().map(PathBuf::from);
     let folders = folders();
     let by_folder = CUBLASLT.into_iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    let mut unfit = None;
+    let mut reason = None;
     for path in by_system.chain(by_folder) {
         // SAFETY: cuBLASLt needs nothing of this program when it is opened.
-        let Ok(library) = (unsafe { Library::new(&path) }) else { continue };
+        let library = match unsafe { Library::new(&path) } {
+            Ok(library) => library,
+            Err(e) => {
+                if path.is_file() {
+                    reason.get_or_insert_with(|| format!("cuBLASLt cannot be opened: {e}; {}", advice(newest)));
+                }
+                continue;
+            }
+        };
         let Some(version) = version(&library) else { continue };
         if (OLDEST..=newest).contains(&major(version)) {
             // It stays open. glibc then gives it to whoever asks for its name without a folder, as cudarc does.
@@ -57,12 +65,11 @@ fn open_cublaslt(newest: usize) -> Result<(), String> {
             let opened = unsafe { cublaslt::sys::cublasLtGetVersion() };
             return if opened == version { Ok(()) } else { Err(refused(opened, newest)) };
         }
-        unfit.get_or_insert(version);
+        reason.get_or_insert_with(|| refused(version, newest));
     }
-    Err(unfit.map_or_else(
-        || format!("cuBLASLt was not found; {}, or add the folder of libcublasLt to LD_LIBRARY_PATH", advice(newest)),
-        |version| refused(version, newest),
-    ))
+    Err(reason.unwrap_or_else(|| {
+        format!("cuBLASLt was not found; {}, or add the folder of libcublasLt to LD_LIBRARY_PATH", advice(newest))
+    }))
 }
 
 fn version(library: &Library) -> Option<usize> {

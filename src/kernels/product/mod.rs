@@ -6,6 +6,7 @@
 pub(crate) mod amx;
 mod avx2;
 mod avx512;
+mod neon;
 mod pack;
 pub mod peak;
 mod plain;
@@ -79,7 +80,7 @@ impl Linear {
 pub(crate) fn width(isa: Isa) -> usize {
     match isa {
         Isa::Plain => 1,
-        Isa::Avx2 => 16,
+        Isa::Neon | Isa::Avx2 => 16,
         Isa::Avx512 | Isa::Amx => 32,
     }
 }
@@ -208,6 +209,9 @@ fn run(isa: Isa, job: &Job) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         (Isa::Avx2, Element::F32) => unsafe { avx2::single(job) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        (Isa::Neon, Element::F32) => unsafe { neon::single(job) },
         // SAFETY: `product` checked the bounds.
         _ => unsafe { plain::run(job) },
     }

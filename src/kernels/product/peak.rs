@@ -31,12 +31,12 @@ pub fn multiply_in_registers(isa: Isa, element: Element, steps: usize) -> usize 
     assert!(isa.is_available());
     (0..threads).into_par_iter().with_max_len(1).for_each(each);
     let operations = match (isa, element) {
-        (Isa::Avx2, Element::F32) => SUMS * 16,
+        (Isa::Neon | Isa::Avx2, Element::F32) => SUMS * 16,
         (Isa::Avx512 | Isa::Amx, Element::F32) => SUMS * 32,
         (Isa::Avx512, Element::Bf16) => SUMS * 64,
         (Isa::Amx, Element::Bf16) => SUMS * 16 * 16 * 64,
         (Isa::Amx, Element::Split) => SUMS / 3 * 16 * 16 * 64, // three products of bf16 are one
-        (Isa::Plain, _) | (Isa::Avx2, _) | (Isa::Avx512, Element::Split) => 0,
+        (Isa::Plain | Isa::Neon | Isa::Avx2, _) | (Isa::Avx512, Element::Split) => 0,
     };
     threads * steps * operations
 }

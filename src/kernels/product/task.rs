@@ -120,6 +120,7 @@ pub(crate) unsafe fn multiply<V: Lanes, D: Dot<V>>(rows: usize, tile: Tile) {
 ///
 /// # Safety
 /// As [`multiply`].
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) unsafe fn tile<V: Lanes, D: Dot<V>, const R: usize>(tile: Tile) {
     let Tile { k, x, x_stride, panel, sums, sums_stride, first } = tile;
