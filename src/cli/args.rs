@@ -155,6 +155,10 @@ impl Cli {
     pub fn read() -> Result<Self, clap::Error> {
         let read = |mut matches: ArgMatches| {
             let mut cli = Self::from_arg_matches(&matches)?;
+            #[cfg(windows)]
+            if let Some(inputs) = cli.command.inputs() {
+                inputs.expand_patterns();
+            }
             let of_command = matches.remove_subcommand();
             if let (Some(machine), Some((_, matches))) = (cli.command.machine(), of_command) {
                 machine.typed = Typed::of(&matches);
@@ -174,6 +178,20 @@ impl Command {
             Self::Test(args) => Some(&mut args.machine),
             Self::Eval(args) => Some(&mut args.machine),
             Self::Sort(args) => Some(&mut args.machine),
+            _ => None,
+        }
+    }
+
+    /// Returns the flags about images, if the command has any.
+    #[cfg(windows)]
+    fn inputs(&mut self) -> Option<&mut Inputs> {
+        match self {
+            Self::Classify(args) => Some(&mut args.inputs),
+            Self::Grep(args) => Some(&mut args.inputs),
+            Self::Test(args) => Some(&mut args.inputs),
+            Self::Eval(args) => Some(&mut args.inputs),
+            Self::Sort(args) => Some(&mut args.inputs),
+            Self::Embed(args) => Some(&mut args.inputs),
             _ => None,
         }
     }

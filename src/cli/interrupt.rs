@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::settings::NO_THREAD;
 use super::{messages, progress, stdout, undo};
@@ -50,28 +48,20 @@ pub fn install() -> Result<()> {
 /// Returns what waits for the next signal.
 #[cfg(unix)]
 fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
     // A file that grows past the process's limit becomes an error of writing instead of a silent end.
-    flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::new(AtomicBool::new(false)))?;
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     Ok(move || signals.forever().next())
 }
 
-/// Returns what waits for the next signal. Windows wakes no thread, so it looks 50 times a second.
+/// Returns what waits for Ctrl-C, for Ctrl-Break, and for the end of the console or of the session.
 #[cfg(windows)]
 fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
-    const PAUSE: Duration = Duration::from_millis(20);
-    let came = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_usize(signal, Arc::clone(&came), signal as usize)?;
-    }
-    Ok(move || {
-        loop {
-            match came.load(std::sync::atomic::Ordering::Relaxed) {
-                0 => thread::sleep(PAUSE),
-                signal => return Some(signal as i32),
-            }
-        }
-    })
+    const SIGINT: i32 = 2;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    ctrlc::set_handler(move || _ = sender.send(SIGINT))?;
+    Ok(move || receiver.recv().ok())
 }
 
 /// Ends the process, but not inside a record, and removes files without a record.

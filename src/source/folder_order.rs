@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_listing_that_breaks_off_keeps_what_came_before() {
-        let broken = || Err(io::Error::from_raw_os_error(5));
+        let broken = || Err(io::Error::other("bad disk"));
         let denied = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
         let entry = |name: &str, kind| Ok((PathBuf::from(name), kind));
         let entries =

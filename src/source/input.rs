@@ -114,6 +114,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)] // names are bytes
     #[test]
     fn names_are_what_was_given() {
         let name = |bytes: &[u8]| Input::from_arg(from_bytes(bytes)).name().as_str().to_owned();

@@ -71,6 +71,7 @@ fn explained(path: &Path, e: ImageError) -> ImageError {
         ErrorKind::NotFound if name.windows(3).any(|some| some == b"://") => {
             "only http and https URLs are fetched; name a file by its path"
         }
+        _ if cfg!(windows) && (has(b'*') || has(b'?')) => "no file matches this pattern",
         ErrorKind::NotFound if has(b'*') || has(b'?') => {
             "leave out the quotes so that the shell expands the pattern, or name the folder and use --include"
         }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-/// Returns the bytes that may be written to the disk of `path`, or None if the system does not say. Windows knows, but
-/// no crate here asks it without `unsafe`.
+/// Returns the bytes that may be written to the disk of `path`, or None if the system does not say.
 pub fn free(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|path| path.exists())?;
     #[cfg(unix)]
@@ -12,10 +11,7 @@ pub fn free(path: &Path) -> Option<u64> {
         Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
     #[cfg(windows)]
-    {
-        _ = there;
-        None
-    }
+    fs4::available_space(there).ok()
 }
 
 /// Returns whether this process may create files in a folder. On Windows only trying would tell, so the answer is

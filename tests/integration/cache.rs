@@ -3,14 +3,14 @@
 use std::fs::{self, File};
 #[cfg(unix)] // links
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use crate::common::caches::{LABELS, assert_kept, classify, content, count, demo, embedding, info, temporary};
 use crate::common::command::{err, image, lines, model, out, run, zsic};
 use crate::common::{copied, fixtures};
-use zsic::cache::{Cache, ContentHash, LEAST, Stamp};
+use zsic::cache::{Cache, LEAST, Stamp};
 use zsic::preprocess::Decoding;
 use zsic::{Checkpoint, Compute, Isa};
 
@@ -73,7 +73,7 @@ fn the_folder_of_a_commit_may_have_any_name() {
 
 /// A snapshot in the layout of the hub, whose weights can be damaged behind the back of their name.
 #[cfg(unix)]
-fn snapshot(dir: &Path) -> (PathBuf, PathBuf) {
+fn snapshot(dir: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let snapshot = dir.join("models--org--clip/snapshots/0123456789abcdef0123456789abcdef01234567");
     let blobs = dir.join("models--org--clip/blobs");
     fs::create_dir_all(&snapshot).unwrap();
@@ -81,7 +81,7 @@ fn snapshot(dir: &Path) -> (PathBuf, PathBuf) {
     for entry in fs::read_dir(fixtures("checkpoints/quick-gelu")).unwrap() {
         let path = entry.unwrap().path();
         let content = fs::read(&path).unwrap();
-        let blob = blobs.join(format!("{:?}", ContentHash::of(&content)));
+        let blob = blobs.join(format!("{:?}", zsic::cache::ContentHash::of(&content)));
         fs::write(&blob, content).unwrap();
         symlink(&blob, snapshot.join(path.file_name().unwrap())).unwrap();
     }

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use crate::common::fixtures;
 use crate::fake_hub::world::{WEIGHTS, World, files};
 use crate::fake_hub::{FakeHub, Fault, NAME, etag};
-use zsic::net::hub::{EarlyFiles, Event, HubError, HubSettings, Removal, Verdict, cached, fetch, verify};
+use zsic::net::hub::{EarlyFiles, Event, HubError, HubSettings, fetch};
+#[cfg(unix)]
+use zsic::net::hub::{Removal, Verdict, cached, verify};
 
 #[test]
 fn only_what_is_needed_is_fetched_and_only_once() {

@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::command::{cache_dir, err, out, zsic};
-use crate::common::terminal::screen;
 use crate::fake_hub::shell::{WEIGHTS, World, checkpoint, expected, files, image};
 use crate::fake_hub::{Fault, NAME, etag};
 use serde_json::{Value, json};
@@ -431,13 +430,6 @@ fn fetch_is_another_word_for_pull() {
     let [fetched, pulled] = ["fetch", "pull"].map(|word| world.run(&["models", word, NAME]));
     assert_eq!((fetched.status.code(), out(&fetched)), (Some(0), out(&pulled)), "{}", err(&fetched));
     assert!(!out(&world.run(&["models", "--help"])).contains("fetch "));
-}
-
-#[test]
-fn a_terminal_of_unknown_width_gets_80_columns() {
-    let screen = screen(&mut zsic(&["models", "list", "--known"]));
-    assert!(screen.starts_with("NAME ") && screen.lines().next().unwrap().contains("SIZE"), "{screen}");
-    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::common::command::{cache_dir, err, image, lines, model, out, run, zsic};
+use crate::common::command::{err, image, lines, model, out, run, zsic};
 
 const LABELS: &str = "cat,the cat's toy,wine glass";
 
@@ -216,7 +216,7 @@ fn a_file_that_may_not_grow_ends_with_a_whole_line() {
     let inputs: Vec<String> = vec![image("wide.png"); 200];
     let command = "ulimit -f 8; exec \"$0\" \"$@\"";
     let mut shell = Command::new("bash");
-    shell.env("ZSIC_CACHE_DIR", cache_dir());
+    shell.env("ZSIC_CACHE_DIR", crate::common::command::cache_dir());
     shell.args(["-c", command, env!("CARGO_BIN_EXE_zsic"), "classify", "-m", &model("quick-gelu"), "-l", LABELS, "-o"]);
     let output = run(shell.arg(&path).args(&inputs).stdin(Stdio::null()));
     assert_eq!(output.status.code(), Some(3), "{}", err(&output));

@@ -88,3 +88,10 @@ fn an_error_inside_an_array_has_a_line_of_its_own() {
     let screen = screen(&mut zsic(&words));
     assert!(screen.contains("}]\nerror: "), "{screen:?}");
 }
+
+#[test]
+fn a_terminal_of_unknown_width_gets_80_columns() {
+    let screen = screen(&mut zsic(&["models", "list", "--known"]));
+    assert!(screen.starts_with("NAME ") && screen.lines().next().unwrap().contains("SIZE"), "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+}

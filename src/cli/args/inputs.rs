@@ -91,4 +91,28 @@ impl Inputs {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.inputs.iter().map(Path::new).chain(self.files_from.as_deref())
     }
+
+    /// Replaces patterns by the files that match, in order, as shells do on other systems. One that none matches stays.
+    #[cfg(windows)]
+    pub fn expand_patterns(&mut self) {
+        let words = self.inputs.iter().flat_map(|word| {
+            let matches = matches(word);
+            if matches.is_empty() { vec![word.clone()] } else { matches }
+        });
+        self.inputs = words.collect();
+    }
+}
+
+/// Returns the files that match a path with `*` or `?`, which no name has on Windows.
+#[cfg(windows)]
+fn matches(word: &std::ffi::OsStr) -> Vec<OsString> {
+    use zsic::source::Input;
+    let pattern = word.to_str().filter(|word| word.contains(['*', '?'])).unwrap_or_default();
+    if pattern.is_empty() || !matches!(Input::from_arg(word), Input::Path(_)) {
+        return Vec::new();
+    }
+    // Brackets are ordinary in names there.
+    let pattern = pattern.replace('[', "[[]");
+    let options = glob::MatchOptions { case_sensitive: false, ..glob::MatchOptions::new() };
+    glob::glob_with(&pattern, options).into_iter().flatten().flatten().map(Into::into).collect()
 }

@@ -230,6 +230,7 @@ mod tests {
         let mut entries = Vec::new();
         note.journal.write_to(&mut entries).unwrap();
         assert_eq!(entries, [7; 128]);
+        drop(note); // Windows keeps an open file
         assert_eq!((info(&cache).unwrap(), info(dir.path()).unwrap()), ((1, BLOCK), (0, 0)));
         fs::write(&output, "two\n").unwrap();
         File::options().write(true).open(&output).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();

@@ -137,7 +137,7 @@ mod tests {
     fn each_label_has_a_folder_of_its_own() {
         assert_eq!(
             folders(&["a cat", "a/b", ".x", "..", "caf\u{e9}\n"], true).unwrap(),
-            ["a cat", "a_b", "_x", "_.", "caf\u{e9}_"]
+            ["a cat", "a_b", "_x", if cfg!(windows) { "__" } else { "_." }, "caf\u{e9}_"]
         );
         assert_eq!(folders(&["unknown"], false).unwrap(), ["unknown"]);
         for shared in [&["a/b", "a_b"][..], &["Cat", "cat"], &["Unknown"], &[&"x".repeat(256)]] {

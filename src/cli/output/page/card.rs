@@ -14,7 +14,7 @@ use super::thumbnails::Thumbnail;
 /// Returns the card of a picture. `labels` are the names behind its numbers.
 pub fn card(place: usize, picture: &Picture, thumbnail: &Thumbnail, labels: &[String]) -> String {
     let name = without_passwords(picture.name.as_str());
-    let file = name.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&name);
+    let file = name.rsplit(std::path::is_separator).find(|part| !part.is_empty()).unwrap_or(&name);
     let state = match picture.is_right() {
         Some(true) => " right",
         Some(false) => " wrong",

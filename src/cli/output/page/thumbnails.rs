@@ -271,7 +271,7 @@ mod tests {
         }
         tar.finish().unwrap();
         let version = |bytes: &Vec<u8>| Version::of_content(&ContentHash::of(bytes));
-        let member = tar_path.join("x.png");
+        let member = std::path::PathBuf::from(format!("{}/x.png", tar_path.display()));
         let pictures = [picture(&member, version(&both[1])), picture(&member, version(&both[0]))];
         let thumbnails = made(&pictures);
         for (thumbnail, bytes) in thumbnails.iter().zip(both.iter().rev()) {
