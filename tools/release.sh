@@ -68,6 +68,10 @@ done
 if [[ $archs == *x86_64* ]] && ! command -v nasm > /dev/null; then
     fail 'nasm is not installed: the JPEG and AV1 decoders would be built without their assembler, at half the speed'
 fi
+for arch in $archs; do
+    [[ -d $(rustc --print target-libdir --target "$arch-unknown-linux-gnu") ]] ||
+        fail "Rust's standard library for $arch is not installed: rustup target add $arch-unknown-linux-gnu"
+done
 python3 -c 'import ziglang' 2> /dev/null || fail "python3 has no ziglang, which links for old systems: pip install ziglang"
 [[ $PWD != *[[:space:]]* ]] || fail "the compiler's flags take no spaces in the name of this folder: $PWD"
 [[ -z $(git status --porcelain) ]] || fail 'the work tree has changes or untracked files: commit or remove them'

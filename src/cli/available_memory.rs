@@ -79,24 +79,12 @@ pub fn available() -> u64 {
 
 /// Returns the bytes that this process may still take, and what decides that.
 pub fn tightest() -> (u64, &'static str) {
-    let machine = left_on_machine().map(|bytes| (bytes, "all that the machine has left"));
+    let machine = field("/proc/meminfo", "MemAvailable:").map(|bytes| (bytes, "all that the machine has left"));
     let limits = process_limits()
         .map(|(limit, used, what)| (limit.saturating_sub(field("/proc/self/status", used).unwrap_or(0)), what));
     let groups = groups().into_iter().map(|bytes| (bytes, "the limit of the control group"));
     let all = machine.into_iter().chain(limits).chain(groups);
     all.min().unwrap_or((UNKNOWN, "a guess, since the system does not say"))
-}
-
-/// Returns the bytes that new programs may take.
-fn left_on_machine() -> Option<u64> {
-    #[cfg(target_os = "linux")]
-    return field("/proc/meminfo", "MemAvailable:");
-    #[cfg(not(target_os = "linux"))]
-    {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        Some(system.available_memory()).filter(|&bytes| bytes > 0)
-    }
 }
 
 /// Returns whether the address space of this process is limited. Then reserved memory counts as used.

@@ -55,7 +55,7 @@ fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
     Ok(move || signals.forever().next())
 }
 
-/// Returns what waits for Ctrl-C, for Ctrl-Break, and for the end of the console or of the session.
+/// Returns what waits for Ctrl-C and Ctrl-Break. When its console closes, Windows ends the process without waiting.
 #[cfg(windows)]
 fn signals() -> Result<impl FnMut() -> Option<i32> + Send> {
     const SIGINT: i32 = 2;

@@ -290,7 +290,7 @@ unsafe impl Lanes for Avx2 {
     } }
 }
 
-/// Eight lanes of NEON, in two registers. Sums have the order of AVX2, and so the bits.
+/// Eight lanes of NEON, in two registers. Adds in AVX2's order, so results have the same bits.
 #[cfg(target_arch = "aarch64")]
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations)]
@@ -342,7 +342,7 @@ unsafe impl Lanes for Neon {
     #[inline(always)] unsafe fn mul_add(self, by: Self, plus: Self) -> Self { unsafe {
         Self(vfmaq_f32(plus.0, self.0, by.0), vfmaq_f32(plus.1, self.1, by.1))
     } }
-    // NEON's own return NaN for NaN.
+    // NEON's own return NaN where either is NaN.
     #[inline(always)] unsafe fn max(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), b, a) }) }
     #[inline(always)] unsafe fn min(self, other: Self) -> Self { self.with(other, |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), b, a) }) }
     #[inline(always)] unsafe fn abs(self) -> Self { self.map(|a| unsafe { vabsq_f32(a) }) }

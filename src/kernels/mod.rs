@@ -54,7 +54,7 @@ impl Isa {
     /// Every instruction set, least first.
     pub const ALL: [Self; 5] = [Self::Plain, Self::Neon, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// Returns the best instruction set of this machine, of those that ran on one like it.
+    /// Returns the best instruction set of this machine. Leaves out NEON.
     pub fn best() -> Self {
         Self::available().filter(|&isa| isa != Self::Neon).last().unwrap_or(Self::Plain)
     }

@@ -59,8 +59,8 @@ impl Plan {
         (self.device.is_cpu() && self.isa != Isa::Plain).then_some((self.isa, element))
     }
 
-    /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2`, `neon` or `plain`, and on
-    /// an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16` or `cuda-split`; none on other devices.
+    /// Returns what does the arithmetic: on the CPU `amx-split`, `amx-bf16`, `avx512-bf16`, `avx512`, `avx2`, `neon` or
+    /// `plain`, and on an NVIDIA GPU `cuda-f32`, `cuda-bf16`, `cuda-f16` or `cuda-split`; none on other devices.
     pub fn instructions(&self) -> Option<&'static str> {
         match self.kernels() {
             _ if self.device.is_cuda() => Some(match self.precision {
@@ -103,6 +103,7 @@ mod tests {
     fn each_arithmetic_has_a_name() {
         let name = |precision, isa| compute(precision, isa).plan_for(512, Activation::Softmax).instructions();
         assert_eq!(name(Precision::F32, Isa::Plain), Some("plain"));
+        assert_eq!(name(Precision::Auto, Isa::Neon), Some("neon"));
         assert_eq!(name(Precision::Bf16, Isa::Avx512), Some("avx512-bf16"));
         assert_eq!(name(Precision::Auto, Isa::Avx512), Some("avx512"));
         assert_eq!(name(Precision::Auto, Isa::Amx), Some("amx-split"));

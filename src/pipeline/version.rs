@@ -87,7 +87,10 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20)); // some file systems tell time in steps
         fs::write(&path, "two").unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        assert!(cfg!(windows) || now() != first, "Windows tells no third time");
+        // Windows tells no time that cannot be set.
+        if !cfg!(windows) {
+            assert_ne!(now(), first);
+        }
         assert_eq!(Version::now(&Ok(Input::from_arg("http://h/a.jpg"))), None);
         let data = |word| Version::now(&Ok(Input::from_arg(word)));
         assert!(data("data:,a") == data("data:,a") && data("data:,a") != data("data:,b"));

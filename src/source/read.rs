@@ -9,7 +9,7 @@ use super::decode::check_format;
 use super::memory_budget::too_little;
 use super::{Bytes, ErrorKind, Held, ImageError, Input, Lease, Limits, Stage};
 use crate::system::file::read_exact_at;
-use crate::system::{pipe, sparse};
+use crate::system::{name, pipe, sparse};
 
 /// The first bytes of a file, which identify its format.
 pub const HEAD: u64 = 512;
@@ -71,7 +71,7 @@ fn explained(path: &Path, e: ImageError) -> ImageError {
         ErrorKind::NotFound if name.windows(3).any(|some| some == b"://") => {
             "only http and https URLs are fetched; name a file by its path"
         }
-        _ if cfg!(windows) && (has(b'*') || has(b'?')) => "no file matches this pattern",
+        _ if name::is_pattern(path) => "no file is called so; patterns are expanded on the command line only",
         ErrorKind::NotFound if has(b'*') || has(b'?') => {
             "leave out the quotes so that the shell expands the pattern, or name the folder and use --include"
         }

@@ -30,6 +30,8 @@ impl Select {
     /// # Errors
     /// A glob that cannot be read, with the reason.
     pub fn new(include: &[String], exclude: &[String], shard: Shard) -> Result<Self, BadGlob> {
+        let with_slashes = |globs: &[String]| globs.iter().map(|glob| with_slashes(glob)).collect::<Vec<_>>();
+        let (include, exclude) = (with_slashes(include), with_slashes(exclude));
         let include = if include.is_empty() {
             None
         } else {
@@ -37,7 +39,7 @@ impl Select {
             let inside = |glob: &String| if glob.ends_with('/') { format!("{}**", deep(glob)) } else { glob.clone() };
             Some(Globs::new(&include.iter().map(inside).collect::<Vec<_>>())?)
         };
-        Ok(Self { include, exclude: Globs::new(exclude)?, shard })
+        Ok(Self { include, exclude: Globs::new(&exclude)?, shard })
     }
 
     /// Returns whether the globs allow a file, by its path below the input. [`Self::enters`] judges its folders.
@@ -65,6 +67,11 @@ impl Select {
     pub fn is_share(&self) -> bool {
         self.shard.of > 1
     }
+}
+
+/// Returns a glob whose separators are slashes: Windows has `\` besides.
+fn with_slashes(glob: &str) -> String {
+    if cfg!(windows) { glob.replace('\\', "/") } else { glob.to_owned() }
 }
 
 /// Returns a glob that matches at any depth, if it has no slash before its end.
@@ -208,9 +215,12 @@ mod tests {
             ("*.{jpg,png}", &["x.jpg", "a/x.png"], &["x.gif"]),
             ("[ab].jpg", &["a.jpg"], &["c.jpg", "A.jpg"]),
         ] {
-            let select = select(&[glob], &[]);
-            yes.iter().for_each(|path| assert!(select.takes(Path::new(path)), "{glob} takes {path}"));
-            no.iter().for_each(|path| assert!(!select.takes(Path::new(path)), "{glob} leaves {path}"));
+            let spelled = [glob.to_owned(), glob.replace('/', r"\")];
+            for glob in &spelled[..if cfg!(windows) { 2 } else { 1 }] {
+                let select = select(&[glob], &[]);
+                yes.iter().for_each(|path| assert!(select.takes(Path::new(path)), "{glob} takes {path}"));
+                no.iter().for_each(|path| assert!(!select.takes(Path::new(path)), "{glob} leaves {path}"));
+            }
         }
     }
 

@@ -1,7 +1,7 @@
-//! The differences between Unix and Windows, one file for each concern. Elsewhere only `kernels/memory.rs` and `cli/`
-//! tell systems apart, next to the one use.
+//! The differences between Unix and Windows, one file for each concern. Elsewhere only `kernels/memory.rs`,
+//! `source/select.rs` and `cli/` tell systems apart, next to the one use.
 //!
-//! What Windows lacks here: free disk space is not known, owners of files are not checked, holes in files are read, and
+//! What Windows lacks here: owners of files are not checked, holes in files are read, and
 //! a folder's entries are checked by name instead of by an open handle.
 
 pub mod file;

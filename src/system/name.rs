@@ -25,6 +25,13 @@ pub fn from_vec(bytes: Vec<u8>) -> OsString {
     String::from_utf8(bytes).map_or_else(|e| from_bytes(e.as_bytes()).into_owned(), OsString::from)
 }
 
+/// Returns whether a path is a pattern, as no file can be called: on Windows, if it has `*` or `?`. Elsewhere shells expand
+/// them, and names may have both.
+pub fn is_pattern(path: &Path) -> bool {
+    let verbatim = path.as_os_str().as_encoded_bytes().strip_prefix(br"\\?\");
+    cfg!(windows) && verbatim.is_none() && path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?".contains(byte))
+}
+
 /// Returns the path from the root, without links. On Windows it has no `\\?\` in front, as far as it means the same
 /// without it.
 ///

@@ -106,6 +106,7 @@ fn kill_at_any_point_is_harmless() {
     assert!(in_the_middle > 0, "no kill came in the middle of the weights");
 }
 
+#[cfg(unix)] // strace
 #[test]
 fn a_complete_snapshot_opens_no_socket() {
     let world = World::new();

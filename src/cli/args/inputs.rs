@@ -103,16 +103,42 @@ impl Inputs {
     }
 }
 
-/// Returns the files that match a path with `*` or `?`, which no name has on Windows.
+/// Returns the files that match a path with `*` or `?`; `**` means the same as `*`.
 #[cfg(windows)]
 fn matches(word: &std::ffi::OsStr) -> Vec<OsString> {
     use zsic::source::Input;
-    let pattern = word.to_str().filter(|word| word.contains(['*', '?'])).unwrap_or_default();
-    if pattern.is_empty() || !matches!(Input::from_arg(word), Input::Path(_)) {
-        return Vec::new();
-    }
+    let is_pattern = matches!(Input::from_arg(word), Input::Path(path) if zsic::system::name::is_pattern(&path));
+    let Some(pattern) = word.to_str().filter(|_| is_pattern) else { return Vec::new() };
     // Brackets are ordinary in names there.
-    let pattern = pattern.replace('[', "[[]");
-    let options = glob::MatchOptions { case_sensitive: false, ..glob::MatchOptions::new() };
+    let pattern = pattern.replace("**", "*").replace('[', "[[]");
+    let options = glob::MatchOptions {
+        case_sensitive: false,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
     glob::glob_with(&pattern, options).into_iter().flatten().flatten().map(Into::into).collect()
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_the_files_that_match() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.JPG", "a.jpg", "[x].jpg", "c.png", ".d.jpg"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let path = |name: &str| dir.path().join(name).into_os_string();
+        let expanded = |words: &[OsString]| {
+            let mut inputs = Inputs { inputs: words.to_vec(), ..Inputs::default() };
+            inputs.expand_patterns();
+            inputs.inputs
+        };
+        assert_eq!(expanded(&[path("*.jpg")]), ["[x].jpg", "a.jpg", "b.JPG"].map(path));
+        assert_eq!(expanded(&[path("?.jpg"), path("c.png")]), ["a.jpg", "b.JPG", "c.png"].map(path));
+        assert_eq!(expanded(&[path("[x]*")]), ["[x].jpg"].map(path));
+        let kept = [path("x*.jpg"), "http://h/x?y=*".into(), "data:,*".into(), r"\\?\C:\x".into(), "-".into()];
+        assert_eq!(expanded(&kept), kept);
+    }
 }

@@ -49,6 +49,9 @@ pub fn is_own(path: &Path) -> bool {
 
 /// Returns a path as a word of the shell. `$'..'` is for names that are no text: its `\xNN` are bytes to bash, zsh and ksh.
 fn quoted(path: &Path) -> String {
+    if cfg!(windows) {
+        return format!("\"{}\"", path.display()); // no name has quotes there
+    }
     if let Some(text) = path.to_str().filter(|text| !text.contains(char::is_control))
         && let Ok(word) = shlex::try_quote(text)
     {

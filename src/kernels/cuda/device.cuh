@@ -14,7 +14,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 
-// Halves are stored as their bits.
+// Halves are stored as their bits. CUDA 12.0 reinterprets those of bf16 only where the device has bf16.
 BODY u16 to_bf16(float v) { return static_cast<__nv_bfloat16_raw>(__float2bfloat16_rn(v)).x; }
 BODY float of_bf16(u16 bits) { return __bfloat162float(__nv_bfloat16_raw{bits}); }
 BODY u16 to_f16(float v) { return __half_as_ushort(__float2half_rn(v)); }

@@ -51,7 +51,7 @@ fn open_cublaslt(newest: usize) -> Result<(), String> {
         let library = match unsafe { Library::new(&path) } {
             Ok(library) => library,
             Err(e) => {
-                if path.is_file() {
+                if path.is_absolute() && path.is_file() {
                     reason.get_or_insert_with(|| format!("cuBLASLt cannot be opened: {e}; {}", advice(newest)));
                 }
                 continue;

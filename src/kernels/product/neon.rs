@@ -27,8 +27,8 @@ impl Dot<Neon> for Single {
     const TILES: &'static [unsafe fn(Tile)] = &[tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>];
 }
 
-/// Computes what [`super::task::tile`] computes, with four words of a row of x in one register: NEON multiplies by one lane
-/// of a register.
+/// Runs the innermost loop: `R` rows by 16 columns. Four words of a row of x are in one register, since NEON multiplies by
+/// one lane of a register.
 ///
 /// # Safety
 /// As [`super::task::multiply`].
@@ -66,7 +66,7 @@ unsafe fn tile<const R: usize>(tile: Tile) {
 /// Loads the 16 columns of a word.
 ///
 /// # Safety
-/// As many values.
+/// 16 values at `from`.
 #[inline(always)]
 unsafe fn load(from: *const f32) -> [float32x4_t; 4] {
     // SAFETY: the caller's.

@@ -162,6 +162,7 @@ impl PartialBlob {
         let mut file = regular::open_here(&path, &mut options).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length > wanted.size {
+            drop(file); // Windows keeps the name of an open file
             fs::remove_file(&path).map_err(failed)?; // not a part of this blob
             return Self::open(path, wanted);
         }
