@@ -81,7 +81,8 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 pub fn names(folder: &Path) -> Vec<String> {
-    files(folder).into_keys().map(|path| path.display().to_string()).collect()
+    let slashes = |path: PathBuf| path.display().to_string().replace(std::path::MAIN_SEPARATOR, "/");
+    files(folder).into_keys().map(slashes).collect()
 }
 
 /// The lines of a journal.

@@ -1,5 +1,6 @@
 //! NVIDIA's libraries, opened when a GPU is asked for: the driver, and cuBLASLt of CUDA 12 or later.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::{env, fs};
@@ -52,7 +53,8 @@ fn open_cublaslt(newest: usize) -> Result<(), String> {
             Ok(library) => library,
             Err(e) => {
                 if path.is_absolute() && path.is_file() {
-                    reason.get_or_insert_with(|| format!("cuBLASLt cannot be opened: {e}; {}", advice(newest)));
+                    let said = e.source().map_or_else(|| e.to_string(), ToString::to_string);
+                    reason.get_or_insert_with(|| format!("cuBLASLt cannot be opened: {said}; {}", advice(newest)));
                 }
                 continue;
             }
