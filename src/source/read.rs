@@ -71,7 +71,7 @@ fn explained(path: &Path, e: ImageError) -> ImageError {
         ErrorKind::NotFound if name.windows(3).any(|some| some == b"://") => {
             "only http and https URLs are fetched; name a file by its path"
         }
-        _ if name::is_pattern(path) => "no file is called so; patterns are expanded on the command line only",
+        _ if name::is_pattern(path) => "no file has this name; patterns are expanded only on the command line",
         ErrorKind::NotFound if has(b'*') || has(b'?') => {
             "leave out the quotes so that the shell expands the pattern, or name the folder and use --include"
         }

@@ -3,7 +3,7 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::task::{Dot, Job, Single, Tile, run, tile};
-use crate::kernels::lanes::{Avx2, Lanes};
+use crate::kernels::lanes::Avx2;
 
 /// Runs a task of f32.
 ///
@@ -16,12 +16,6 @@ pub(super) unsafe fn single(job: &Job) {
 }
 
 impl Dot<Avx2> for Single {
-    #[inline(always)]
-    unsafe fn dot(sum: Avx2, a: Avx2, b: Avx2) -> Avx2 {
-        // SAFETY: the caller's.
-        unsafe { a.mul_add(b, sum) }
-    }
-
     const TILES: &'static [unsafe fn(Tile)] =
         &[single_tile::<1>, single_tile::<2>, single_tile::<3>, single_tile::<4>, single_tile::<5>, single_tile::<6>];
 }

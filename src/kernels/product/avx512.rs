@@ -5,7 +5,7 @@
 use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 
 use super::task::{Dot, Job, Single, Tile, run, tile};
-use crate::kernels::lanes::{Avx512, Lanes};
+use crate::kernels::lanes::Avx512;
 
 /// Runs a task of f32.
 ///
@@ -18,12 +18,6 @@ pub(super) unsafe fn single(job: &Job) {
 }
 
 impl Dot<Avx512> for Single {
-    #[inline(always)]
-    unsafe fn dot(sum: Avx512, a: Avx512, b: Avx512) -> Avx512 {
-        // SAFETY: the caller's.
-        unsafe { a.mul_add(b, sum) }
-    }
-
     const TILES: &'static [unsafe fn(Tile)] = &[
         single_tile::<1>,
         single_tile::<2>,

@@ -5,7 +5,7 @@
 use std::arch::aarch64::*;
 
 use super::task::{Dot, Job, Single, Tile, run};
-use crate::kernels::lanes::{Lanes, Neon};
+use crate::kernels::lanes::Neon;
 
 /// Runs a task of f32.
 ///
@@ -17,12 +17,6 @@ pub(super) unsafe fn single(job: &Job) {
 }
 
 impl Dot<Neon> for Single {
-    #[inline(always)]
-    unsafe fn dot(sum: Neon, a: Neon, b: Neon) -> Neon {
-        // SAFETY: the caller's.
-        unsafe { a.mul_add(b, sum) }
-    }
-
     // Five rows have 20 registers of sums, 5 of x and 4 of weights, of 32.
     const TILES: &'static [unsafe fn(Tile)] = &[tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>];
 }

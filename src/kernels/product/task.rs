@@ -39,11 +39,15 @@ unsafe impl Sync for Job {}
 
 /// Multiplies words of x and the weights, on the lanes of `V`.
 pub(crate) trait Dot<V: Lanes> {
-    /// Returns `sum + a * b`, where a word may hold several values.
+    /// Returns `sum + a * b`, rounded once; a word may hold several values instead of one.
     ///
     /// # Safety
     /// The instruction set of `V` and of the product.
-    unsafe fn dot(sum: V, a: V, b: V) -> V;
+    #[inline(always)]
+    unsafe fn dot(sum: V, a: V, b: V) -> V {
+        // SAFETY: the caller's.
+        unsafe { a.mul_add(b, sum) }
+    }
 
     /// [`tile`] for 1, 2, ... rows, as many as there are registers for. They are called through pointers: if the loop
     /// were inlined, it would share registers with its caller and spill.
